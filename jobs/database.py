@@ -1,0 +1,97 @@
+"""The database: SQLite on one machine, PostgreSQL beyond. One door for reading and one for writing."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, TypeVar
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
+from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+
+from jobs.errors import DatabaseUnavailable
+
+T = TypeVar("T")
+
+
+class Database:
+    """An engine with the manners of this service: short transactions, errors in our own words.
+
+    `pool_size` bounds the connections of this process. SQLite runs in WAL mode with `synchronous=FULL`, so that a commit
+    survives a power cut, and a writer takes its lock at BEGIN: a reader that turns writer later could only fail.
+    """
+
+    def __init__(self, url: str, pool_size: int = 5) -> None:
+        parsed = sa.make_url(url)
+        self.is_sqlite = parsed.get_backend_name() == "sqlite"
+        if self.is_sqlite:
+            if parsed.database:
+                Path(parsed.database).parent.mkdir(parents=True, exist_ok=True)
+            self.engine = sa.create_engine(parsed, pool_size=pool_size, max_overflow=0, connect_args={"timeout": 15})
+            sa.event.listen(self.engine, "connect", _prepare_sqlite)
+            sa.event.listen(self.engine, "begin", _begin_sqlite)
+        else:
+            if parsed.drivername == "postgresql":
+                parsed = parsed.set(drivername="postgresql+psycopg")
+            self.engine = sa.create_engine(
+                parsed, pool_size=pool_size, max_overflow=0, pool_pre_ping=True, connect_args={"connect_timeout": 5}
+            )
+
+    @contextmanager
+    def read(self) -> Iterator[Connection]:
+        """A transaction that only reads."""
+        with _translated(), self.engine.connect() as connection:
+            yield connection
+
+    @contextmanager
+    def write(self) -> Iterator[Connection]:
+        """A transaction that writes; committed at the end of the block, rolled back when it raises."""
+        with _translated(), self.engine.connect().execution_options(writes=True) as connection, connection.begin():
+            yield connection
+
+    def retry(self, work: Callable[[Connection], T], attempts: int = 5) -> T:
+        """Runs `work` in a write transaction, again where it lost a deadlock: the other side has finished by then."""
+        for _ in range(attempts - 1):
+            try:
+                with self.write() as connection:
+                    return work(connection)
+            except Deadlock:
+                continue
+        with self.write() as connection:
+            return work(connection)
+
+    def close(self) -> None:
+        self.engine.dispose()
+
+
+class Deadlock(DatabaseUnavailable):
+    """This transaction was chosen to give way to another one; nothing of it was written."""
+
+
+@contextmanager
+def _translated() -> Iterator[None]:
+    try:
+        yield
+    except OperationalError as error:
+        if getattr(error.orig, "sqlstate", None) in {"40P01", "40001"}:
+            raise Deadlock(f"The database asked to try again: {error.orig}") from error
+        raise DatabaseUnavailable(f"The database does not answer: {error.orig}") from error
+    except (InterfaceError, PoolTimeout) as error:
+        raise DatabaseUnavailable(f"The database does not answer: {error}") from error
+    except DBAPIError as error:
+        if error.connection_invalidated:
+            raise DatabaseUnavailable(f"The connection to the database broke: {error.orig}") from error
+        raise
+
+
+def _prepare_sqlite(connection: Any, _: object) -> None:
+    # No implicit BEGIN by the driver: `_begin_sqlite` says which kind it is.
+    connection.isolation_level = None
+    for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "busy_timeout=15000"):
+        connection.execute(f"PRAGMA {pragma}")
+
+
+def _begin_sqlite(connection: Connection) -> None:
+    writes = connection.get_execution_options().get("writes", False)
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")

@@ -1,0 +1,138 @@
+"""The image store: picture bytes under their sha256, in a folder or a bucket, through fsspec."""
+
+import os
+import tempfile
+from collections.abc import Iterable
+from contextlib import suppress
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import fsspec
+
+from jobs.errors import ConfigurationError, PictureMissing, StoreUnavailable
+
+
+class ImageStore:
+    """Content-addressed: the same bytes are kept once, and a name never changes its content.
+
+    On a local folder a picture appears whole or not at all, and stays after a power cut: temporary file, fsync, rename,
+    fsync of the folder. fsspec's own local writer does not fsync, so that much is done here. A bucket's PUT is atomic.
+    """
+
+    def __init__(self, url: str) -> None:
+        try:
+            self._files, self._root = fsspec.core.url_to_fs(url)
+        except (ValueError, ImportError) as error:
+            raise ConfigurationError(f"BOXQUEUE_STORE_URL: {error}") from error
+        self._local = "file" in _as_tuple(self._files.protocol)
+
+    def put(self, data: bytes, sha256: str) -> None:
+        """Keeps `data`; does nothing where it is kept already. Raises `StoreUnavailable`."""
+        self.put_many([(sha256, data)])
+
+    def put_many(self, pictures: Iterable[tuple[str, bytes]]) -> None:
+        """Keeps several pictures and makes each touched folder durable once. Raises `StoreUnavailable`."""
+        folders: set[Path] = set()
+        try:
+            for sha256, data in pictures:
+                path = self._path(sha256)
+                if self._local:
+                    folders |= _write_local(Path(path), data)
+                else:
+                    self._files.pipe_file(path, data)
+            for folder in folders:
+                _fsync(folder)
+        except OSError as error:
+            raise StoreUnavailable(f"The image store can't be written: {error.strerror or error}") from error
+
+    def get(self, sha256: str) -> bytes:
+        """The bytes of a picture. Raises `PictureMissing` or `StoreUnavailable`."""
+        path = self._path(sha256)
+        try:
+            return Path(path).read_bytes() if self._local else self._files.cat_file(path)
+        except FileNotFoundError:
+            # A whole store that is away (an unmounted disk) is an outage, not a picture that is gone.
+            self.check()
+            raise PictureMissing(f"The picture {sha256} is not in the image store any more.") from None
+        except OSError as error:
+            raise StoreUnavailable(f"The image store can't be read: {error.strerror or error}") from error
+
+    def age_seconds(self, sha256: str) -> float:
+        """Seconds since a picture was last put. Raises `PictureMissing` or `StoreUnavailable`."""
+        try:
+            modified: datetime = self._files.modified(self._path(sha256))
+        except FileNotFoundError:
+            raise PictureMissing(f"The picture {sha256} is not in the image store any more.") from None
+        except OSError as error:
+            raise StoreUnavailable(f"The image store can't be read: {error.strerror or error}") from error
+        return (datetime.now(UTC) - modified.astimezone(UTC)).total_seconds()
+
+    def delete(self, sha256: str) -> None:
+        """Forgets a picture; does nothing where it is gone already. Raises `StoreUnavailable`."""
+        try:
+            self._files.rm_file(self._path(sha256))
+        except FileNotFoundError:
+            return
+        except OSError as error:
+            raise StoreUnavailable(f"The image store can't be written: {error.strerror or error}") from error
+
+    def prepare(self) -> None:
+        """Makes the store's folder. Raises `StoreUnavailable`."""
+        try:
+            self._files.makedirs(self._root, exist_ok=True)
+        except OSError as error:
+            raise StoreUnavailable(f"The image store can't be made: {error.strerror or error}") from error
+
+    def check(self) -> None:
+        """Raises `StoreUnavailable` where the store does not answer."""
+        try:
+            if self._local and not Path(self._root).is_dir():
+                raise StoreUnavailable(f"The image store's folder {self._root} is not there.")
+            if not self._local:
+                self._files.ls(self._root, detail=False)
+        except FileNotFoundError:
+            return  # a bucket without an object yet has no such folder
+        except OSError as error:
+            raise StoreUnavailable(f"The image store can't be read: {error.strerror or error}") from error
+
+    def _path(self, sha256: str) -> str:
+        return f"{self._root}/{sha256[:2]}/{sha256}"
+
+
+def _as_tuple(protocol: Any) -> tuple[str, ...]:
+    return (protocol,) if isinstance(protocol, str) else tuple(protocol)
+
+
+def _write_local(path: Path, data: bytes) -> set[Path]:
+    """Writes one file durably but for its folder's entry: gives the folders that still have to be fsynced."""
+    touched = {path.parent}
+    with suppress(FileNotFoundError):
+        # There already. The new date tells the housekeeping that it is wanted again.
+        os.utime(path)
+        return touched
+    try:
+        path.parent.mkdir()
+        touched.add(path.parent.parent)
+    except FileExistsError:
+        pass
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=".part-")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        os.rename(temporary, path)
+    except BaseException:
+        with suppress(FileNotFoundError):
+            os.unlink(temporary)
+        raise
+    return touched
+
+
+def _fsync(folder: Path) -> None:
+    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

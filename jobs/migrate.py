@@ -1,0 +1,40 @@
+"""`python -m jobs.migrate`: brings the database to head, an empty one included. Safe to run again and side by side."""
+
+import sys
+from pathlib import Path
+
+from alembic import command
+from alembic.config import Config
+
+from jobs.database import Database
+from jobs.errors import BoxqueueError
+from jobs.settings import ROOT, Settings
+
+# Any number; it only has to be the same in every process that migrates.
+_ADVISORY_LOCK = 0x626F7871
+
+
+def migrate(database_url: str, revision: str = "head") -> None:
+    """Raises `DatabaseUnavailable` where the database does not answer."""
+    database = Database(database_url, pool_size=1)
+    config = Config()
+    config.set_main_option("script_location", str(Path(ROOT) / "migrations"))
+    try:
+        with database.write() as connection:
+            if not database.is_sqlite:
+                connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({_ADVISORY_LOCK})")
+            config.attributes["connection"] = connection
+            command.upgrade(config, revision)
+    finally:
+        database.close()
+
+
+def main() -> None:
+    try:
+        migrate(Settings.load().database_url)
+    except BoxqueueError as error:
+        sys.exit(str(error))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,214 @@
+"""The tables, as typed declarative models. `migrations/` brings a database to what stands here."""
+
+from datetime import datetime
+from typing import Any
+
+import sqlalchemy as sa
+import uuid_utils
+from sqlalchemy.dialects import postgresql
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+
+from jobs.clock import UtcDateTime, now
+
+# UUIDv7 as text: the same 36 characters in HTTP, in SQLite and in what psql prints.
+Id = sa.String(36).with_variant(postgresql.UUID(as_uuid=False), "postgresql")
+Json = sa.JSON().with_variant(postgresql.JSONB(), "postgresql")
+
+QUEUED, RUNNING, SUCCEEDED, FAILED, CANCELLED = "queued", "running", "succeeded", "failed", "cancelled"
+STATUSES = (QUEUED, RUNNING, SUCCEEDED, FAILED, CANCELLED)
+
+
+def new_id() -> str:
+    """A fresh UUIDv7: ids made later sort later."""
+    return str(uuid_utils.uuid7())
+
+
+class Base(DeclarativeBase):
+    type_annotation_map = {datetime: UtcDateTime(), dict[str, Any]: Json, list[str]: Json}
+    metadata = sa.MetaData(
+        naming_convention={
+            "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+            "ck": "ck_%(table_name)s_%(constraint_name)s",
+            "fk": "fk_%(table_name)s_%(column_0_name)s",
+            "pk": "pk_%(table_name)s",
+        }
+    )
+
+
+class Image(Base):
+    """A picture whose bytes lie in the image store under its sha256."""
+
+    __tablename__ = "images"
+
+    sha256: Mapped[str] = mapped_column(sa.String(64), primary_key=True)
+    media_type: Mapped[str] = mapped_column(sa.String(64))
+    width: Mapped[int] = mapped_column(comment="pixels, as a person sees the picture (EXIF turned)")
+    height: Mapped[int]
+    bytes: Mapped[int] = mapped_column(sa.BigInteger)
+    created_at: Mapped[datetime] = mapped_column(server_default=now())
+    used_at: Mapped[datetime] = mapped_column(server_default=now(), comment="when a job last named it")
+
+    __table_args__ = (sa.Index("ix_images_used_at", "used_at"),)
+
+
+class Batch(Base):
+    """A named set of jobs. Its counters are kept by the transactions that finish jobs."""
+
+    __tablename__ = "batches"
+
+    id: Mapped[str] = mapped_column(Id, primary_key=True, default=new_id)
+    name: Mapped[str | None] = mapped_column(sa.String(255))
+    closed_at: Mapped[datetime | None]
+    total: Mapped[int] = mapped_column(server_default="0")
+    succeeded: Mapped[int] = mapped_column(server_default="0")
+    failed: Mapped[int] = mapped_column(server_default="0")
+    cancelled: Mapped[int] = mapped_column(server_default="0")
+    last_turn: Mapped[int] = mapped_column(sa.BigInteger, server_default="0")
+    created_at: Mapped[datetime] = mapped_column(server_default=now())
+    cancelled_at: Mapped[datetime | None]
+    finished_at: Mapped[datetime | None]
+
+    __table_args__ = (
+        # Batches that were cancelled and still have rows to follow.
+        sa.Index(
+            "ix_batches_cancelling",
+            "id",
+            sqlite_where=sa.text("cancelled_at IS NOT NULL AND finished_at IS NULL"),
+            postgresql_where=sa.text("cancelled_at IS NOT NULL AND finished_at IS NULL"),
+        ),
+    )
+
+
+def _partial(name: str, *columns: Any, where: str) -> sa.Index:
+    return sa.Index(name, *columns, sqlite_where=sa.text(where), postgresql_where=sa.text(where))
+
+
+class Job(Base):
+    """One picture, one model, one answer."""
+
+    __tablename__ = "jobs"
+
+    id: Mapped[str] = mapped_column(Id, primary_key=True, default=new_id)
+    batch_id: Mapped[str | None] = mapped_column(sa.ForeignKey("batches.id"))
+    image_sha256: Mapped[str | None] = mapped_column(sa.ForeignKey("images.sha256"))
+    source: Mapped[str | None] = mapped_column(sa.String(1024), comment="file name or URI as given")
+    model: Mapped[str] = mapped_column(sa.String(255))
+    model_digest: Mapped[str] = mapped_column(sa.String(128))
+    pipeline: Mapped[int] = mapped_column(comment="revision of pre- and post-processing")
+    runtime: Mapped[str] = mapped_column(sa.String(64))
+    options: Mapped[dict[str, Any]]
+    # `metadata` is taken by SQLAlchemy on a declarative class; the column keeps the plain name.
+    client_metadata: Mapped[dict[str, Any] | None] = mapped_column("metadata", Json)
+    priority: Mapped[int] = mapped_column(sa.SmallInteger, comment="-100 to 100, higher goes first")
+    turn: Mapped[int] = mapped_column(sa.BigInteger, comment="keeps batches fair: lower goes first")
+    status: Mapped[str] = mapped_column(sa.String(16))
+    claim_id: Mapped[str | None] = mapped_column(Id)
+    suspect: Mapped[bool] = mapped_column(server_default=sa.false(), comment="was part of a death: claimed alone")
+    deaths: Mapped[int] = mapped_column(server_default="0", comment="workers that died with this job alone")
+    device: Mapped[str | None] = mapped_column(sa.String(32))
+    timings_ms: Mapped[dict[str, Any] | None]
+    repeated: Mapped[bool] = mapped_column(server_default=sa.false(), comment="answered from an earlier job")
+    error_code: Mapped[str | None] = mapped_column(sa.String(64))
+    error_message: Mapped[str | None] = mapped_column(sa.Text)
+    created_at: Mapped[datetime] = mapped_column(server_default=now())
+    started_at: Mapped[datetime | None]
+    finished_at: Mapped[datetime | None]
+
+    __table_args__ = (
+        sa.CheckConstraint(f"status IN {STATUSES}", name="status"),
+        _partial("ix_jobs_queued", "runtime", sa.text("priority DESC"), "turn", "id", where="status = 'queued'"),
+        _partial(
+            "ix_jobs_queued_model",
+            "runtime",
+            "model",
+            sa.text("priority DESC"),
+            "turn",
+            "id",
+            where="status = 'queued'",
+        ),
+        _partial("ix_jobs_running", "claim_id", where="status = 'running'"),
+        _partial("ix_jobs_answers", "image_sha256", "model_digest", where="status = 'succeeded' AND NOT repeated"),
+        _partial("ix_jobs_batch", "batch_id", "id", where="batch_id IS NOT NULL"),
+        _partial(
+            "ix_jobs_batch_open", "batch_id", "id", where="batch_id IS NOT NULL AND status IN ('queued', 'running')"
+        ),
+        _partial(
+            "ix_jobs_batch_finished",
+            "batch_id",
+            "finished_at",
+            where="batch_id IS NOT NULL AND finished_at IS NOT NULL",
+        ),
+    )
+
+
+class Detection(Base):
+    """One found object. Boxes in pixels of the picture as a person sees it; `rank` 0 has the highest score."""
+
+    __tablename__ = "detections"
+
+    job_id: Mapped[str] = mapped_column(Id, sa.ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True)
+    rank: Mapped[int] = mapped_column(sa.SmallInteger, primary_key=True, autoincrement=False)
+    label: Mapped[str] = mapped_column(sa.String(255))
+    class_id: Mapped[int]
+    score: Mapped[float] = mapped_column(sa.Double)
+    x1: Mapped[float] = mapped_column(sa.Double)
+    y1: Mapped[float] = mapped_column(sa.Double)
+    x2: Mapped[float] = mapped_column(sa.Double)
+    y2: Mapped[float] = mapped_column(sa.Double)
+
+    __table_args__ = ({"sqlite_with_rowid": False},)
+
+
+class Claim(Base):
+    """Jobs of one model that a worker took at once. Its id is the token that fences late writers out."""
+
+    __tablename__ = "claims"
+
+    id: Mapped[str] = mapped_column(Id, primary_key=True, default=new_id)
+    runtime: Mapped[str] = mapped_column(sa.String(64))
+    model: Mapped[str] = mapped_column(sa.String(255))
+    worker_id: Mapped[str] = mapped_column(Id)
+    task_id: Mapped[str] = mapped_column(sa.String(64), comment="the Celery task; its claims die together")
+    size: Mapped[int]
+    priority: Mapped[int] = mapped_column(sa.SmallInteger, comment="of the first job")
+    turn: Mapped[int] = mapped_column(sa.BigInteger, comment="of the first job: the runtime's current turn")
+    started_at: Mapped[datetime] = mapped_column(server_default=now())
+    expires_at: Mapped[datetime]
+    ended_at: Mapped[datetime | None]
+    outcome: Mapped[str | None] = mapped_column(
+        sa.String(16), comment="finished, given_back, died, expired, forgiven (an expired one whose worker lives)"
+    )
+    cause: Mapped[str | None] = mapped_column(sa.String(64), comment="why the worker died, as far as it knew")
+
+    __table_args__ = (
+        _partial("ix_claims_open", "task_id", "expires_at", where="ended_at IS NULL"),
+        sa.Index("ix_claims_turn", "runtime", "priority", "id"),
+    )
+
+
+class Worker(Base):
+    """A worker process group: a Celery parent and its children."""
+
+    __tablename__ = "workers"
+
+    id: Mapped[str] = mapped_column(Id, primary_key=True)
+    runtime: Mapped[str] = mapped_column(sa.String(64))
+    host: Mapped[str] = mapped_column(sa.String(255))
+    models: Mapped[dict[str, Any]] = mapped_column(comment="name -> digest of what it can load")
+    device: Mapped[str] = mapped_column(sa.String(32))
+    versions: Mapped[dict[str, Any]]
+    started_at: Mapped[datetime] = mapped_column(server_default=now())
+    last_seen: Mapped[datetime] = mapped_column(server_default=now())
+
+
+class IdempotencyKey(Base):
+    """A request that came with an Idempotency-Key. `job_ids` is null while the first one is still in flight."""
+
+    __tablename__ = "idempotency_keys"
+
+    key: Mapped[str] = mapped_column(sa.String(255), primary_key=True)
+    fingerprint: Mapped[str] = mapped_column(sa.String(64))
+    job_ids: Mapped[list[str] | None] = mapped_column(sa.JSON(none_as_null=True))
+    expires_at: Mapped[datetime]
+
+    __table_args__ = (sa.Index("ix_idempotency_keys_expires_at", "expires_at"),)
