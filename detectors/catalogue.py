@@ -65,13 +65,9 @@ class ModelEntry(_Strict):
     input: Input
     output: Output = Output()
 
-    @property
-    def digest(self) -> str:
-        """What tells one version of the model from another: of the file, and of how it is fed and read."""
-        return self._digest
-
     @cached_property
-    def _digest(self) -> str:
+    def digest(self) -> str:
+        """What tells one version of the model from another: the file, and how it is fed and read."""
         meaning = self.model_dump_json(include={"labels", "input", "output"})
         return hashlib.sha256(f"{self.sha256}\n{meaning}".encode()).hexdigest()
 

@@ -15,6 +15,4 @@ def registered() -> dict[str, EntryPoint]:
 
 def installed_runtimes() -> list[str]:
     """Names of the runtimes whose framework is installed here, sorted."""
-    return sorted(
-        name for name in registered() if name not in FRAMEWORKS or find_spec(FRAMEWORKS[name]) is not None
-    )
+    return sorted(name for name in registered() if name not in FRAMEWORKS or find_spec(FRAMEWORKS[name]) is not None)

@@ -1,0 +1,193 @@
+"""Batches: open, close, cancel, progress. Counters belong to the transactions that finish jobs."""
+
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection, Row
+
+from jobs.clock import now, seconds_since
+from jobs.database import Database
+from jobs.errors import BatchCancelled, BatchClosed, NotFound
+from jobs.tables import CANCELLED, QUEUED, RUNNING, Batch, Job, new_id
+from jobs.views import BatchView
+
+# The rate is that of the last minute: what an ETA wants.
+RATE_WINDOW_SECONDS = 60.0
+# Rows that one transaction of a cancelled batch turns: SQLite's other writers wait meanwhile.
+CANCEL_CHUNK = 500
+
+OPEN_STATUSES = (QUEUED, RUNNING)
+is_all_done = Batch.succeeded + Batch.failed + Batch.cancelled >= Batch.total
+
+
+def batch_not_cancelled() -> sa.ColumnElement[bool]:
+    """True for a job that belongs to no cancelled batch. A cancellation counts at once, before the rows follow."""
+    cancelled = sa.select(Batch.id).where(Batch.id == Job.batch_id, Batch.cancelled_at.is_not(None))
+    return sa.not_(cancelled.correlate(Job).exists())
+
+
+def create_batch(db: Database, name: str | None) -> BatchView:
+    """An open, empty batch."""
+    batch_id = new_id()
+    with db.write() as connection:
+        connection.execute(sa.insert(Batch).values(id=batch_id, name=name))
+    return get_batch(db, batch_id)
+
+
+def get_batch(db: Database, batch_id: str) -> BatchView:
+    """Raises `NotFound`."""
+    with db.read() as connection:
+        row = _batch(connection, batch_id)
+        rate = _rate(connection, row)
+    return _view(row, rate)
+
+
+def close_batch(db: Database, batch_id: str) -> BatchView:
+    """No more jobs from now on; closing again changes nothing. Raises `NotFound` or `BatchCancelled`."""
+    with db.write() as connection:
+        lock_batch(connection, batch_id, must_be_open=False)
+        connection.execute(
+            sa.update(Batch).where(Batch.id == batch_id, Batch.closed_at.is_(None)).values(closed_at=now())
+        )
+        mark_finished(connection, [batch_id])
+    return get_batch(db, batch_id)
+
+
+def cancel_batch(db: Database, batch_id: str) -> BatchView:
+    """Cancels what has no answer yet. One UPDATE, which counts at once for every reader, claim and finish; the rows
+    follow in chunks, here or in any sweep. Cancelling again changes nothing. Raises `NotFound`."""
+    with db.write() as connection:
+        _batch(connection, batch_id)
+        connection.execute(
+            sa.update(Batch)
+            .where(Batch.id == batch_id, Batch.finished_at.is_(None), Batch.cancelled_at.is_(None))
+            .values(cancelled_at=now(), closed_at=sa.func.coalesce(Batch.closed_at, now()))
+        )
+        mark_finished(connection, [batch_id])
+    return get_batch(db, batch_id)
+
+
+def cancelling_batches(db: Database) -> list[str]:
+    """Ids of cancelled batches whose rows have not all followed yet."""
+    query = sa.select(Batch.id).where(Batch.cancelled_at.is_not(None), Batch.finished_at.is_(None))
+    with db.read() as connection:
+        return list(connection.scalars(query))
+
+
+def cancel_rows(db: Database, batch_id: str) -> int:
+    """Lets up to `CANCEL_CHUNK` rows of a cancelled batch follow. The number of rows: 0 when all have."""
+
+    def work(connection: Connection) -> int:
+        chunk = (
+            sa.select(Job.id)
+            .where(Job.batch_id == batch_id, Job.status.in_(OPEN_STATUSES))
+            .order_by(Job.id)
+            .limit(CANCEL_CHUNK)
+            .with_for_update()
+        )
+        ids = list(connection.scalars(chunk))
+        cancelled = connection.execute(
+            sa.update(Job)
+            .where(Job.id.in_(ids), Job.status.in_(OPEN_STATUSES))
+            .values(status=CANCELLED, finished_at=now(), claim_id=None)
+        ).rowcount
+        add_counts(connection, {batch_id: {CANCELLED: cancelled}}, even_cancelled=True)
+        mark_finished(connection, [batch_id])
+        return cancelled
+
+    return db.retry(work)
+
+
+def lock_batch(connection: Connection, batch_id: str, must_be_open: bool = True) -> int:
+    """Holds the batch's row until the end of the transaction; its last turn.
+
+    Raises `NotFound`, `BatchCancelled`, or `BatchClosed` where it must be open.
+    """
+    row = connection.execute(
+        sa.select(Batch.closed_at, Batch.cancelled_at, Batch.last_turn).where(Batch.id == batch_id).with_for_update()
+    ).one_or_none()
+    if row is None:
+        raise NotFound(f"There is no batch {batch_id}.")
+    if row.cancelled_at is not None:
+        raise BatchCancelled(f"Batch {batch_id} was cancelled.")
+    if must_be_open and row.closed_at is not None:
+        raise BatchClosed(f"Batch {batch_id} is closed and takes no more jobs; open another one.")
+    return int(row.last_turn)
+
+
+def add_counts(connection: Connection, counts: dict[str, dict[str, int]], *, even_cancelled: bool = False) -> list[str]:
+    """Adds to the counters of batches, in the order of their ids (so that two finishers never wait in a circle).
+
+    Gives the ids of those that were cancelled meanwhile and so were not counted.
+    """
+    refused = []
+    for batch_id in sorted(counts):
+        columns = {name: Batch.__table__.c[name] + number for name, number in counts[batch_id].items() if number}
+        if not columns:
+            continue
+        update = sa.update(Batch).where(Batch.id == batch_id).values(columns)
+        if not even_cancelled:
+            update = update.where(Batch.cancelled_at.is_(None))
+        if connection.execute(update).rowcount == 0:
+            refused.append(batch_id)
+    return refused
+
+
+def mark_finished(connection: Connection, batch_ids: list[str]) -> None:
+    """Writes the end of batches that are closed and whose jobs all have their answer."""
+    connection.execute(
+        sa.update(Batch)
+        .where(Batch.id.in_(batch_ids), Batch.closed_at.is_not(None), Batch.finished_at.is_(None), is_all_done)
+        .values(finished_at=now())
+    )
+
+
+def _batch(connection: Connection, batch_id: str) -> Row[Any]:
+    elapsed = seconds_since(Batch.created_at).label("elapsed")
+    row = connection.execute(sa.select(*Batch.__table__.c, elapsed).where(Batch.id == batch_id)).one_or_none()
+    if row is None:
+        raise NotFound(f"There is no batch {batch_id}.")
+    return row
+
+
+def _rate(connection: Connection, row: Row[Any]) -> float | None:
+    """Jobs a second: of the last minute while it runs, over its whole life once it is finished."""
+    if row.finished_at is not None:
+        seconds = (row.finished_at - row.created_at).total_seconds()
+        return (row.succeeded + row.failed) / seconds if seconds > 0 else None
+    window = min(RATE_WINDOW_SECONDS, row.elapsed)
+    recent = connection.scalar(
+        sa.select(sa.func.count()).where(
+            Job.batch_id == row.id, Job.finished_at.is_not(None), Job.finished_at > now(-window)
+        )
+    )
+    return recent / window if recent and window > 0 else None
+
+
+def _view(row: Row[Any], rate: float | None) -> BatchView:
+    cancelled = row.cancelled
+    if row.cancelled_at is not None:
+        # What the rows will show once they have followed.
+        cancelled = row.total - row.succeeded - row.failed
+    pending = row.total - row.succeeded - row.failed - cancelled
+    if row.cancelled_at is not None:
+        status = "cancelled"
+    elif row.finished_at is not None:
+        status = "finished"
+    else:
+        status = "open" if row.closed_at is None else "running"
+    return BatchView(
+        id=row.id,
+        name=row.name,
+        status=status,
+        total=row.total,
+        succeeded=row.succeeded,
+        failed=row.failed,
+        cancelled=cancelled,
+        rate_per_s=rate,
+        eta_s=pending / rate if rate and pending else None,
+        created_at=row.created_at,
+        closed_at=row.closed_at,
+        cancelled_at=row.cancelled_at,
+        finished_at=row.finished_at or row.cancelled_at,
+    )

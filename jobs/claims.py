@@ -1,0 +1,265 @@
+"""Taking jobs, finishing them, and what happens to them when a worker does not come back.
+
+A claim's id is a token: it stands on every job that it holds, and whoever writes an answer must still find it there.
+Time plays no part in that, so a worker that slept past its lease writes nothing.
+"""
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
+
+from jobs.batches import add_counts, batch_not_cancelled, mark_finished
+from jobs.clock import now, seconds_since
+from jobs.database import Database
+from jobs.tables import FAILED, QUEUED, RUNNING, SUCCEEDED, Claim, Detection, Id, Job, Json, new_id
+from jobs.views import DetectionView
+
+
+@dataclass(frozen=True, slots=True)
+class ClaimedJob:
+    """A job as a worker sees it."""
+
+    id: str
+    image_sha256: str
+    age_s: float
+    """Seconds between its submit and this claim."""
+
+
+@dataclass(frozen=True, slots=True)
+class HeldClaim:
+    """Jobs of one model that this worker holds until it finishes them, gives them back or dies."""
+
+    id: str
+    model: str
+    jobs: tuple[ClaimedJob, ...]
+    alone: bool
+    """The one job in it was part of a death: nothing else may run in its process meanwhile."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """A job's answer: `detections`, sorted by score, or else an error's code and sentence."""
+
+    job_id: str
+    detections: Sequence[DetectionView] | None = None
+    error_code: str | None = None
+    error_message: str | None = None
+    timings_ms: Mapping[str, float] | None = None
+
+
+def claim(
+    db: Database,
+    runtime: str,
+    models: Mapping[str, tuple[str, int]],
+    *,
+    worker_id: str,
+    task_id: str,
+    lease_seconds: float,
+) -> HeldClaim | None:
+    """Takes the first queued job by (priority, turn, id) and more of its model, or None where nothing waits.
+
+    `models` maps the name of each model that this worker serves to its digest and the most pictures it takes at once.
+    """
+    if not models:
+        return None
+    served = sa.tuple_(Job.model, Job.model_digest).in_([(name, digest) for name, (digest, _) in models.items()])
+    waiting = (
+        sa.select(Job.id, Job.image_sha256, Job.model, Job.suspect, Job.priority, Job.turn, _age)
+        .where(Job.runtime == runtime, Job.status == QUEUED, batch_not_cancelled())
+        .order_by(Job.priority.desc(), Job.turn, Job.id)
+        .with_for_update(of=Job.__table__, skip_locked=True)
+    )
+
+    def work(connection: Connection) -> HeldClaim | None:
+        first = connection.execute(waiting.where(served).limit(1)).one_or_none()
+        if first is None:
+            return None
+        digest, most = models[first.model]
+        rows = [first]
+        if not first.suspect and most > 1:
+            more = waiting.where(
+                Job.model == first.model, Job.model_digest == digest, sa.not_(Job.suspect), Job.id != first.id
+            )
+            rows += connection.execute(more.limit(most - 1)).all()
+        claim_id = new_id()
+        connection.execute(
+            sa.insert(Claim).values(
+                id=claim_id,
+                runtime=runtime,
+                model=first.model,
+                worker_id=worker_id,
+                task_id=task_id,
+                size=len(rows),
+                priority=first.priority,
+                turn=first.turn,
+                expires_at=now(lease_seconds),
+            )
+        )
+        connection.execute(
+            sa.update(Job)
+            .where(Job.id.in_([row.id for row in rows]))
+            .values(status=RUNNING, claim_id=claim_id, started_at=now())
+        )
+        jobs = tuple(ClaimedJob(row.id, row.image_sha256, row.age_s) for row in rows)
+        return HeldClaim(claim_id, first.model, jobs, alone=first.suspect)
+
+    return db.retry(work)
+
+
+def more_waiting(db: Database, runtime: str, models: Collection[str]) -> bool:
+    """Whether a job waits for one of these models: a cheap look, which may be out of date at once."""
+    query = sa.select(Job.id).where(
+        Job.runtime == runtime, Job.status == QUEUED, Job.model.in_(models), batch_not_cancelled()
+    )
+    with db.read() as connection:
+        return connection.execute(query.limit(1)).first() is not None
+
+
+def heartbeat(db: Database, claim_ids: Collection[str], lease_seconds: float) -> set[str]:
+    """Extends the leases of claims; those that are still held."""
+    with db.write() as connection:
+        return set(
+            connection.scalars(
+                sa.update(Claim)
+                .where(Claim.id.in_(claim_ids), Claim.ended_at.is_(None))
+                .values(expires_at=now(lease_seconds))
+                .returning(Claim.id)
+            )
+        )
+
+
+def finish(db: Database, held: HeldClaim, outcomes: Sequence[Outcome], *, device: str) -> set[str]:
+    """Writes the answers of a claim in one transaction and ends it; the ids of the jobs that took theirs.
+
+    Only jobs that still carry this claim's token take an answer: not those that were cancelled, and none at all where
+    the claim was lost. Safe to call again after an error whose transaction may have landed: then it changes nothing.
+    """
+
+    def work(connection: Connection) -> set[str]:
+        if not _end(connection, held, "finished"):
+            return _landed(connection, held)
+        taken = _write_answers(connection, held, outcomes, device)
+        answered = [outcome for outcome in outcomes if outcome.job_id in taken]
+        _write_detections(connection, answered)
+        counts: dict[str, dict[str, int]] = {}
+        for outcome in answered:
+            if batch_id := taken[outcome.job_id]:
+                column = FAILED if outcome.error_code else SUCCEEDED
+                counts.setdefault(batch_id, {SUCCEEDED: 0, FAILED: 0})[column] += 1
+        if add_counts(connection, counts):
+            raise _CancelledMeanwhile
+        mark_finished(connection, list(counts))
+        return set(taken)
+
+    while True:
+        try:
+            return db.retry(work)
+        except _CancelledMeanwhile:
+            continue  # nothing was written; the fence sees the cancelled batch now
+
+
+def give_back(db: Database, held: HeldClaim) -> None:
+    """Puts the claim's jobs back as they were: no death, no suspicion."""
+
+    def work(connection: Connection) -> None:
+        if _end(connection, held, "given_back"):
+            connection.execute(
+                sa.update(Job)
+                .where(Job.claim_id == held.id, Job.status == RUNNING)
+                .values(status=QUEUED, claim_id=None, started_at=None)
+            )
+
+    db.retry(work)
+
+
+def accuse(db: Database, claim_ids: Collection[str], cause: str) -> None:
+    """Notes on claims why their worker is about to be killed; `deaths.release` reads it."""
+    with db.write() as connection:
+        connection.execute(
+            sa.update(Claim).where(Claim.id.in_(claim_ids), Claim.ended_at.is_(None)).values(cause=cause)
+        )
+
+
+class _CancelledMeanwhile(Exception):
+    """A batch was cancelled between the fence and the counters."""
+
+
+_age = seconds_since(Job.created_at).label("age_s")
+
+
+def _end(connection: Connection, held: HeldClaim, outcome: str) -> bool:
+    """Ends the claim; False where it had ended before."""
+    update = sa.update(Claim).where(Claim.id == held.id, Claim.ended_at.is_(None))
+    return connection.execute(update.values(ended_at=now(), outcome=outcome)).rowcount == 1
+
+
+def _landed(connection: Connection, held: HeldClaim) -> set[str]:
+    """The jobs that an earlier try of this very finish has answered; none where the claim was lost."""
+    query = sa.select(Job.id).where(
+        Job.id.in_([job.id for job in held.jobs]), Job.claim_id == held.id, Job.status.in_((SUCCEEDED, FAILED))
+    )
+    return set(connection.scalars(query))
+
+
+def _write_answers(
+    connection: Connection, held: HeldClaim, outcomes: Sequence[Outcome], device: str
+) -> dict[str, str | None]:
+    """One UPDATE behind the fence: id -> batch of the jobs that took their answer."""
+    rows = [
+        (
+            outcome.job_id,
+            FAILED if outcome.error_code else SUCCEEDED,
+            outcome.error_code,
+            outcome.error_message,
+            dict(outcome.timings_ms or {}),
+        )
+        for outcome in outcomes
+    ]
+    answer = (
+        sa.values(
+            sa.column("id", Id),
+            sa.column("status", sa.String),
+            sa.column("error_code", sa.String),
+            sa.column("error_message", sa.Text),
+            sa.column("timings_ms", Json),
+        )
+        .data(rows)
+        .cte("answer")
+    )
+    update = (
+        sa.update(Job)
+        .where(Job.id == answer.c.id, Job.claim_id == held.id, Job.status == RUNNING, batch_not_cancelled())
+        .values(
+            status=answer.c.status,
+            error_code=answer.c.error_code,
+            error_message=answer.c.error_message,
+            timings_ms=answer.c.timings_ms,
+            device=device,
+            finished_at=now(),
+        )
+        .returning(Job.id, Job.batch_id)
+    )
+    return {row.id: row.batch_id for row in connection.execute(update)}
+
+
+def _write_detections(connection: Connection, answered: Sequence[Outcome]) -> None:
+    rows: list[dict[str, Any]] = [
+        {
+            "job_id": outcome.job_id,
+            "rank": rank,
+            "label": found.label,
+            "class_id": found.class_id,
+            "score": found.score,
+            "x1": found.x1,
+            "y1": found.y1,
+            "x2": found.x2,
+            "y2": found.y2,
+        }
+        for outcome in answered
+        for rank, found in enumerate(outcome.detections or ())
+    ]
+    if rows:
+        connection.execute(sa.insert(Detection), rows)

@@ -1,0 +1,124 @@
+"""What becomes of jobs whose worker died, or did not come back before its lease ran out.
+
+A death that several jobs shared makes them suspects, which are claimed alone from then on. Only a death *alone* counts
+against a job, and after two (one, where the signal proves the guilt) it is `failed`: so a picture that kills its worker
+stops doing so, and an innocent one in its company always succeeds in the end.
+"""
+
+import logging
+from collections.abc import Sequence
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection, Row
+
+from jobs.batches import add_counts, mark_finished
+from jobs.clock import now
+from jobs.database import Database
+from jobs.tables import FAILED, QUEUED, RUNNING, Claim, Job
+
+log = logging.getLogger(__name__)
+
+DEATHS_THAT_FAIL = 2
+
+WORKER_LOST, TIMED_OUT, OUT_OF_MEMORY = "worker_lost", "timed_out", "out_of_memory"
+_SENTENCES = {
+    WORKER_LOST: "The worker process died while it worked on this picture alone.",
+    TIMED_OUT: "The picture took longer than the time limit (BOXQUEUE_PICTURE_SECONDS), on its own.",
+    OUT_OF_MEMORY: "The worker process went over its memory limit (BOXQUEUE_CHILD_MEMORY_MB) on this picture alone.",
+}
+
+
+def release(db: Database, task_id: str, *, cause: str = WORKER_LOST, proof: bool = False) -> set[str]:
+    """Ends the open claims of a task whose process died; the runtimes that have jobs again.
+
+    `cause` is a failure's code, used where the dead process did not write its own. `proof`: the way it died proves the
+    guilt of what it worked on (a segmentation fault).
+    """
+    return db.retry(lambda connection: _end(connection, Claim.task_id == task_id, "died", cause, proof))
+
+
+def expire(db: Database) -> set[str]:
+    """Ends the claims of every task that has one past its lease; the runtimes that have jobs again.
+
+    All claims of a task sit in one process and are extended together, so they fall together.
+    """
+    late = sa.select(Claim.task_id).where(Claim.ended_at.is_(None), Claim.expires_at < now())
+
+    def work(connection: Connection) -> set[str]:
+        runtimes: set[str] = set()
+        for task_id in connection.scalars(late.distinct()).all():
+            log.warning("task %s let its lease run out; its jobs go back into the queue", task_id)
+            runtimes |= _end(connection, Claim.task_id == task_id, "expired", WORKER_LOST, proof=False)
+        return runtimes
+
+    return db.retry(work)
+
+
+def forgive(db: Database, claim_id: str, job_ids: Sequence[str]) -> None:
+    """Takes back the death that an expired lease was taken for: this worker lives, it was only away."""
+
+    def work(connection: Connection) -> None:
+        forgiven = connection.execute(
+            sa.update(Claim).where(Claim.id == claim_id, Claim.outcome == "expired").values(outcome="forgiven")
+        )
+        if forgiven.rowcount and len(job_ids) == 1:
+            connection.execute(
+                sa.update(Job)
+                .where(Job.id.in_(job_ids), Job.deaths > 0, Job.status.in_((QUEUED, RUNNING)))
+                .values(deaths=Job.deaths - 1)
+            )
+
+    db.retry(work)
+
+
+def _end(connection: Connection, which: Any, outcome: str, cause: str, proof: bool) -> set[str]:
+    claims = connection.execute(
+        sa.select(Claim.id, Claim.runtime, Claim.size, Claim.cause)
+        .where(which, Claim.ended_at.is_(None))
+        .order_by(Claim.id)
+        .with_for_update()
+    ).all()
+    if not claims:
+        return set()
+    ids = [claim.id for claim in claims]
+    cause = next((claim.cause for claim in claims if claim.cause), cause)
+    connection.execute(sa.update(Claim).where(Claim.id.in_(ids)).values(ended_at=now(), outcome=outcome, cause=cause))
+    jobs = connection.execute(
+        sa.select(Job.id, Job.batch_id, Job.deaths)
+        .where(Job.claim_id.in_(ids), Job.status == RUNNING)
+        .order_by(Job.id)
+        .with_for_update()
+    ).all()
+    if sum(claim.size for claim in claims) > 1:
+        _put_back(connection, jobs, died_alone=False)
+    elif jobs and (proof or jobs[0].deaths + 1 >= DEATHS_THAT_FAIL):
+        _fail(connection, jobs[0], cause)
+    else:
+        _put_back(connection, jobs, died_alone=True)
+    return {claim.runtime for claim in claims}
+
+
+def _put_back(connection: Connection, jobs: Sequence[Row[Any]], died_alone: bool) -> None:
+    connection.execute(
+        sa.update(Job)
+        .where(Job.id.in_([job.id for job in jobs]))
+        .values(status=QUEUED, claim_id=None, started_at=None, suspect=True, deaths=Job.deaths + int(died_alone))
+    )
+
+
+def _fail(connection: Connection, job: Row[Any], cause: str) -> None:
+    connection.execute(
+        sa.update(Job)
+        .where(Job.id == job.id)
+        .values(
+            status=FAILED,
+            deaths=Job.deaths + 1,
+            error_code=cause,
+            error_message=_SENTENCES.get(cause, _SENTENCES[WORKER_LOST]),
+            finished_at=now(),
+        )
+    )
+    if job.batch_id:
+        add_counts(connection, {job.batch_id: {FAILED: 1}}, even_cancelled=True)
+        mark_finished(connection, [job.batch_id])

@@ -1,0 +1,328 @@
+"""Jobs in the database: submitting, reading, cancelling. Taking and finishing them is `jobs/claims.py`."""
+
+from collections.abc import Collection, Iterator, Sequence
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.engine import Connection, Row
+
+from jobs.batches import OPEN_STATUSES, add_counts, lock_batch, mark_finished
+from jobs.clock import now
+from jobs.database import Database
+from jobs.errors import JobFinished, NotFound
+from jobs.idempotency import store_key
+from jobs.pictures import Picture
+from jobs.tables import CANCELLED, FAILED, QUEUED, SUCCEEDED, Batch, Claim, Detection, Image, Job, new_id
+from jobs.views import DetectionView, JobView, NewJob
+
+# A batch's cancellation counts for its open jobs before their rows have followed.
+batch_is_cancelled = Batch.cancelled_at.is_not(None)
+is_cancelled = sa.and_(batch_is_cancelled, Job.status.in_(OPEN_STATUSES))
+effective_status = sa.case((is_cancelled, CANCELLED), else_=Job.status)
+
+
+def submit(
+    db: Database, jobs: Sequence[NewJob], *, pipeline: int, batch_id: str | None = None, key: str | None = None
+) -> list[JobView]:
+    """Accepts jobs, all or none, in order. Their pictures must be in the image store already.
+
+    A job whose picture this version of the model has answered before succeeds at once with the stored answer, unless
+    its `cache` is false. `key` is an idempotency key that was reserved for this request.
+
+    Raises `NotFound`, `BatchClosed` or `BatchCancelled` for the batch.
+    """
+
+    def work(connection: Connection) -> list[str]:
+        last_turn = lock_batch(connection, batch_id) if batch_id else 0
+        _keep_images(connection, [job.picture for job in jobs if job.picture])
+        answers = _stored_answers(connection, jobs, pipeline)
+        turns = _Turns(connection, last_turn, counts_up=batch_id is not None)
+        rows = [_row(job, batch_id, pipeline, turns.next(job), answers.get(_question(job))) for job in jobs]
+        connection.execute(sa.insert(Job), rows)
+        copies = [(row["id"], answers[_question(job)]) for job, row in zip(jobs, rows, strict=True) if row["repeated"]]
+        for job_id, answered_by in copies:
+            _copy_detections(connection, answered_by, job_id)
+        if done := [row["id"] for row in rows if row["status"] != QUEUED]:
+            connection.execute(sa.update(Job).where(Job.id.in_(done)).values(finished_at=now()))
+        if batch_id:
+            counts = {SUCCEEDED: len(copies), FAILED: sum(row["status"] == FAILED for row in rows), "total": len(rows)}
+            add_counts(connection, {batch_id: counts})
+            connection.execute(sa.update(Batch).where(Batch.id == batch_id).values(last_turn=turns.last))
+        ids = [row["id"] for row in rows]
+        if key:
+            store_key(connection, key, ids)
+        return ids
+
+    return get_jobs(db, db.retry(work))
+
+
+def get_job(db: Database, job_id: str) -> JobView:
+    """Raises `NotFound`."""
+    return get_jobs(db, [job_id])[0]
+
+
+def get_jobs(db: Database, job_ids: Sequence[str]) -> list[JobView]:
+    """In the order of the ids. Raises `NotFound` for the first one that does not exist."""
+    with db.read() as connection:
+        views = {view.id: view for view in _views(connection, _select().where(Job.id.in_(job_ids)))}
+    for job_id in job_ids:
+        if job_id not in views:
+            raise NotFound(f"There is no job {job_id}.")
+    return [views[job_id] for job_id in job_ids]
+
+
+def unfinished(db: Database, job_ids: Collection[str]) -> set[str]:
+    """Those of the jobs that have no answer yet."""
+    query = sa.select(Job.id).outerjoin(Batch).where(Job.id.in_(job_ids), effective_status.in_(OPEN_STATUSES))
+    with db.read() as connection:
+        return set(connection.scalars(query))
+
+
+def list_jobs(
+    db: Database,
+    *,
+    batch: str | None = None,
+    status: str | None = None,
+    model: str | None = None,
+    label: str | None = None,
+    min_score: float | None = None,
+    after: str | None = None,
+    limit: int = 50,
+) -> list[JobView]:
+    """Newest first. `label` and `min_score` ask for jobs with at least one such detection; `after` is the id of the
+    last job of the page before."""
+    query = _select().order_by(Job.id.desc()).limit(limit)
+    if batch:
+        query = query.where(Job.batch_id == batch)
+    if status:
+        query = query.where(effective_status == status)
+    if model:
+        query = query.where(Job.model == model)
+    if label or min_score is not None:
+        found = sa.select(Detection.rank).where(Detection.job_id == Job.id)
+        if label:
+            found = found.where(Detection.label == label)
+        if min_score is not None:
+            found = found.where(Detection.score >= min_score)
+        query = query.where(found.exists())
+    if after:
+        query = query.where(Job.id < after)
+    with db.read() as connection:
+        return _views(connection, query)
+
+
+def batch_results(db: Database, batch_id: str, page: int = 200) -> Iterator[JobView]:
+    """The jobs of a batch that have their answer, by id. Each page is a transaction of its own."""
+    query = (
+        _select()
+        .where(Job.batch_id == batch_id, sa.or_(Job.status.not_in(OPEN_STATUSES), batch_is_cancelled))
+        .order_by(Job.id)
+        .limit(page)
+    )
+    last = ""
+    while True:
+        with db.read() as connection:
+            views = _views(connection, query.where(Job.id > last) if last else query)
+        yield from views
+        if len(views) < page:
+            return
+        last = views[-1].id
+
+
+def cancel_job(db: Database, job_id: str) -> JobView:
+    """Cancels a job that has no answer; a running one's result is dropped. Cancelling again changes nothing.
+
+    Raises `NotFound` or `JobFinished`.
+    """
+
+    def work(connection: Connection) -> None:
+        cancelled = connection.execute(
+            sa.update(Job)
+            .where(Job.id == job_id, Job.status.in_(OPEN_STATUSES))
+            .values(status=CANCELLED, finished_at=now(), claim_id=None)
+            .returning(Job.batch_id)
+        ).one_or_none()
+        if cancelled and cancelled.batch_id:
+            add_counts(connection, {cancelled.batch_id: {CANCELLED: 1}}, even_cancelled=True)
+            mark_finished(connection, [cancelled.batch_id])
+
+    db.retry(work)
+    job = get_job(db, job_id)
+    if job.status in (SUCCEEDED, FAILED):
+        raise JobFinished(f"Job {job_id} has {job.status} already.")
+    return job
+
+
+# ---------------------------------------------------------------------------------------------- submitting
+
+
+class _Turns:
+    """Gives each job its turn: behind what its runtime works on now, and behind its own batch's last job.
+
+    So the jobs of a batch stand one behind the other while those of two batches alternate, however many one has.
+    Priorities have turns of their own.
+    """
+
+    def __init__(self, connection: Connection, last_turn: int, counts_up: bool) -> None:
+        self._connection = connection
+        self._counts_up = counts_up
+        self._current: dict[tuple[str, int], int] = {}
+        self.last = last_turn
+
+    def next(self, job: NewJob) -> int:
+        queue = (job.runtime, job.priority)
+        if queue not in self._current:
+            self._current[queue] = current_turn(self._connection, *queue)
+        turn = max(self._current[queue], self.last) + 1
+        if self._counts_up:
+            self.last = turn
+        return turn
+
+
+def current_turn(connection: Connection, runtime: str, priority: int) -> int:
+    """The turn of the runtime's latest claim."""
+    latest = (
+        sa.select(Claim.turn)
+        .where(Claim.runtime == runtime, Claim.priority == priority)
+        .order_by(Claim.id.desc())
+        .limit(1)
+    )
+    return connection.scalar(latest) or 0
+
+
+def _row(job: NewJob, batch_id: str | None, pipeline: int, turn: int, answered_by: str | None) -> dict[str, Any]:
+    row: dict[str, Any] = {
+        "id": new_id(),
+        "batch_id": batch_id,
+        "image_sha256": job.picture.sha256 if job.picture else None,
+        "source": job.source,
+        "model": job.model,
+        "model_digest": job.digest,
+        "pipeline": pipeline,
+        "runtime": job.runtime,
+        "options": job.options or {},
+        "metadata": job.metadata,
+        "priority": job.priority,
+        "turn": turn,
+        "status": QUEUED,
+        "repeated": False,
+        "error_code": None,
+        "error_message": None,
+    }
+    if job.refusal:
+        row |= {"status": FAILED, "error_code": job.refusal.code, "error_message": str(job.refusal)}
+    elif answered_by:
+        row |= {"status": SUCCEEDED, "repeated": True}
+    return row
+
+
+def _keep_images(connection: Connection, pictures: Collection[Picture]) -> None:
+    rows = {
+        picture.sha256: {
+            "sha256": picture.sha256,
+            "media_type": picture.media_type,
+            "width": picture.width,
+            "height": picture.height,
+            "bytes": picture.size,
+        }
+        for picture in pictures
+    }
+    if not rows:
+        return
+    insert = sqlite.insert if connection.dialect.name == "sqlite" else postgresql.insert
+    # In the order of the key: two requests with the same pictures then never wait for each other in a circle.
+    connection.execute(
+        insert(Image).on_conflict_do_update(index_elements=[Image.sha256], set_={"used_at": now()}),
+        [rows[sha256] for sha256 in sorted(rows)],
+    )
+
+
+def _question(job: NewJob) -> tuple[str, str] | None:
+    """What an answer belongs to: the picture's and the model's digest. None where it is to be asked afresh."""
+    return (job.picture.sha256, job.digest) if job.picture and job.cache else None
+
+
+def _stored_answers(connection: Connection, jobs: Sequence[NewJob], pipeline: int) -> dict[tuple[str, str] | None, str]:
+    """Question -> id of the job that has answered it."""
+    questions = {question for job in jobs if (question := _question(job))}
+    if not questions:
+        return {}
+    rows = connection.execute(
+        sa.select(Job.id, Job.image_sha256, Job.model_digest).where(
+            Job.image_sha256.in_({sha256 for sha256, _ in questions}),
+            Job.model_digest.in_({digest for _, digest in questions}),
+            Job.status == SUCCEEDED,
+            sa.not_(Job.repeated),
+            Job.pipeline == pipeline,
+        )
+    )
+    return {(row.image_sha256, row.model_digest): row.id for row in rows}
+
+
+def _copy_detections(connection: Connection, answered_by: str, job_id: str) -> None:
+    columns = [column for column in Detection.__table__.c if column.name != "job_id"]
+    connection.execute(
+        sa.insert(Detection).from_select(
+            ["job_id", *(column.name for column in columns)],
+            sa.select(sa.literal(job_id, Detection.job_id.type), *columns).where(Detection.job_id == answered_by),
+        )
+    )
+
+
+# ------------------------------------------------------------------------------------------------ reading
+
+
+def _select() -> sa.Select[Any]:
+    return (
+        sa.select(
+            *Job.__table__.c,
+            effective_status.label("effective_status"),
+            sa.func.coalesce(Job.finished_at, sa.case((is_cancelled, Batch.cancelled_at))).label("ended_at"),
+            Image.media_type,
+            Image.width,
+            Image.height,
+            Image.bytes.label("size"),
+        )
+        .select_from(Job)
+        .outerjoin(Batch, Batch.id == Job.batch_id)
+        .outerjoin(Image, Image.sha256 == Job.image_sha256)
+    )
+
+
+def _views(connection: Connection, query: sa.Select[Any]) -> list[JobView]:
+    rows = connection.execute(query).all()
+    found: dict[str, list[DetectionView]] = {row.id: [] for row in rows if row.status == SUCCEEDED}
+    if found:
+        table = Detection.__table__.c
+        for job_id, *values in connection.execute(
+            sa.select(table.job_id, table.label, table.class_id, table.score, table.x1, table.y1, table.x2, table.y2)
+            .where(table.job_id.in_(found))
+            .order_by(table.job_id, table.rank)
+        ):
+            found[job_id].append(DetectionView(*values))
+    return [_view(row, found.get(row.id)) for row in rows]
+
+
+def _view(row: Row[Any], detections: list[DetectionView] | None) -> JobView:
+    return JobView(
+        id=row.id,
+        status=row.effective_status,
+        model=row.model,
+        batch_id=row.batch_id,
+        source=row.source,
+        priority=row.priority,
+        deaths=row.deaths,
+        repeated=row.repeated,
+        image=Picture(row.image_sha256, row.media_type, row.width, row.height, row.size) if row.image_sha256 else None,
+        detections=detections,
+        error_code=row.error_code,
+        error_message=row.error_message,
+        options=row.options,
+        metadata=row.metadata,
+        device=row.device,
+        timings_ms=row.timings_ms,
+        created_at=row.created_at,
+        started_at=row.started_at,
+        finished_at=row.ended_at,
+    )
