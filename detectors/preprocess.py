@@ -1,0 +1,129 @@
+"""From bytes to the tensor a model takes: one path for every runtime, so that the same weights give the same boxes."""
+
+import io
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from PIL import ExifTags, Image
+
+from detectors.catalogue import Input
+from detectors.errors import PictureUndecodable
+
+# Formats that are decoded; the same that are accepted.
+FORMATS = ("JPEG", "MPO", "PNG", "WEBP", "BMP", "GIF", "TIFF")
+# What lies beside a letterboxed picture. The value that the YOLO family made common.
+PADDING = 114
+
+# EXIF orientation -> what turns the stored picture upright.
+TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+QUARTER_TURNS = frozenset({5, 6, 7, 8})
+
+Pixels = npt.NDArray[np.uint8]
+
+
+@dataclass(frozen=True, slots=True)
+class Decoded:
+    """A picture in memory, perhaps smaller than it is: boxes found in `pixels` grow by `width / pixels.shape[1]`."""
+
+    pixels: Pixels
+    """RGB uint8, H×W×3, EXIF turned."""
+    width: int
+    """Pixels of the whole picture, as a person sees it."""
+    height: int
+
+
+def decode(data: bytes, fit: Input | None = None) -> Decoded:
+    """Decodes a picture; with `fit`, one larger than that model's input comes out just as large as the model sees it.
+
+    A JPEG far larger is decoded at a reduced DCT scale at once. The first frame of an animation counts; what is
+    transparent is seen on white; 16-bit grey is brought to 8.
+
+    Raises `PictureUndecodable`. The caller has bounded the number of pixels by the header.
+    """
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # torn EXIF blocks and the like: the pixels are what counts
+            with Image.open(io.BytesIO(data), formats=FORMATS) as image:
+                whole = image.size
+                # Before the pixels are read, as where the picture was accepted: PNG may hold a second one behind them.
+                turn = image.getexif().get(ExifTags.Base.Orientation, 1)
+                turned = turn in QUARTER_TURNS
+                if fit and image.format in ("JPEG", "MPO"):
+                    image.draft("RGB", content_size(*whole, _turned(fit, turned)))
+                rgb = _to_rgb(image)
+    except (OSError, ValueError, SyntaxError, EOFError, KeyError, IndexError, TypeError, ZeroDivisionError) as error:
+        # Pillow's decoders raise any of these on damaged data.
+        raise PictureUndecodable(f"The picture can't be decoded: {error}") from error
+    upright = rgb.transpose(TURNS[turn]) if turn in TURNS else rgb
+    width, height = (whole[1], whole[0]) if turned else whole
+    if fit:
+        target = content_size(width, height, fit)
+        if target[0] < upright.width or target[1] < upright.height:
+            upright = upright.resize(target, Image.Resampling.BILINEAR)
+    return Decoded(np.asarray(upright), width, height)
+
+
+def content_size(width: int, height: int, into: Input) -> tuple[int, int]:
+    """Width and height that a picture has inside the model's input, in pixels, at least 1."""
+    if into.resize == "stretch":
+        return into.width, into.height
+    scale = min(into.width / width, into.height / height)
+    return max(1, round(width * scale)), max(1, round(height * scale))
+
+
+def place(pixels: Pixels, into: Input) -> Pixels:
+    """A picture of any size as the model sees it, RGB uint8 of `into.height` × `into.width`: scaled, and at the top
+    left of a grey canvas where it is letterboxed."""
+    height, width = pixels.shape[:2]
+    target = content_size(width, height, into)
+    if target != (width, height):
+        pixels = np.asarray(Image.fromarray(pixels).resize(target, Image.Resampling.BILINEAR))
+    if target == (into.width, into.height):
+        return pixels
+    canvas = np.full((into.height, into.width, 3), PADDING, np.uint8)
+    canvas[: target[1], : target[0]] = pixels
+    return canvas
+
+
+def to_tensor(images: Sequence[Pixels], into: Input) -> npt.NDArray[np.uint8] | npt.NDArray[np.float32]:
+    """Pictures of any sizes as one batch in the layout, type and range that the model's entry asks for."""
+    batch = np.stack([place(image, into) for image in images])
+    if into.layout == "NCHW":
+        batch = batch.transpose(0, 3, 1, 2)
+    if into.dtype == "uint8":
+        return np.ascontiguousarray(batch)
+    channels = (3, 1, 1) if into.layout == "NCHW" else (3,)
+    mean, std = (np.asarray(value, np.float32).reshape(channels) for value in (into.mean, into.std))
+    return np.ascontiguousarray((batch.astype(np.float32) * np.float32(into.scale) - mean) / std)
+
+
+def _turned(fit: Input, turned: bool) -> Input:
+    return fit.model_copy(update={"width": fit.height, "height": fit.width}) if turned else fit
+
+
+def _to_rgb(image: Image.Image) -> Image.Image:
+    if image.mode == "RGB":
+        image.load()
+        return image
+    if image.mode.startswith("I"):
+        # 16-bit grey, in whichever of Pillow's integer modes: the high byte. 32 bits hold 16-bit values in practice.
+        grey = np.asarray(image)
+        eight = (grey >> 8 if grey.max(initial=0) > 255 else grey).astype(np.uint8)
+        return Image.fromarray(eight).convert("RGB")
+    if image.has_transparency_data:
+        rgba = image.convert("RGBA")
+        white = Image.new("RGBA", rgba.size, "white")
+        white.alpha_composite(rgba)
+        return white.convert("RGB")
+    return image.convert("RGB")
