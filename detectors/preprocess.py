@@ -13,7 +13,8 @@ from detectors.catalogue import Input
 from detectors.errors import PictureUndecodable
 
 # Formats that are decoded; the same that are accepted.
-FORMATS = ("JPEG", "MPO", "PNG", "WEBP", "BMP", "GIF", "TIFF")
+FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF")
+Image.init()  # registers them all: `Image.open(formats=…)` knows only those that are registered
 # What lies beside a letterboxed picture. The value that the YOLO family made common.
 PADDING = 114
 

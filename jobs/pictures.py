@@ -12,13 +12,13 @@ from jobs.errors import PictureEmpty, PictureTooLarge, PictureUnknownFormat
 # Formats whose decoders are bounded and common. Others stay out: each one more is a door for hostile files.
 FORMATS = {
     "JPEG": "image/jpeg",
-    "MPO": "image/jpeg",  # what phones write: a JPEG with a second picture behind the first
     "PNG": "image/png",
     "WEBP": "image/webp",
     "BMP": "image/bmp",
     "GIF": "image/gif",
     "TIFF": "image/tiff",
 }
+Image.init()  # registers them all: `Image.open(formats=…)` knows only those that are registered
 # EXIF orientations 5 to 8 turn the picture by a quarter.
 _QUARTER_TURNS = {5, 6, 7, 8}
 
@@ -53,11 +53,12 @@ def inspect(data: bytes, *, max_bytes: float, max_pixels: float) -> Picture:
             warnings.simplefilter("ignore")
             with Image.open(io.BytesIO(data), formats=list(FORMATS)) as image:
                 width, height = image.size
-                media_type = FORMATS[image.format or ""]
+                # MPO is what phones write: a JPEG with a second picture behind the first.
+                media_type = FORMATS["JPEG" if image.format == "MPO" else image.format or ""]
                 turned = orientation(image) in _QUARTER_TURNS
     except UnidentifiedImageError:
         raise PictureUnknownFormat(
-            f"The file is no picture of a known format. Taken are {', '.join(f for f in FORMATS if f != 'MPO')}."
+            f"The file is no picture of a known format. Taken are {', '.join(FORMATS)}."
         ) from None
     except (OSError, ValueError, SyntaxError, EOFError, KeyError, IndexError, TypeError, OverflowError) as error:
         # Pillow's parsers raise any of these on a header that is damaged.
