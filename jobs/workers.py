@@ -33,10 +33,10 @@ def register(
         )
 
 
-def seen(db: Database, worker_id: str) -> None:
-    """Refreshes a worker's entry."""
+def seen(db: Database, worker_id: str) -> bool:
+    """Refreshes a worker's entry. False where it is gone: the worker was away for so long that it counted as dead."""
     with db.write() as connection:
-        connection.execute(sa.update(Worker).where(Worker.id == worker_id).values(last_seen=now()))
+        return connection.execute(sa.update(Worker).where(Worker.id == worker_id).values(last_seen=now())).rowcount == 1
 
 
 def serves(db: Database, worker_id: str, models: Mapping[str, str]) -> None:

@@ -1,0 +1,1 @@
+"""Celery's side: what takes doorbells, claims jobs and runs detectors on them."""

@@ -1,0 +1,95 @@
+"""`python -m worker RUNTIME`: a worker of one queue: a Celery parent and its children."""
+
+import logging
+import os
+import signal
+import socket
+import sys
+import warnings
+from typing import Any
+
+from celery import bootsteps
+from celery.platforms import SecurityWarning
+from celery.signals import task_failure, worker_shutting_down
+
+from detectors.errors import DetectorError
+from jobs.errors import BoxqueueError
+from jobs.settings import Settings
+from worker.app import make_app
+from worker.keeper import Keeper, is_death
+from worker.logs import configure_logging
+from worker.plan import Plan, make_plan
+
+log = logging.getLogger(__name__)
+
+
+class KeeperStep(bootsteps.StartStopStep):
+    """Starts and stops the keeper with the Celery worker, and tells the children when it shuts down."""
+
+    requires = ("celery.worker.components:Pool",)
+
+    def __init__(self, parent: Any, **_: Any) -> None:
+        self._keeper = Keeper(Settings.load(), Plan.from_json(parent.app.conf["boxqueue_plan"]))
+
+    def start(self, parent: Any) -> None:
+        self._keeper.start()
+        # Weak references would be gone at the end of this method.
+        task_failure.connect(self._on_failure, weak=False)
+        worker_shutting_down.connect(lambda **_: _tell_children(parent), weak=False)
+
+    def stop(self, parent: Any) -> None:
+        self._keeper.stop()
+
+    def _on_failure(self, task_id: str, exception: BaseException, **_: Any) -> None:
+        if is_death(exception):
+            self._keeper.bury(task_id, exception)
+
+
+def _tell_children(parent: Any) -> None:
+    for pid in parent.pool.info["processes"]:
+        try:
+            os.kill(pid, signal.SIGUSR2)
+        except ProcessLookupError:
+            continue
+
+
+def main() -> None:
+    if len(sys.argv) != 2 or sys.argv[1].startswith("-"):
+        sys.exit("usage: python -m worker RUNTIME    (for example: python -m worker pytorch)")
+    try:
+        settings = Settings.load()
+        configure_logging(settings)
+        plan = make_plan(settings, sys.argv[1])
+    except (BoxqueueError, DetectorError) as error:
+        print(error, file=sys.stderr)
+        sys.exit(2)
+    app = make_app(settings)
+    app.conf["boxqueue_plan"] = plan.to_json()
+    log.info(
+        "worker of the queue %s: %s on %s, %d children with %d threads each",
+        plan.runtime,
+        ", ".join(plan.models),
+        plan.device,
+        plan.children,
+        plan.threads,
+    )
+    # Celery warns of root because a pickled message could do anything then; only JSON is accepted here.
+    warnings.filterwarnings("ignore", category=SecurityWarning)
+    app.steps["worker"].add(KeeperStep)
+    worker = app.Worker(
+        queues=[plan.runtime],
+        concurrency=plan.children,
+        pool="prefork",
+        loglevel=settings.log_level,
+        hostname=f"{plan.runtime}-{plan.worker_id[-12:]}@{socket.gethostname()}",
+        without_gossip=True,
+        without_mingle=True,
+        without_heartbeat=True,
+        quiet=True,
+    )
+    worker.start()
+    sys.exit(worker.exitcode)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,78 @@
+"""What piles up and is taken away: old answers, pictures nobody names, used idempotency keys, dead workers' entries."""
+
+import logging
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
+
+from jobs import workers
+from jobs.clock import now
+from jobs.database import Database
+from jobs.errors import PictureMissing
+from jobs.images import ImageStore
+from jobs.tables import QUEUED, RUNNING, Batch, Claim, IdempotencyKey, Image, Job
+
+log = logging.getLogger(__name__)
+
+DAY_SECONDS = 86400.0
+# Rows a transaction: other writers wait meanwhile on SQLite.
+CHUNK = 500
+# A picture is put into the store before the job that names it is committed; nothing younger is an orphan.
+YOUNGEST_ORPHAN_SECONDS = 3600.0
+DEAD_WORKERS_KEPT_SECONDS = 3600.0
+
+
+def keep_house(db: Database, images: ImageStore, keep_days: float | None) -> None:
+    """Takes away what is no longer needed; answers only past `keep_days` (None: they stay for ever).
+
+    Raises `DatabaseUnavailable` or `StoreUnavailable`.
+    """
+    with db.write() as connection:
+        connection.execute(sa.delete(IdempotencyKey).where(IdempotencyKey.expires_at < now()))
+    workers.forget_dead(db, DEAD_WORKERS_KEPT_SECONDS)
+    if keep_days is None:
+        return
+    age = keep_days * DAY_SECONDS
+    while db.retry(lambda connection: _delete_jobs(connection, age)):
+        pass
+    with db.write() as connection:
+        unused = sa.not_(sa.select(Job.id).where(Job.batch_id == Batch.id).exists())
+        connection.execute(sa.delete(Batch).where(Batch.finished_at < now(-age), unused))
+        connection.execute(sa.delete(Claim).where(Claim.ended_at < now(-age)))
+    _delete_orphans(db, images, age)
+
+
+def _delete_jobs(connection: Connection, age: float) -> int:
+    """Deletes some jobs (and by cascade their detections) that finished so long ago and belong to no unfinished
+    batch: its counters and its export must agree."""
+    finished_batch = sa.select(Batch.id).where(Batch.id == Job.batch_id, Batch.finished_at < now(-age)).exists()
+    old = (
+        sa.select(Job.id)
+        .where(
+            Job.finished_at < now(-age),
+            Job.status.not_in((QUEUED, RUNNING)),
+            sa.or_(Job.batch_id.is_(None), finished_batch),
+        )
+        .limit(CHUNK)
+    )
+    ids = connection.scalars(old).all()
+    connection.execute(sa.delete(Job).where(Job.id.in_(ids)))
+    return len(ids)
+
+
+def _delete_orphans(db: Database, images: ImageStore, age: float) -> None:
+    unnamed = sa.not_(sa.select(Job.id).where(Job.image_sha256 == Image.sha256).exists())
+    orphans = sa.select(Image.sha256).where(Image.used_at < now(-age), unnamed).limit(CHUNK)
+    with db.read() as connection:
+        names = connection.scalars(orphans).all()
+    for sha256 in names:
+        try:
+            if images.age_seconds(sha256) < YOUNGEST_ORPHAN_SECONDS:
+                continue
+            with db.write() as connection:
+                gone = connection.execute(sa.delete(Image).where(Image.sha256 == sha256, unnamed)).rowcount
+            if gone:
+                images.delete(sha256)
+        except PictureMissing:
+            with db.write() as connection:
+                connection.execute(sa.delete(Image).where(Image.sha256 == sha256, unnamed))

@@ -1,0 +1,132 @@
+"""The thread in each worker's parent process that sweeps, keeps house, and buries what its children leave behind."""
+
+import logging
+import queue
+import random
+import re
+import signal
+import socket
+import threading
+import time
+from typing import Any
+
+from billiard.exceptions import TimeLimitExceeded, WorkerLostError
+
+from jobs import workers
+from jobs.database import Database
+from jobs.deaths import TIMED_OUT, WORKER_LOST, release
+from jobs.errors import DatabaseUnavailable, StoreUnavailable
+from jobs.images import ImageStore
+from jobs.queue import Queue
+from jobs.settings import Settings
+from worker.housekeeping import keep_house
+from worker.plan import Plan
+from worker.sweep import sweep
+
+log = logging.getLogger(__name__)
+
+HOUSEKEEPING_SECONDS = 600.0
+# Signals that a process raises by its own doing: what it worked on alone is guilty at the first time.
+_OWN_FAULT = {signal.SIGSEGV, signal.SIGBUS, signal.SIGILL, signal.SIGABRT}
+
+
+class Keeper(threading.Thread):
+    """Enters the worker, sweeps on a timer with jitter, and releases the claims of children that died."""
+
+    def __init__(self, settings: Settings, plan: Plan) -> None:
+        super().__init__(name="keeper", daemon=True)
+        self._settings = settings
+        self._plan = plan
+        self._db = Database(settings.database_url, pool_size=2)
+        self._queue = Queue(settings)
+        self._images = ImageStore(settings.store_url)
+        self._dead: queue.SimpleQueue[tuple[str, str, bool] | None] = queue.SimpleQueue()
+        self._stopping = threading.Event()
+        self._registered = False
+        self._may_expire_at = 0.0
+        self._next_housekeeping = 0.0
+
+    def bury(self, task_id: str, error: BaseException) -> None:
+        """A child died in this task: its claims are released at once, by this thread."""
+        cause, proof = cause_of_death(error)
+        self._dead.put((task_id, cause, proof))
+
+    def stop(self) -> None:
+        """Takes the worker's entry away and ends the thread."""
+        self._stopping.set()
+        self._dead.put(None)
+        self.join(timeout=5)
+
+    def run(self) -> None:
+        self._round()
+        while not self._stopping.is_set():
+            wait = self._settings.sweep_seconds * random.uniform(0.8, 1.2)
+            try:
+                dead = self._dead.get(timeout=wait)
+            except queue.Empty:
+                self._round()
+            else:
+                if dead:
+                    self._release(*dead)
+        try:
+            workers.leave(self._db, self._plan.worker_id)
+        except DatabaseUnavailable as error:
+            log.warning("this worker's entry stays: %s", error)
+
+    def _round(self) -> None:
+        try:
+            self._enter()
+            sweep(self._db, self._queue, may_expire=time.monotonic() >= self._may_expire_at)
+            if time.monotonic() >= self._next_housekeeping:
+                self._next_housekeeping = time.monotonic() + HOUSEKEEPING_SECONDS
+                keep_house(self._db, self._images, self._settings.keep_days)
+        except DatabaseUnavailable as error:
+            # The leases could not be extended either while it was out: they get the time to.
+            self._may_expire_at = time.monotonic() + self._settings.lease_seconds
+            log.warning("sweep: %s", error)
+        except StoreUnavailable as error:
+            log.warning("housekeeping: %s", error)
+        except Exception:
+            # A fault in one sweep must not end them all; the next one shows it again.
+            log.exception("sweep")
+
+    def _enter(self) -> None:
+        plan = self._plan
+        if self._registered and workers.seen(self._db, plan.worker_id):
+            return
+        workers.register(
+            self._db,
+            plan.worker_id,
+            runtime=plan.runtime,
+            host=socket.gethostname(),
+            models=plan.models,
+            device=plan.device,
+            versions=plan.versions,
+        )
+        self._registered = True
+
+    def _release(self, task_id: str, cause: str, proof: bool) -> None:
+        while not self._stopping.is_set():
+            try:
+                for runtime in release(self._db, task_id, cause=cause, proof=proof):
+                    log.warning("task %s died (%s); its jobs are in the queue again", task_id, cause)
+                    self._queue.ring(runtime)
+                return
+            except DatabaseUnavailable as error:
+                log.warning("a dead task's claims could not be released yet: %s", error)
+                self._may_expire_at = time.monotonic() + self._settings.lease_seconds
+                self._stopping.wait(1.0)
+
+
+def cause_of_death(error: BaseException) -> tuple[str, bool]:
+    """What Celery's parent process knows of a child's end: a failure's code, and whether it proves the guilt."""
+    if isinstance(error, TimeLimitExceeded):
+        return TIMED_OUT, False
+    # billiard says it in words only: "Worker exited prematurely: signal 11 (SIGSEGV) Job: 3."
+    match = re.search(r"signal (\d+)", str(error))
+    return WORKER_LOST, bool(match and int(match[1]) in _OWN_FAULT)
+
+
+def is_death(error: Any) -> bool:
+    """Whether this failure of a task is the end of its process."""
+    return isinstance(error, WorkerLostError | TimeLimitExceeded)

@@ -1,0 +1,15 @@
+"""How the worker processes log: one line an event, to stderr."""
+
+import logging
+
+from jobs.settings import Settings
+
+
+def configure_logging(settings: Settings) -> None:
+    """Sets the root logger up, also inside Celery's own processes."""
+    logging.basicConfig(
+        level=settings.log_level, format="%(asctime)s %(levelname)s %(processName)s %(name)s: %(message)s", force=True
+    )
+    # One line for each doorbell says nothing that an operator needs.
+    for chatty in ("celery.worker.strategy", "celery.app.trace", "kombu", "fsspec", "alembic"):
+        logging.getLogger(chatty).setLevel(max(logging.WARNING, logging.getLevelName(settings.log_level)))

@@ -1,0 +1,213 @@
+"""From a doorbell to stored answers: the next claim is fetched and decoded while this one is in the model and the last
+one is being written."""
+
+import logging
+import time
+from collections.abc import Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+
+from detectors.base import Detections, Detector
+from detectors.catalogue import ModelEntry
+from detectors.errors import DetectionFailed, DetectorError
+from detectors.preprocess import Decoded, decode
+from jobs.claims import HeldClaim, Outcome, claim, finish, give_back, more_waiting
+from jobs.errors import BoxqueueError, DatabaseUnavailable, PictureMissing, StoreUnavailable
+from jobs.views import DetectionView
+from worker.child import Child
+
+log = logging.getLogger(__name__)
+
+# Waits between two tries to write answers while the database is out: soon at first, then every few seconds.
+BACKOFF_SECONDS = (0.1, 0.3, 1.0, 2.0, 5.0)
+
+
+@dataclass
+class Work:
+    """A claim on its way: its pictures, or why one of them has none."""
+
+    claim: HeldClaim
+    entry: ModelEntry
+    decoded: dict[str, Decoded] = field(default_factory=dict)
+    failed: dict[str, BoxqueueError | DetectorError] = field(default_factory=dict)
+    decode_ms: dict[str, float] = field(default_factory=dict)
+    claimed_at: float = field(default_factory=time.perf_counter)
+
+
+class Pipeline:
+    """Answers one doorbell: claims and works until nothing waits, for at most `drain_seconds`."""
+
+    def __init__(self, child: Child, task_id: str) -> None:
+        self._child = child
+        self._task_id = task_id
+        self._until = time.monotonic() + child.settings.drain_seconds
+        self._rung = False
+
+    def drain(self) -> None:
+        """Raises `DatabaseUnavailable` where no claim can be taken; the sweep rings again."""
+        with ThreadPoolExecutor(1, "fetch") as fetcher, ThreadPoolExecutor(1, "write") as writer:
+            writing: Future[None] | None = None
+            work = self._fetch()
+            while work:
+                if work.claim.alone:
+                    # It may take the process with it, so nothing else is at hand meanwhile.
+                    _wait(writing)
+                    if self._decode(work):
+                        self._write(work, self._detect(work))
+                    work = self._fetch()
+                    continue
+                ahead = fetcher.submit(self._fetch)
+                outcomes = self._detect(work)
+                _wait(writing)
+                writing = writer.submit(self._write, work, outcomes)
+                work = ahead.result()
+            _wait(writing)
+        if self._rung:
+            self._ring_for_more()
+
+    def _fetch(self) -> Work | None:
+        """The next claim with its pictures decoded, or None where there is none or the time is over."""
+        child = self._child
+        if child.stopping.is_set() or (self._rung and time.monotonic() >= self._until):
+            return None
+        held = claim(
+            child.db,
+            child.plan.runtime,
+            child.served,
+            worker_id=child.plan.worker_id,
+            task_id=self._task_id,
+            lease_seconds=child.settings.lease_seconds,
+        )
+        if held is None:
+            return None
+        child.vigil.hold(held)
+        if not self._rung:
+            # Wakes the next process, which wakes another one, before this one gets to work.
+            self._rung = True
+            self._ring_for_more()
+        work = Work(held, child.entries[held.model])
+        # A claim that may be the death of its process is decoded when nothing else is at hand.
+        return work if held.alone or self._decode(work) else None
+
+    def _ring_for_more(self) -> None:
+        child = self._child
+        if not child.stopping.is_set() and more_waiting(child.db, child.plan.runtime, child.entries):
+            child.queue.ring(child.plan.runtime)
+
+    def _decode(self, work: Work) -> bool:
+        """Decodes the pictures of a claim. False where the image store is out: then the claim was given back, and
+        the next sweep rings for it."""
+        child = self._child
+        for job in work.claim.jobs:
+            started = time.perf_counter()
+            try:
+                data = child.images.get(job.image_sha256)
+                with child.vigil.limit(work.claim, child.settings.picture_seconds):
+                    work.decoded[job.id] = decode(data, work.entry.input)
+            except (PictureMissing, DetectorError) as error:
+                work.failed[job.id] = error
+            except StoreUnavailable as error:
+                log.warning("claim %s is given back: %s", work.claim.id, error)
+                self._give_back(work)
+                self._until = 0.0
+                return False
+            work.decode_ms[job.id] = _ms_since(started)
+        return True
+
+    def _detect(self, work: Work) -> list[Outcome] | None:
+        """The answers of a claim; None where this process can't load its model."""
+        child = self._child
+        detector = child.detector(work.claim.model)
+        if detector is None:
+            return None
+        with child.vigil.limit(work.claim, child.settings.picture_seconds * max(1, len(work.decoded))):
+            started = time.perf_counter()
+            found = _detect_all_or_each(detector, work)
+            inference_ms = round(_ms_since(started) / max(1, len(work.decoded)), 1)
+        outcomes = []
+        for job in work.claim.jobs:
+            queued_ms = round(job.age_s * 1000, 1)
+            timings = {
+                "queued": queued_ms,
+                "decode": work.decode_ms[job.id],
+                "inference": inference_ms if job.id in work.decoded else 0.0,
+                "total": round(queued_ms + _ms_since(work.claimed_at), 1),
+            }
+            if error := work.failed.get(job.id):
+                outcomes.append(Outcome(job.id, None, error.code, str(error), timings))
+            else:
+                views = _views(found[job.id], work.decoded[job.id], work.entry.labels)
+                outcomes.append(Outcome(job.id, views, timings_ms=timings))
+        return outcomes
+
+    def _write(self, work: Work, outcomes: Sequence[Outcome] | None) -> None:
+        """Writes a claim's answers, or gives it back without; an outage is waited out while the claim is held."""
+        child = self._child
+        if outcomes is None:
+            self._give_back(work)
+            return
+        tries = 0
+        while True:
+            try:
+                taken = finish(child.db, work.claim, outcomes, device=child.device)
+                break
+            except DatabaseUnavailable as error:
+                if not child.vigil.holds(work.claim):
+                    return
+                log.warning("the answers of claim %s wait: %s", work.claim.id, error)
+                time.sleep(BACKOFF_SECONDS[min(tries, len(BACKOFF_SECONDS) - 1)])
+                tries += 1
+        child.vigil.drop(work.claim)
+        if taken:
+            child.queue.announce(sorted(taken))
+
+    def _give_back(self, work: Work) -> None:
+        give_back(self._child.db, work.claim)
+        self._child.vigil.drop(work.claim)
+
+
+def _detect_all_or_each(detector: Detector, work: Work) -> dict[str, Detections]:
+    """Runs the detector on the claim; where that raises, on each picture, so that only the guilty ones fail.
+
+    What fails is moved to `work.failed`.
+    """
+    if not work.decoded:
+        return {}
+    try:
+        found = detector.detect([picture.pixels for picture in work.decoded.values()])
+        return dict(zip(work.decoded, found, strict=True))
+    except Exception as error:  # a detector may be anybody's: whatever it raises is the answer of its picture
+        log.warning("claim %s: %s; its pictures are tried one by one", work.claim.id, error)
+    each: dict[str, Detections] = {}
+    for job_id, picture in work.decoded.items():
+        try:
+            each[job_id] = detector.detect([picture.pixels])[0]
+        except DetectorError as error:
+            work.failed[job_id] = error
+        except Exception as error:
+            log.exception("job %s", job_id)
+            work.failed[job_id] = DetectionFailed(f"The detector raised {type(error).__name__}: {error}")
+    return each
+
+
+def _views(found: Detections, picture: Decoded, labels: Sequence[str]) -> list[DetectionView]:
+    """Detections in pixels of what was decoded -> in pixels of the whole picture."""
+    height, width = picture.pixels.shape[:2]
+    x, y = picture.width / width, picture.height / height
+    return [
+        DetectionView(
+            labels[class_id], class_id, score, round(x1 * x, 2), round(y1 * y, 2), round(x2 * x, 2), round(y2 * y, 2)
+        )
+        for (x1, y1, x2, y2), score, class_id in zip(
+            found.boxes.tolist(), found.scores.tolist(), found.class_ids.tolist(), strict=True
+        )
+    ]
+
+
+def _wait(writing: "Future[None] | None") -> None:
+    if writing:
+        writing.result()
+
+
+def _ms_since(started: float) -> float:
+    return round((time.perf_counter() - started) * 1000, 1)

@@ -1,0 +1,75 @@
+"""The sweep: puts the jobs of expired claims back, lets cancelled batches' rows follow, and rings where jobs wait.
+
+`python -m worker.sweep` does it once by hand. Otherwise each worker's parent process does, on a timer.
+"""
+
+import sys
+from dataclasses import dataclass
+
+import sqlalchemy as sa
+
+from jobs import workers
+from jobs.batches import cancel_rows, cancelling_batches
+from jobs.database import Database
+from jobs.deaths import expire
+from jobs.errors import BoxqueueError
+from jobs.images import ImageStore
+from jobs.queue import Queue
+from jobs.settings import Settings
+from worker.housekeeping import keep_house
+from worker.logs import configure_logging
+
+# Any number; it only has to be the same in every process that sweeps.
+_ADVISORY_LOCK = 0x626F7873
+
+
+@dataclass(frozen=True)
+class Swept:
+    """What one sweep did."""
+
+    expired: list[str]
+    """Runtimes that got jobs back from expired claims."""
+    cancelled: int
+    """Rows that followed their batch's cancellation."""
+    rung: list[str]
+    """Runtimes with waiting jobs."""
+
+
+def sweep(db: Database, queue: Queue, *, may_expire: bool = True) -> Swept | None:
+    """One sweep; None where another process is at it. Raises `DatabaseUnavailable`."""
+    with db.read() as lock:
+        # SQLite's write lock does the same for each of the steps.
+        if not db.is_sqlite and not lock.scalar(sa.select(sa.func.pg_try_advisory_xact_lock(_ADVISORY_LOCK))):
+            return None
+        expired = expire(db) if may_expire else set()
+        cancelled = 0
+        for batch_id in cancelling_batches(db):
+            while rows := cancel_rows(db, batch_id):
+                cancelled += rows
+        waiting = workers.waiting_runtimes(db)
+    for runtime in waiting:
+        queue.ring(runtime)
+    return Swept(sorted(expired), cancelled, waiting)
+
+
+def main() -> None:
+    """One sweep and one housekeeping, by hand."""
+    try:
+        settings = Settings.load()
+        configure_logging(settings)
+        db = Database(settings.database_url)
+        swept = sweep(db, Queue(settings))
+        keep_house(db, ImageStore(settings.store_url), settings.keep_days)
+    except BoxqueueError as error:
+        sys.exit(str(error))
+    if swept is None:
+        print("Another process is sweeping at this moment.")
+    else:
+        print(
+            f"Jobs put back: {', '.join(swept.expired) or 'none'}. Rows cancelled: {swept.cancelled}. "
+            f"Rung for: {', '.join(swept.rung) or 'none'}."
+        )
+
+
+if __name__ == "__main__":
+    main()
