@@ -1,0 +1,64 @@
+"""`/v1/models`: what can be asked for."""
+
+from typing import Any
+
+from flask_openapi3.blueprint import APIBlueprint
+from pydantic import BaseModel, Field
+
+from api.openapi import CATALOGUE, answers
+from api.service import service
+from jobs.workers import live_models
+
+models = APIBlueprint("models", __name__, url_prefix="/v1/models", abp_tags=[CATALOGUE])
+
+
+class ModelInput(BaseModel):
+    width: int
+    height: int
+
+
+class Model(BaseModel):
+    name: str = Field(json_schema_extra={"example": "cards-pytorch"})
+    runtime: str = Field(description="The queue that feeds it.", json_schema_extra={"example": "pytorch"})
+    format: str
+    labels: list[str]
+    licence: str
+    description: str
+    batch_size: int = Field(description="Pictures that it takes at once.")
+    input: ModelInput = Field(description="Pixels that a picture is brought to.")
+    floor_score: float = Field(description="Detections below it are not kept.")
+    sha256: str = Field(description="Of the model's file.")
+    aliases: list[str] = Field(description="Other names that it answers to.")
+    available: bool = Field(description="A live worker serves it; jobs for it are accepted in any case and wait.")
+
+
+class Models(BaseModel):
+    models: list[Model]
+
+
+@models.get("", summary="Models", operation_id="listModels", responses=answers({200: Models}, refused=(503,)))
+def show_models() -> Any:
+    """The catalogue, and which of its models a worker serves now."""
+    return {"models": _documents()}
+
+
+def _documents() -> list[dict[str, Any]]:
+    catalogue = service().catalogue
+    live = live_models(service().db)
+    return [
+        {
+            "name": entry.name,
+            "runtime": entry.runtime,
+            "format": entry.format,
+            "labels": list(entry.labels),
+            "licence": entry.licence,
+            "description": entry.description,
+            "batch_size": entry.batch_size,
+            "input": {"width": entry.input.width, "height": entry.input.height},
+            "floor_score": entry.output.floor_score,
+            "sha256": entry.sha256,
+            "aliases": sorted(alias for alias, name in catalogue.aliases.items() if name == entry.name),
+            "available": (entry.name, entry.digest) in live,
+        }
+        for entry in catalogue.entries.values()
+    ]

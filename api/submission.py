@@ -1,0 +1,101 @@
+"""From the pictures of a request to accepted jobs."""
+
+import hashlib
+import json
+from contextlib import suppress
+from dataclasses import dataclass
+
+from api.service import Service
+from api.uploads import File, Upload
+from detectors.catalogue import PIPELINE_REVISION, ModelEntry
+from jobs.errors import BoxqueueError, DatabaseUnavailable, PictureRefused
+from jobs.idempotency import drop_key, reserve_key
+from jobs.pictures import Picture, inspect
+from jobs.settings import Settings
+from jobs.store import get_jobs, submit
+from jobs.tables import QUEUED
+from jobs.views import JobView, NewJob
+
+
+@dataclass(frozen=True, slots=True)
+class _Looked:
+    file: File
+    picture: Picture | None
+    refusal: PictureRefused | None
+
+
+def accept(service: Service, upload: Upload, *, batch_id: str | None = None, key: str | None = None) -> list[JobView]:
+    """Accepts the pictures of a request, all or none, in order; what it gives is in the store and committed.
+
+    Outside a batch a picture that its header disqualifies refuses the request; in a batch it makes a job that is
+    `failed` from the start. `key` is the client's Idempotency-Key.
+
+    Raises `UnknownModel`, `PictureRefused`, `NotFound`, `BatchClosed`, `BatchCancelled`, `KeyReused`, `KeyInFlight`,
+    `DatabaseUnavailable` or `StoreUnavailable`.
+    """
+    entry = service.model(upload.options.model)
+    looked = [_look(file, service.settings) for file in upload.files]
+    if batch_id is None:
+        for one in looked:
+            if one.refusal:
+                raise type(one.refusal)(f"{one.file.source}: {one.refusal}" if one.file.source else str(one.refusal))
+    if key is None:
+        return _accept(service, entry, upload, looked, batch_id, None)
+    known = reserve_key(service.db, key, _fingerprint(upload, looked, batch_id))
+    if known is not None:
+        return get_jobs(service.db, known)
+    try:
+        return _accept(service, entry, upload, looked, batch_id, key)
+    except BoxqueueError:
+        with suppress(DatabaseUnavailable):
+            drop_key(service.db, key)
+        raise
+
+
+def _look(file: File, settings: Settings) -> _Looked:
+    limits = {"max_bytes": settings.max_picture_mb * 1e6, "max_pixels": settings.max_picture_megapixels * 1e6}
+    try:
+        return _Looked(file, inspect(file.data, **limits), None)
+    except PictureRefused as refusal:
+        return _Looked(file, None, refusal)
+
+
+def _accept(
+    service: Service,
+    entry: ModelEntry,
+    upload: Upload,
+    looked: list[_Looked],
+    batch_id: str | None,
+    key: str | None,
+) -> list[JobView]:
+    options = upload.options.model_dump(include={"min_score", "max_detections"}, exclude_none=True)
+    new = [
+        NewJob(
+            model=entry.name,
+            digest=entry.digest,
+            runtime=entry.runtime,
+            picture=one.picture,
+            refusal=one.refusal,
+            source=one.file.source,
+            options=options,
+            cache=upload.options.cache,
+            priority=upload.options.priority,
+            metadata=upload.options.metadata,
+        )
+        for one in looked
+    ]
+    service.store.put_many([(one.picture.sha256, one.file.data) for one in looked if one.picture])
+    jobs = submit(service.db, new, pipeline=PIPELINE_REVISION, batch_id=batch_id, key=key)
+    if any(job.status == QUEUED for job in jobs):
+        service.queue.ring(entry.runtime)
+    return jobs
+
+
+def _fingerprint(upload: Upload, looked: list[_Looked], batch_id: str | None) -> str:
+    """Tells requests apart: what is asked, of which pictures, into which batch."""
+    pictures = [
+        (one.picture.sha256 if one.picture else hashlib.sha256(one.file.data).hexdigest(), one.file.source)
+        for one in looked
+    ]
+    asked = upload.options.model_dump(exclude={"image", "image_base64", "source"})
+    return hashlib.sha256(json.dumps([batch_id, asked, pictures], sort_keys=True).encode()).hexdigest()

@@ -1,0 +1,150 @@
+"""Bodies that bring pictures: a multipart form with one file or several, or JSON with one in base64."""
+
+import binascii
+import io
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from flask import Request
+from pydantic import BaseModel, ValidationError
+from pydantic_core import from_json
+from werkzeug.datastructures import FileStorage, MultiDict
+from werkzeug.formparser import MultiPartParser
+
+from api.problems import Refusal, invalid_parameters, refuse_invalid
+from api.schemas import JobDocument, JobForm
+
+M = TypeVar("M", bound=BaseModel)
+
+# Werkzeug's parser copies what it has buffered at each step: small steps cost half of what its 64 KiB cost.
+_STEP_BYTES = 16 * 1024
+_MAX_FIELD_BYTES = 256 * 1024
+_FIELDS_OF_ONE = {"model", "min_score", "max_detections", "priority", "cache", "metadata"}
+
+
+@dataclass(frozen=True, slots=True)
+class File:
+    """A picture's bytes as they came, and where they came from."""
+
+    data: bytes
+    source: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Upload:
+    """What a request asks for: these pictures with these options."""
+
+    files: list[File]
+    options: JobForm | JobDocument
+
+
+def read_upload(request: Request, max_pictures: int) -> Upload:
+    """The pictures of a request. Raises `Refusal`."""
+    if request.mimetype == "multipart/form-data":
+        return _from_form(request, max_pictures)
+    if request.mimetype == "application/json":
+        document = read_json(request, JobDocument)
+        return Upload([File(_decoded(document.image_base64), document.source)], document)
+    if not request.mimetype and not request.content_length:
+        raise _no_picture()
+    raise Refusal(
+        415,
+        "unsupported_media_type",
+        "Send the picture as multipart/form-data or as application/json with image_base64.",
+    )
+
+
+def read_json(request: Request, schema: type[M], optional: bool = False) -> M:
+    """The request's JSON, held to a schema; an empty body counts as `{}` where it is `optional`. Raises `Refusal`."""
+    data = request.get_data(cache=False)
+    if not data and optional:
+        return _validated(schema, {})
+    if request.mimetype != "application/json":
+        raise Refusal(415, "unsupported_media_type", "Send the body as application/json.")
+    try:
+        document = from_json(data, allow_inf_nan=False)
+    except ValueError as error:
+        raise Refusal(400, "malformed_json", f"The body is not valid JSON: {error}.") from error
+    if not isinstance(document, dict):
+        raise Refusal(400, "malformed_json", "The body must be a JSON object.")
+    return _validated(schema, document, strict=True)
+
+
+def _from_form(request: Request, max_pictures: int) -> Upload:
+    fields, files = _parse_form(request, max_pictures)
+    if unknown := [name for name in files if name != "image"]:
+        raise invalid_parameters(dict.fromkeys(unknown, "There is no such parameter; pictures are named image."))
+    # A browser's form sends an empty file without a name where none was chosen.
+    named = [(file.filename or "", file.stream.read()) for file in files.getlist("image")]
+    named = [(name, data) for name, data in named if name or data]
+    if not named:
+        raise _no_picture()
+    if len(named) > max_pictures:
+        raise Refusal(413, "too_many_pictures", f"At most {max_pictures} pictures a request; these are {len(named)}.")
+    values = _plain_fields(fields)
+    names = [name or "image" for name, _ in named]
+    form = _validated(JobForm, {**values, "image": names, "source": values["source"] or names})
+    if len(form.source) != len(named):
+        raise invalid_parameters({"source": "Give as many as there are pictures, or none."})
+    return Upload([File(data, source) for (_, data), source in zip(named, form.source, strict=True)], form)
+
+
+def _parse_form(request: Request, max_pictures: int) -> tuple[MultiDict[str, str], MultiDict[str, FileStorage]]:
+    # Not Flask's `request.files`: it spools to disk above 500 kB and takes a broken form for an empty one.
+    parser = MultiPartParser(
+        stream_factory=_in_memory,
+        buffer_size=_STEP_BYTES,
+        max_form_memory_size=_MAX_FIELD_BYTES,
+        max_form_parts=2 * max_pictures + len(_FIELDS_OF_ONE) + 10,
+    )
+    try:
+        boundary = request.mimetype_params.get("boundary", "").encode("ascii")
+        if not boundary:
+            raise ValueError("its Content-Type has no boundary")
+        return parser.parse(request.stream, boundary, request.content_length)
+    except ValueError as error:
+        raise Refusal(400, "malformed_form", f"The multipart form can't be read: {error}.") from error
+
+
+def _in_memory(*_: Any, **__: Any) -> io.BytesIO:
+    return io.BytesIO()
+
+
+def _plain_fields(fields: MultiDict[str, str]) -> dict[str, Any]:
+    if doubled := [name for name, values in fields.lists() if len(values) > 1 and name != "source"]:
+        raise invalid_parameters(dict.fromkeys(doubled, "Give it once."))
+    plain: dict[str, Any] = {name: value for name, value in fields.items() if name != "source"}
+    if "image" in plain:
+        raise Refusal(400, "no_picture", "image came as text; send it as a file.")
+    plain["source"] = fields.getlist("source")
+    if "metadata" in plain:
+        try:
+            plain["metadata"] = from_json(plain["metadata"], allow_inf_nan=False)
+        except ValueError as error:
+            raise invalid_parameters({"metadata": f"It is not valid JSON: {error}."}) from error
+    return plain
+
+
+def _validated(schema: type[M], values: dict[str, Any], strict: bool = False) -> M:
+    try:
+        return schema.model_validate(values, strict=strict)
+    except ValidationError as error:
+        if any(fault["type"] == "missing" and fault["loc"] == ("image_base64",) for fault in error.errors()):
+            raise _no_picture() from error
+        refuse_invalid(error)
+        raise
+
+
+def _decoded(text: str) -> bytes:
+    try:
+        return binascii.a2b_base64(text, strict_mode=True)
+    except ValueError:
+        # Line breaks are common (`base64` wraps its lines) and harmless.
+        try:
+            return binascii.a2b_base64("".join(text.split()), strict_mode=True)
+        except ValueError as error:
+            raise invalid_parameters({"image_base64": f"It is not valid base64: {error}."}) from error
+
+
+def _no_picture() -> Refusal:
+    return Refusal(400, "no_picture", "The request has no picture: send a file named image, or image_base64 in JSON.")
