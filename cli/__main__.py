@@ -1,0 +1,5 @@
+"""`python -m cli`: the `boxqueue` command where its script is not on the PATH."""
+
+from cli.main import main
+
+main()

@@ -1,0 +1,158 @@
+"""A batch seen from the client: opened, filled request by request, followed and read back."""
+
+import json
+import os
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from cli.client import ServiceClient
+from cli.errors import CommandError, Refused
+from cli.pictures import Picture, Unreadable
+
+# How many of the failed pictures of one kind are named in a summary.
+EXAMPLES = 3
+TOO_LARGE = 413
+
+
+@dataclass(slots=True)
+class Failures:
+    """How many pictures failed with each code, and the first few of them by name."""
+
+    count: Counter[str] = field(default_factory=Counter)
+    examples: dict[str, list[str]] = field(default_factory=dict)
+
+    def add(self, code: str, source: str) -> None:
+        self.count[code] += 1
+        named = self.examples.setdefault(code, [])
+        if len(named) < EXAMPLES:
+            named.append(source)
+
+    @property
+    def total(self) -> int:
+        return self.count.total()
+
+    def update(self, others: "Failures") -> None:
+        """Adds those of another count."""
+        self.count.update(others.count)
+        for code, sources in others.examples.items():
+            self.examples[code] = [*self.examples.get(code, []), *sources][:EXAMPLES]
+
+    def add_job(self, job: dict[str, Any]) -> None:
+        self.add(job["error"]["code"], job["source"] or job["id"])
+
+
+class Batch:
+    """One batch of one service."""
+
+    def __init__(self, client: ServiceClient, batch_id: str, options: dict[str, str] | None = None) -> None:
+        """`options`: the form fields of each request (model, priority, min_score)."""
+        self.id = batch_id
+        self._client = client
+        self._options = options or {}
+        self._requests = 0
+        # Pictures that never became jobs: unreadable here, or too large for any request.
+        self.refused = Failures()
+
+    @classmethod
+    def open(cls, client: ServiceClient, name: str | None, options: dict[str, str]) -> "Batch":
+        return cls(client, client.post("/v1/batches", json={"name": name})["id"], options)
+
+    def send(self, group: Sequence[Picture | Unreadable]) -> int:
+        """One request; the number of pictures accepted. What can't be sent is noted in `refused`."""
+        for item in group:
+            if isinstance(item, Unreadable):
+                self.refused.add("unreadable", f"{item.source} ({item.reason})")
+        pictures = [item for item in group if isinstance(item, Picture)]
+        if not pictures:
+            return 0
+        self._requests += 1
+        try:
+            answer = self._client.post(
+                f"/v1/batches/{self.id}/jobs",
+                data=self._options,
+                files=[("image", (picture.source, picture.content)) for picture in pictures],
+                # The same key however often the request has to be repeated: none of its pictures is taken twice.
+                headers={"Idempotency-Key": f"{self.id}-{self._requests}"},
+            )
+        except Refused as refusal:
+            if refusal.status != TOO_LARGE:
+                raise
+            return self._send_smaller(pictures, refusal)
+        return len(answer["jobs"])
+
+    def _send_smaller(self, pictures: list[Picture], refusal: Refused) -> int:
+        if len(pictures) == 1:
+            self.refused.add(refusal.code, pictures[0].source)
+            return 0
+        middle = len(pictures) // 2
+        return self.send(pictures[:middle]) + self.send(pictures[middle:])
+
+    def close(self) -> None:
+        self._client.post(f"/v1/batches/{self.id}/close")
+
+    def progress(self) -> dict[str, Any]:
+        """The batch as the service shows it."""
+        shown: dict[str, Any] = self._client.get(f"/v1/batches/{self.id}")
+        return shown
+
+    def results(self) -> Iterator[str]:
+        """Its finished jobs, each as a line of JSON."""
+        with self._client.lines(f"/v1/batches/{self.id}/results") as lines:
+            yield from (line for line in lines if line)
+
+    def failed(self) -> Iterator[dict[str, Any]]:
+        """Its failed jobs."""
+        page = self._client.get("/v1/jobs", batch=self.id, status="failed", limit=100)
+        while True:
+            yield from page["jobs"]
+            if not page["next"]:
+                return
+            page = self._client.get(page["next"])
+
+
+def is_over(shown: dict[str, Any]) -> bool:
+    """Whether nothing of the batch is still to come: finished, cancelled, or open with nothing left to do."""
+    return shown["status"] in ("finished", "cancelled") or (shown["status"] == "open" and shown["pending"] == 0)
+
+
+class ResultsFile:
+    """The results of a batch in a file that appears under its name only when it is complete."""
+
+    def __init__(self, path: Path) -> None:
+        """Raises `CommandError` where the file can't be written, before any work is done for it."""
+        self.path = path
+        self._unfinished = path.with_name(f".{path.name}.unfinished")
+        try:
+            if path.is_dir():
+                raise IsADirectoryError(0, "it is a folder")
+            self._unfinished.open("wb").close()
+        except OSError as error:
+            raise CommandError(f"Can't write {path}: {error.strerror}.") from None
+
+    def write(self, lines: Iterable[str], least: int, most: int) -> Failures:
+        """One line of JSON a job; the failures among them.
+
+        Raises `CommandError` where there are fewer than `least` or more than `most`, and then leaves no file.
+        """
+        failures = Failures()
+        written = 0
+        with self._unfinished.open("w", encoding="utf-8") as file:
+            for line in lines:
+                file.write(line + "\n")
+                written += 1
+                # Most jobs succeed: reading every line again would be most of the work here.
+                if '"failed"' in line and (job := json.loads(line))["status"] == "failed":
+                    failures.add_job(job)
+            file.flush()
+            os.fsync(file.fileno())
+        if not least <= written <= most:
+            raise CommandError(f"The service gave {written} results where the batch has {least}: ask for them again.")
+        self._unfinished.replace(self.path)
+        return failures
+
+    def discard(self) -> None:
+        """Takes away what is not complete."""
+        self._unfinished.unlink(missing_ok=True)

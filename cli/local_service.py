@@ -1,0 +1,155 @@
+"""A whole service on this machine: database, Redis, API and workers under one supervisor."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+from cli.address import require_free_address, url_of
+from cli.client import ServiceClient
+from cli.data_folder import held
+from cli.errors import CommandError, Refused, ServiceUnreachable
+from cli.journal import Ended, LogFile, ended_programs, last_lines
+from cli.processes import adopt_orphans, end_descendants, kill_descendants, reap_orphans
+from cli.stop_signals import StopSignals
+from cli.supervision import GROUPS, STOP_SECONDS, log_of, programs_of, write_configuration
+from detectors.runtimes import installed_runtimes
+from jobs.settings import Settings
+
+READY_SECONDS = 120
+# A program that ends this often before the service is ready will not start, whatever the patience.
+MOST_FAILED_STARTS = 3
+# What our programs exit with where a setting is wrong: trying again can't help.
+WRONG_SETTING = 2
+
+
+class LocalService:
+    """Started by `start()`, and stopped by `stop()` whatever became of it."""
+
+    def __init__(self, settings: Settings, requests: StopSignals, environment: Mapping[str, str]) -> None:
+        """`environment`: the settings that the programs are to have besides those of this process."""
+        self.settings = settings
+        self.runtimes = installed_runtimes()
+        self.programs = programs_of(settings, self.runtimes)
+        self.url = url_of(settings)
+        self._requests = requests
+        self._environment = {**os.environ, **environment}
+        self._supervisor: subprocess.Popen[bytes] | None = None
+        self._journal = LogFile(log_of(settings, "supervisord"))
+
+    def start(self) -> None:
+        """Brings the database to head and starts the programs; returns before they are ready."""
+        self._migrate()
+        configuration = write_configuration(self.settings, self.programs)
+        with log_of(self.settings, "supervisord-output").open("wb") as output:
+            self._supervisor = subprocess.Popen(
+                [sys.executable, "-P", "-m", "cli.supervised", str(configuration), str(os.getpid())],
+                env=self._environment,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,  # Ctrl-C in the terminal is for this process, which stops the others in order
+            )
+
+    def wait_until_ready(self) -> None:
+        """Until the API, the database, Redis and the store answer and every runtime has a worker.
+
+        Raises `CommandError` with the last lines of its log for a program that does not start.
+        """
+        failures: Counter[str] = Counter()
+        deadline = time.monotonic() + READY_SECONDS
+        with ServiceClient(self.url) as client:
+            while not (client.is_ready() and self._workers_there(client)):
+                for ended in self.deaths():
+                    failures[ended.program] += 1
+                    if ended.exit_status == WRONG_SETTING or failures[ended.program] >= MOST_FAILED_STARTS:
+                        raise self._not_started(ended)
+                if time.monotonic() > deadline:
+                    raise CommandError(
+                        f"The service is not ready after {READY_SECONDS} s; its logs are in {self.settings.data}/logs."
+                    )
+                time.sleep(0.2)
+
+    def deaths(self) -> Iterator[Ended]:
+        """Programs that ended since this was last asked; the supervisor starts them again. Raises `CommandError` where
+        the supervisor itself is gone."""
+        assert self._supervisor is not None
+        reap_orphans(but=self._supervisor.pid)
+        status = self._supervisor.poll()
+        if status is not None:
+            raise self._supervisor_gone(status)
+        yield from ended_programs(self._journal.lines())
+
+    def stop(self, seconds: float) -> None:
+        """In good order within `seconds`: claims that run are finished. At once where a second signal comes."""
+        self._requests.hold()
+        deadline = time.monotonic() + seconds
+        if self._supervisor is not None and self._supervisor.poll() is None:
+            self._supervisor.terminate()
+            while self._supervisor.poll() is None and time.monotonic() < deadline and not self._requests.urgent:
+                reap_orphans(but=self._supervisor.pid)
+                time.sleep(0.05)
+            kill_descendants()
+        else:
+            end_descendants(min(seconds, STOP_SECONDS), lambda: self._requests.urgent)
+        if self.settings.redis_embedded:
+            Path(self.settings.redis_url.removeprefix("unix://")).unlink(missing_ok=True)
+
+    def _migrate(self) -> None:
+        done = subprocess.run(
+            [sys.executable, "-P", "-m", "jobs.migrate"],
+            env=self._environment,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            check=False,
+        )
+        if done.returncode != 0:
+            lines = done.stdout.strip().splitlines()[-10:]
+            raise CommandError("\n".join(["The database can't be brought up to date:", *lines]))
+
+    def _workers_there(self, client: ServiceClient) -> bool:
+        try:
+            queues = client.get("/v1/queues")["queues"]
+        except (Refused, ServiceUnreachable):
+            return False  # the API started a moment ago; asked again soon
+        working = {queue["runtime"] for queue in queues if queue["workers"]}
+        return working.issuperset(self.runtimes)
+
+    def _not_started(self, ended: Ended) -> CommandError:
+        if not ended.program:
+            return CommandError(f"A program can't be started: {ended.how}.")
+        lines = last_lines(log_of(self.settings, ended.program), 12)
+        return CommandError("\n".join([f"{ended.program} does not start ({ended.how}). The end of its log:", *lines]))
+
+    def _supervisor_gone(self, status: int) -> CommandError:
+        how = f"killed by {signal.Signals(-status).name}" if status < 0 else f"exit status {status}"
+        lines = last_lines(log_of(self.settings, "supervisord-output"), 5)
+        return CommandError(
+            "\n".join([f"The supervisor ended ({how}); what was left of the service is stopped.", *lines])
+        )
+
+
+@contextmanager
+def local_service(
+    settings: Settings,
+    requests: StopSignals,
+    environment: Mapping[str, str] | None = None,
+    stop_seconds: float = STOP_SECONDS * len(GROUPS) + 5,
+) -> Iterator[LocalService]:
+    """Started, not yet ready; nothing of it is left afterwards. Raises `CommandError` where it can't be started."""
+    require_free_address(settings)
+    with held(settings.data):
+        adopt_orphans()
+        service = LocalService(settings, requests, environment or {})
+        try:
+            service.start()
+            yield service
+        finally:
+            service.stop(stop_seconds)

@@ -1,0 +1,194 @@
+"""The `boxqueue` command: what each part of it takes, and what its end means to a script."""
+
+import errno
+import subprocess
+import sys
+from importlib.metadata import version as installed_version
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+from cli import demo as demo_command
+from cli import ingest as ingest_command
+from cli import listings, terminal
+from cli.errors import INTERRUPTED, SOME_FAILED, CommandError, ServiceUnreachable, StopRequested
+from cli.target import JsonOption, UrlOption, service
+from cli.up import run_service
+
+EXIT_CODES = """Exit codes: 0 fine, 1 some pictures failed or the work could not be done, 2 wrong usage or settings, \
+3 the service can't be reached, 130 interrupted."""
+# What a full disk says, and a full quota.
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
+
+
+class Commands(TyperGroup):
+    """Turns what a command can't do into its sentence and its exit code."""
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except CommandError as error:
+            terminal.say(str(error), "red")
+            raise typer.Exit(error.exit_code) from None
+        except (KeyboardInterrupt, StopRequested):
+            terminal.say("Interrupted.")
+            raise typer.Exit(INTERRUPTED) from None
+        except BrokenPipeError:
+            raise typer.Exit(SOME_FAILED) from None  # who read the output has enough of it
+        except OSError as error:
+            if error.errno not in NO_ROOM:
+                raise
+            terminal.say(
+                f"There is no room left on the disk{f' under {error.filename}' if error.filename else ''}.", "red"
+            )
+            raise typer.Exit(SOME_FAILED) from None
+
+
+app = typer.Typer(
+    cls=Commands,
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+    help="Pictures in, boxes out: object-detection models behind a queue.",
+    epilog=EXIT_CODES,
+)
+
+
+@app.command(epilog="boxqueue up · BOXQUEUE_PORT=9000 BOXQUEUE_DATA=/srv/boxes boxqueue up")
+def up() -> None:
+    """Run the whole service here, in the foreground: database, Redis, API, and a worker for each installed runtime.
+
+    What dies is started again. Ctrl-C or SIGTERM lets the running claims finish (30 s at most) and stops everything; a
+    second one stops at once. Settings are the environment variables BOXQUEUE_*.
+    """
+    raise typer.Exit(run_service())
+
+
+@app.command(epilog="boxqueue demo · boxqueue demo --pictures ~/scans --output boxes")
+def demo(
+    pictures: Annotated[
+        Path | None, typer.Option(metavar="FOLDER", help="Your own pictures. Default: the project's samples.")
+    ] = None,
+    output: Annotated[Path, typer.Option(metavar="FOLDER", help="Where the drawn boxes go.")] = Path("demo-output"),
+) -> None:
+    """Show it working: a service of its own on a free port, the samples through every model, a table, drawn boxes.
+
+    Everything it starts is stopped again, and its data is thrown away.
+    """
+    raise typer.Exit(demo_command.demo(pictures, output))
+
+
+@app.command(
+    epilog="boxqueue ingest scans --model cards-pytorch --recursive --output results.jsonl · "
+    "boxqueue ingest --resume 0199c1d2-7c1e-7aa0-8000-0123456789ab"
+)
+def ingest(
+    folder: Annotated[Path | None, typer.Argument(metavar="FOLDER", help="The folder with the pictures.")] = None,
+    model: Annotated[str | None, typer.Option(help="The model; `boxqueue models` lists them.")] = None,
+    recursive: Annotated[bool, typer.Option("--recursive", "-r", help="Folders below it too.")] = False,
+    batch: Annotated[str | None, typer.Option(metavar="NAME", help="A name for the batch.")] = None,
+    output: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write each finished job as a line of JSON, when all are there.")
+    ] = None,
+    priority: Annotated[
+        int, typer.Option(min=-100, max=100, help="Higher goes first; the default lets single pictures pass.")
+    ] = -10,
+    min_score: Annotated[
+        float | None, typer.Option(min=0, max=1, help="Leave out detections below this score.")
+    ] = None,
+    resume: Annotated[str | None, typer.Option(metavar="BATCH", help="Follow this batch to its end instead.")] = None,
+    url: UrlOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Send a folder of pictures through a model as one batch, follow it, and tell what came of it.
+
+    Pictures are files named .jpg .jpeg .png .webp .bmp .gif .tif .tiff; what can't be read is named and counted. A lost
+    connection is tried again, and no picture is taken twice for it. After Ctrl-C the service goes on with what it has.
+    """
+    asked = ingest_command.Ingest(folder, model, recursive, batch, output, priority, min_score, resume, url, as_json)
+    raise typer.Exit(ingest_command.ingest(asked))
+
+
+@app.command(epilog="boxqueue jobs --status failed · boxqueue jobs 0199c1d2-7c1e-7aa0-8000-0123456789ab")
+def jobs(
+    job_id: Annotated[str | None, typer.Argument(metavar="ID", help="Show this one with its detections.")] = None,
+    status: Annotated[
+        str | None, typer.Option(help="Only queued, running, succeeded, failed or cancelled ones.")
+    ] = None,
+    batch: Annotated[str | None, typer.Option(metavar="ID", help="Only those of this batch.")] = None,
+    model: Annotated[str | None, typer.Option(help="Only those of this model.")] = None,
+    limit: Annotated[int, typer.Option(min=1, help="At most so many.")] = 20,
+    url: UrlOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """List jobs, or show one."""
+    with service(url) as client:
+        if job_id:
+            listings.show_job(client, job_id, as_json)
+        else:
+            listings.show_jobs(client, {"status": status, "batch": batch, "model": model}, limit, as_json)
+
+
+@app.command()
+def batches(
+    batch_id: Annotated[str, typer.Argument(metavar="ID", help="The batch.")],
+    close: Annotated[bool, typer.Option("--close", help="Take no more pictures, so that it can finish.")] = False,
+    cancel: Annotated[bool, typer.Option("--cancel", help="Drop what has no answer yet.")] = False,
+    url: UrlOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Show a batch and its progress; close it or cancel it."""
+    with service(url) as client:
+        path = f"/v1/batches/{batch_id}"
+        if cancel:
+            shown = client.post(f"{path}/cancel")
+        elif close:
+            shown = client.post(f"{path}/close")
+        else:
+            shown = client.get(path)
+    listings.show_batch(shown, as_json)
+
+
+@app.command()
+def models(url: UrlOption = None, as_json: JsonOption = False) -> None:
+    """List the models that can be asked for."""
+    with service(url) as client:
+        listings.show_models(client, as_json)
+
+
+@app.command()
+def queues(url: UrlOption = None, as_json: JsonOption = False) -> None:
+    """Show what waits and who works: depth, age of the oldest, running, workers."""
+    with service(url) as client:
+        listings.show_queues(client, as_json)
+
+
+@app.command()
+def sweep() -> None:
+    """Put the jobs of lost workers back and ring for queued ones, now. Workers do so themselves every few seconds."""
+    done = subprocess.run([sys.executable, "-P", "-m", "worker.sweep"], check=False)
+    raise typer.Exit(done.returncode)
+
+
+@app.command()
+def version(url: UrlOption = None, as_json: JsonOption = False) -> None:
+    """Show the version of this command, and of the service where one answers."""
+    running: dict[str, Any] | None = None
+    try:
+        with service(url) as client:
+            running = client.get("/version")
+    except ServiceUnreachable:
+        pass  # then the version of the command is all there is to tell
+    if as_json:
+        terminal.print_json({"command": installed_version("boxqueue"), "service": running})
+        return
+    answers = ", ".join(f"{name} {value}" for name, value in (running or {}).items() if value)
+    terminal.output().out(f"boxqueue {installed_version('boxqueue')}\nservice: {answers or 'none answers'}")
+
+
+def main() -> None:
+    """The entry point."""
+    app()
