@@ -1,0 +1,102 @@
+"""Deaths on real databases: shared ones make suspects, lone ones count, the living are forgiven."""
+
+import pytest
+
+from jobs import batches, claims, deaths, store
+from jobs.database import Database
+from tests.integration.engine import finish, ids, new_job, submit, take
+
+
+def test_a_shared_death_makes_suspects_that_are_claimed_alone(db: Database) -> None:
+    jobs = submit(db, *(new_job(number) for number in range(3)))
+    take(db, task="doomed")
+
+    assert deaths.release(db, "doomed") == {"pytorch"}
+
+    for job in jobs:
+        held = take(db)
+        assert held.alone
+        assert ids(held) == [job.id]
+        assert store.get_job(db, job.id).deaths == 0
+        finish(db, held)
+    assert {job.status for job in store.get_jobs(db, [job.id for job in jobs])} == {"succeeded"}
+
+
+def test_two_claims_of_one_process_share_its_death(db: Database) -> None:
+    first, second = submit(db, new_job(1), new_job(2))
+    take(db, most=1, task="doomed")
+    take(db, most=1, task="doomed")
+
+    deaths.release(db, "doomed")
+
+    assert [job.deaths for job in store.get_jobs(db, [first.id, second.id])] == [0, 0]
+
+
+@pytest.mark.parametrize("code", [deaths.WORKER_LOST, deaths.TIMED_OUT, deaths.OUT_OF_MEMORY])
+def test_two_lone_deaths_fail_a_job(db: Database, code: str) -> None:
+    batch = batches.create_batch(db, None)
+    (job,) = submit(db, new_job(), batch_id=batch.id)
+    batches.close_batch(db, batch.id)
+
+    take(db, task="first")
+    deaths.release(db, "first", cause=code)
+    assert store.get_job(db, job.id).status == "queued"
+    take(db, task="second")
+    deaths.release(db, "second", cause=code)
+
+    failed = store.get_job(db, job.id)
+    assert (failed.status, failed.error_code, failed.deaths) == ("failed", code, 2)
+    seen = batches.get_batch(db, batch.id)
+    assert (seen.status, seen.failed, seen.pending) == ("finished", 1, 0)
+
+
+def test_a_death_that_proves_the_guilt_fails_at_once(db: Database) -> None:
+    (job,) = submit(db, new_job())
+    take(db, task="segfault")
+
+    deaths.release(db, "segfault", proof=True)
+
+    assert store.get_job(db, job.id).error_code == "worker_lost"
+
+
+def test_the_cause_that_the_process_wrote_wins(db: Database) -> None:
+    (job,) = submit(db, new_job())
+    for task in ("first", "second"):
+        held = take(db, task=task)
+        claims.accuse(db, [held.id], deaths.TIMED_OUT)
+        deaths.release(db, task)
+
+    assert store.get_job(db, job.id).error_code == "timed_out"
+
+
+def test_an_expired_lease_puts_the_jobs_back_and_fences_the_late_writer_out(db: Database) -> None:
+    (job,) = submit(db, new_job())
+    late = take(db, lease=-1)
+    held_in_time = submit(db, new_job(2)) and take(db, most=1)
+
+    assert deaths.expire(db) == {"pytorch"}
+
+    assert finish(db, late) == set()
+    assert store.get_job(db, job.id).status == "queued"
+    assert finish(db, held_in_time) == set(ids(held_in_time))
+
+
+def test_an_expired_lease_counts_as_a_death_until_its_worker_shows_that_it_lives(db: Database) -> None:
+    (job,) = submit(db, new_job())
+    away = take(db, lease=-1)
+    deaths.expire(db)
+    assert store.get_job(db, job.id).deaths == 1
+
+    deaths.forgive(db, away.id, ids(away))
+    deaths.forgive(db, away.id, ids(away))
+
+    assert store.get_job(db, job.id).deaths == 0
+
+
+def test_releasing_again_changes_nothing(db: Database) -> None:
+    (job,) = submit(db, new_job())
+    take(db, task="doomed")
+    deaths.release(db, "doomed")
+
+    assert deaths.release(db, "doomed") == set()
+    assert store.get_job(db, job.id).deaths == 1

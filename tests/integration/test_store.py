@@ -1,0 +1,164 @@
+"""Submitting and reading on real databases."""
+
+import pytest
+
+from jobs import batches, idempotency, store, workers
+from jobs.database import Database
+from jobs.errors import BatchCancelled, BatchClosed, JobFinished, KeyInFlight, KeyReused, NotFound, PictureEmpty
+from jobs.tables import new_id
+from jobs.views import NewJob
+from tests.integration.engine import BUTTON, DIGEST, finish, new_job, submit, take
+
+
+def test_the_same_question_gets_the_stored_answer(db: Database) -> None:
+    first = submit(db, new_job(7))
+    finish(db, take(db))
+
+    (again,) = submit(db, new_job(7, cache=True))
+
+    assert (again.status, again.repeated, again.detections) == ("succeeded", True, [BUTTON])
+    assert again.id != first[0].id
+    assert again.finished_at is not None
+
+
+@pytest.mark.parametrize(
+    "question",
+    [
+        new_job(8, cache=True),
+        new_job(7, cache=False),
+        NewJob("cards", "e" * 64, "pytorch", new_job(7).picture),
+    ],
+    ids=["another picture", "cache=false", "another version of the model"],
+)
+def test_another_question_is_asked_afresh(db: Database, question: NewJob) -> None:
+    submit(db, new_job(7))
+    finish(db, take(db))
+
+    assert submit(db, question)[0].status == "queued"
+
+
+def test_another_revision_of_the_pipeline_asks_afresh(db: Database) -> None:
+    submit(db, new_job(7))
+    finish(db, take(db))
+
+    (job,) = store.submit(db, [new_job(7, cache=True)], pipeline=2)
+
+    assert job.status == "queued"
+
+
+def test_a_refused_picture_of_a_batch_is_failed_from_the_start(db: Database) -> None:
+    batch = batches.create_batch(db, None)
+    refused = NewJob("cards", DIGEST, "pytorch", None, PictureEmpty("The file is empty."), source="a.png")
+
+    good, bad = submit(db, new_job(), refused, batch_id=batch.id)
+
+    assert (good.status, bad.status, bad.error_code, bad.image) == ("queued", "failed", "picture_empty", None)
+    seen = batches.get_batch(db, batch.id)
+    assert (seen.total, seen.failed, seen.pending) == (2, 1, 1)
+
+
+def test_a_closed_or_cancelled_batch_takes_no_jobs(db: Database) -> None:
+    closed, cancelled = batches.create_batch(db, None), batches.create_batch(db, None)
+    batches.close_batch(db, closed.id)
+    batches.cancel_batch(db, cancelled.id)
+
+    with pytest.raises(BatchClosed):
+        submit(db, new_job(), batch_id=closed.id)
+    with pytest.raises(BatchCancelled):
+        submit(db, new_job(), batch_id=cancelled.id)
+    with pytest.raises(NotFound):
+        submit(db, new_job(), batch_id=new_id())
+    assert store.list_jobs(db) == []
+
+
+def test_an_empty_batch_is_finished_when_it_is_closed(db: Database) -> None:
+    assert batches.close_batch(db, batches.create_batch(db, None).id).status == "finished"
+
+
+def test_pages_show_every_job_once_newest_first(db: Database) -> None:
+    submitted = [job.id for number in range(7) for job in submit(db, new_job(number))]
+
+    pages, after = [], None
+    while page := store.list_jobs(db, after=after, limit=3):
+        pages.append([job.id for job in page])
+        after = page[-1].id
+
+    assert [len(page) for page in pages] == [3, 3, 1]
+    assert [job_id for page in pages for job_id in page] == submitted[::-1]
+
+
+def test_jobs_are_found_by_what_was_detected(db: Database) -> None:
+    submit(db, new_job(1))
+    finish(db, take(db))
+    submit(db, new_job(2))
+
+    assert len(store.list_jobs(db, label="button")) == 1
+    assert len(store.list_jobs(db, label="button", min_score=0.95)) == 0
+    assert len(store.list_jobs(db, label="image")) == 0
+    assert len(store.list_jobs(db, status="queued", model="cards")) == 1
+
+
+def test_the_results_of_a_batch_come_whole_over_several_pages(db: Database) -> None:
+    batch = batches.create_batch(db, None)
+    submitted = submit(db, *(new_job(number) for number in range(9)), batch_id=batch.id)
+    finish(db, take(db, most=7))
+
+    results = list(store.batch_results(db, batch.id, page=3))
+
+    assert [job.id for job in results] == [job.id for job in submitted[:7]]
+
+
+def test_cancelling_a_finished_job_is_refused(db: Database) -> None:
+    (job,) = submit(db, new_job())
+    finish(db, take(db))
+
+    with pytest.raises(JobFinished):
+        store.cancel_job(db, job.id)
+
+
+def test_cancelling_counts_in_the_batch_once(db: Database) -> None:
+    batch = batches.create_batch(db, None)
+    (job,) = submit(db, new_job(), batch_id=batch.id)
+    batches.close_batch(db, batch.id)
+
+    store.cancel_job(db, job.id)
+    store.cancel_job(db, job.id)
+
+    seen = batches.get_batch(db, batch.id)
+    assert (seen.cancelled, seen.status) == (1, "finished")
+
+
+def test_an_idempotency_key_gives_the_same_jobs(db: Database) -> None:
+    assert idempotency.reserve_key(db, "k", "print") is None
+    with pytest.raises(KeyInFlight):
+        idempotency.reserve_key(db, "k", "print")
+    (job,) = store.submit(db, [new_job()], pipeline=1, key="k")
+
+    assert idempotency.reserve_key(db, "k", "print") == [job.id]
+    with pytest.raises(KeyReused):
+        idempotency.reserve_key(db, "k", "another print")
+
+
+def test_a_dropped_key_is_free_again(db: Database) -> None:
+    idempotency.reserve_key(db, "k", "print")
+    idempotency.drop_key(db, "k")
+
+    assert idempotency.reserve_key(db, "k", "another print") is None
+
+
+def test_queues_tell_what_waits_and_that_nobody_is_there(db: Database) -> None:
+    submit(db, *(new_job(number) for number in range(5)))
+    take(db, most=2)
+
+    (queue,) = workers.queues(db)
+    assert (queue.runtime, queue.queued, queue.running, queue.workers, queue.no_worker) == ("pytorch", 3, 2, 0, True)
+    assert queue.oldest_s is not None
+    assert queue.oldest_s >= 0
+
+    worker = new_id()
+    workers.register(db, worker, runtime="pytorch", host="h", models={"cards": DIGEST}, device="cpu", versions={})
+    (queue,) = workers.queues(db)
+    assert (queue.workers, queue.no_worker) == (1, False)
+    assert workers.live_models(db) == {("cards", DIGEST)}
+    workers.leave(db, worker)
+    assert workers.queues(db)[0].no_worker
