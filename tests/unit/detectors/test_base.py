@@ -1,0 +1,154 @@
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from detectors.base import Detector, choose_device
+from detectors.catalogue import Input, ModelEntry, Output
+from detectors.errors import DetectionFailed, DeviceUnavailable, ModelUnusable
+
+
+class Scripted(Detector):
+    """Gives the same boxes, scores and classes for every picture."""
+
+    formats = frozenset({"script"})
+    boxes: Any = [[10, 10, 20, 30]]
+    scores: Any = [0.9]
+    classes: Any = [1]
+
+    @classmethod
+    def devices(cls) -> list[str]:
+        return []
+
+    def _load(self, threads: int) -> None:
+        self.batches: list[int] = []
+
+    def _infer(self, batch: Any) -> Any:
+        self.batches.append(len(batch))
+        return tuple(
+            np.asarray([value] * len(batch), kind)
+            for value, kind in ((self.boxes, float), (self.scores, float), (self.classes, int))
+        )
+
+
+def detector(tmp_path: Path, **given: Any) -> Scripted:
+    (tmp_path / "m").write_bytes(b"")
+    output = given.pop("output", {})
+    empty = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
+    entry = ModelEntry(
+        name="m", runtime="r", format=given.pop("format", "script"), file=tmp_path / "m", sha256=empty,
+        labels=("a", "b"), batch_size=4, input=Input(width=100, height=100), output=Output(**output),
+    )  # fmt: skip
+    kind = type("Given", (Scripted,), given)
+    return kind(entry, device="cpu", threads=1)
+
+
+PICTURE = np.zeros((100, 200, 3), np.uint8)  # twice as wide as high: content of 100 × 50 in the model
+
+
+def test_boxes_come_back_in_pixels_of_the_picture(tmp_path: Path) -> None:
+    (found,) = detector(tmp_path).detect([PICTURE])
+
+    assert found.boxes.tolist() == [[20, 20, 40, 60]]
+    assert found.scores.tolist() == pytest.approx([0.9])
+    assert found.class_ids.tolist() == [1]
+
+
+@pytest.mark.parametrize(
+    ("box", "output"),
+    [
+        ([10, 10, 30, 20], {"box_order": "yxyx"}),
+        ([15, 20, 10, 20], {"box_order": "cxcywh"}),
+        ([0.1, 0.1, 0.2, 0.3], {"coordinates": "normalised"}),
+    ],
+)
+def test_every_way_of_writing_a_box_means_the_same(tmp_path: Path, box: list[float], output: Any) -> None:
+    (found,) = detector(tmp_path, boxes=[box], output=output).detect([PICTURE])
+
+    assert found.boxes[0].tolist() == pytest.approx([20, 20, 40, 60])
+
+
+def test_boxes_stay_inside_and_have_no_negative_size(tmp_path: Path) -> None:
+    (found,) = detector(tmp_path, boxes=[[90, 40, -10, 900]]).detect([PICTURE])
+
+    assert found.boxes.tolist() == [[0, 80, 180, 100]]
+
+
+def test_detections_are_sorted_and_those_below_the_floor_or_without_a_label_are_left_out(tmp_path: Path) -> None:
+    given = {"boxes": [[1, 1, 2, 2]] * 5, "scores": [0.2, 0.9, 0.01, 0.5, 0.7], "classes": [0, 1, 0, 7, 0]}
+
+    (found,) = detector(tmp_path, **given).detect([PICTURE])
+
+    assert found.scores.tolist() == pytest.approx([0.9, 0.7, 0.2])
+    assert found.class_ids.tolist() == [1, 0, 0]
+
+
+def test_logits_become_scores(tmp_path: Path) -> None:
+    (found,) = detector(tmp_path, scores=[0.0], output={"activation": "sigmoid"}).detect([PICTURE])
+
+    assert found.scores.tolist() == [0.5]
+
+
+def test_pictures_of_mixed_sizes_keep_their_order_in_batches_of_the_entry(tmp_path: Path) -> None:
+    model = detector(tmp_path)
+    pictures = [np.zeros((10 * n, 10 * n, 3), np.uint8) for n in range(1, 7)]
+
+    found = model.detect(pictures)
+
+    assert [one.boxes[0, 0] for one in found] == pytest.approx([1, 2, 3, 4, 5, 6])
+    assert model.batches == [4, 2]
+
+
+def test_nothing_found_is_an_empty_answer_of_the_right_shape(tmp_path: Path) -> None:
+    (found,) = detector(tmp_path, scores=[0.0]).detect([PICTURE])
+
+    assert (found.boxes.shape, found.scores.shape, found.class_ids.shape) == ((0, 4), (0,), (0,))
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"scores": [float("nan")]},
+        {"boxes": [[0, 0, float("inf"), 1]]},
+        {"boxes": [[0, 0, 1]]},
+        {"classes": [1, 2]},
+    ],
+    ids=["a score that is no number", "an infinite box", "three corners", "two classes for one box"],
+)
+def test_nonsense_from_the_model_is_a_failure_and_never_an_empty_answer(tmp_path: Path, given: Any) -> None:
+    with pytest.raises(DetectionFailed):
+        detector(tmp_path, **given).detect([PICTURE])
+
+
+def test_what_the_model_raises_is_translated(tmp_path: Path) -> None:
+    def burn(_: object, __: object) -> None:
+        raise RuntimeError("out of smoke")
+
+    with pytest.raises(DetectionFailed, match="out of smoke"):
+        detector(tmp_path, _infer=burn).detect([PICTURE])
+
+
+def test_a_format_of_another_runtime_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ModelUnusable, match="takes script"):
+        detector(tmp_path, format="pt2")
+
+
+@pytest.mark.parametrize(
+    ("wanted", "available", "child", "chosen"),
+    [
+        ("auto", [], 0, "cpu"),
+        ("cpu", ["cuda:0"], 0, "cpu"),
+        ("auto", ["cuda:0", "cuda:1"], 3, "cuda:1"),
+        ("cuda", ["cuda:0"], 0, "cuda:0"),
+        ("cuda:1", ["cuda:0", "cuda:1"], 0, "cuda:1"),
+    ],
+)
+def test_a_device_is_chosen(wanted: str, available: list[str], child: int, chosen: str) -> None:
+    assert choose_device(wanted, available, child) == chosen
+
+
+@pytest.mark.parametrize(("wanted", "available"), [("cuda", []), ("cuda:1", ["cuda:0"])])
+def test_cuda_where_there_is_none_is_refused(wanted: str, available: list[str]) -> None:
+    with pytest.raises(DeviceUnavailable, match="BOXQUEUE_DEVICE"):
+        choose_device(wanted, available)

@@ -1,0 +1,75 @@
+import hashlib
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+
+from jobs.errors import ConfigurationError, PictureMissing, StoreUnavailable
+from jobs.images import ImageStore
+
+DATA = b"the bytes of a picture"
+NAME = hashlib.sha256(DATA).hexdigest()
+
+
+@pytest.fixture(params=["file", "memory"])
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> ImageStore:
+    url = f"file://{tmp_path}/images" if request.param == "file" else f"memory://{tmp_path.name}"
+    store = ImageStore(url)
+    store.prepare()
+    return store
+
+
+def test_what_was_put_comes_back(store: ImageStore) -> None:
+    store.put(DATA, NAME)
+    store.put(DATA, NAME)
+
+    assert store.get(NAME) == DATA
+    assert store.age_seconds(NAME) < 60
+
+
+def test_what_was_never_put_is_missing(store: ImageStore) -> None:
+    with pytest.raises(PictureMissing):
+        store.get(NAME)
+
+
+def test_what_was_deleted_is_missing(store: ImageStore) -> None:
+    store.put(DATA, NAME)
+    store.delete(NAME)
+    store.delete(NAME)
+
+    with pytest.raises(PictureMissing):
+        store.get(NAME)
+
+
+def test_a_store_that_is_away_is_an_outage_and_no_missing_picture(tmp_path: Path) -> None:
+    store = ImageStore(f"file://{tmp_path}/images")
+    store.prepare()
+    store.put(DATA, NAME)
+    shutil.move(tmp_path / "images", tmp_path / "away")
+
+    with pytest.raises(StoreUnavailable):
+        store.get(NAME)
+    with pytest.raises(StoreUnavailable):
+        store.put(DATA, NAME)
+    with pytest.raises(StoreUnavailable):
+        store.check()
+
+
+def test_a_write_that_fails_leaves_nothing_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(_: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    store = ImageStore(f"file://{tmp_path}/images")
+    store.prepare()
+    monkeypatch.setattr(os, "fsync", full)
+
+    with pytest.raises(StoreUnavailable, match="No space left"):
+        store.put(DATA, NAME)
+
+    assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
+
+
+def test_an_unknown_protocol_names_the_setting() -> None:
+    with pytest.raises(ConfigurationError, match="BOXQUEUE_STORE_URL"):
+        ImageStore("nosuch://bucket")

@@ -1,0 +1,79 @@
+from pathlib import Path
+
+import pytest
+
+from jobs.errors import ConfigurationError
+from jobs.settings import PREFIX, ROOT, Settings
+
+
+@pytest.fixture(autouse=True)
+def _bare_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in Settings.model_fields:
+        monkeypatch.delenv(PREFIX + name.upper(), raising=False)
+
+
+def test_every_setting_stands_in_the_example_with_its_description() -> None:
+    example = (ROOT / ".env.example").read_text()
+
+    for name, field in Settings.model_fields.items():
+        assert f"# {field.description}\n#{PREFIX}{name.upper()}=" in example
+    assert example.count(f"\n#{PREFIX}") == len(Settings.model_fields)
+
+
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [
+        ("BOXQUEUE_PORT", "eighty"),
+        ("BOXQUEUE_PORT", "70000"),
+        ("BOXQUEUE_DEVICE", "gpu"),
+        ("BOXQUEUE_CHILDREN", "0"),
+        ("BOXQUEUE_LEASE_SECONDS", "-1"),
+        ("BOXQUEUE_MODEL_ALIASES", "cards"),
+        ("BOXQUEUE_LOG_LEVEL", "loud"),
+        ("BOXQUEUE_DATABSE_URL", "postgresql://db/boxqueue"),
+    ],
+)
+def test_a_wrong_or_unknown_variable_is_named_in_one_line(
+    monkeypatch: pytest.MonkeyPatch, variable: str, value: str
+) -> None:
+    monkeypatch.setenv(variable, value)
+
+    with pytest.raises(ConfigurationError) as caught:
+        Settings.load()
+
+    assert variable in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_everything_embedded_lies_under_data(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("BOXQUEUE_DATA", str(tmp_path))
+
+    settings = Settings.load()
+
+    assert settings.database_url == f"sqlite:///{tmp_path}/boxqueue.db"
+    assert settings.store_url == f"file://{tmp_path}/images"
+    assert settings.redis_url == f"unix://{tmp_path}/redis.sock"
+    assert settings.redis_embedded
+
+
+def test_a_named_redis_is_not_embedded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BOXQUEUE_REDIS_URL", "redis://127.0.0.1:6379/0")
+
+    assert not Settings.load().redis_embedded
+
+
+def test_a_data_folder_too_deep_for_a_socket_gets_one_elsewhere(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("BOXQUEUE_DATA", str(tmp_path / ("deep" * 30)))
+
+    settings = Settings.load()
+
+    assert len(settings.redis_url.removeprefix("unix://")) < 108
+    assert settings.redis_embedded
+
+
+def test_aliases_are_pairs(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BOXQUEUE_MODEL_ALIASES", "cards=cards-pytorch, forms = my-forms")
+
+    assert Settings.load().model_aliases == {"cards": "cards-pytorch", "forms": "my-forms"}
