@@ -45,7 +45,8 @@ def read_upload(request: Request, max_pictures: int) -> Upload:
     if request.mimetype == "application/json":
         document = read_json(request, JobDocument)
         return Upload([File(_decoded(document.image_base64), document.source)], document)
-    if not request.mimetype and not request.content_length:
+    if request.mimetype == "application/x-www-form-urlencoded" or not (request.mimetype or request.content_length):
+        # A form without files, from a browser or from `curl -d`; or nothing at all.
         raise _no_picture()
     raise Refusal(
         415,

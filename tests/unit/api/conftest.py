@@ -1,0 +1,110 @@
+"""The HTTP service on SQLite and a real folder of pictures; Redis is away, which must not matter."""
+
+import io
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+import pytest
+from flask import Flask
+from flask.testing import FlaskClient
+from PIL import Image
+
+from api import create_app
+from api.service import EXTENSION, Service
+from jobs import claims
+from jobs.claims import Outcome
+from jobs.migrate import migrate
+from jobs.settings import Settings
+from jobs.tables import new_id
+from jobs.views import DetectionView
+
+MODEL = "cards-pytorch"
+CATALOGUE = """
+[cards-pytorch]
+runtime = "pytorch"
+format = "pt2"
+file = "cards.pt2"
+sha256 = "0000000000000000000000000000000000000000000000000000000000000000"
+licence = "MIT"
+description = "Parts of a UI card."
+labels = ["textbox", "radiobutton"]
+input = {width = 384, height = 384}
+"""
+FOUND = [
+    DetectionView("textbox", 0, 0.97123, 21.0, 29.25, 135.125, 57.0),
+    DetectionView("radiobutton", 1, 0.4, 5.0, 6.0, 20.0, 21.0),
+    DetectionView("textbox", 0, 0.1, 1.0, 2.0, 30.0, 40.0),
+]
+
+
+def encoded(form: str = "PNG", size: tuple[int, int] = (160, 90), colour: str = "white", mode: str = "RGB") -> bytes:
+    """A picture of one colour, as a file."""
+    output = io.BytesIO()
+    Image.new(mode, size, colour).save(output, form)
+    return output.getvalue()
+
+
+def form(*files: tuple[bytes, str], **fields: object) -> dict[str, object]:
+    """A multipart form of the test client."""
+    return {"model": MODEL, "image": [(io.BytesIO(data), name) for data, name in files], **fields}
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    catalogue = tmp_path / "catalogue.toml"
+    catalogue.write_text(CATALOGUE)
+    (tmp_path / "images").mkdir()
+    return Settings(
+        data=tmp_path,
+        catalogue=catalogue,
+        model_aliases="cards=cards-pytorch",
+        max_request_mb=2,
+        max_request_pictures=8,
+    )
+
+
+@pytest.fixture
+def app(settings: Settings) -> Iterator[Flask]:
+    migrate(settings.database_url)
+    app = create_app(settings)
+    yield app
+    app.extensions[EXTENSION].waiters.close()
+    app.extensions[EXTENSION].db.close()
+
+
+@pytest.fixture
+def client(app: Flask) -> FlaskClient:
+    return app.test_client()
+
+
+@pytest.fixture
+def service(app: Flask) -> Service:
+    found: Service = app.extensions[EXTENSION]
+    return found
+
+
+@pytest.fixture
+def work(service: Service) -> Callable[..., list[str]]:
+    """Does what a worker does: takes every queued job and answers it; the ids."""
+
+    def work(found: Sequence[DetectionView] = FOUND, error: str | None = None) -> list[str]:
+        entry = service.catalogue.entries[MODEL]
+        done: list[str] = []
+        while held := claims.claim(
+            service.db,
+            entry.runtime,
+            {entry.name: (entry.digest, 8)},
+            worker_id=new_id(),
+            task_id=new_id(),
+            lease_seconds=15,
+        ):
+            outcomes = [
+                Outcome(job.id, error_code=error, error_message="It is damaged.")
+                if error
+                else Outcome(job.id, found, timings_ms={"inference": 1.5, "total": 3.0})
+                for job in held.jobs
+            ]
+            done += claims.finish(service.db, held, outcomes, device="cpu")
+        return done
+
+    return work
