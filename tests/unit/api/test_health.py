@@ -1,0 +1,109 @@
+"""Health, version, models and queues."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+from flask.testing import FlaskClient
+
+from api.service import Service
+from api.version import checked_out
+from jobs import workers
+from jobs.tables import new_id
+from tests.unit.api.conftest import MODEL, encoded, form
+
+Work = Callable[..., list[str]]
+COMMIT = "a" * 40
+
+
+def enter_worker(service: Service, digest: str) -> None:
+    workers.register(
+        service.db, new_id(), runtime="pytorch", host="here", models={MODEL: digest}, device="cpu", versions={}
+    )
+
+
+def test_alive(client: FlaskClient) -> None:
+    assert client.get("/healthz").json == {"status": "ok"}
+
+
+def test_without_redis_jobs_are_accepted(client: FlaskClient) -> None:
+    answer = client.get("/readyz")
+
+    assert (answer.status_code, answer.json["status"]) == (200, "degraded")
+    assert answer.json["parts"]["database"] == {"ok": True, "fault": None}
+    assert answer.json["parts"]["redis"]["ok"] is False
+    assert "Redis" in answer.json["parts"]["redis"]["fault"]
+
+
+def test_without_the_store_they_are_not(client: FlaskClient, service: Service) -> None:
+    Path(service.settings.data / "images").rmdir()
+
+    answer = client.get("/readyz")
+
+    assert (answer.status_code, answer.json["status"]) == (503, "unavailable")
+    assert answer.json["parts"]["store"]["ok"] is False
+
+
+def test_without_our_tables_they_are_not(client: FlaskClient, service: Service) -> None:
+    with service.db.write() as connection:
+        connection.exec_driver_sql("ALTER TABLE jobs RENAME TO gone")
+
+    assert client.get("/readyz").json["parts"]["database"]["ok"] is False
+
+
+def test_model_is_available_where_a_worker_has_this_version(client: FlaskClient, service: Service) -> None:
+    enter_worker(service, "another")
+    before = client.get("/v1/models").json["models"][0]
+    enter_worker(service, service.catalogue.entries[MODEL].digest)
+
+    after = client.get("/v1/models").json["models"][0]
+
+    assert (before["available"], after["available"]) == (False, True)
+    assert (after["name"], after["aliases"], after["labels"]) == (MODEL, ["cards"], ["textbox", "radiobutton"])
+    assert after["input"] == {"width": 384, "height": 384}
+
+
+def test_queue_without_a_worker_says_so(client: FlaskClient, service: Service) -> None:
+    client.post("/v1/jobs", data=form((encoded(), "a.png")))
+    before = client.get("/v1/queues").json["queues"]
+    enter_worker(service, service.catalogue.entries[MODEL].digest)
+
+    after = client.get("/v1/queues").json["queues"]
+
+    assert [(queue["runtime"], queue["queued"], queue["no_worker"]) for queue in before] == [("pytorch", 1, True)]
+    assert (after[0]["workers"], after[0]["no_worker"], after[0]["doorbells"]) == (1, False, None)
+
+
+def test_version(client: FlaskClient) -> None:
+    assert set(client.get("/version").json) == {"version", "commit", "branch", "build_time", "build_options"}
+
+
+def test_commit_of_a_checkout(tmp_path: Path) -> None:
+    git = tmp_path / ".git"
+    (git / "refs" / "heads").mkdir(parents=True)
+    (git / "HEAD").write_text("ref: refs/heads/main\n")
+    (git / "packed-refs").write_text(f"# pack-refs with: peeled\n{COMMIT} refs/heads/main\n")
+    assert checked_out(tmp_path) == (COMMIT, "main")
+
+    (git / "refs" / "heads" / "main").write_text("b" * 40 + "\n")
+    assert checked_out(tmp_path) == ("b" * 40, "main")
+
+    (git / "HEAD").write_text(COMMIT + "\n")
+    assert checked_out(tmp_path) == (COMMIT, None)
+
+
+def test_commit_of_a_worktree(tmp_path: Path) -> None:
+    main = tmp_path / "main" / ".git"
+    tree = main / "worktrees" / "other"
+    tree.mkdir(parents=True)
+    (main / "refs" / "heads").mkdir(parents=True)
+    (main / "refs" / "heads" / "other").write_text(COMMIT + "\n")
+    (tree / "HEAD").write_text("ref: refs/heads/other\n")
+    (tree / "commondir").write_text("../..\n")
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / ".git").write_text(f"gitdir: {tree}\n")
+
+    assert checked_out(tmp_path / "other") == (COMMIT, "other")
+
+
+def test_no_checkout_has_no_commit(tmp_path: Path) -> None:
+    assert checked_out(tmp_path) == (None, None)
