@@ -7,10 +7,10 @@ import sys
 import time
 from pathlib import Path
 
+from training.cards import draw_card
 from training.data import Example, read_voc, split
 from training.evaluate import Quality, assess
 from training.export import export
-from training.cards import draw_card
 from training.model import CardDetector
 from training.train import Progress, train
 
@@ -33,10 +33,19 @@ EXAMPLES = """examples:
 --out gets cards.pt2, and its digest goes into the catalogue.toml there, if there is one."""
 
 
+def say(text: str = "", end: str = "\n") -> None:
+    """To the terminal, at once."""
+    sys.stdout.write(text + end)
+    sys.stdout.flush()
+
+
 def main() -> int:
     """Parse the command line, train, measure, export."""
     parser = argparse.ArgumentParser(
-        prog="python -m training", description=HELP, epilog=EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter
+        prog="python -m training",
+        description=HELP,
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--voc", type=Path, metavar="FOLDER", help="real pictures with Pascal VOC annotations")
     parser.add_argument("--held-out", type=int, default=20, metavar="N", help="of these, how many to measure on [20]")
@@ -56,14 +65,14 @@ def main() -> int:
         threads=options.threads,
         report=Display(),
     )
-    print()
+    say()
     detector = CardDetector(network)
     drawn = [draw_card(NEVER_TRAINED_ON + number) for number in range(GENERATED_HELD_OUT)]
     _print_table("new generated cards", assess(detector, [Example("", card.image, card.boxes) for card in drawn]))
     if held_out:
         _print_table(f"the {len(held_out)} real pictures held out", assess(detector, held_out))
     file = export(network, options.out)
-    print(f"{file}: {file.stat().st_size / 1e6:.1f} MB")
+    say(f"{file}: {file.stat().st_size / 1e6:.1f} MB")
     return 0
 
 
@@ -75,10 +84,10 @@ def _real_pictures(folder: Path | None, held_out: int) -> tuple[list[Example], l
         sys.exit(f"--voc: there is no folder {folder}")
     examples, skipped = read_voc(folder)
     for line in skipped:
-        print(f"skipped: {line}")
+        say(f"skipped: {line}")
     if len(examples) <= held_out:
         sys.exit(f"--voc: {folder} has {len(examples)} usable pictures, and {held_out} are to be held out")
-    print(f"{len(examples)} real pictures from {folder}, {held_out} of them held out")
+    say(f"{len(examples)} real pictures from {folder}, {held_out} of them held out")
     return split(examples, held_out, seed=0)
 
 
@@ -102,13 +111,13 @@ class Display:
             f"[{bar}] {share:4.0%}  {left / 60:4.1f} min left  {at.pictures:6d} pictures"
             f" ({at.pictures / max(at.seconds, 1e-9):.0f}/s)  heat {at.heat_loss:.3f}  box {at.box_loss:.3f}"
         )
-        print(f"\r{line}" if live else line, end="" if live else "\n", flush=True)
+        say(f"\r{line}" if live else line, end="" if live else "\n")
 
 
 def _print_table(title: str, qualities: list[Quality]) -> None:
-    print(f"{title} (IoU 0.5; recall and precision at score 0.3)")
+    say(f"{title} (IoU 0.5; recall and precision at score 0.3)")
     for q in qualities:
-        print(f"  {q.label:12} {q.boxes:5d} boxes  recall {q.recall:.3f}  precision {q.precision:.3f}  AP {q.ap50:.3f}")
+        say(f"  {q.label:12} {q.boxes:5d} boxes  recall {q.recall:.3f}  precision {q.precision:.3f}  AP {q.ap50:.3f}")
 
 
 if __name__ == "__main__":

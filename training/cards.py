@@ -6,12 +6,13 @@ import io
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from random import Random
 
 from PIL import Image, ImageFilter
 
-from training import parts
-from training.looks import choose_look, mix, photo
+from training import controls, parts
+from training.looks import Look, choose_look, photo, table_top
 from training.sheet import LONGEST_SHEET, Box, Sheet
 
 Part = Callable[[Sheet, float, float, float], float]
@@ -20,12 +21,12 @@ PARTS: tuple[tuple[Part, float], ...] = (
     (parts.heading, 2),
     (parts.body, 3),
     (parts.facts, 2),
-    (parts.fields, 2),
-    (parts.choices, 3.5),
-    (parts.actions, 1),
+    (controls.fields, 2),
+    (controls.choices, 3.5),
+    (controls.actions, 1),
     (parts.picture, 0.7),
     (parts.person, 1.5),
-    (parts.rating, 1.2),
+    (controls.rating, 1.2),
 )
 SMALLEST_BOX = 3.0
 """Pixels: what is left of a box at the edge of the sheet counts only if it is at least this wide and high."""
@@ -40,32 +41,50 @@ class Card:
 
 
 def draw_card(seed: int, theme: str | None = None, *, damage: bool = True) -> Card:
-    """The card with this number: 180..760 pixels wide. `theme` is light, dark or tinted, or chosen by the seed.
+    """The card with this number: 180..800 pixels wide. `theme` is light, dark or tinted, or chosen by the seed.
 
     With `damage`, some cards are a little blurred, compressed as JPEG or photographed at a slight angle.
     """
     rng = Random(seed)
     look = choose_look(rng, theme)
     width = round(look.em * rng.uniform(18, 40))
-    sheet = Sheet(Image.new("RGB", (width, LONGEST_SHEET), look.page), rng, look)
+    longest = min(LONGEST_SHEET, width * rng.uniform(0.5, 2.2))
+
+    def content(sheet: Sheet, x: float, y: float, room: float) -> float:
+        if rng.random() < 0.15:
+            _menu(sheet, x + room, y)
+        y = _stack(sheet, x, y, room, longest, rng.randint(1, 8), 0)
+        return controls.actions(sheet, x, y, room) if rng.random() < 0.55 else y
+
+    card = compose(rng, look, width, content, backdrop=rng.random() < 0.06)
+    return _damaged(rng, card) if damage else card
+
+
+def compose(rng: Random, look: Look, width: int, content: Part, *, backdrop: bool = False) -> Card:
+    """A card `width` pixels wide with this content and as high as it needs; `backdrop` lays a pale photo below it."""
+    height = round(LONGEST_SHEET * max(1.0, width / 800))
+    sheet = Sheet(Image.new("RGB", (width, height), look.page), rng, look)
     border = look.em * rng.choice((0.0, 0.5, 1.0)) if look.page != look.card else 0.0
     padding = look.em * rng.uniform(0.6, 1.6)
-    if rng.random() < 0.06:
-        backdrop = photo(rng, width // 4, LONGEST_SHEET // 4).filter(ImageFilter.GaussianBlur(6))
-        veil = Image.new("RGB", backdrop.size, look.card)
-        sheet.image.paste(Image.blend(backdrop, veil, rng.uniform(0.5, 0.8)).resize(sheet.image.size))
+    if backdrop:
+        far = photo(rng, width // 4, height // 4).filter(ImageFilter.GaussianBlur(6))
+        veil = Image.new("RGB", far.size, look.card)
+        sheet.image.paste(Image.blend(far, veil, rng.uniform(0.5, 0.8)).resize(sheet.image.size))
     else:
-        sheet.frame(Box("card", border, border, width - border - 1, LONGEST_SHEET + 50), look.card)
-    room = width - 2 * border - 2 * padding
-    longest = min(LONGEST_SHEET, width * rng.uniform(0.5, 2.2))
-    end = _stack(sheet, border + padding, border + padding, room, longest, rng.randint(1, 8), 0)
-    if rng.random() < 0.55:
-        end = parts.actions(sheet, border + padding, end, room)
-    bottom = min(LONGEST_SHEET, round(end + padding + border))
-    if border and bottom < LONGEST_SHEET:
+        sheet.frame(Box("card", border, border, width - border - 1, height + 50), look.card)
+    end = content(sheet, border + padding, border + padding, width - 2 * border - 2 * padding)
+    bottom = min(height, round(end + padding + border))
+    if border and bottom < height:
         sheet.draw.rectangle((0, bottom - border, width, bottom), look.page)
-    card = _cut(Card(sheet.image.crop((0, 0, width, bottom)), tuple(sheet.boxes)))
-    return _damaged(rng, card) if damage else card
+    return _cut(Card(sheet.image.crop((0, 0, width, bottom)), tuple(sheet.boxes)))
+
+
+def _menu(sheet: Sheet, right: float, y: float) -> None:
+    """Three dots in the corner: not a part of the card's content, so without a box."""
+    dot = max(1.0, sheet.look.em / 9)
+    for number in range(3):
+        middle = y + (number + 0.5) * 4 * dot
+        sheet.draw.ellipse((right - dot, middle - dot, right + dot, middle + dot), sheet.look.text)
 
 
 def _stack(sheet: Sheet, x: float, y: float, width: float, longest: float, count: int, depth: int) -> float:
@@ -95,7 +114,7 @@ def _columns(sheet: Sheet, x: float, y: float, width: float, longest: float, dep
     edges = [x, x + width * share, x + width] if count == 2 else [x + width * n / count for n in range(count + 1)]
     framed = kind == "statistics" and rng.random() < 0.3
     bottoms = []
-    for left, right in zip(edges, edges[1:], strict=False):
+    for left, right in pairwise(edges):
         start, room = left + em * 0.4, right - left - em * 0.8
         if kind == "pictures":
             bottom = parts.statistic(sheet, start, parts.picture(sheet, start, y, room), room)
@@ -105,7 +124,7 @@ def _columns(sheet: Sheet, x: float, y: float, width: float, longest: float, dep
             bottom = _stack(sheet, start, y, room, longest, rng.randint(1, 3), depth + 1)
         bottoms.append(bottom)
     if framed:
-        for left, right in zip(edges, edges[1:], strict=False):
+        for left, right in pairwise(edges):
             sheet.frame(Box("frame", left + 1, y, right - em * 0.3, max(bottoms)), None, sheet.look.line)
         return max(bottoms) + sheet.gap
     return max(bottoms)
@@ -129,7 +148,8 @@ def _cut(card: Card) -> Card:
 def _damaged(rng: Random, card: Card) -> Card:
     """What cameras, scanners and chat programs do to pictures."""
     if rng.random() < 0.08:
-        card = photographed(rng, card, margin=rng.uniform(0.05, 0.3))
+        w, h = (round(side * rng.uniform(1.1, 1.6)) for side in card.image.size)
+        card = photographed(rng, card, w, h)
     image = card.image
     if rng.random() < 0.25:
         image = image.filter(ImageFilter.GaussianBlur(rng.uniform(0.3, 1.1)))
@@ -145,13 +165,10 @@ def as_jpeg(image: Image.Image, quality: int) -> Image.Image:
     return Image.open(file).convert("RGB")
 
 
-def photographed(rng: Random, card: Card, margin: float, degrees: float = 3.0) -> Card:
-    """The card on a table, turned by up to so many degrees, with margins of so much of its size around it."""
+def photographed(rng: Random, card: Card, w: int, h: int, degrees: float = 3.0) -> Card:
+    """The card in the middle of a table of w x h pixels, turned by up to so many degrees."""
     width, height = card.image.size
-    w, h = round(width * (1 + 2 * margin)), round(height * (1 + 2 * margin))
-    table = photo(rng, max(8, w // 6), max(8, h // 6)).filter(ImageFilter.GaussianBlur(5))
-    table = Image.blend(table, Image.new("RGB", table.size, mix((120, 80, 50), (210, 205, 200), rng.random())), 0.7)
-    table = table.resize((w, h), Image.Resampling.BICUBIC)
+    table = table_top(rng, w, h)
     angle = rng.uniform(-degrees, degrees)
     left, top = (w - width) // 2, (h - height) // 2
     layer, mask = Image.new("RGB", (w, h)), Image.new("L", (w, h), 0)

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import math
-import xml.etree.ElementTree as ElementTree
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from random import Random
+from xml.etree import ElementTree
 
 import numpy as np
 import torch
@@ -15,11 +15,14 @@ from PIL import Image, ImageEnhance, ImageOps, UnidentifiedImageError
 from torch import Tensor
 from torch.utils.data import IterableDataset
 
+from detectors.catalogue import Input
+from detectors.preprocess import Pixels, place
 from training.cards import draw_card
-from training.letterbox import letterbox
 from training.model import INPUT_SIZE, LABELS, STRIDE
 from training.sheet import Box
 
+INPUT = Input(width=INPUT_SIZE, height=INPUT_SIZE, resize="letterbox", layout="NHWC", dtype="uint8")
+"""What weights/catalogue.toml says of the model's input."""
 PICTURE_ENDINGS = (".png", ".jpg", ".jpeg", ".webp", ".bmp")
 LONGEST_SIDE = 800
 """Pixels: real pictures are kept in memory no larger than this, twice what the network sees."""
@@ -53,7 +56,7 @@ def read_voc(folder: Path) -> tuple[list[Example], list[str]]:
     skipped: list[str] = []
     for annotation in sorted(folder.glob("*.xml")):
         try:
-            objects = ElementTree.parse(annotation).getroot().findall("object")
+            objects = ElementTree.parse(annotation).getroot().findall("object")  # noqa: S314 - the user's own files
         except ElementTree.ParseError as error:
             skipped.append(f"{annotation.name}: not readable as XML ({error})")
             continue
@@ -80,9 +83,7 @@ def read_voc(folder: Path) -> tuple[list[Example], list[str]]:
         small = image.copy()
         small.thumbnail((LONGEST_SIDE, LONGEST_SIDE))
         by = small.width / image.width
-        examples.append(
-            Example(picture.name, small, tuple(_scaled(boxes, by)), unclear=tuple(_scaled(unclear, by)))
-        )
+        examples.append(Example(picture.name, small, tuple(_scaled(boxes, by)), unclear=tuple(_scaled(unclear, by))))
     known = frozenset(box.label for example in examples for box in example.boxes)
     return [replace(example, known=known) for example in examples], skipped
 
@@ -153,14 +154,19 @@ def _recoloured(rng: Random, image: Image.Image) -> Image.Image:
     return image
 
 
+def as_input(image: Image.Image) -> tuple[Pixels, float]:
+    """An RGB picture as the model sees it, uint8 [384, 384, 3], and by how much it was scaled."""
+    return place(np.asarray(image), INPUT), min(INPUT.width / image.width, INPUT.height / image.height)
+
+
 def targets(example: Example) -> dict[str, Tensor]:
     """What the network sees and should answer; n = 96 cells a side.
 
     image uint8 [384, 384, 3]; heat [6, n, n], 0..1, 1 at the centres; care [6, n, n], 0 where nobody knows;
     distances [6, 4, n, n] in cells to left, top, right, bottom; weight [6, n, n] of the distances, 1 in all per box.
     """
-    square, scale = letterbox(example.image, INPUT_SIZE)
     n = INPUT_SIZE // STRIDE
+    square, scale = as_input(example.image)
     heat = np.zeros((len(LABELS), n, n), np.float32)
     weight = np.zeros_like(heat)
     distances = np.ones((len(LABELS), 4, n, n), np.float32)
@@ -184,7 +190,13 @@ def targets(example: Example) -> dict[str, Tensor]:
         x, y = np.meshgrid(centres, centres)
         for side, distance in enumerate((x - box.x1, y - box.y1, box.x2 - x, box.y2 - y)):
             distances[kind, side][core] = np.maximum(distance, 0.05)[core]
-    arrays = {"image": np.asarray(square), "heat": heat, "care": care, "distances": distances, "weight": weight}
+    arrays: dict[str, np.ndarray] = {
+        "image": square,
+        "heat": heat,
+        "care": care,
+        "distances": distances,
+        "weight": weight,
+    }
     return {name: torch.from_numpy(array.copy()) for name, array in arrays.items()}
 
 

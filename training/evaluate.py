@@ -9,9 +9,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from training.data import Example
-from training.letterbox import letterbox
-from training.model import INPUT_SIZE, LABELS
+from training.data import Example, as_input
+from training.model import LABELS
 from training.sheet import Box
 
 Found = tuple[Box, float]
@@ -22,7 +21,7 @@ Program = Callable[[Tensor], tuple[Tensor, Tensor, Tensor]]
 
 @dataclass(frozen=True)
 class Quality:
-    """Of one label: how many boxes there are, and at IoU 0.5 recall and precision at a score, and AP over all scores."""
+    """Of one label: how many boxes there are; at IoU 0.5 recall and precision at a score, and AP over all scores."""
 
     label: str
     boxes: int
@@ -36,8 +35,8 @@ def detect(program: Program, examples: Sequence[Example]) -> list[list[Found]]:
     """What the program finds, per picture."""
     answers = []
     for example in examples:
-        square, scale = letterbox(example.image, INPUT_SIZE)
-        boxes, scores, classes = program(torch.from_numpy(np.asarray(square).copy())[None])
+        square, scale = as_input(example.image)
+        boxes, scores, classes = program(torch.from_numpy(square.copy())[None])
         answers.append(
             [
                 (Box(LABELS[kind], *(float(side) / scale for side in box)), float(score))

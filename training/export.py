@@ -24,9 +24,11 @@ def folded(network: CardNetwork) -> CardNetwork:
     for block in plain.modules():
         if isinstance(block, Convolution):
             convolution, normalisation, _ = block
-            assert isinstance(convolution, nn.Conv2d) and isinstance(normalisation, nn.BatchNorm2d)
+            assert isinstance(convolution, nn.Conv2d)
+            assert isinstance(normalisation, nn.BatchNorm2d)
             block[0], block[1] = fuse_conv_bn_eval(convolution, normalisation), nn.Identity()
-    return plain.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    plain.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return plain
 
 
 def export(network: CardNetwork, folder: Path) -> Path:
@@ -39,6 +41,7 @@ def export(network: CardNetwork, folder: Path) -> Path:
     batch = torch.export.Dim("batch", min=1, max=LARGEST_BATCH)
     with torch.no_grad():
         program = torch.export.export(detector, (pictures,), dynamic_shapes=({0: batch},))
+    program.example_inputs = None  # a megabyte of zeros otherwise
     folder.mkdir(parents=True, exist_ok=True)
     file = folder / FILE
     torch.export.save(program, file)

@@ -11,6 +11,9 @@ from random import Random
 import numpy as np
 from PIL import Image, ImageDraw, ImageFilter, ImageFont
 
+SIGNS = ("Main Street", "Harbour", "CAFE", "Spider", "Contact us", "Exit 12", "now", "OPEN")
+"""What may be written inside a picture; it is part of the picture."""
+
 Colour = tuple[int, int, int]
 Font = ImageFont.FreeTypeFont
 
@@ -114,7 +117,12 @@ def choose_look(rng: Random, theme: str | None = None) -> Look:
 def photo(rng: Random, width: int, height: int) -> Image.Image:
     """A picture that could be a photograph, a drawing or a map, RGB, of this size in pixels."""
     draw_one = rng.choice((_landscape, _scene, _scene, _logo, _street_map))
-    return draw_one(rng, max(width, 8), max(height, 8)).resize((width, height))
+    picture = draw_one(rng, max(width, 8), max(height, 8)).resize((width, height))
+    if rng.random() < 0.15:
+        letters = font("", max(8, width // rng.randint(6, 12)))
+        at = (rng.uniform(0, 0.5) * width, rng.uniform(0, 0.8) * height)
+        ImageDraw.Draw(picture).text(at, rng.choice(SIGNS), rng.choice(((255, 255, 255), (20, 20, 20))), letters)
+    return picture
 
 
 def _landscape(rng: Random, width: int, height: int) -> Image.Image:
@@ -172,6 +180,17 @@ def _street_map(rng: Random, width: int, height: int) -> Image.Image:
     x, y, r = width / 2, height / 2, max(2.0, min(width, height) / 25)
     draw.ellipse((x - r, y - r, x + r, y + r), fill=(210, 30, 40))
     return picture
+
+
+def table_top(rng: Random, width: int, height: int) -> Image.Image:
+    """Planks of wood, RGB, of this size in pixels."""
+    grain = np.random.default_rng(rng.getrandbits(32))
+    wood = np.array(mix((120, 80, 50), (215, 195, 170), rng.random()))
+    rows = 90
+    fibres = grain.normal(0, 9, (rows, 24)).cumsum(axis=1) * 0.4 + grain.normal(0, 6, (rows, 1))
+    planks = np.repeat(grain.normal(0, 10, rows // 15), 15)[:, None]
+    small = (wood + (fibres + planks)[:, :, None]).clip(0, 255).astype(np.uint8)
+    return Image.fromarray(small).resize((width, height), Image.Resampling.BICUBIC)
 
 
 def _somewhere(rng: Random, width: int, height: int, share: float) -> Sequence[float]:

@@ -42,19 +42,20 @@ class Residual(nn.Module):
 
     def forward(self, features: Tensor) -> Tensor:
         """[b, c, h, w] -> the same shape."""
-        return features + self.second(self.first(features))
+        added: Tensor = self.second(self.first(features))
+        return features + added
 
 
 class CardNetwork(nn.Module):
     """From pixels to maps. An encoder down to a 32nd of the size, a decoder back up to a quarter, two heads."""
 
-    def __init__(self, widths: tuple[int, ...] = (16, 32, 56, 80, 112), depth: int = 48) -> None:
+    def __init__(self, widths: tuple[int, ...] = (16, 32, 64, 80, 96), depth: int = 64) -> None:
         super().__init__()
         half, quarter, eighth, sixteenth, thirtysecond = widths
         self.stem = nn.Sequential(Convolution(3, half, stride=2), Convolution(half, quarter, stride=2))
         self.stage4 = Residual(quarter)
         self.stage8 = nn.Sequential(Convolution(quarter, eighth, stride=2), Residual(eighth))
-        self.stage16 = nn.Sequential(Convolution(eighth, sixteenth, stride=2), Residual(sixteenth))
+        self.stage16 = nn.Sequential(Convolution(eighth, sixteenth, stride=2), Residual(sixteenth), Residual(sixteenth))
         self.stage32 = nn.Sequential(
             Convolution(sixteenth, thirtysecond, stride=2), Residual(thirtysecond), Residual(thirtysecond)
         )

@@ -4,18 +4,27 @@ from __future__ import annotations
 
 from random import Random
 
-HEADINGS = """Flight status|Order confirmation|Leave request|Expense approval|Shipment tracking|Weekly report
-Tell us about yourself|Your reservation|Team lunch on Friday|Weather for the weekend|Support ticket|New comment
-Dinner for two|Book a room|Project update|Delivery options|Payment received|Trip to the coast|How did we do?
-Please choose an answer|Welcome back|Library loan|Interview with candidate|Bicycle repair|Course feedback
-Garden party|Open positions|Meeting notes|Monthly invoice|Parking permit|Reading list|Recipe of the day
-Plan your visit|Museum tickets|Service request|Total tickets: 52|Top performing agents|Due this week|Train to the north
-Account settings|Notifications|Choose a plan|Health check|Visitor badge|Daily summary|Release checklist|Key information
-Change of address|Food preferences|Sign up for the newsletter|Volunteer hours|Lost and found|Seat selection|Overview""".replace(
-    "\n", "|"
-).split("|")
 
-SENTENCES = """Your parcel has left the depot and will arrive before noon.
+def _listed(text: str) -> tuple[str, ...]:
+    """What stands between bars or line ends."""
+    return tuple(phrase.strip() for phrase in text.replace("\n", "|").split("|") if phrase.strip())
+
+
+HEADINGS = _listed("""
+Flight status | Order confirmation | Leave request | Expense approval | Shipment tracking | Weekly report
+Tell us about yourself | Your reservation | Team lunch on Friday | Weather for the weekend | Support ticket
+New comment | Dinner for two | Book a room | Project update | Delivery options | Payment received
+Trip to the coast | How did we do? | Please choose an answer | Welcome back | Library loan
+Interview with candidate | Bicycle repair | Course feedback | Garden party | Open positions | Meeting notes
+Monthly invoice | Parking permit | Reading list | Recipe of the day | Plan your visit | Museum tickets
+Service request | Total tickets: 52 | Top performing agents | Due this week | Train to the north
+Account settings | Notifications | Choose a plan | Health check | Visitor badge | Daily summary
+Release checklist | Key information | Change of address | Food preferences | Sign up for the newsletter
+Volunteer hours | Lost and found | Seat selection | Overview
+""")
+
+SENTENCES = _listed("""
+Your parcel has left the depot and will arrive before noon.
 We just need a few more details to get you booked.
 Please answer before the end of the week so that we can plan.
 The schema will be the starting point of our reference documentation.
@@ -40,40 +49,63 @@ Select all that apply and press the button below.
 The next review is planned for the first week of March.
 Tickets can be changed free of charge until the day before.
 Changes take effect on the next billing date.
-The workshop starts at nine and ends with lunch.""".split("\n")
+The workshop starts at nine and ends with lunch.
+""")
 
-NAMES = """Maria Lindqvist|Tom Baker|Aisha Rahman|Peter Novak|Grace Okafor|Daniel Weber|Lucy Chen|Ivan Petrov|Nora Hansen
-Samuel Ortiz|Emma Clarke|Hugo Martin|Leila Haddad|Jack Murphy|Yuki Tanaka|Olivia Rossi|Ben Carter|Zoe Adams|Finn Olsen
-Green Valley Farm|Harbour Cafe|North Line Railways|Blue Door Bakery|City Library|Oak Street Dental""".replace(
-    "\n", "|"
-).split("|")
+NAMES = _listed("""
+Maria Lindqvist | Tom Baker | Aisha Rahman | Peter Novak | Grace Okafor | Daniel Weber | Lucy Chen | Ivan Petrov
+Nora Hansen | Samuel Ortiz | Emma Clarke | Hugo Martin | Leila Haddad | Jack Murphy | Yuki Tanaka | Olivia Rossi
+Ben Carter | Zoe Adams | Finn Olsen | Green Valley Farm | Harbour Cafe | North Line Railways | Blue Door Bakery
+City Library | Oak Street Dental
+""")
 
-FACTS = """Status:In progress|Board:Design|List:Backlog|Assigned to:Tom Baker|Due date:Not set|Seat:14A|Gate:B22|Open:62.24
-High:62.98|Low:62.20|Priority:High|Location:Room 12, 4th floor|Submitted by:Lucy Chen|Category:Repairs|Duration:45 minutes
-Phone:020 7946 0018|Email:lucy@example.com|Order:10-4471|Weight:1.2 kg|Platform:7|Arrives:8:10 AM|Departs:1:55 PM|Total:$56.14
-Nights:3|Guests:2 adults|Author:Hugo Martin|Licence:MIT|Version:2.4.1|Cabin:Economy|Distance:12 km|Reason:Family|Amount:300.00""".replace(
-    "\n", "|"
-).split("|")
+FACTS = _listed("""
+Status:In progress | Board:Design | List:Backlog | Assigned to:Tom Baker | Due date:Not set | Seat:14A
+Gate:B22 | Open:62.24 | High:62.98 | Low:62.20 | Priority:High | Location:Room 12, 4th floor
+Submitted by:Lucy Chen | Category:Repairs | Duration:45 minutes | Phone:020 7946 0018 | Email:lucy@example.com
+Order:10-4471 | Weight:1.2 kg | Platform:7 | Arrives:8:10 AM | Departs:1:55 PM | Total:$56.14 | Nights:3
+Guests:2 adults | Author:Hugo Martin | Licence:MIT | Version:2.4.1 | Cabin:Economy | Distance:12 km
+Reason:Family | Amount:300.00
+""")
+"""A name and its value."""
 
-CHOICES = """Yes|No|Maybe|Red|Green|Blue|Small|Medium|Large|Option 1|Option 2|Window seat|Aisle seat|By email|By post|By telephone
-Vegetarian|Chicken|Fish|No preference|Every day|Once a week|Never|I accept the terms|Remember me|Send me a copy|Practical content
-Simple instructions|New ideas|Tips and tricks|Design drawing|Equipment|Permits|Standard delivery|Express delivery|Pick up in store
-Gift wrapping|Add insurance|Monday|Tuesday|Wednesday|I have read the rules and agree to them|Share with my team|Cash|Card|2024|2025""".replace(
-    "\n", "|"
-).split("|")
+CHOICES = _listed("""
+Yes | No | Maybe | Red | Green | Blue | Small | Medium | Large | Option 1 | Option 2 | Window seat | Aisle seat
+By email | By post | By telephone | Vegetarian | Chicken | Fish | No preference | Every day | Once a week
+Never | I accept the terms | Remember me | Send me a copy | Practical content | Simple instructions | New ideas
+Tips and tricks | Design drawing | Equipment | Permits | Standard delivery | Express delivery | Pick up in store
+Gift wrapping | Add insurance | Monday | Tuesday | Wednesday | I have read the rules and agree to them
+Share with my team | Cash | Card | 2024 | 2025
+""")
 
-BUTTONS = """Submit|Cancel|OK|Send|Approve|Reject|More info|Check in|View in calendar|Set due date|Comment|Snooze|Buy now|Details
-Learn more|Confirm|Back|Next|Reply|Download|Open|Save|Accept|Decline|Book table|Track parcel|Sign in|Edit|Share|Add note""".replace(
-    "\n", "|"
-).split("|")
+BUTTONS = _listed("""
+Submit | Cancel | OK | Send | Approve | Reject | More info | Check in | View in calendar | Set due date
+Comment | Snooze | Buy now | Details | Learn more | Confirm | Back | Next | Reply | Download | Open | Save
+Accept | Decline | Book table | Track parcel | Sign in | Edit | Share | Add note
+""")
 
-FIELDS = """Your name:Last, first|Your email:name@example.com|Phone number:xxx xxx xxxx|Comments:Type here|Date:mm/dd/yyyy|Quantity:1
-Street:Enter your address|City:Your city|Question:Enter your question|Reference:Paste URL here|Time:16:59|Company:Company name
-Meal:Default|Size:Medium|Country:Choose a country|Search:Search this list|Password:At least 8 characters|Message:Write a review""".replace(
-    "\n", "|"
-).split("|")
+FIELDS = _listed("""
+Your name:Last, first | Your email:name@example.com | Phone number:xxx xxx xxxx | Comments:Type here
+Date:mm/dd/yyyy | Quantity:1 | Street:Enter your address | City:Your city | Question:Enter your question
+Reference:Paste URL here | Time:16:59 | Company:Company name | Meal:Default | Size:Medium
+Country:Choose a country | Search:Search this list | Password:At least 8 characters | Message:Write a review
+""")
+"""The label of an input and what stands in it."""
 
-MONTHS = ("January", "February", "March", "April", "May", "June", "July", "August", "September", "October", "November", "December")
+MONTHS = (
+    "January",
+    "February",
+    "March",
+    "April",
+    "May",
+    "June",
+    "July",
+    "August",
+    "September",
+    "October",
+    "November",
+    "December",
+)
 
 
 def date(rng: Random) -> str:
@@ -95,7 +127,14 @@ def figure(rng: Random) -> str:
     """A number that stands for itself: a price, a temperature, a score, a code."""
     n = rng.randint(1, 999)
     return rng.choice(
-        (str(n), f"${n}.{n % 100:02d}", f"{n % 45} °C", f"{n % 9} - {n % 7}", f"{n / 10:.1f} %", rng.choice(("LHR", "CDG", "AMS", "OSL")))
+        (
+            str(n),
+            f"${n}.{n % 100:02d}",
+            f"{n % 45} °C",
+            f"{n % 9} - {n % 7}",
+            f"{n / 10:.1f} %",
+            rng.choice(("LHR", "CDG", "AMS", "OSL")),
+        )
     )
 
 

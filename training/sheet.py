@@ -11,7 +11,9 @@ from PIL import Image, ImageDraw
 from training.looks import Colour, Look, font
 
 ASCENT, DESCENT = 0.8, 0.25
-"""A line of text, for the boxes, reaches from 0.8 of its size above the baseline to 0.25 below it, whatever its letters."""
+"""For the boxes, a line of text reaches from 0.8 of its size above the baseline to 0.25 below it, always."""
+LINE = ASCENT + DESCENT
+"""Height of a line of text in ems."""
 MARGIN = 0.2
 """People draw boxes with a little air around the ink; so do the boxes here: this much of the body text's size."""
 LONGEST_SHEET = 1000
@@ -73,10 +75,10 @@ class Sheet:
         colour: Colour | None = None,
         align: str = "left",
     ) -> Box:
-        """Write text, wrapped at `width`, with its top left corner at (x, y); size in ems. Returns its extent, unmarked."""
+        """Write text, wrapped at `width`, its top left corner at (x, y), size in ems. Returns its extent, unmarked."""
         pixels = max(7, round(self.look.em * size))
         face = font(self.look.faces[bold], pixels)
-        heavy = 0.03 * pixels if bold and not self.look.faces[1] else 0.0
+        heavy = 0.02 * pixels if bold and not self.look.faces[1] else 0.0
         lines = _wrap(text, lambda piece: face.getlength(piece) <= width)
         pitch = pixels * 1.3
         left, right = x + width, x

@@ -43,8 +43,9 @@ def train(
     """A network trained for so long on generated cards and a share of real pictures; ready for evaluation."""
     torch.manual_seed(seed)
     torch.set_num_threads(threads)
-    network = CardNetwork().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    average = copy.deepcopy(network)
+    network = CardNetwork()
+    network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    average: CardNetwork = copy.deepcopy(network)
     optimizer = torch.optim.AdamW(network.parameters(), lr=PEAK_RATE, weight_decay=WEIGHT_DECAY)
     loader = DataLoader(Stream(seed, real, share), batch_size=BATCH, num_workers=1, prefetch_factor=4)
     started, pictures, heat_mean, box_mean = time.monotonic(), 0, 0.0, 0.0
@@ -56,7 +57,7 @@ def train(
             group["lr"] = PEAK_RATE * _rate(done)
         heat_loss, box_loss = _losses(network, batch)
         optimizer.zero_grad()
-        (heat_loss + BOX_LOSS * box_loss).backward()
+        (heat_loss + BOX_LOSS * box_loss).backward()  # type: ignore[no-untyped-call]
         nn.utils.clip_grad_norm_(network.parameters(), 10.0)
         optimizer.step()
         pictures += len(batch["image"])
@@ -65,7 +66,8 @@ def train(
         heat_mean = heat_loss.item() if first else 0.95 * heat_mean + 0.05 * heat_loss.item()
         box_mean = box_loss.item() if first else 0.95 * box_mean + 0.05 * box_loss.item()
         report(Progress(time.monotonic() - started, 60 * minutes, pictures, heat_mean, box_mean))
-    return average.eval()
+    average.eval()
+    return average
 
 
 def _rate(done: float) -> float:

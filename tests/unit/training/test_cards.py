@@ -1,0 +1,43 @@
+import pytest
+
+from training.cards import draw_card
+from training.model import LABELS
+from training.samples import SAMPLES, draw
+
+
+def test_the_same_seed_gives_the_same_card() -> None:
+    first, again, other = draw_card(5), draw_card(5), draw_card(6)
+
+    assert first.image.tobytes() == again.image.tobytes()
+    assert first.boxes == again.boxes
+    assert first.boxes != other.boxes
+
+
+def test_cards_have_parts_of_every_class_inside_the_picture() -> None:
+    cards = [draw_card(seed) for seed in range(40)]
+
+    assert {box.label for card in cards for box in card.boxes} == set(LABELS)
+    for card in cards:
+        for box in card.boxes:
+            assert 0 <= box.x1 < box.x2 <= card.image.width
+            assert 0 <= box.y1 < box.y2 <= card.image.height
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_a_check_box_is_where_its_box_says(theme: str) -> None:
+    cards = [draw_card(seed, theme, damage=False) for seed in range(12)]
+
+    inked = 0
+    for card in cards:
+        for box in (box for box in card.boxes if box.label == "checkbox"):
+            crop = card.image.crop((round(box.x1), round(box.y1), round(box.x2), round(box.y2))).convert("L")
+            low, high = crop.getextrema()
+            inked += 1
+            assert high - low > 40
+    assert inked
+
+
+def test_samples_have_names_of_their_own_and_something_to_find() -> None:
+    assert len({sample.file for sample in SAMPLES}) == len(SAMPLES) >= 12
+    _, card = draw(SAMPLES[0], seed=7)
+    assert {"textbox", "actionset"} <= {box.label for box in card.boxes}

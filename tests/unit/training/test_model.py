@@ -1,0 +1,63 @@
+import math
+
+import pytest
+import torch
+
+from training.export import folded
+from training.model import DETECTIONS, INPUT_SIZE, CardDetector, CardNetwork, decode
+
+
+def maps(*peaks: tuple[int, int, int, float]) -> tuple[torch.Tensor, torch.Tensor]:
+    """Heat with peaks (class, row, column, logit) and distances of 2, 3, 4, 5 cells everywhere."""
+    heat = torch.full((1, 6, 96, 96), -9.0)
+    for kind, row, column, logit in peaks:
+        heat[0, kind, row, column] = logit
+    return heat, torch.log(torch.tensor([2.0, 3.0, 4.0, 5.0])).repeat(6)[None, :, None, None].expand(1, 24, 96, 96)
+
+
+def test_a_peak_becomes_its_box() -> None:
+    boxes, scores, classes = decode(*maps((4, 10, 20, 2.0), (1, 40, 50, 3.0)))
+
+    assert boxes.shape == (1, DETECTIONS, 4)
+    assert classes[0, :2].tolist() == [1, 4]
+    assert scores[0, :2].tolist() == pytest.approx([1 / (1 + math.exp(-3)), 1 / (1 + math.exp(-2))])
+    # The middle of cell (row 10, column 20) is (82, 42) in pixels.
+    assert boxes[0, 1].tolist() == pytest.approx([82 - 8, 42 - 12, 82 + 16, 42 + 20], abs=1e-3)
+
+
+def test_a_weaker_neighbour_is_no_peak_and_boxes_end_at_the_edge() -> None:
+    boxes, scores, _ = decode(*maps((0, 0, 0, 2.0), (0, 0, 1, 1.9)))
+
+    assert scores[0, 0] > 0.5 > scores[0, 1]
+    assert boxes[0, 0].tolist() == pytest.approx([0, 0, 2 + 16, 2 + 20], abs=1e-3)
+
+
+def test_of_equal_peaks_the_first_class_and_row_comes_first() -> None:
+    _, _, classes = decode(*maps((5, 3, 3, 1.0), (2, 50, 9, 1.0), (2, 8, 70, 1.0)))
+    boxes, scores, _ = decode(*maps((2, 50, 9, 1.0), (2, 8, 70, 1.0)))
+
+    assert classes[0, :3].tolist() == [2, 2, 5]
+    assert boxes[0, 0, 1] < boxes[0, 1, 1]
+    assert torch.equal(scores, scores.sort(dim=1, descending=True).values)
+
+
+def test_folding_the_normalisation_changes_nothing() -> None:
+    torch.manual_seed(0)
+    network = CardNetwork()
+    network(torch.randn(2, 3, 64, 64))  # statistics other than the first ones
+    network.eval()
+    pixels = torch.randn(1, 3, 64, 64)
+
+    with torch.no_grad():
+        for one, other in zip(network(pixels), folded(network)(pixels), strict=True):
+            torch.testing.assert_close(one, other, rtol=1e-3, atol=1e-4)
+
+
+def test_a_picture_of_one_colour_is_no_error() -> None:
+    with torch.no_grad():
+        boxes, scores, classes = CardDetector(CardNetwork().eval())(
+            torch.zeros(1, INPUT_SIZE, INPUT_SIZE, 3, dtype=torch.uint8)
+        )
+
+    assert (boxes.dtype, scores.dtype, classes.dtype) == (torch.float32, torch.float32, torch.int64)
+    assert boxes.isfinite().all()
