@@ -23,7 +23,9 @@ def make_app(settings: Settings) -> Celery:
         # A child imports its framework and warms its models up before it reports; the default of 4 s kills it first.
         worker_proc_alive_timeout=180.0,
         worker_cancel_long_running_tasks_on_connection_loss=False,
+        # The logging is ours (worker/logs.py), in the parent and in the children.
         worker_hijack_root_logger=False,
+        worker_redirect_stdouts=False,
         worker_send_task_events=False,
         # Stands behind the watchdog, for a process so stuck that not even its other threads run.
         task_time_limit=settings.drain_seconds + 60 + 10 * settings.picture_seconds,

@@ -1,0 +1,158 @@
+"""Real worker processes: they die in every way, and every job gets its answer once."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from jobs import store, workers
+from jobs.settings import ROOT
+from tests.conftest import RedisServer, wait_for
+from tests.e2e.conftest import GOOD, SLOW, Rig, children
+
+SEGFAULT, HANG, EAT, RAISE, KILL = (255, 0, 0), (0, 255, 0), (0, 0, 255), (255, 255, 0), (255, 0, 255)
+NOT_A_NUMBER = (0, 255, 255)
+
+
+def test_jobs_are_answered(rig: Rig) -> None:
+    rig.start_worker()
+
+    batch, _ = rig.submit([GOOD] * 30)
+    results = rig.wait_finished(batch)
+
+    assert [job.status for job in results] == ["succeeded"] * 30
+    (found,) = results[0].detections or []
+    # The model says 8…24 of 32, the picture has 64 pixels.
+    assert (found.label, found.x1, found.y1, found.x2, found.y2) == ("box", 16, 16, 48, 48)
+    assert results[0].timings_ms is not None
+    assert set(results[0].timings_ms) == {"queued", "decode", "inference", "total"}
+
+
+@pytest.mark.parametrize("victim", ["a child", "the parent"])
+def test_a_killed_process_loses_nothing(rig: Rig, victim: str) -> None:
+    worker = rig.start_worker()
+    batch, _ = rig.submit([SLOW] * 40)
+    rig.wait_running()
+
+    if victim == "a child":
+        children(worker)[0].kill()
+    else:
+        worker.kill()
+        rig.start_worker()
+    results = rig.wait_finished(batch)
+
+    assert [job.status for job in results] == ["succeeded"] * 40
+
+
+def test_poison_fails_with_its_code_and_hurts_no_other(sqlite_rig: Rig) -> None:
+    rig = sqlite_rig
+    limits = {"PICTURE_SECONDS": "2", "CHILD_MEMORY_MB": "1000", "LEASE_SECONDS": "15"}
+    rig.environment |= {f"BOXQUEUE_{name}": value for name, value in limits.items()}
+    rig.start_worker()
+    poison = {
+        SEGFAULT: ("worker_lost", 1),
+        HANG: ("timed_out", 2),
+        EAT: ("out_of_memory", 2),
+        RAISE: ("detection_failed", 0),
+        KILL: ("worker_lost", 2),
+        NOT_A_NUMBER: ("detection_failed", 0),
+    }
+
+    batch, jobs = rig.submit([colour for bad in poison for colour in (GOOD, bad, GOOD)])
+    results = {job.id: job for job in rig.wait_finished(batch, seconds=90)}
+
+    for number, expected in enumerate(poison.values()):
+        before, bad, after = (results[job.id] for job in jobs[3 * number : 3 * number + 3])
+        assert (before.status, after.status) == ("succeeded", "succeeded")
+        assert (bad.error_code, bad.deaths) == expected
+        assert bad.detections is None
+
+
+def test_a_stopped_worker_writes_nothing_after_its_lease(sqlite_rig: Rig) -> None:
+    rig = sqlite_rig
+    asleep = rig.start_worker()
+    batch, jobs = rig.submit([SLOW] * 8)
+    rig.wait_running()
+    pids = [asleep.pid, *(child.pid for child in children(asleep))]
+    for pid in pids:
+        os.kill(pid, signal.SIGSTOP)
+
+    rig.start_worker()
+    results = rig.wait_finished(batch)
+    written = [(job.id, job.started_at, job.finished_at) for job in results]
+    for pid in pids:
+        os.kill(pid, signal.SIGCONT)
+    time.sleep(2)
+
+    again = store.get_jobs(rig.db, [job.id for job in jobs])
+    assert [job.status for job in again] == ["succeeded"] * 8
+    assert sorted((job.id, job.started_at, job.finished_at) for job in again) == written
+    assert {job.deaths for job in again} == {0}
+
+
+def test_a_terminated_worker_finishes_or_gives_back(sqlite_rig: Rig) -> None:
+    rig = sqlite_rig
+    worker = rig.start_worker()
+    _, jobs = rig.submit([SLOW] * 60)
+    rig.wait_running()
+
+    worker.terminate()
+    assert worker.wait(timeout=20) == 0
+
+    states = {job.status for job in store.get_jobs(rig.db, [job.id for job in jobs])}
+    assert states == {"succeeded", "queued"}
+    assert {job.deaths for job in store.get_jobs(rig.db, [job.id for job in jobs])} == {0}
+    assert sum(queue.workers for queue in workers.queues(rig.db)) == 0
+
+
+def test_a_redis_that_comes_back_empty_loses_nothing(sqlite_rig: Rig, redis_server: RedisServer) -> None:
+    rig = sqlite_rig
+    rig.start_worker()
+    redis_server.kill()
+    batch, _ = rig.submit([GOOD] * 10)
+    time.sleep(3)
+    assert store.list_jobs(rig.db, status="queued")
+
+    redis_server.start()
+
+    assert [job.status for job in rig.wait_finished(batch)] == ["succeeded"] * 10
+
+
+def test_an_image_store_that_is_away_makes_jobs_wait(sqlite_rig: Rig) -> None:
+    rig = sqlite_rig
+    batch, jobs = rig.submit([GOOD] * 5)
+    folder, away = rig.settings.data / "images", rig.settings.data / "away"
+    folder.rename(away)
+    rig.start_worker()
+    wait_for(lambda: "is given back" in rig.log.read_text(), "the claim that is given back")
+
+    away.rename(folder)
+
+    assert [(job.status, job.deaths) for job in rig.wait_finished(batch)] == [("succeeded", 0)] * len(jobs)
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "sentence"),
+    [
+        ("BOXQUEUE_DEVICE", "cuda", "BOXQUEUE_DEVICE: cuda was asked for"),
+        ("BOXQUEUE_LEASE_SECONDS", "soon", "BOXQUEUE_LEASE_SECONDS"),
+        ("BOXQUEUE_CATALOGUE", "/nowhere.toml", "/nowhere.toml can't be read"),
+    ],
+)
+def test_a_worker_that_can_not_work_says_why(sqlite_rig: Rig, variable: str, value: str, sentence: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "worker", "poison"],
+        cwd=ROOT,
+        env={**sqlite_rig.environment, variable: value},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+    assert done.returncode == 2
+    assert sentence in done.stderr
+    assert "Traceback" not in done.stderr
