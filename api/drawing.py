@@ -14,6 +14,8 @@ from jobs.views import DetectionView
 # Below, a label would cover the picture; above, nobody's screen shows the pixels and decoding costs seconds.
 SMALLEST_SIDE = 320
 LARGEST_SIDE = 4096
+# Comparing all with all takes too long beyond.
+_MOST_TO_AVOID = 300
 # Decoded pictures are large: 200 megapixels take 600 MB. So few are drawn at once.
 _drawing = threading.BoundedSemaphore(2)
 
@@ -48,13 +50,13 @@ def draw(canvas: Image.Image, detections: Sequence[DetectionView], scale: float 
     pen = ImageDraw.Draw(canvas)
     line = max(2, round(min(canvas.size) / 250))
     font = _font(max(11, round(min(canvas.size) / 40)))
-    boxes = [tuple(edge * scale for edge in (found.x1, found.y1, found.x2, found.y2)) for found in detections]
+    boxes = [(found.x1 * scale, found.y1 * scale, found.x2 * scale, found.y2 * scale) for found in detections]
     # The best ones last, so that they lie on top.
     for found, box in reversed(list(zip(detections, boxes, strict=True))):
         _outline(pen, box, canvas.size, colour_of(found.class_id), line)
-    taken: list[Box] = []
+    covered = list(boxes)
     for found, box in zip(detections, boxes, strict=True):
-        _label(pen, f"{found.label} {found.score:.2f}", box, canvas.size, colour_of(found.class_id), font, taken)
+        _label(pen, f"{found.label} {found.score:.2f}", box, canvas.size, colour_of(found.class_id), font, covered)
 
 
 def _canvas(data: bytes) -> tuple[Image.Image, float, str]:
@@ -69,8 +71,10 @@ def _canvas(data: bytes) -> tuple[Image.Image, float, str]:
         size = max(1, round(width * scale)), max(1, round(height * scale))
         if scale < 1.0:
             picture.draft(None, size)
-        upright = ImageOps.exif_transpose(_in_colour(picture, opaque=form == "JPEG").resize(size))
-        return upright, scale, form
+        turned = ImageOps.exif_transpose(picture)
+        if (turned.width > turned.height) != (size[0] > size[1]):
+            size = size[1], size[0]
+        return _in_colour(turned, opaque=form == "JPEG").resize(size), scale, form
 
 
 def _in_colour(picture: Image.Image, opaque: bool) -> Image.Image:
@@ -92,9 +96,9 @@ def _contrast(colour: Colour) -> Colour:
     return (0, 0, 0) if 0.299 * red + 0.587 * green + 0.114 * blue > 140 else (255, 255, 255)
 
 
-def _outline(pen: ImageDraw.ImageDraw, box: Sequence[float], size: tuple[int, int], colour: Colour, line: int) -> None:
-    left, top = max(0.0, box[0]), max(0.0, box[1])
-    right, bottom = max(left, min(size[0] - 1.0, box[2])), max(top, min(size[1] - 1.0, box[3]))
+def _outline(pen: ImageDraw.ImageDraw, box: Box, size: tuple[int, int], colour: Colour, line: int) -> None:
+    left, right = sorted(max(0.0, min(size[0] - 1.0, edge)) for edge in (box[0], box[2]))
+    top, bottom = sorted(max(0.0, min(size[1] - 1.0, edge)) for edge in (box[1], box[3]))
     # A thin rim of the opposite lightness, so that the line is seen on a ground of its own colour too.
     rim = (max(0.0, left - 1), max(0.0, top - 1), min(size[0] - 1.0, right + 1), min(size[1] - 1.0, bottom + 1))
     pen.rectangle(rim, outline=_contrast(colour), width=line + 2)
@@ -104,26 +108,30 @@ def _outline(pen: ImageDraw.ImageDraw, box: Sequence[float], size: tuple[int, in
 def _label(
     pen: ImageDraw.ImageDraw,
     text: str,
-    box: Sequence[float],
+    box: Box,
     size: tuple[int, int],
     colour: Colour,
     font: ImageFont.FreeTypeFont | ImageFont.ImageFont,
-    taken: list[Box],
+    covered: list[Box],
 ) -> None:
-    """Writes at the first free place: above the box, below it, inside it; where none is free, above."""
+    """Writes beside or into its box where it hides least of `covered`, and adds itself to it."""
     left, top, right, bottom = pen.textbbox((0, 0), text, font=font)
     pad = 2
     width, height = right - left + 2 * pad, bottom - top + 2 * pad
     corners = [
-        (box[0], box[1] - height),
+        (box[0], box[1] - height),  # above, which is where people look first
         (box[0], box[3]),
         (box[2] - width, box[1] - height),
+        (box[2], box[1]),
+        (box[0] - width, box[1]),
         (box[0], box[1]),
-        (box[2] - width, box[3] - height),
     ]
     places = [_inside(corner, (width, height), size) for corner in corners]
-    place = next((place for place in places if not any(_overlap(place, other) for other in taken)), places[0])
-    taken.append(place)
+    if len(covered) <= _MOST_TO_AVOID:
+        place = min(places, key=lambda place: sum(_overlap(place, other) for other in covered))
+    else:
+        place = places[0]
+    covered.append(place)
     pen.rectangle((place[0], place[1], place[2] - 1, place[3] - 1), fill=colour)
     pen.text((place[0] + pad - left, place[1] + pad - top), text, fill=_contrast(colour), font=font)
 
@@ -134,5 +142,8 @@ def _inside(corner: tuple[float, float], label: tuple[float, float], size: tuple
     return round(x), round(y), round(x + label[0]), round(y + label[1])
 
 
-def _overlap(one: Box, other: Box) -> bool:
-    return one[0] < other[2] and other[0] < one[2] and one[1] < other[3] and other[1] < one[3]
+def _overlap(one: Box, other: Box) -> float:
+    """Area that two boxes share."""
+    width = min(one[2], other[2]) - max(one[0], other[0])
+    height = min(one[3], other[3]) - max(one[1], other[1])
+    return width * height if width > 0 and height > 0 else 0.0

@@ -31,7 +31,9 @@ def test_json_with_base64_does_the_same(client: FlaskClient) -> None:
     # As the `base64` command writes it: in lines.
     text = base64.encodebytes(encoded()).decode()
 
-    answer = client.post("/v1/jobs", json={"model": "cards", "image_base64": text, "source": "s3://a/b.png", "cache": False})
+    answer = client.post(
+        "/v1/jobs", json={"model": "cards", "image_base64": text, "source": "s3://a/b.png", "cache": False}
+    )
 
     assert answer.status_code == 202
     assert (answer.json["source"], answer.json["model"]) == ("s3://a/b.png", MODEL)
