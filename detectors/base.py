@@ -97,7 +97,7 @@ class Detector(ABC):
         if not (np.isfinite(boxes).all() and np.isfinite(scores).all()):
             raise DetectionFailed(f"The model {self.entry.name} gave numbers that are not finite.")
         if self.entry.output.activation == "sigmoid":
-            scores = 1 / (1 + np.exp(-scores))
+            scores = (1 / (1 + np.exp(-scores))).astype(np.float32)
         known = (classes >= 0) & (classes < len(self.entry.labels))
         kept = np.flatnonzero((scores >= self.entry.output.floor_score) & known)
         # Stable, so that equal scores keep the model's own order.

@@ -4,7 +4,7 @@ from importlib.metadata import EntryPoint, entry_points
 from importlib.util import find_spec
 
 GROUP = "boxqueue.detectors"
-# The framework that each runtime of ours stands on. A runtime from elsewhere counts as installed where it is registered.
+# The framework that each runtime of ours stands on. One from elsewhere counts as installed where it is registered.
 FRAMEWORKS = {"pytorch": "torch"}
 
 

@@ -1,12 +1,10 @@
 """Batches: open, close, cancel, progress. Counters belong to the transactions that finish jobs."""
 
-from typing import Any
-
 import sqlalchemy as sa
-from sqlalchemy.engine import Connection, Row
+from sqlalchemy.engine import Connection
 
 from jobs.clock import now, seconds_since
-from jobs.database import Database
+from jobs.database import AnyRow, Database
 from jobs.errors import BatchCancelled, BatchClosed, NotFound
 from jobs.tables import CANCELLED, QUEUED, RUNNING, Batch, Job, new_id
 from jobs.views import BatchView
@@ -142,7 +140,7 @@ def mark_finished(connection: Connection, batch_ids: list[str]) -> None:
     )
 
 
-def _batch(connection: Connection, batch_id: str) -> Row[Any]:
+def _batch(connection: Connection, batch_id: str) -> AnyRow:
     elapsed = seconds_since(Batch.created_at).label("elapsed")
     row = connection.execute(sa.select(*Batch.__table__.c, elapsed).where(Batch.id == batch_id)).one_or_none()
     if row is None:
@@ -150,7 +148,7 @@ def _batch(connection: Connection, batch_id: str) -> Row[Any]:
     return row
 
 
-def _rate(connection: Connection, row: Row[Any]) -> float | None:
+def _rate(connection: Connection, row: AnyRow) -> float | None:
     """Jobs a second: of the last minute while it runs, over its whole life once it is finished."""
     if row.finished_at is not None:
         seconds = (row.finished_at - row.created_at).total_seconds()
@@ -164,7 +162,7 @@ def _rate(connection: Connection, row: Row[Any]) -> float | None:
     return recent / window if recent and window > 0 else None
 
 
-def _view(row: Row[Any], rate: float | None) -> BatchView:
+def _view(row: AnyRow, rate: float | None) -> BatchView:
     cancelled = row.cancelled
     if row.cancelled_at is not None:
         # What the rows will show once they have followed.

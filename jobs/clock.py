@@ -29,7 +29,7 @@ class UtcDateTime(sa.types.TypeDecorator[datetime]):
         return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
 
 
-class now(FunctionElement[datetime]):
+class now(FunctionElement[datetime]):  # noqa: N801 - it reads as the SQL that it is
     """The database's time at the start of this statement, plus `seconds` (may be negative)."""
 
     type = UtcDateTime()
@@ -50,7 +50,7 @@ def _postgresql_now(element: now, compiler: Any, **kw: Any) -> str:
     return f"(statement_timestamp() + make_interval(secs => {compiler.process(element.clauses, **kw)}))"
 
 
-class seconds_since(FunctionElement[float]):
+class seconds_since(FunctionElement[float]):  # noqa: N801
     """Seconds that passed on the database's clock since a timestamp."""
 
     type = sa.Float()

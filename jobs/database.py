@@ -13,13 +13,14 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from jobs.errors import DatabaseUnavailable
 
 T = TypeVar("T")
+AnyRow = sa.Row[*tuple[Any, ...]]
 
 
 class Database:
     """An engine with the manners of this service: short transactions, errors in our own words.
 
-    `pool_size` bounds the connections of this process. SQLite runs in WAL mode with `synchronous=FULL`, so that a commit
-    survives a power cut, and a writer takes its lock at BEGIN: a reader that turns writer later could only fail.
+    `pool_size` bounds the connections of this process. SQLite runs in WAL mode with `synchronous=FULL`, so that a
+    commit survives a power cut, and a writer takes its lock at BEGIN: a reader that turns writer later could only fail.
     """
 
     def __init__(self, url: str, pool_size: int = 5) -> None:

@@ -10,11 +10,11 @@ from collections.abc import Sequence
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.engine import Connection, Row
+from sqlalchemy.engine import Connection
 
 from jobs.batches import add_counts, mark_finished
 from jobs.clock import now
-from jobs.database import Database
+from jobs.database import AnyRow, Database
 from jobs.tables import FAILED, QUEUED, RUNNING, Claim, Job
 
 log = logging.getLogger(__name__)
@@ -99,7 +99,7 @@ def _end(connection: Connection, which: Any, outcome: str, cause: str, proof: bo
     return {claim.runtime for claim in claims}
 
 
-def _put_back(connection: Connection, jobs: Sequence[Row[Any]], died_alone: bool) -> None:
+def _put_back(connection: Connection, jobs: Sequence[AnyRow], died_alone: bool) -> None:
     connection.execute(
         sa.update(Job)
         .where(Job.id.in_([job.id for job in jobs]))
@@ -107,7 +107,7 @@ def _put_back(connection: Connection, jobs: Sequence[Row[Any]], died_alone: bool
     )
 
 
-def _fail(connection: Connection, job: Row[Any], cause: str) -> None:
+def _fail(connection: Connection, job: AnyRow, cause: str) -> None:
     connection.execute(
         sa.update(Job)
         .where(Job.id == job.id)

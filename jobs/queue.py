@@ -16,8 +16,6 @@ from jobs.settings import Settings
 log = logging.getLogger(__name__)
 
 TASK = "boxqueue.detect"
-# Version of the message; a worker that does not know it leaves the claim query to say what there is to do.
-MESSAGE_VERSION = 1
 FINISHED_CHANNEL = "boxqueue:finished"
 
 # A ring is given up after this long, and none is tried for some seconds: a request must not wait for a dead broker.
@@ -57,14 +55,12 @@ class Queue:
         self._quiet_until = 0.0
 
     def ring(self, runtime: str) -> None:
-        """Puts a doorbell into the runtime's queue unless enough wait there. Never raises: the sweep makes up for it."""
+        """Puts a doorbell into the runtime's queue unless enough wait there. Never raises: the sweep rings as well."""
         if time.monotonic() < self._quiet_until:
             return
         try:
             if self._waiting(runtime) < ENOUGH_WAITING:
-                self._celery.send_task(
-                    TASK, kwargs={"version": MESSAGE_VERSION}, queue=runtime, retry=False, ignore_result=True
-                )
+                self._celery.send_task(TASK, queue=runtime, retry=False, ignore_result=True)
         except (redis.RedisError, OperationalError, OSError) as error:
             self._quiet_until = time.monotonic() + QUIET_AFTER_FAILURE_SECONDS
             log.warning("redis does not answer, so the %s workers find new jobs at the next sweep: %s", runtime, error)
@@ -101,7 +97,7 @@ class Queue:
         while not stop.is_set():
             client = redis.Redis.from_url(self._url, socket_timeout=5, socket_connect_timeout=2)
             try:
-                with client, client.pubsub(ignore_subscribe_messages=True) as channel:
+                with client, client.pubsub(ignore_subscribe_messages=True) as channel:  # type: ignore[no-untyped-call]
                     channel.subscribe(FINISHED_CHANNEL)
                     while not stop.is_set():
                         message: dict[str, Any] | None = channel.get_message(timeout=1.0)

@@ -5,11 +5,11 @@ from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.engine import Connection, Row
+from sqlalchemy.engine import Connection
 
 from jobs.batches import OPEN_STATUSES, add_counts, lock_batch, mark_finished
 from jobs.clock import now
-from jobs.database import Database
+from jobs.database import AnyRow, Database
 from jobs.errors import JobFinished, NotFound
 from jobs.idempotency import store_key
 from jobs.pictures import Picture
@@ -304,7 +304,7 @@ def _views(connection: Connection, query: sa.Select[Any]) -> list[JobView]:
     return [_view(row, found.get(row.id)) for row in rows]
 
 
-def _view(row: Row[Any], detections: list[DetectionView] | None) -> JobView:
+def _view(row: AnyRow, detections: list[DetectionView] | None) -> JobView:
     return JobView(
         id=row.id,
         status=row.effective_status,

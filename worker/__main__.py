@@ -23,7 +23,7 @@ from worker.plan import Plan, make_plan
 log = logging.getLogger(__name__)
 
 
-class KeeperStep(bootsteps.StartStopStep):
+class KeeperStep(bootsteps.StartStopStep):  # type: ignore[misc]
     """Starts and stops the keeper with the Celery worker, and tells the children when it shuts down."""
 
     requires = ("celery.worker.components:Pool",)
@@ -61,7 +61,7 @@ def main() -> None:
         configure_logging(settings)
         plan = make_plan(settings, sys.argv[1])
     except (BoxqueueError, DetectorError) as error:
-        print(error, file=sys.stderr)
+        sys.stderr.write(f"{error}\n")
         sys.exit(2)
     app = make_app(settings)
     app.conf["boxqueue_plan"] = plan.to_json()

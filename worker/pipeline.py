@@ -176,7 +176,7 @@ def _detect_all_or_each(detector: Detector, work: Work) -> dict[str, Detections]
     try:
         found = detector.detect([picture.pixels for picture in work.decoded.values()])
         return dict(zip(work.decoded, found, strict=True))
-    except Exception as error:  # a detector may be anybody's: whatever it raises is the answer of its picture
+    except Exception as error:  # noqa: BLE001 - a detector may be anybody's; what it raises is its picture's answer
         log.warning("claim %s: %s; its pictures are tried one by one", work.claim.id, error)
     each: dict[str, Detections] = {}
     for job_id, picture in work.decoded.items():

@@ -131,4 +131,4 @@ def _versions(runtime: str) -> dict[str, str]:
 
 if __name__ == "__main__":
     for found in registered()[sys.argv[1]].load().devices():
-        print(_MARK + found)
+        sys.stdout.write(f"{_MARK}{found}\n")

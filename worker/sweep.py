@@ -34,6 +34,12 @@ class Swept:
     rung: list[str]
     """Runtimes with waiting jobs."""
 
+    def __str__(self) -> str:
+        return (
+            f"Jobs put back: {', '.join(self.expired) or 'none'}. Rows cancelled: {self.cancelled}. "
+            f"Rung for: {', '.join(self.rung) or 'none'}."
+        )
+
 
 def sweep(db: Database, queue: Queue, *, may_expire: bool = True) -> Swept | None:
     """One sweep; None where another process is at it. Raises `DatabaseUnavailable`."""
@@ -62,13 +68,7 @@ def main() -> None:
         keep_house(db, ImageStore(settings.store_url), settings.keep_days)
     except BoxqueueError as error:
         sys.exit(str(error))
-    if swept is None:
-        print("Another process is sweeping at this moment.")
-    else:
-        print(
-            f"Jobs put back: {', '.join(swept.expired) or 'none'}. Rows cancelled: {swept.cancelled}. "
-            f"Rung for: {', '.join(swept.rung) or 'none'}."
-        )
+    sys.stdout.write(f"{swept or 'Another process is sweeping at this moment.'}\n")
 
 
 if __name__ == "__main__":

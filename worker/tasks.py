@@ -23,10 +23,10 @@ log = logging.getLogger(__name__)
 _child: Child | None = None
 
 
-@worker_process_init.connect
+@worker_process_init.connect  # type: ignore[untyped-decorator]
 def start_child(**_: object) -> None:
     """Loads and warms up the models before the first doorbell."""
-    global _child
+    global _child  # noqa: PLW0603 - Celery gives a child no other place
     settings = Settings.load()
     configure_logging(settings)
     child = Child(settings, Plan.from_json(current_app.conf["boxqueue_plan"]), current_process().index)
@@ -35,9 +35,9 @@ def start_child(**_: object) -> None:
     _child = child
 
 
-@shared_task(name=TASK, bind=True, ignore_result=True)
-def detect(self: Task, version: int = 1) -> None:
-    """Claims and works until nothing waits. `version` is that of the message; it carries nothing else."""
+@shared_task(name=TASK, bind=True, ignore_result=True)  # type: ignore[untyped-decorator]
+def detect(self: Task) -> None:
+    """Answers a doorbell: claims and works until nothing waits."""
     assert _child is not None
     task_id = self.request.id
     try:
