@@ -1,0 +1,322 @@
+"""`python -m api` as it runs: gunicorn, a real Redis, real connections."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+
+from detectors.catalogue import Catalogue
+from jobs import claims
+from jobs.claims import Outcome
+from jobs.database import Database
+from jobs.migrate import migrate
+from jobs.queue import Queue
+from jobs.settings import Settings
+from jobs.tables import new_id
+from tests.conftest import ROOT, RedisServer, wait_for
+from tests.unit.api.conftest import CATALOGUE, MODEL, encoded
+
+LIMIT_MB = 1
+
+
+class Server:
+    """`python -m api` in a folder of its own."""
+
+    def __init__(self, folder: Path, redis_url: str, **variables: str) -> None:
+        with socket.create_server(("127.0.0.1", 0)) as free:
+            self.port = free.getsockname()[1]
+        catalogue = folder / "catalogue.toml"
+        catalogue.write_text(CATALOGUE)
+        values = {
+            "data": str(folder),
+            "catalogue": str(catalogue),
+            "port": str(self.port),
+            "redis_url": redis_url,
+            "max_request_mb": str(LIMIT_MB),
+            **variables,
+        }
+        self.settings = Settings(**values)  # type: ignore[arg-type]
+        self.environment = {**os.environ, **{f"BOXQUEUE_{name.upper()}": value for name, value in values.items()}}
+        self.log = folder / "api.log"
+        self.process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        migrate(self.settings.database_url)
+        with self.log.open("wb") as log:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "api"], cwd=ROOT, env=self.environment, stdout=log, stderr=log
+            )
+        wait_for(self.answers, "the service")
+
+    def answers(self) -> bool:
+        try:
+            return httpx.get(f"{self.url}/healthz").status_code == 200
+        except httpx.TransportError:
+            return False
+
+    def stop(self) -> int:
+        assert self.process is not None
+        self.process.send_signal(signal.SIGTERM)
+        return self.process.wait(timeout=30)
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    def connect(self) -> socket.socket:
+        return socket.create_connection(("127.0.0.1", self.port), timeout=20)
+
+    def refused(self) -> list[str]:
+        return [line for line in self.log.read_text().splitlines() if "api.problems" in line]
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory, redis_server: RedisServer) -> Iterator[Server]:
+    server = Server(tmp_path_factory.mktemp("api"), redis_server.url)
+    server.start()
+    yield server
+    if server.process and server.process.poll() is None:
+        server.stop()
+
+
+def submit(server: Server) -> dict[str, object]:
+    answer = httpx.post(
+        f"{server.url}/v1/jobs", data={"model": MODEL, "cache": "false"}, files={"image": ("a.png", encoded())}
+    )
+    assert answer.status_code == 202
+    document: dict[str, object] = answer.json()
+    return document
+
+
+def finish_all(server: Server) -> None:
+    """Does what a worker does, the announcement included."""
+    db, queue = Database(server.settings.database_url), Queue(server.settings)
+    digest = Catalogue.load(server.settings.catalogue).entries[MODEL].digest
+    while held := claims.claim(
+        db, "pytorch", {MODEL: (digest, 8)}, worker_id=new_id(), task_id=new_id(), lease_seconds=15
+    ):
+        queue.announce(claims.finish(db, held, [Outcome(job.id, []) for job in held.jobs], device="cpu"))
+    db.close()
+
+
+def body_of(connection: socket.socket) -> tuple[str, dict[str, object]]:
+    with connection.makefile("rb") as stream:
+        status = stream.readline().decode().strip()
+        length = 0
+        while (line := stream.readline().decode().strip()) != "":
+            name, _, value = line.partition(":")
+            if name.lower() == "content-length":
+                length = int(value)
+        return status, json.loads(stream.read(length))
+
+
+HEAD = b"POST /v1/jobs HTTP/1.1\r\nHost: here\r\nContent-Type: multipart/form-data; boundary=b\r\n"
+
+
+def test_large_body_is_refused_before_it_is_read(server: Server) -> None:
+    with server.connect() as connection:
+        connection.sendall(HEAD + b"Content-Length: 10000000000\r\n\r\n")
+
+        status, problem = body_of(connection)
+
+    assert status.startswith("HTTP/1.1 413")
+    assert problem["code"] == "request_too_large"
+
+
+def test_client_that_sends_first_and_reads_later_gets_the_refusal(server: Server) -> None:
+    size = 20 * LIMIT_MB * 1_000_000
+    with server.connect() as connection:
+        connection.sendall(HEAD + b"Content-Length: %d\r\n\r\n" % size)
+        connection.sendall(b"x" * size)
+
+        status, problem = body_of(connection)
+
+    assert status.startswith("HTTP/1.1 413")
+    assert problem["code"] == "request_too_large"
+
+
+def test_body_without_a_length_is_refused_at_the_limit(server: Server) -> None:
+    chunk = b"10000\r\n" + b"x" * 0x10000 + b"\r\n"
+    with server.connect() as connection:
+        connection.sendall(HEAD + b"Transfer-Encoding: chunked\r\n\r\n")
+        connection.sendall(chunk * 40)
+        connection.sendall(b"0\r\n\r\n")
+
+        status, problem = body_of(connection)
+
+    assert status.startswith("HTTP/1.1 413")
+    assert problem["code"] == "request_too_large"
+
+
+def test_body_without_a_length_is_taken_below_it(server: Server) -> None:
+    body = (
+        b"--b\r\nContent-Disposition: form-data; name=model\r\n\r\ncards-pytorch\r\n"
+        b'--b\r\nContent-Disposition: form-data; name=image; filename="a.png"\r\n\r\n' + encoded() + b"\r\n--b--\r\n"
+    )
+
+    answer = httpx.post(
+        f"{server.url}/v1/jobs",
+        content=iter([body[:50], body[50:]]),
+        headers={"Content-Type": "multipart/form-data; boundary=b"},
+    )
+
+    assert answer.status_code == 202
+
+
+def test_refusal_of_another_kind_leaves_the_connection_whole(server: Server) -> None:
+    with httpx.Client(base_url=server.url) as client:
+        files = {"image": ("a.png", encoded() + b"\0" * 900_000)}
+        # The id is wrong, so nobody reads the body.
+        answer = client.post("/v1/batches/17/jobs", data={"model": MODEL}, files=files)
+
+        assert (answer.status_code, answer.json()["code"]) == (404, "not_found")
+        assert client.get("/healthz").status_code == 200
+
+
+def test_one_line_of_the_log_for_each_refusal(server: Server) -> None:
+    before = len(server.refused())
+
+    httpx.get(f"{server.url}/v1/jobs/17")
+    httpx.get(f"{server.url}/v1/jobs")
+
+    lines = server.refused()[before:]
+    assert len(lines) == 1
+    assert lines[0].endswith("GET /v1/jobs/17 404 not_found")
+
+
+def test_client_that_hangs_up_in_the_middle_harms_nobody(server: Server) -> None:
+    with server.connect() as connection:
+        connection.sendall(HEAD + b"Content-Length: 500000\r\n\r\n--b\r\n")
+
+    assert httpx.get(f"{server.url}/v1/jobs?limit=1").status_code == 200
+    assert "Traceback" not in server.log.read_text()
+
+
+def test_waiter_hears_of_its_job(server: Server) -> None:
+    job = submit(server)
+    answers: list[tuple[float, str]] = []
+
+    def wait() -> None:
+        document = httpx.get(f"{server.url}/v1/jobs/{job['id']}?wait=30", timeout=40).json()
+        answers.append((time.monotonic(), document["status"]))
+
+    waiter = threading.Thread(target=wait)
+    waiter.start()
+    # Past the thread's subscription and away from its look into the database.
+    time.sleep(0.7)
+    finish_all(server)
+    finished = time.monotonic()
+    waiter.join()
+
+    assert answers[0][1] == "succeeded"
+    assert answers[0][0] - finished < 1.0
+
+
+def test_is_ready(server: Server) -> None:
+    assert httpx.get(f"{server.url}/readyz").json()["status"] == "ok"
+
+
+def test_results_come_as_a_stream(server: Server) -> None:
+    with httpx.Client(base_url=server.url) as client:
+        batch = client.post("/v1/batches", json={"name": "stream"}).json()["links"]
+        files = [("image", (f"{number}.png", encoded(size=(20 + number, 20)))) for number in range(250)]
+        for group in (files[:125], files[125:]):
+            assert client.post(batch["jobs"], data={"model": MODEL}, files=group).status_code == 202
+        finish_all(server)
+
+        with client.stream("GET", batch["results"]) as answer:
+            sources = [json.loads(line)["source"] for line in answer.iter_lines()]
+
+    assert answer.headers["Transfer-Encoding"] == "chunked"
+    assert sources == [f"{number}.png" for number in range(250)]
+
+
+def test_stopping_answers_those_who_wait(tmp_path: Path, redis_server: RedisServer) -> None:
+    server = Server(tmp_path, redis_server.url)
+    server.start()
+    job = submit(server)
+    statuses: list[str] = []
+
+    def wait() -> None:
+        statuses.append(httpx.get(f"{server.url}/v1/jobs/{job['id']}?wait=60", timeout=70).json()["status"])
+
+    waiter = threading.Thread(target=wait)
+    waiter.start()
+    time.sleep(0.7)
+    began = time.monotonic()
+
+    assert server.stop() == 0
+
+    waiter.join()
+    assert statuses == ["queued"]
+    assert time.monotonic() - began < 8
+    assert "Traceback" not in server.log.read_text()
+
+
+def test_without_redis_jobs_are_accepted_and_waited_for(tmp_path: Path) -> None:
+    server = Server(tmp_path, f"unix://{tmp_path}/nobody.sock")
+    server.start()
+    try:
+        began = time.monotonic()
+        job = submit(server)
+        assert time.monotonic() - began < 2
+        threading.Timer(0.5, finish_all, [server]).start()
+
+        answer = httpx.get(f"{server.url}/v1/jobs/{job['id']}?wait=30", timeout=40)
+
+        assert answer.json()["status"] == "succeeded"
+        assert time.monotonic() - began < 20
+    finally:
+        server.stop()
+
+
+@pytest.mark.parametrize(
+    ("variables", "named"),
+    [
+        ({"BOXQUEUE_PORT": "no"}, "BOXQUEUE_PORT"),
+        ({"BOXQUEUE_PROT": "8000"}, "BOXQUEUE_PROT"),
+        ({"BOXQUEUE_CATALOGUE": "/nowhere.toml"}, "/nowhere.toml"),
+        ({"BOXQUEUE_MODEL_ALIASES": "a=b"}, "BOXQUEUE_MODEL_ALIASES"),
+        ({"BOXQUEUE_STORE_URL": "nonsense://x"}, "BOXQUEUE_STORE_URL"),
+    ],
+)
+def test_wrong_setting_stops_the_start_with_one_line(tmp_path: Path, variables: dict[str, str], named: str) -> None:
+    server = Server(tmp_path, "unix:///nobody.sock")
+
+    ended = subprocess.run(
+        [sys.executable, "-m", "api"],
+        cwd=ROOT,
+        env=server.environment | variables,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+    assert ended.returncode == 2
+    assert named in ended.stderr
+    assert len(ended.stderr.splitlines()) == 1
+
+
+def test_taken_port_stops_the_start_with_one_line(server: Server) -> None:
+    ended = subprocess.run(
+        [sys.executable, "-m", "api"],
+        cwd=ROOT,
+        env=server.environment,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+    assert ended.returncode == 2
+    assert ended.stderr.splitlines() == [f"BOXQUEUE_PORT: 127.0.0.1:{server.port} is taken by another program."]
