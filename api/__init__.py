@@ -12,13 +12,7 @@ from api.openapi import make_app
 from api.queues import queues
 from api.results import results
 from api.service import EXTENSION, Service
-from api.waiting import Waiters
-from detectors.catalogue import Catalogue
-from jobs.database import Database
-from jobs.images import ImageStore
-from jobs.queue import Queue
 from jobs.settings import Settings
-from jobs.store import unfinished
 
 
 def create_app(settings: Settings | None = None) -> Flask:
@@ -30,17 +24,7 @@ def create_app(settings: Settings | None = None) -> Flask:
     app = make_app()
     app.json.sort_keys = False  # type: ignore[attr-defined]
     app.config["MAX_CONTENT_LENGTH"] = int(settings.max_request_mb * 1e6)
-    db = Database(settings.database_url, pool_size=settings.api_threads)
-    queue = Queue(settings)
-    app.extensions[EXTENSION] = Service(
-        settings=settings,
-        db=db,
-        store=ImageStore(settings.store_url),
-        queue=queue,
-        catalogue=Catalogue.load(settings.catalogue, settings.model_aliases),
-        # A quarter of the threads stays for those who don't wait.
-        waiters=Waiters(queue.listen, lambda ids: unfinished(db, ids), most=settings.api_threads * 3 // 4),
-    )
+    app.extensions[EXTENSION] = Service.of(settings)
     for part in (problems, unread, parameters):
         part.register(app)
     for blueprint in (jobs, images, batches, results, models, queues, health):

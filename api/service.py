@@ -1,7 +1,7 @@
 """What the handlers of one process share."""
 
 from dataclasses import dataclass
-from typing import cast
+from typing import Self, cast
 
 from flask import current_app
 
@@ -12,6 +12,7 @@ from jobs.errors import UnknownModel
 from jobs.images import ImageStore
 from jobs.queue import Queue
 from jobs.settings import Settings
+from jobs.store import unfinished
 
 EXTENSION = "boxqueue"
 
@@ -26,6 +27,25 @@ class Service:
     queue: Queue
     catalogue: Catalogue
     waiters: Waiters
+
+    @classmethod
+    def of(cls, settings: Settings) -> Self:
+        """The parts that the settings name; none of them connects before its first use.
+
+        Raises `ConfigurationError`, or `CatalogueError` where the list of models can't be used.
+        """
+        db = Database(settings.database_url, pool_size=settings.api_threads)
+        queue = Queue(settings)
+        # A quarter of the threads stays for those who don't wait.
+        most = settings.api_threads * 3 // 4
+        return cls(
+            settings=settings,
+            db=db,
+            store=ImageStore(settings.store_url),
+            queue=queue,
+            catalogue=Catalogue.load(settings.catalogue, settings.model_aliases),
+            waiters=Waiters(queue.listen, lambda ids: unfinished(db, ids), most),
+        )
 
     def model(self, name: str) -> ModelEntry:
         """The catalogue's entry of that name or alias. Raises `UnknownModel`, which names the known ones."""
