@@ -12,7 +12,7 @@ BIN := .venv/bin
 # something is installed, so what an interrupted run left behind is recognised and thrown away as a whole.
 TORCH ?= $(or $(word 1,$(shell cat .venv/made 2>/dev/null)),pypi)
 MADE := $(TORCH) $(CURDIR)
-UV = $(BIN)/uv pip install --python $(BIN)/python $$(test -t 2 || echo --quiet)
+UV = $(BIN)/uv pip install --python $(BIN)/python --compile-bytecode $$(test -t 2 || echo --quiet)
 
 APP := base api cli pytorch
 ISOLATED := .venv-isolation/pytorch/made .venv-isolation/service/made

@@ -42,7 +42,8 @@ class ServiceClient:
     def get(self, path: str, **params: Any) -> Any:
         """The JSON at `path`. Parameters that are None are left out."""
         given = {name: value for name, value in params.items() if value is not None}
-        return self._json(self._request("GET", path, params=given))
+        # httpx takes an empty set of parameters as "drop the query that the path has".
+        return self._json(self._request("GET", path, params=given or None))
 
     def post(self, path: str, **options: Any) -> Any:
         """`options` are httpx's: json, data, files, headers."""

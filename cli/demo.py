@@ -27,7 +27,7 @@ PATIENCE_SECONDS = 30
 STOP_SECONDS = 5
 
 
-def demo(pictures: Path | None, destination: Path) -> int:
+def demo(pictures: Path | None, destination: Path, min_score: float) -> int:
     """Returns the exit code: 1 where a picture failed, which the table then shows."""
     folder = pictures or SAMPLES
     require_folder(folder)
@@ -41,7 +41,7 @@ def demo(pictures: Path | None, destination: Path) -> int:
                 with working("Starting the service: Redis, API and workers …"):
                     service.wait_until_ready()
                 with ServiceClient(service.url, PATIENCE_SECONDS, PATIENCE_SECONDS) as client:
-                    answers = _detect(client, folder, files)
+                    answers = _detect(client, folder, files, min_score)
                     write_annotated(client, answers, destination)
     except StopRequested:
         say("Interrupted: everything that the demo started is stopped.")
@@ -52,7 +52,7 @@ def demo(pictures: Path | None, destination: Path) -> int:
     return SOME_FAILED if failed else 0
 
 
-def _detect(client: ServiceClient, folder: Path, files: list[str]) -> list[Answer]:
+def _detect(client: ServiceClient, folder: Path, files: list[str], min_score: float) -> list[Answer]:
     """Every picture through every model that the service offers, a batch for each model."""
     models = [model["name"] for model in client.get("/v1/models")["models"] if model["available"]]
     if not models:
@@ -60,7 +60,8 @@ def _detect(client: ServiceClient, folder: Path, files: list[str]) -> list[Answe
     answers = []
     with PictureProgress(len(files) * len(models), "demo") as progress:
         client.on_wait = progress.note
-        batches = [Batch.open(client, f"demo of {model}", {"model": model}) for model in models]
+        options = [{"model": model, "min_score": str(min_score)} for model in models]
+        batches = [Batch.open(client, f"demo of {chosen['model']}", chosen) for chosen in options]
         for batch in batches:
             for group in requests_of(folder, files):
                 batch.send(group)

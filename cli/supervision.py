@@ -108,14 +108,14 @@ stopsignal=TERM
 stopwaitsecs={STOP_SECONDS}
 killasgroup=true
 redirect_stderr=true
-stdout_logfile={_plain(log)}
+stdout_logfile={_plain(_plain(log))}
 stdout_logfile_maxbytes={LOG_MB}MB
 stdout_logfile_backups={LOG_BACKUPS}
 """
 
 
 def _plain(value: object) -> str:
-    """Percent signs are expansions in supervisor's configuration."""
+    """Percent signs are expansions in supervisor's configuration (and the names of programs' logs expand twice)."""
     return str(value).replace("%", "%%")
 
 

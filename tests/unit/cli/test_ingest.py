@@ -1,0 +1,228 @@
+"""`boxqueue ingest` against a service that answers at once, refuses, is away, or loses its answers."""
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+
+from tests.unit.cli import fake_service
+from tests.unit.cli.conftest import Boxqueue
+from tests.unit.cli.fake_service import FakeService
+
+
+@pytest.fixture
+def ingest(boxqueue: Boxqueue, service: FakeService, folder: Path) -> Boxqueue:
+    return lambda *arguments: boxqueue("ingest", folder, "--model", "cards", "--url", service.url, *arguments)
+
+
+def fill(folder: Path, *names: str) -> None:
+    for name in names:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(b"bytes of " + name.encode())
+
+
+def test_every_picture_is_sent_once_in_requests_of_several(
+    ingest: Boxqueue, service: FakeService, folder: Path
+) -> None:
+    names = [f"{number:03}.png" for number in range(70)]
+    fill(folder, *names)
+
+    result = ingest("--batch", "scans")
+
+    assert result.exit_code == 0, result.output
+    assert [len(sent) for _, _, sent in service.uploads] == [32, 32, 6]
+    assert [name for _, _, sent in service.uploads for name in sent] == names
+    assert len({key for key, _, _ in service.uploads}) == 3
+    assert service.batches["batch-1"] == {"name": "scans", "ended": "closed"}
+
+
+def test_the_options_go_with_every_request(ingest: Boxqueue, service: FakeService, folder: Path) -> None:
+    fill(folder, "a.png")
+
+    ingest("--min-score", "0.5")
+
+    assert service.uploads[0][1] == {"model": "cards", "priority": "-10", "min_score": "0.5"}
+
+
+def test_folders_below_are_taken_with_recursive(ingest: Boxqueue, service: FakeService, folder: Path) -> None:
+    fill(folder, "a.JPG", "notes.txt", "below/b.webp", "below/deep/c.tiff")
+
+    result = ingest("--recursive", "--json")
+
+    assert [job["source"] for job in service.jobs] == ["a.JPG", "below/b.webp", "below/deep/c.tiff"]
+    assert json.loads(result.stdout)["skipped"] == 1
+
+
+def test_folders_below_are_left_alone_otherwise(ingest: Boxqueue, service: FakeService, folder: Path) -> None:
+    fill(folder, "a.png", "below/b.png")
+
+    ingest()
+
+    assert [job["source"] for job in service.jobs] == ["a.png"]
+
+
+def test_failed_pictures_are_counted_by_code_and_named(ingest: Boxqueue, folder: Path) -> None:
+    fill(folder, "good.png", *(f"bad{number}.png" for number in range(5)))
+
+    result = ingest()
+
+    assert result.exit_code == 1
+    assert "5: bad0.png, bad1.png, bad2.png and 2 more" in result.stdout
+    assert "picture_empty" in result.stdout
+
+
+def test_a_file_that_cant_be_read_is_named_and_counted(ingest: Boxqueue, service: FakeService, folder: Path) -> None:
+    fill(folder, "a.png")
+    (folder / "gone.png").symlink_to(folder / "nowhere")
+
+    result = ingest()
+
+    assert result.exit_code == 1
+    assert "1: gone.png (no regular file)" in result.stdout
+    assert [job["source"] for job in service.jobs] == ["a.png"]
+
+
+def test_a_name_that_no_service_would_take_does_not_cost_the_picture(
+    ingest: Boxqueue, service: FakeService, folder: Path
+) -> None:
+    (folder / os.fsdecode(b"caf\xe9\x07.png")).write_bytes(b"x")
+
+    result = ingest()
+
+    assert result.exit_code == 0, result.output
+    assert [job["source"] for job in service.jobs] == ["caf\ufffd\ufffd.png"]
+
+
+@pytest.mark.parametrize("fault", [fake_service.busy, fake_service.away, fake_service.lost_answer])
+def test_a_request_is_repeated_with_its_key(
+    ingest: Boxqueue, service: FakeService, folder: Path, fault: object
+) -> None:
+    fill(folder, "a.png", "b.png")
+    service.faults = [fault, fault]  # type: ignore[list-item]
+
+    result = ingest()
+
+    assert result.exit_code == 0, result.output
+    assert len(service.uploads) == 3
+    assert len({key for key, _, _ in service.uploads}) == 1
+    assert [job["source"] for job in service.jobs] == ["a.png", "b.png"]
+
+
+def test_a_request_too_large_for_the_service_is_cut(ingest: Boxqueue, service: FakeService, folder: Path) -> None:
+    fill(folder, *(f"{number}.png" for number in range(8)))
+    service.most_pictures = 2
+
+    result = ingest()
+
+    assert result.exit_code == 0, result.output
+    assert sorted(job["source"] for job in service.jobs) == [f"{number}.png" for number in range(8)]
+
+
+def test_a_picture_too_large_for_any_request_is_named(ingest: Boxqueue, service: FakeService, folder: Path) -> None:
+    fill(folder, "a.png")
+    service.most_pictures = 0
+
+    result = ingest()
+
+    assert result.exit_code == 1
+    assert "1: a.png" in result.stdout
+    assert "too_many_pictures" in result.stdout
+
+
+def test_the_results_are_written_one_job_a_line(ingest: Boxqueue, folder: Path, tmp_path: Path) -> None:
+    fill(folder, "a.png", "bad.png")
+
+    ingest("--output", tmp_path / "results.jsonl")
+
+    jobs = [json.loads(line) for line in (tmp_path / "results.jsonl").read_text().splitlines()]
+    assert [(job["source"], job["status"]) for job in jobs] == [("a.png", "succeeded"), ("bad.png", "failed")]
+
+
+def test_results_that_are_not_complete_leave_no_file(
+    ingest: Boxqueue, service: FakeService, folder: Path, tmp_path: Path
+) -> None:
+    fill(folder, "a.png", "b.png")
+    service.lost_results = 1
+
+    result = ingest("--output", tmp_path / "results.jsonl")
+
+    assert result.exit_code == 1
+    assert "1 results where the batch has 2" in result.stderr
+    assert [path.name for path in tmp_path.iterdir()] == ["pictures"]
+
+
+def test_results_that_cant_be_written_stop_it_before_anything_is_sent(
+    ingest: Boxqueue, service: FakeService, folder: Path, tmp_path: Path
+) -> None:
+    fill(folder, "a.png")
+
+    result = ingest("--output", tmp_path / "nowhere" / "results.jsonl")
+
+    assert result.exit_code == 1
+    assert "Can't write" in result.stderr
+    assert service.uploads == []
+
+
+def test_ctrl_c_says_what_was_accepted_and_how_to_go_on(ingest: Boxqueue, service: FakeService, folder: Path) -> None:
+    fill(folder, *(f"{number:02}.png" for number in range(40)))
+    service.faults = [None, fake_service.interrupt]
+
+    result = ingest()
+
+    assert result.exit_code == 130
+    assert "batch-1 holds the 32 pictures" in result.stderr
+    assert "boxqueue ingest --resume batch-1" in result.stderr
+    assert "boxqueue batches batch-1 --cancel" in result.stderr
+    assert service.batches["batch-1"]["ended"] == "closed"
+
+
+def test_resume_follows_a_batch_to_its_end(
+    boxqueue: Boxqueue, ingest: Boxqueue, service: FakeService, folder: Path, tmp_path: Path
+) -> None:
+    fill(folder, "a.png", "bad.png")
+    ingest()
+
+    result = boxqueue("ingest", "--resume", "batch-1", "--url", service.url, "--output", tmp_path / "later.jsonl")
+
+    assert result.exit_code == 1
+    assert len((tmp_path / "later.jsonl").read_text().splitlines()) == 2
+    assert "picture_empty" in result.stdout
+
+
+def test_an_unknown_model_is_refused_with_the_known_ones(
+    boxqueue: Boxqueue, service: FakeService, folder: Path
+) -> None:
+    fill(folder, "a.png")
+
+    result = boxqueue("ingest", folder, "--model", "dogs", "--url", service.url)
+
+    assert result.exit_code == 2
+    assert "There is no model named 'dogs'. Known models: cards." in result.stderr
+    assert service.batches == {}
+
+
+def test_an_alias_is_as_good_as_a_name(boxqueue: Boxqueue, service: FakeService, folder: Path) -> None:
+    fill(folder, "a.png")
+
+    result = boxqueue("ingest", folder, "--model", "forms", "--url", service.url)
+
+    assert result.exit_code == 0, result.output
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "sentence"),
+    [
+        (["nowhere", "--model", "cards"], 2, "Can't read the folder nowhere"),
+        (["pictures", "--model", "cards"], 1, "There are no pictures in pictures (try --recursive)"),
+        (["pictures"], 2, "Name a folder and a --model"),
+        (["pictures", "--model", "cards", "--min-score", "7"], 2, "min-score"),
+        (["--resume", "batch-9"], 1, "There is no batch batch-9 (not_found)."),
+    ],
+)
+def test_what_cant_be_done_is_one_sentence(
+    boxqueue: Boxqueue, service: FakeService, folder: Path, arguments: list[str], code: int, sentence: str
+) -> None:
+    result = boxqueue("ingest", *arguments, "--url", service.url)
+
+    assert (result.exit_code, sentence in result.stderr) == (code, True), result.output

@@ -1,0 +1,64 @@
+"""What is read out of the logs of a running service."""
+
+from pathlib import Path
+
+import pytest
+
+from cli.journal import Ended, LogFile, ended_programs, worth_telling
+
+
+def test_a_log_gives_what_came_since(tmp_path: Path) -> None:
+    path = tmp_path / "api.log"
+    path.write_text("before\n")
+    log = LogFile(path)
+
+    with path.open("a") as file:
+        file.write("one\ntw")
+    first = list(log.lines())
+    with path.open("a") as file:
+        file.write("o\n")
+
+    assert (first, list(log.lines())) == (["one"], ["two"])
+
+
+def test_a_rotated_log_is_begun_again(tmp_path: Path) -> None:
+    path = tmp_path / "api.log"
+    path.write_text("a long line from before\n")
+    log = LogFile(path)
+
+    path.rename(tmp_path / "api.log.1")
+    during = list(log.lines())
+    path.write_text("new\n")
+
+    assert (during, list(log.lines())) == ([], ["new"])
+
+
+@pytest.mark.parametrize(
+    ("line", "ended"),
+    [
+        ("exited: redis (terminated by SIGKILL; not expected)", Ended("redis", "terminated by SIGKILL")),
+        ("exited: api (exit status 2; not expected)", Ended("api", "exit status 2")),
+        ("exited: api (exit status 0; expected)", Ended("api", "exit status 0")),
+    ],
+)
+def test_deaths_are_read_from_the_supervisors_log(line: str, ended: Ended) -> None:
+    lines = iter([f"2026-11-23 20:02:00,123 WARN {line}", "2026-11-23 20:02:00,125 INFO spawned: 'api' with pid 7"])
+
+    assert list(ended_programs(lines)) == [ended]
+
+
+def test_the_exit_status_of_a_death() -> None:
+    assert Ended("api", "exit status 2").exit_status == 2
+    assert Ended("api", "terminated by SIGKILL").exit_status is None
+
+
+def test_warnings_and_errors_are_worth_telling() -> None:
+    lines = [
+        "2026-11-23 20:02:00,123 INFO api: serving",
+        "2026-11-23 20:02:00,123 WARNING worker: slow",
+        "[2026-11-23 20:02:00,123: ERROR/MainProcess] lost",
+        "123:M 23 Nov 2026 20:02:00.123 * Ready to accept connections",
+        "123:M 23 Nov 2026 20:02:00.123 # Out of memory",
+    ]
+
+    assert list(worth_telling(iter(lines))) == [lines[1], lines[2], lines[4]]
