@@ -9,11 +9,13 @@ from functools import lru_cache
 from PIL import Image, ImageDraw, ImageFont, ImageOps
 
 from api.problems import Refusal
+from jobs.pictures import FORMATS
 from jobs.views import DetectionView
 
-# Below, a label would cover the picture; above, nobody's screen shows the pixels and decoding costs seconds.
-SMALLEST_SIDE = 320
-LARGEST_SIDE = 4096
+# Pixels of the shorter and of the longer side. Below, a label would cover the picture or not fit on it.
+SMALLEST = (120, 320)
+# Pixels of the longer side. Above, nobody's screen shows them and encoding costs seconds.
+LARGEST = 4096
 # Comparing all with all takes too long beyond.
 _MOST_TO_AVOID = 300
 # Decoded pictures are large: 200 megapixels take 600 MB. So few are drawn at once.
@@ -54,20 +56,20 @@ def draw(canvas: Image.Image, detections: Sequence[DetectionView], scale: float 
     # The best ones last, so that they lie on top.
     for found, box in reversed(list(zip(detections, boxes, strict=True))):
         _outline(pen, box, canvas.size, colour_of(found.class_id), line)
-    covered = list(boxes)
+    labels: list[Box] = []
     for found, box in zip(detections, boxes, strict=True):
-        _label(pen, f"{found.label} {found.score:.2f}", box, canvas.size, colour_of(found.class_id), font, covered)
+        _label(
+            pen, f"{found.label} {found.score:.2f}", box, canvas.size, colour_of(found.class_id), font, boxes, labels
+        )
 
 
 def _canvas(data: bytes) -> tuple[Image.Image, float, str]:
     """The picture upright in RGB or RGBA, at what scale it is, and the format to save it in."""
-    with Image.open(io.BytesIO(data)) as picture:
+    with Image.open(io.BytesIO(data), formats=list(FORMATS)) as picture:
         form = {"JPEG": "JPEG", "MPO": "JPEG", "WEBP": "WEBP"}.get(picture.format or "", "PNG")
         width, height = picture.size
-        scale = min(1.0, LARGEST_SIDE / max(width, height))
-        if scale == 1.0:
-            scale = max(1.0, SMALLEST_SIDE / min(width, height))
-            scale = min(scale, max(1.0, LARGEST_SIDE / max(width, height)))
+        shorter, longer = sorted(picture.size)
+        scale = min(max(1.0, SMALLEST[0] / shorter, SMALLEST[1] / longer), LARGEST / longer)
         size = max(1, round(width * scale)), max(1, round(height * scale))
         if scale < 1.0:
             picture.draft(None, size)
@@ -112,9 +114,10 @@ def _label(
     size: tuple[int, int],
     colour: Colour,
     font: ImageFont.FreeTypeFont | ImageFont.ImageFont,
-    covered: list[Box],
+    boxes: Sequence[Box],
+    labels: list[Box],
 ) -> None:
-    """Writes beside or into its box where it hides least of `covered`, and adds itself to it."""
+    """Writes beside or into its box where it hides least of the `boxes` and `labels`, and adds itself to these."""
     left, top, right, bottom = pen.textbbox((0, 0), text, font=font)
     pad = 2
     width, height = right - left + 2 * pad, bottom - top + 2 * pad
@@ -127,11 +130,10 @@ def _label(
         (box[0], box[1]),
     ]
     places = [_inside(corner, (width, height), size) for corner in corners]
-    if len(covered) <= _MOST_TO_AVOID:
-        place = min(places, key=lambda place: sum(_overlap(place, other) for other in covered))
-    else:
-        place = places[0]
-    covered.append(place)
+    place = places[0]
+    if len(boxes) <= _MOST_TO_AVOID:
+        place = min(places, key=lambda place: _hidden(place, boxes) + 4 * _hidden(place, labels))
+    labels.append(place)
     pen.rectangle((place[0], place[1], place[2] - 1, place[3] - 1), fill=colour)
     pen.text((place[0] + pad - left, place[1] + pad - top), text, fill=_contrast(colour), font=font)
 
@@ -140,6 +142,10 @@ def _inside(corner: tuple[float, float], label: tuple[float, float], size: tuple
     x = max(0.0, min(corner[0], size[0] - label[0]))
     y = max(0.0, min(corner[1], size[1] - label[1]))
     return round(x), round(y), round(x + label[0]), round(y + label[1])
+
+
+def _hidden(place: Box, others: Sequence[Box]) -> float:
+    return sum(_overlap(place, other) for other in others)
 
 
 def _overlap(one: Box, other: Box) -> float:
