@@ -50,7 +50,7 @@ def main() -> int:
     parser.add_argument("--voc", type=Path, metavar="FOLDER", help="real pictures with Pascal VOC annotations")
     parser.add_argument("--held-out", type=int, default=20, metavar="N", help="of these, how many to measure on [20]")
     parser.add_argument("--share", type=float, default=0.3, help="share of real pictures in the training, 0..1 [0.3]")
-    parser.add_argument("--minutes", type=float, default=12.0, metavar="N", help="how long to train [12]")
+    parser.add_argument("--minutes", type=float, default=13.0, metavar="N", help="how long to train [13]")
     parser.add_argument("--threads", type=int, default=2, metavar="N", help="CPU threads [2]")
     parser.add_argument("--seed", type=int, default=1, metavar="S", help="another seed, another model [1]")
     parser.add_argument("--out", type=Path, default=Path("weights"), metavar="FOLDER", help="where to [weights/]")

@@ -27,7 +27,9 @@ def folded(network: CardNetwork) -> CardNetwork:
             assert isinstance(convolution, nn.Conv2d)
             assert isinstance(normalisation, nn.BatchNorm2d)
             block[0], block[1] = fuse_conv_bn_eval(convolution, normalisation), nn.Identity()
-    plain.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    # The pictures come channels last, and the convolutions follow them whatever the layout of their weights, which
+    # a file of exported weights wants contiguous.
+    plain.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
     return plain
 
 

@@ -16,13 +16,13 @@ from torch.utils.data import DataLoader
 from training.data import Example, Stream
 from training.model import LONGEST_LOG, CardNetwork
 
-BATCH = 16
-PEAK_RATE = 3e-3
+BATCH = 8
+PEAK_RATE = 2e-3
 WEIGHT_DECAY = 1e-4
 BOX_LOSS = 2.0
 WARM_UP = 0.04
 """Share of the time in which the learning rate rises; then it falls along half a cosine."""
-AVERAGE = 0.995
+AVERAGE = 0.998
 """How much of the running average of the weights survives a step."""
 
 
