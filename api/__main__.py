@@ -13,7 +13,7 @@ from gunicorn.workers.gthread import ThreadWorker  # type: ignore[import-untyped
 
 from api import create_app
 from api.service import EXTENSION
-from detectors.catalogue import CatalogueError  # type: ignore[attr-defined]
+from detectors.errors import CatalogueError
 from jobs.errors import ConfigurationError, Unavailable
 from jobs.images import ImageStore
 from jobs.settings import Settings

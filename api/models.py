@@ -17,6 +17,11 @@ class ModelInput(BaseModel):
     height: int
 
 
+class ModelDefaults(BaseModel):
+    min_score: float | None = Field(description="null: everything that is kept is shown.")
+    max_detections: int | None
+
+
 class Model(BaseModel):
     name: str = Field(json_schema_extra={"example": "cards-pytorch"})
     runtime: str = Field(description="The queue that feeds it.", json_schema_extra={"example": "pytorch"})
@@ -27,6 +32,7 @@ class Model(BaseModel):
     batch_size: int = Field(description="Pictures that it takes at once.")
     input: ModelInput = Field(description="Pixels that a picture is brought to.")
     floor_score: float = Field(description="Detections below it are not kept.")
+    defaults: ModelDefaults = Field(description="What applies where a request does not say it.")
     sha256: str = Field(description="Of the model's file.")
     aliases: list[str] = Field(description="Other names that it answers to.")
     available: bool = Field(description="A live worker serves it; jobs for it are accepted in any case and wait.")
@@ -56,6 +62,7 @@ def _documents() -> list[dict[str, Any]]:
             "batch_size": entry.batch_size,
             "input": {"width": entry.input.width, "height": entry.input.height},
             "floor_score": entry.output.floor_score,
+            "defaults": entry.defaults.model_dump(),
             "sha256": entry.sha256,
             "aliases": sorted(alias for alias, name in catalogue.aliases.items() if name == entry.name),
             "available": (entry.name, entry.digest) in live,

@@ -6,7 +6,8 @@ from typing import Self, cast
 from flask import current_app
 
 from api.waiting import Waiters
-from detectors.catalogue import Catalogue, ModelEntry, UnknownEntry  # type: ignore[attr-defined]
+from detectors.catalogue import Catalogue, ModelEntry
+from detectors.errors import UnknownEntry
 from jobs.database import Database
 from jobs.errors import UnknownModel
 from jobs.images import ImageStore

@@ -68,7 +68,8 @@ def _accept(
     batch_id: str | None,
     key: str | None,
 ) -> list[JobView]:
-    options = upload.options.model_dump(include={"min_score", "max_detections"}, exclude_none=True)
+    asked = upload.options.model_dump(include={"min_score", "max_detections"}, exclude_none=True)
+    options = {**entry.defaults.model_dump(exclude_none=True), **asked}
     new = [
         NewJob(
             model=entry.name,

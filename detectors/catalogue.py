@@ -50,6 +50,13 @@ class Output(_Strict):
     floor_score: float = Field(0.05, ge=0, le=1, description="Detections below it are not stored.")
 
 
+class Defaults(_Strict):
+    """What applies where a request does not say it."""
+
+    min_score: float | None = Field(None, ge=0, le=1, description="Detections below it are not shown.")
+    max_detections: int | None = Field(None, ge=1, le=1000)
+
+
 class ModelEntry(_Strict):
     """One model of the catalogue."""
 
@@ -64,6 +71,7 @@ class ModelEntry(_Strict):
     batch_size: int = Field(8, ge=1, le=1024)
     input: Input
     output: Output = Output()
+    defaults: Defaults = Defaults()
 
     @cached_property
     def digest(self) -> str:

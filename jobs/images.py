@@ -1,7 +1,8 @@
 """The image store: picture bytes under their sha256, in a folder or a bucket, through fsspec."""
 
 import os
-import tempfile
+import threading
+import time
 from collections.abc import Iterable
 from contextlib import suppress
 from datetime import UTC, datetime
@@ -11,6 +12,8 @@ from typing import Any
 import fsspec
 
 from jobs.errors import ConfigurationError, PictureMissing, StoreUnavailable
+
+LEFTOVER_SECONDS = 3600.0
 
 
 class ImageStore:
@@ -81,6 +84,8 @@ class ImageStore:
         """Makes the store's folder. Raises `StoreUnavailable`."""
         try:
             self._files.makedirs(self._root, exist_ok=True)
+            if self._local:
+                _remove_leftovers(Path(self._root))
         except OSError as error:
             raise StoreUnavailable(f"The image store can't be made: {error.strerror or error}") from error
 
@@ -97,7 +102,8 @@ class ImageStore:
             raise StoreUnavailable(f"The image store can't be read: {error.strerror or error}") from error
 
     def _path(self, sha256: str) -> str:
-        return f"{self._root}/{sha256[:2]}/{sha256}"
+        # Sixteen folders: few enough that a request of some dozens of pictures fsyncs each once.
+        return f"{self._root}/{sha256[0]}/{sha256}"
 
 
 def _as_tuple(protocol: Any) -> tuple[str, ...]:
@@ -116,18 +122,27 @@ def _write_local(path: Path, data: bytes) -> set[Path]:
         touched.add(path.parent.parent)
     except FileExistsError:
         pass
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=".part-")
+    # Beside its place, so that the rename is within one file system; of this thread alone.
+    temporary = path.parent / f".{path.name}.{os.getpid()}.{threading.get_ident()}"
     try:
-        with os.fdopen(handle, "wb") as file:
+        with temporary.open("wb") as file:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
         os.rename(temporary, path)
     except BaseException:
         with suppress(FileNotFoundError):
-            os.unlink(temporary)
+            temporary.unlink()
         raise
     return touched
+
+
+def _remove_leftovers(root: Path) -> None:
+    """Temporary files of writers that died. One that is an hour old is nobody's any more."""
+    for leftover in root.glob("?/.*"):
+        with suppress(FileNotFoundError):
+            if time.time() - leftover.stat().st_mtime > LEFTOVER_SECONDS:
+                leftover.unlink()
 
 
 def _fsync(folder: Path) -> None:

@@ -1,0 +1,63 @@
+"""One picture, idle service, end to end over HTTP, beside what the model alone takes for the same bytes.
+
+python -m benchmarks.latency [--model cards-pytorch] [--rounds 60] [--pictures FOLDER]
+"""
+
+import argparse
+import statistics
+import time
+from pathlib import Path
+
+from benchmarks.bare import load
+from benchmarks.pictures import pictures
+from benchmarks.service import Service, service
+from detectors.base import Detector
+from detectors.preprocess import decode
+from worker.plan import usable_cores
+
+
+def alone(detector: Detector, data: bytes) -> float:
+    """Milliseconds for decoding and the model."""
+    started = time.perf_counter()
+    detector.detect([decode(data, detector.entry.input).pixels])
+    return (time.perf_counter() - started) * 1000
+
+
+def through(running: Service, model: str, data: bytes) -> float:
+    """Milliseconds from the POST to the answer, in one request that waits."""
+    started = time.perf_counter()
+    response = running.http.post(
+        "/v1/jobs", data={"model": model, "cache": "false"}, files={"image": data}, headers={"Prefer": "wait=30"}
+    )
+    taken = (time.perf_counter() - started) * 1000
+    if response.status_code != 200 or response.json()["status"] != "succeeded":
+        raise SystemExit(f"No answer: {response.status_code} {response.text[:300]}")
+    return taken
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--model", default="cards-pytorch")
+    parser.add_argument("--rounds", type=int, default=60)
+    parser.add_argument("--pictures", type=Path)
+    given = parser.parse_args()
+    with pictures(given.pictures, given.rounds) as files, service() as running:
+        # As many threads as a child of the service has.
+        detector = load(given.model, threads=1 if usable_cores() > 1 else usable_cores())
+        running.settle(given.model, files[0].read_bytes())
+        rounds = []
+        for path in files:
+            data = path.read_bytes()
+            rounds.append((alone(detector, data), through(running, given.model, data)))
+    model, whole = (statistics.median(column) for column in zip(*rounds, strict=True))
+    slow = statistics.quantiles([taken for _, taken in rounds], n=20)[-1]
+    report = [
+        f"model alone     {model:7.1f} ms  (median of {len(rounds)})",
+        f"end to end      {whole:7.1f} ms  (95th percentile {slow:.1f} ms)",
+        f"1.5 × + 50 ms   {1.5 * model + 50:7.1f} ms  the limit: {'held' if whole <= 1.5 * model + 50 else 'MISSED'}",
+    ]
+    print("\n".join(report))
+
+
+if __name__ == "__main__":
+    main()
