@@ -94,9 +94,11 @@ def _temporary_settings() -> Iterator[Settings]:
 
 
 def _environment(settings: Settings) -> dict[str, str]:
-    """What makes another process load the same."""
+    """What makes another process load the same, and put what it leaves lying about where it goes with the rest."""
     own = ("data", "port", "database_url", "redis_url", "store_url")
-    return {f"{PREFIX}{name.upper()}": str(getattr(settings, name)) for name in own}
+    scratch = settings.data / "tmp"
+    scratch.mkdir()
+    return {f"{PREFIX}{name.upper()}": str(getattr(settings, name)) for name in own} | {"TMPDIR": str(scratch)}
 
 
 def _require_writable(destination: Path) -> None:

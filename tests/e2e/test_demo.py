@@ -1,0 +1,86 @@
+"""`boxqueue demo` with everything real."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import psutil
+import pytest
+from PIL import Image
+
+from jobs.settings import PREFIX
+from tests.conftest import wait_for
+
+
+@pytest.fixture
+def pictures(tmp_path: Path) -> Path:
+    folder = tmp_path / "pictures"
+    (folder / "below").mkdir(parents=True)
+    for name in ("card.png", "below/card.jpg", "card.bmp"):
+        Image.new("RGB", (400, 300), "white").save(folder / name)
+    return folder
+
+
+def demo(folder: Path, pictures: Path, **settings: str) -> subprocess.Popen[str]:
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(PREFIX)}
+    # What it leaves in the folder for temporary files is to be seen.
+    (folder / "tmp").mkdir(exist_ok=True)
+    environment |= {PREFIX + name: value for name, value in settings.items()} | {"TMPDIR": str(folder / "tmp")}
+    return subprocess.Popen(
+        [sys.executable, "-m", "cli", "demo", "--pictures", str(pictures), "--output", str(folder / "out")],
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+
+
+def test_it_shows_a_table_draws_the_boxes_and_leaves_nothing_else(tmp_path: Path, pictures: Path) -> None:
+    (pictures / "empty.png").touch()
+    # The user's own service must stay out of it.
+    started = demo(tmp_path, pictures, DATA=str(tmp_path / "mine"), DATABASE_URL="postgresql://nobody@127.0.0.1:1/none")
+    table, said = started.communicate(timeout=110)
+
+    # One picture failed: the table and the exit code say so.
+    assert started.returncode == 1, table + said
+    assert "picture_empty" in table
+    rows = [line.split()[:2] for line in table.splitlines()[1:]]
+    assert rows == [[name, "cards-pytorch"] for name in ("below/card.jpg", "card.bmp", "card.png", "empty.png")]
+    drawn = {str(path.relative_to(tmp_path / "out")) for path in (tmp_path / "out").rglob("*") if path.is_file()}
+    assert drawn == {f"cards-pytorch/{name}" for name in ("below/card.jpg", "card.bmp.png", "card.png")}
+    with Image.open(tmp_path / "out" / "cards-pytorch" / "card.png") as image:
+        assert image.size == (400, 300)
+    assert not (tmp_path / "mine").exists()
+    assert list((tmp_path / "tmp").iterdir()) == []
+
+
+def test_a_taken_port_is_a_sentence(tmp_path: Path, pictures: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        started = demo(tmp_path, pictures, PORT=str(port))
+        _, said = started.communicate(timeout=30)
+
+    assert started.returncode == 1
+    assert said == (
+        f"Port {port} on 127.0.0.1 is taken: stop what listens there, or choose another with BOXQUEUE_PORT.\n"
+    )
+
+
+def test_ctrl_c_is_a_sentence_and_leaves_no_process(tmp_path: Path, pictures: Path) -> None:
+    started = demo(tmp_path, pictures)
+    process = psutil.Process(started.pid)
+    wait_for(lambda: len(process.children(recursive=True)) > 3, "its processes")
+    family = process.children(recursive=True)
+
+    started.send_signal(signal.SIGINT)
+    _, said = started.communicate(timeout=30)
+
+    assert started.returncode == 130
+    assert said.endswith("Interrupted: everything that the demo started is stopped.\n")
+    assert "Traceback" not in said
+    assert psutil.wait_procs(family, timeout=0)[1] == []
+    assert list((tmp_path / "tmp").iterdir()) == []

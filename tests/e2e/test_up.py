@@ -1,0 +1,155 @@
+"""`boxqueue up` with everything real: it serves, it repairs itself, and nothing of it stays."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import httpx
+import psutil
+import pytest
+from PIL import Image
+
+from cli.address import free_port
+from jobs.settings import PREFIX
+from tests.conftest import wait_for
+
+Start = Callable[..., "Up"]
+
+
+class Up:
+    """A running `boxqueue up`, and what it says."""
+
+    def __init__(self, data: Path, **settings: str) -> None:
+        self.data = data
+        self.url = f"http://127.0.0.1:{settings['PORT']}"
+        self._said = data.parent / f"{data.name}.said"
+        environment = {name: value for name, value in os.environ.items() if not name.startswith(PREFIX)}
+        environment |= {
+            PREFIX + name: value for name, value in {"DATA": str(data), "CHILDREN": "1", **settings}.items()
+        }
+        with self._said.open("wb") as said:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "cli", "up"], env=environment, stdout=said, stderr=said, start_new_session=True
+            )
+
+    @property
+    def said(self) -> str:
+        return self._said.read_text()
+
+    def wait_until_up(self) -> None:
+        wait_for(lambda: "Ctrl-C stops it" in self.said or self.process.poll() is not None, "the service", 90)
+        assert self.process.poll() is None, self.said
+
+    def family(self) -> list[psutil.Process]:
+        return psutil.Process(self.process.pid).children(recursive=True)
+
+    def program(self, words: str) -> psutil.Process | None:
+        """The program of the supervisor that has these words in its command line."""
+        for one in self.supervisor().children():
+            try:
+                if words in " ".join(one.cmdline()):
+                    return one
+            except psutil.ZombieProcess:
+                continue  # killed, and not yet buried
+        return None
+
+    def supervisor(self) -> psutil.Process:
+        return psutil.Process(int((self.data / "supervisord.pid").read_text()))
+
+    def end(self) -> int:
+        self.process.send_signal(signal.SIGINT)
+        return self.process.wait(timeout=60)
+
+
+@pytest.fixture
+def start(tmp_path: Path) -> Iterator[Start]:
+    started: list[Up] = []
+
+    def start(name: str = "data", **settings: str) -> Up:
+        started.append(Up(tmp_path / name, **{"PORT": str(free_port("127.0.0.1")), **settings}))
+        return started[-1]
+
+    yield start
+    for up in started:
+        if up.process.poll() is None:
+            up.process.kill()
+            up.process.wait()
+
+
+def picture(folder: Path) -> bytes:
+    Image.new("RGB", (200, 120), "white").save(folder / "white.png")
+    return (folder / "white.png").read_bytes()
+
+
+def detect(up: Up, image: bytes) -> dict[str, object]:
+    answer = httpx.post(
+        f"{up.url}/v1/jobs",
+        files={"image": ("white.png", image)},
+        data={"model": "cards-pytorch", "cache": "false"},
+        headers={"Prefer": "wait=60"},
+        timeout=70,
+    )
+    job: dict[str, object] = answer.raise_for_status().json()
+    return job
+
+
+def test_it_serves_repairs_itself_and_leaves_nothing(start: Start, tmp_path: Path) -> None:
+    image = picture(tmp_path)
+    up = start()
+    up.wait_until_up()
+    assert detect(up, image)["status"] == "succeeded"
+
+    # What is in its way is said to others.
+    same_folder, same_port = start(), start("other", PORT=up.url.rpartition(":")[2])
+    assert (same_folder.process.wait(30), same_port.process.wait(30)) == (1, 1)
+    assert f"(process {up.process.pid}) uses the data folder" in same_folder.said
+    assert "is taken" in same_port.said
+
+    # What dies comes back.
+    for words in ("-m worker pytorch", "redis-server"):
+        victim = up.program(words)
+        assert victim is not None
+        victim.kill()
+        wait_for(lambda old=victim, by=words: up.program(by) not in (None, old), f"another {words}")
+    assert detect(up, image)["status"] == "succeeded"
+    wait_for(lambda: "redis ended (terminated by SIGKILL) and is started again" in up.said, "a word about it")
+
+    # Ctrl-C ends it all.
+    family = up.family()
+    assert up.end() == 0, up.said
+    assert psutil.wait_procs(family, timeout=0)[1] == []
+    assert up.said.endswith("Stopped.\n")
+    with socket.create_server(("127.0.0.1", int(up.url.rpartition(":")[2]))):
+        pass
+
+
+def test_a_setting_that_cant_be_met_ends_it_with_the_workers_words(start: Start) -> None:
+    up = start(DEVICE="cuda:63")
+
+    assert up.process.wait(timeout=90) == 1
+    assert "worker-pytorch does not start" in up.said
+    assert "BOXQUEUE_DEVICE" in up.said
+
+
+def test_whoever_is_killed_nothing_is_left_and_the_next_one_starts(start: Start) -> None:
+    up = start()
+    up.wait_until_up()
+    family = up.family()
+
+    up.supervisor().kill()
+
+    assert up.process.wait(timeout=60) == 1
+    assert "The supervisor ended (killed by SIGKILL)" in up.said
+    assert psutil.wait_procs(family, timeout=0)[1] == []
+
+    again = start(PORT=up.url.rpartition(":")[2])
+    again.wait_until_up()
+    family = again.family()
+
+    again.process.kill()
+
+    assert psutil.wait_procs(family, timeout=60)[1] == []

@@ -1,0 +1,117 @@
+"""No framework leaks into another one's process: each side in an environment that lacks the other's packages.
+
+`make test-isolation` builds the two from requirements/*.txt: `.venv-isolation/pytorch` as a worker's image has it, and
+`.venv-isolation/service` as the API's and the command's have it.
+"""
+
+import os
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import httpx
+import pytest
+from PIL import Image
+
+from cli.address import free_port
+from jobs.settings import PREFIX, ROOT
+from tests.conftest import RedisServer, wait_for
+
+FRAMEWORKS = ("torch", "torchvision", "tensorflow")
+SERVICE, PYTORCH = (ROOT / ".venv-isolation" / name / "bin" / "python" for name in ("service", "pytorch"))
+
+
+@pytest.fixture(autouse=True, scope="module")
+def environments() -> None:
+    if not (SERVICE.exists() and PYTORCH.exists()):
+        pytest.fail("the environments are missing: `make test-isolation` builds them")
+
+
+def python(interpreter: Path, code: str) -> list[str]:
+    """The words that a Python program prints."""
+    done = subprocess.run([interpreter, "-P", "-c", code], capture_output=True, text=True, check=False, timeout=100)
+    assert done.returncode == 0, done.stderr
+    return done.stdout.split()
+
+
+def installed(interpreter: Path, *modules: str) -> list[str]:
+    code = f"from importlib.util import find_spec; print(*(name for name in {modules!r} if find_spec(name)))"
+    return python(interpreter, code)
+
+
+def test_the_environments_lack_what_they_should() -> None:
+    assert installed(SERVICE, *FRAMEWORKS) == []
+    assert installed(PYTORCH, *FRAMEWORKS) == ["torch", "torchvision"]
+    assert installed(PYTORCH, "flask", "gunicorn", "typer", "rich", "supervisor") == []
+
+
+@pytest.mark.parametrize("package", ["api", "jobs", "cli"])
+def test_a_package_imports_whole_without_any_framework(package: str) -> None:
+    code = f"""
+import importlib, pkgutil, sys
+package = importlib.import_module({package!r})
+for module in pkgutil.walk_packages(package.__path__, {package!r} + "."):
+    if not module.name.endswith("__main__"):
+        importlib.import_module(module.name)
+print(*(name for name in {FRAMEWORKS!r} if name in sys.modules))
+"""
+    assert python(SERVICE, code) == []
+
+
+def test_the_runtimes_are_those_whose_framework_is_there() -> None:
+    code = "from detectors.runtimes import installed_runtimes; print(*installed_runtimes())"
+
+    assert (python(SERVICE, code), python(PYTORCH, code)) == ([], ["pytorch"])
+
+
+def test_the_pytorch_detector_loads_no_other_framework() -> None:
+    code = (
+        "import detectors.pytorch, sys; print(*(name for name in ('tensorflow', 'torchvision') if name in sys.modules))"
+    )
+
+    assert python(PYTORCH, code) == []
+
+
+@contextmanager
+def running(interpreter: Path, *arguments: str, environment: dict[str, str], log: Path) -> Iterator[None]:
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            [interpreter, "-P", "-m", *arguments], env=environment, stdout=output, stderr=subprocess.STDOUT
+        )
+    try:
+        yield
+    finally:
+        process.terminate()
+        process.wait(timeout=40)
+
+
+def test_a_worker_without_flask_answers_an_api_without_torch(tmp_path: Path, redis_server: RedisServer) -> None:
+    port = free_port("127.0.0.1")
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(PREFIX)}
+    own = {"DATA": str(tmp_path), "PORT": str(port), "REDIS_URL": redis_server.url, "CHILDREN": "1"}
+    environment |= {PREFIX + name: value for name, value in own.items()}
+    subprocess.run([SERVICE, "-P", "-m", "jobs.migrate"], env=environment, check=True)
+    Image.new("RGB", (200, 120), "white").save(tmp_path / "white.png")
+
+    with (
+        running(SERVICE, "api", environment=environment, log=tmp_path / "api.log"),
+        running(PYTORCH, "worker", "pytorch", environment=environment, log=tmp_path / "worker.log"),
+        httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=70) as client,
+    ):
+        wait_for(lambda: _is_ready(client), "the API")
+        job = client.post(
+            "/v1/jobs",
+            files={"image": (tmp_path / "white.png").read_bytes()},
+            data={"model": "cards-pytorch"},
+            headers={"Prefer": "wait=60"},
+        ).json()
+
+    assert job["status"] == "succeeded", (tmp_path / "worker.log").read_text()
+
+
+def _is_ready(client: httpx.Client) -> bool:
+    try:
+        return client.get("/readyz").is_success
+    except httpx.TransportError:
+        return False
