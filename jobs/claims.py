@@ -113,6 +113,9 @@ def more_waiting(db: Database, runtime: str, models: Collection[str]) -> bool:
     query = sa.select(Job.id).where(
         Job.runtime == runtime, Job.status == QUEUED, Job.model.in_(models), batch_not_cancelled()
     )
+    # In the order of the queue: PostgreSQL would else expect a queued row near the start of the table and read all
+    # those that are finished.
+    query = query.order_by(Job.priority.desc(), Job.turn, Job.id)
     with db.read() as connection:
         return connection.execute(query.limit(1)).first() is not None
 
