@@ -100,6 +100,9 @@ def ingest(
     min_score: Annotated[
         float | None, typer.Option(min=0, max=1, help="Leave out detections below this score.")
     ] = None,
+    cache: Annotated[
+        bool, typer.Option("--cache/--no-cache", help="Take stored answers of the same picture and model.")
+    ] = True,
     resume: Annotated[str | None, typer.Option(metavar="BATCH", help="Follow this batch to its end instead.")] = None,
     url: UrlOption = None,
     as_json: JsonOption = False,
@@ -109,7 +112,9 @@ def ingest(
     Pictures are files named .jpg .jpeg .png .webp .bmp .gif .tif .tiff; what can't be read is named and counted. A lost
     connection is tried again, and no picture is taken twice for it. After Ctrl-C the service goes on with what it has.
     """
-    asked = ingest_command.Ingest(folder, model, recursive, batch, output, priority, min_score, resume, url, as_json)
+    asked = ingest_command.Ingest(
+        folder, model, recursive, batch, output, priority, min_score, cache, resume, url, as_json
+    )
     raise typer.Exit(ingest_command.ingest(asked))
 
 
