@@ -75,6 +75,9 @@ def main() -> None:
     )
     # Celery warns of root because a pickled message could do anything then; only JSON is accepted here.
     warnings.filterwarnings("ignore", category=SecurityWarning)
+    # The children start with it ignored: one that is still loading its models when the worker shuts down must not die
+    # of the signal that tells it so.
+    signal.signal(signal.SIGUSR2, signal.SIG_IGN)
     app.steps["worker"].add(KeeperStep)
     worker = app.Worker(
         queues=[plan.runtime],

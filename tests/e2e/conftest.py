@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -120,6 +121,10 @@ class Rig:
         finally:
             for worker in self._workers:
                 if worker.poll() is None:
+                    # Celery writes the stacks of all its threads into the log.
+                    worker.send_signal(signal.SIGUSR1)
+                    time.sleep(1)
+                    print(self.log.read_text())
                     worker.kill()
                     worker.wait()
             self.db.close()
