@@ -48,7 +48,7 @@ def export(network: CardNetwork, folder: Path) -> Path:
     file = folder / FILE
     torch.export.save(program, file)
     verify(detector, file)
-    _write_digest(folder / CATALOGUE, hashlib.sha256(file.read_bytes()).hexdigest())
+    record_digest(folder / CATALOGUE, hashlib.sha256(file.read_bytes()).hexdigest())
     return file
 
 
@@ -64,7 +64,7 @@ def verify(detector: CardDetector, file: Path) -> None:
                 raise RuntimeError(f"{file} differs from the network it was made of: {name}, batch of {size}")
 
 
-def _write_digest(catalogue: Path, digest: str) -> None:
+def record_digest(catalogue: Path, digest: str) -> None:
     """Replace the digest of the entry whose file is ours; everything else stays as it is written."""
     if not catalogue.exists():
         return

@@ -1,0 +1,35 @@
+from pathlib import Path
+
+import pytest
+
+from training.export import record_digest
+
+CATALOGUE = """[other]
+file = "other.pt2"
+sha256 = "1"
+
+[cards]
+file = "cards.pt2" # beside this one
+licence = "MIT"
+sha256 = "2"
+
+[cards.input]
+width = 384
+"""
+
+
+def test_the_digest_goes_into_the_entry_of_the_file_and_nowhere_else(tmp_path: Path) -> None:
+    catalogue = tmp_path / "catalogue.toml"
+    catalogue.write_text(CATALOGUE)
+
+    record_digest(catalogue, "abc")
+
+    assert catalogue.read_text() == CATALOGUE.replace('"2"', '"abc"')
+
+
+def test_a_catalogue_that_does_not_list_the_file_is_an_error(tmp_path: Path) -> None:
+    catalogue = tmp_path / "catalogue.toml"
+    catalogue.write_text(CATALOGUE.replace("cards.pt2", "else.pt2"))
+
+    with pytest.raises(RuntimeError, match=r"has no entry with file = 'cards\.pt2'"):
+        record_digest(catalogue, "abc")
