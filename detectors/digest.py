@@ -1,4 +1,4 @@
-"""The digest of a model's file or folder: `python -m detectors.digest PATH …` prints what a catalogue's sha256 wants."""
+"""The digest of a model's file or folder. `python -m detectors.digest PATH …` prints it for a catalogue's `sha256`."""
 
 import hashlib
 import os

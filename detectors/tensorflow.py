@@ -40,6 +40,7 @@ def _without_chatter() -> Iterator[None]:
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 with _without_chatter():
     import tensorflow as tf
+    from google.protobuf.message import DecodeError
 tf.get_logger().setLevel("ERROR")
 
 SIGNATURE = "serving_default"
@@ -59,7 +60,13 @@ class TensorFlowDetector(Detector):
         return [f"cuda:{index}" for index in range(len(tf.config.list_physical_devices("GPU")))]
 
     def _load(self, threads: int) -> None:
-        self._settle(threads)
+        try:
+            settle(self.device, threads)
+        except RuntimeError as error:
+            raise ModelUnusable(
+                f"Model {self.entry.name}: this process runs TensorFlow on another device or with another number of "
+                f"threads already: {error}"
+            ) from error
         load = _saved_model if self.entry.format == "saved_model" else _frozen_graph
         name = self.entry.input.name
         try:
@@ -68,26 +75,6 @@ class TensorFlowDetector(Detector):
         except (tf.errors.OpError, ValueError, TypeError, LookupError, OSError, ImportError) as error:
             raise ModelUnusable(f"Model {self.entry.name}: {self.entry.file} can't be loaded: {error}") from error
         self._fixed_batch = self._check_input(spec)
-
-    def _settle(self, threads: int) -> None:
-        """Gives this process its device and its threads. Raises `ModelUnusable` where it has others already."""
-        gpus = tf.config.list_physical_devices("GPU")
-        index = int(self.device.partition(":")[2]) if self.device != "cpu" else None
-        if index is not None and index >= len(gpus):
-            raise DeviceUnavailable(f"TensorFlow sees no {self.device} here.")
-        mine = [] if index is None else [gpus[index]]
-        try:
-            for gpu in mine:
-                # Grows on demand; otherwise the first process takes all of the GPU's memory.
-                tf.config.experimental.set_memory_growth(gpu, True)
-            tf.config.set_visible_devices(mine, "GPU")
-            tf.config.threading.set_intra_op_parallelism_threads(threads)
-            tf.config.threading.set_inter_op_parallelism_threads(threads)
-        except RuntimeError as error:
-            raise ModelUnusable(
-                f"Model {self.entry.name}: this process runs TensorFlow on another device or with another number of "
-                f"threads already: {error}"
-            ) from error
 
     def _check_input(self, spec: tf.TensorSpec) -> int | None:
         """The batch size that the model insists on, if any. Raises `ModelUnusable` where it can't take the entry's
@@ -120,6 +107,22 @@ class TensorFlowDetector(Detector):
         return [np.concatenate(arrays) for arrays in zip(*parts, strict=True)]
 
 
+def settle(device: str, threads: int) -> None:
+    """Gives this process its device and its threads. Raises `DeviceUnavailable`, or RuntimeError where TensorFlow
+    works already, and with others."""
+    gpus = tf.config.list_physical_devices("GPU")
+    index = None if device == "cpu" else int(device.partition(":")[2])
+    if index is not None and index >= len(gpus):
+        raise DeviceUnavailable(f"TensorFlow sees no {device} here.")
+    visible = [] if index is None else [gpus[index]]
+    for gpu in visible:
+        # On demand; otherwise the first process takes all of the GPU's memory.
+        tf.config.experimental.set_memory_growth(gpu, True)
+    tf.config.set_visible_devices(visible, "GPU")
+    tf.config.threading.set_intra_op_parallelism_threads(threads)
+    tf.config.threading.set_inter_op_parallelism_threads(threads)
+
+
 Run = Callable[[tf.Tensor], list[tf.Tensor]]
 
 
@@ -134,8 +137,9 @@ def _saved_model(path: str, name: str | None, outputs: list[str]) -> tuple[Run, 
     for output in outputs:
         _one_of("output", output, signature.structured_outputs)
 
-    def run(batch: tf.Tensor, model: Any = model) -> list[tf.Tensor]:  # a signature does not keep its model alive
-        answer = signature(**{chosen: batch})
+    def run(batch: tf.Tensor) -> list[tf.Tensor]:
+        # By way of the model: a signature alone does not keep its variables alive.
+        answer = model.signatures[SIGNATURE](**{chosen: batch})
         return [answer[output] for output in outputs]
 
     return run, inputs[chosen]
@@ -147,7 +151,7 @@ def _frozen_graph(path: str, name: str | None, outputs: list[str]) -> tuple[Run,
     with open(path, "rb") as file:
         try:
             graph.ParseFromString(file.read())
-        except Exception as error:  # noqa: BLE001 - protobuf's DecodeError, whose module is not TensorFlow's to promise
+        except DecodeError as error:
             raise ValueError(f"it is no graph: {error}") from error
     operations = {node.name: node for node in graph.node}
     placeholders = [node.name for node in graph.node if node.op == "Placeholder"]
@@ -156,9 +160,7 @@ def _frozen_graph(path: str, name: str | None, outputs: list[str]) -> tuple[Run,
         _one_of("output", output.partition(":")[0], operations)
     wrapped = tf.compat.v1.wrap_function(lambda: tf.graph_util.import_graph_def(graph, name=""), [])
     fed = wrapped.graph.as_graph_element(f"{chosen}:0")
-    fetched = [
-        wrapped.graph.as_graph_element(output if ":" in output else f"{output}:0") for output in outputs
-    ]
+    fetched = [wrapped.graph.as_graph_element(output if ":" in output else f"{output}:0") for output in outputs]
     return wrapped.prune(fed, fetched), tf.TensorSpec(fed.shape, fed.dtype)
 
 
@@ -167,7 +169,7 @@ def _one_of(what: str, name: str | None, known: Any) -> str:
     names = list(known)
     if name is None and len(names) == 1:
         return str(names[0])
-    if name not in names:
+    if name is None or name not in names:
         shown = ", ".join(names[:20]) + (", …" if len(names) > 20 else "")
         raise ValueError(f"it has no {what} {name!r}, but {shown or 'none'}")
     return name

@@ -7,7 +7,7 @@ from detectors.catalogue import Catalogue
 from training.cards import draw_card
 from training.data import INPUT, Example
 from training.evaluate import Program, Quality, assess
-from training.model import LABELS
+from training.layout import LABELS
 
 WEIGHTS = Path(__file__).parents[3] / "weights"
 UNUSED = 1 << 52

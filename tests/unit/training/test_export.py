@@ -22,7 +22,7 @@ def test_the_digest_goes_into_the_entry_of_the_file_and_nowhere_else(tmp_path: P
     catalogue = tmp_path / "catalogue.toml"
     catalogue.write_text(CATALOGUE)
 
-    record_digest(catalogue, "abc")
+    record_digest(catalogue, "cards.pt2", "abc")
 
     assert catalogue.read_text() == CATALOGUE.replace('"2"', '"abc"')
 
@@ -32,4 +32,4 @@ def test_a_catalogue_that_does_not_list_the_file_is_an_error(tmp_path: Path) -> 
     catalogue.write_text(CATALOGUE.replace("cards.pt2", "else.pt2"))
 
     with pytest.raises(RuntimeError, match=r"has no entry with file = 'cards\.pt2'"):
-        record_digest(catalogue, "abc")
+        record_digest(catalogue, "cards.pt2", "abc")
