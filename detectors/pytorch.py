@@ -1,6 +1,7 @@
 """Runtime `pytorch`: exported programs (`.pt2`) on CPU or CUDA."""
 
 from typing import Any
+from zipfile import BadZipFile
 
 import numpy as np
 import numpy.typing as npt
@@ -27,7 +28,7 @@ class PyTorchDetector(Detector):
             if self.device != "cpu":
                 program = move_to_device_pass(program, self.device)
             self._module = program.module()
-        except (RuntimeError, ValueError, OSError, KeyError, AssertionError) as error:
+        except (RuntimeError, ValueError, OSError, LookupError, AssertionError, BadZipFile) as error:
             raise ModelUnusable(f"Model {self.entry.name}: {self.entry.file} can't be loaded: {error}") from error
 
     def _infer(self, batch: npt.NDArray[Any]) -> list[npt.NDArray[Any]]:
