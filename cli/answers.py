@@ -13,7 +13,7 @@ from rich.text import Text
 from cli.client import ServiceClient
 from cli.errors import CommandError
 
-# The labels that a row of the table has room for, best first.
+# The labels that a row of the table has room for.
 BEST = 3
 
 
@@ -40,11 +40,22 @@ def answer_of(job: dict[str, Any]) -> Answer:
         source=job["source"] or job["id"],
         model=job["model"],
         boxes=len(found),
-        best=", ".join(f"{detection['label']} {detection['score']:.2f}" for detection in found[:BEST]),
+        best=best_labels(found),
         milliseconds=sum(spent) if spent else None,
         error=f"{error['code']}: {error['message']}" if error else "cancelled" if job["status"] == "cancelled" else "",
         annotated=job["links"].get("annotated") if job["status"] == "succeeded" else None,
     )
+
+
+def best_labels(detections: list[dict[str, Any]]) -> str:
+    """Each label once, with its best score and how often it was found, the surest first."""
+    found: dict[str, list[float]] = {}
+    for detection in detections:  # sorted by score
+        found.setdefault(detection["label"], []).append(detection["score"])
+    named = [
+        f"{label} {scores[0]:.2f}" + (f" ×{len(scores)}" if len(scores) > 1 else "") for label, scores in found.items()
+    ]
+    return ", ".join(named[:BEST])
 
 
 def answers_of(lines: Iterable[str]) -> list[Answer]:

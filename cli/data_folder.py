@@ -9,15 +9,21 @@ from pathlib import Path
 
 from cli.errors import CommandError
 
-# Below this the database and the logs of a service can't be trusted to grow even for a minute.
+# With less than this a service need not be started: its database and its logs grow with every picture.
 LEAST_FREE_MB = 64
+# With less than this one that runs can't be trusted to write what it has to.
+LEAST_LEFT_MB = 4
 
 
-def require_room(folder: Path) -> None:
-    """Raises `CommandError` where the disk under `folder` is full."""
-    free_mb = shutil.disk_usage(folder).free / 1e6
-    if free_mb < LEAST_FREE_MB:
-        raise CommandError(f"The disk under {folder} is full: {free_mb:.0f} MB are free, {LEAST_FREE_MB} are needed.")
+def has_room(folder: Path, least_mb: int) -> bool:
+    return shutil.disk_usage(folder).free >= least_mb * 1e6
+
+
+def require_room(folder: Path, least_mb: int) -> None:
+    """Raises `CommandError` where the disk under `folder` is full, that is, has less than `least_mb` left."""
+    if not has_room(folder, least_mb):
+        free_mb = shutil.disk_usage(folder).free / 1e6
+        raise CommandError(f"The disk under {folder} is full: {free_mb:.0f} MB are free, {least_mb} MB are needed.")
 
 
 @contextmanager
@@ -40,7 +46,7 @@ def held(folder: Path) -> Iterator[None]:
                 f"Another `boxqueue up` (process {holder}) uses the data folder {folder}: stop it, or choose another "
                 "folder with BOXQUEUE_DATA."
             ) from None
-        require_room(folder)
+        require_room(folder, LEAST_FREE_MB)
         os.ftruncate(lock, 0)
         os.pwrite(lock, f"{os.getpid()}\n".encode(), 0)
         yield

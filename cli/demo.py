@@ -11,9 +11,9 @@ from cli.address import free_port
 from cli.answers import Answer, answers_of, table_of, write_annotated
 from cli.batch import Batch, is_over
 from cli.client import ServiceClient
-from cli.data_folder import require_room
+from cli.data_folder import LEAST_FREE_MB, require_room
 from cli.errors import INTERRUPTED, SOME_FAILED, CommandError, StopRequested
-from cli.local_service import local_service
+from cli.local_service import LocalService, local_service
 from cli.pictures import picture_files, requests_of, require_folder
 from cli.progress import PictureProgress
 from cli.stop_signals import stop_signals
@@ -23,6 +23,8 @@ from jobs.settings import PREFIX, ROOT, Settings
 
 SAMPLES = ROOT / "samples"
 PATIENCE_SECONDS = 30
+# Longer than models take to load and the slowest picture may take.
+STALLED_SECONDS = 180
 # What a demo's service still does after its answers are there is worth no longer wait.
 STOP_SECONDS = 5
 
@@ -41,7 +43,7 @@ def demo(pictures: Path | None, destination: Path, min_score: float) -> int:
                 with working("Starting the service: Redis, API and workers …"):
                     service.wait_until_ready()
                 with ServiceClient(service.url, PATIENCE_SECONDS, PATIENCE_SECONDS) as client:
-                    answers = _detect(client, folder, files, min_score)
+                    answers = _detect(service, client, folder, files, min_score)
                     write_annotated(client, answers, destination)
     except StopRequested:
         say("Interrupted: everything that the demo started is stopped.")
@@ -52,7 +54,9 @@ def demo(pictures: Path | None, destination: Path, min_score: float) -> int:
     return SOME_FAILED if failed else 0
 
 
-def _detect(client: ServiceClient, folder: Path, files: list[str], min_score: float) -> list[Answer]:
+def _detect(
+    service: LocalService, client: ServiceClient, folder: Path, files: list[str], min_score: float
+) -> list[Answer]:
     """Every picture through every model that the service offers, a batch for each model."""
     models = [model["name"] for model in client.get("/v1/models")["models"] if model["available"]]
     if not models:
@@ -66,17 +70,28 @@ def _detect(client: ServiceClient, folder: Path, files: list[str], min_score: fl
             for group in requests_of(folder, files):
                 batch.send(group)
             batch.close()
-        while True:
-            states = [batch.progress() for batch in batches]
-            progress.show(sum(shown["total"] - shown["pending"] for shown in states), progress.total)
-            if all(is_over(shown) for shown in states):
-                break
-            time.sleep(0.2)
+        _follow(service, batches, progress)
     for model, batch in zip(models, batches, strict=True):
         answers += answers_of(batch.results())
         for code, sources in batch.refused.examples.items():
             answers += [Answer(source, model, 0, "", None, code, None) for source in sources]
     return sorted(answers, key=lambda answer: (answer.source, answer.model))
+
+
+def _follow(service: LocalService, batches: list[Batch], progress: PictureProgress) -> None:
+    done, moved = 0, time.monotonic()
+    while True:
+        states = [batch.progress() for batch in batches]
+        before, done = done, sum(shown["total"] - shown["pending"] for shown in states)
+        progress.show(done, progress.total)
+        if all(is_over(shown) for shown in states):
+            return
+        service.require_working()
+        if done > before:
+            moved = time.monotonic()
+        elif time.monotonic() - moved > STALLED_SECONDS:
+            raise service.stuck(f"No picture was answered for {STALLED_SECONDS} s.")
+        time.sleep(0.2)
 
 
 @contextmanager
@@ -107,4 +122,4 @@ def _require_writable(destination: Path) -> None:
         tempfile.TemporaryFile(dir=destination).close()
     except OSError as error:
         raise CommandError(f"Can't write to {destination}: {error.strerror}.") from None
-    require_room(destination)
+    require_room(destination, LEAST_FREE_MB)

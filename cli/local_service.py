@@ -12,7 +12,7 @@ from pathlib import Path
 
 from cli.address import require_free_address, url_of
 from cli.client import ServiceClient
-from cli.data_folder import held
+from cli.data_folder import LEAST_LEFT_MB, held, require_room
 from cli.errors import CommandError, Refused, ServiceUnreachable
 from cli.journal import Ended, LogFile, ended_programs, last_lines
 from cli.processes import adopt_orphans, end_descendants, kill_descendants, reap_orphans
@@ -22,8 +22,8 @@ from detectors.runtimes import installed_runtimes
 from jobs.settings import Settings
 
 READY_SECONDS = 120
-# A program that ends this often before the service is ready will not start, whatever the patience.
-MOST_FAILED_STARTS = 3
+# A program that ends this often while somebody waits for it will not do its work, whatever the patience.
+MOST_FAILURES = 3
 # What our programs exit with where a setting is wrong: trying again can't help.
 WRONG_SETTING = 2
 
@@ -40,6 +40,7 @@ class LocalService:
         self._requests = requests
         self._environment = {**os.environ, **environment}
         self._supervisor: subprocess.Popen[bytes] | None = None
+        self._failures: Counter[str] = Counter()
         self._journal = LogFile(log_of(settings, "supervisord"))
 
     def start(self) -> None:
@@ -61,19 +62,31 @@ class LocalService:
 
         Raises `CommandError` with the last lines of its log for a program that does not start.
         """
-        failures: Counter[str] = Counter()
         deadline = time.monotonic() + READY_SECONDS
         with ServiceClient(self.url) as client:
             while not (client.is_ready() and self._workers_there(client)):
-                for ended in self.deaths():
-                    failures[ended.program] += 1
-                    if ended.exit_status == WRONG_SETTING or failures[ended.program] >= MOST_FAILED_STARTS:
-                        raise self._not_started(ended)
+                self.require_working()
                 if time.monotonic() > deadline:
-                    raise CommandError(
-                        f"The service is not ready after {READY_SECONDS} s; its logs are in {self.settings.data}/logs."
-                    )
+                    raise self.stuck(f"The service is not ready after {READY_SECONDS} s.")
                 time.sleep(0.2)
+
+    def require_working(self) -> None:
+        """Raises `CommandError` where nothing can be expected any more: a program that ends again and again, the
+        supervisor gone, the disk full."""
+        for ended in self.deaths():
+            self._failures[ended.program] += 1
+            if ended.exit_status == WRONG_SETTING or self._failures[ended.program] >= MOST_FAILURES:
+                raise self._ends_again(ended)
+        require_room(self.settings.data, LEAST_LEFT_MB)
+
+    def stuck(self, sentence: str) -> CommandError:
+        """The sentence, and what the programs said last."""
+        words = [
+            f"  {program.name}: {line}"
+            for program in self.programs
+            for line in last_lines(log_of(self.settings, program.name), 3)
+        ]
+        return CommandError("\n".join([sentence, *words]))
 
     def deaths(self) -> Iterator[Ended]:
         """Programs that ended since this was last asked; the supervisor starts them again. Raises `CommandError` where
@@ -122,11 +135,11 @@ class LocalService:
         working = {queue["runtime"] for queue in queues if queue["workers"]}
         return working.issuperset(self.runtimes)
 
-    def _not_started(self, ended: Ended) -> CommandError:
+    def _ends_again(self, ended: Ended) -> CommandError:
         if not ended.program:
             return CommandError(f"A program can't be started: {ended.how}.")
         lines = last_lines(log_of(self.settings, ended.program), 12)
-        return CommandError("\n".join([f"{ended.program} does not start ({ended.how}). The end of its log:", *lines]))
+        return CommandError("\n".join([f"{ended.program} does not stay up ({ended.how}). The end of its log:", *lines]))
 
     def _supervisor_gone(self, status: int) -> CommandError:
         how = f"killed by {signal.Signals(-status).name}" if status < 0 else f"exit status {status}"

@@ -11,6 +11,8 @@ from cli.terminal import messages, say
 # The rate is that of the last half minute: a start that waited for models to load does not weigh on it for ever.
 WINDOW_SECONDS = 30.0
 LINE_SECONDS = 5.0
+# So long a line is not repeated while nothing moves.
+STILL_SECONDS = 30.0
 
 
 class PictureProgress:
@@ -21,6 +23,7 @@ class PictureProgress:
         self._title = title
         self._seen: deque[tuple[float, int]] = deque([(time.monotonic(), 0)])
         self._last_line = time.monotonic()
+        self._last_done = 0
         self._note = ""
         console = messages()
         self._bar: Progress | None = None
@@ -55,8 +58,8 @@ class PictureProgress:
             self._bar.update(
                 self._task, completed=done, total=self.total, rate=uploaded + self._speed(done), note=self._note
             )
-        elif now - self._last_line >= LINE_SECONDS:
-            self._last_line = now
+        elif now - self._last_line >= (LINE_SECONDS if done != self._last_done else STILL_SECONDS):
+            self._last_line, self._last_done = now, done
             note = f" ({self._note})" if self._note else ""
             say(f"{self._title}: {uploaded}{done} of {self.total} done, {self._speed(done)}{note}")
         self._note = ""
@@ -74,7 +77,7 @@ class PictureProgress:
         (first, before), (last, after) = self._seen[0], self._seen[-1]
         rate = (after - before) / (last - first) if last > first else 0.0
         if rate == 0:
-            return "–/s"
+            return "waiting for the first" if after == 0 else "–/s"
         left = round(max(0, self.total - done) / rate)
         minutes, seconds = divmod(left, 60)
         hours, minutes = divmod(minutes, 60)

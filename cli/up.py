@@ -5,6 +5,7 @@ import time
 from rich.text import Text
 
 from cli.client import ServiceClient
+from cli.data_folder import LEAST_LEFT_MB, has_room
 from cli.errors import INTERRUPTED, StopRequested
 from cli.journal import LogFile, worth_telling
 from cli.local_service import LocalService, local_service
@@ -60,7 +61,11 @@ def _introduce(service: LocalService) -> None:
 def _relay(service: LocalService) -> None:
     """Tells of deaths, warnings and errors until something stops the service."""
     logs = {program.name: LogFile(log_of(service.settings, program.name)) for program in service.programs}
+    full = False
     while True:
+        was_full, full = full, not has_room(service.settings.data, LEAST_LEFT_MB)
+        if full and not was_full:
+            say(f"The disk under {service.settings.data} is full: pictures wait until there is room.", "red")
         for ended in service.deaths():
             say(f"{ended.program or 'A program'} ended ({ended.how}) and is started again.", "yellow")
         for name, log in logs.items():

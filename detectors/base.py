@@ -89,6 +89,14 @@ class Detector(ABC):
         self.detect([blank])
         self.detect([blank] * self.batch_size)
 
+    def works(self) -> bool:
+        """Whether the model still answers at all: looks at a blank picture."""
+        try:
+            self.detect([np.full((self.entry.input.height, self.entry.input.width, 3), 255, np.uint8)])
+        except Exception:  # noqa: BLE001 - a detector may be anybody's
+            return False
+        return True
+
     def _run(self, batch: npt.NDArray[Any]) -> tuple[Floats, Floats, npt.NDArray[np.int64]]:
         try:
             boxes, scores, classes, *count = self._infer(batch)

@@ -7,10 +7,23 @@ from typing import Any, TypeVar
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
-from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
+from sqlalchemy.exc import DBAPIError, InterfaceError, InternalError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from jobs.errors import DatabaseUnavailable
+
+# libpq's own: a server that vanished from the network (no RST, no FIN) is an outage after some seconds. Without these
+# it is a thread that hangs for a quarter of an hour.
+_POSTGRESQL_PATIENCE = {
+    "connect_timeout": 5,
+    "tcp_user_timeout": 15000,
+    "keepalives_idle": 10,
+    "keepalives_interval": 5,
+    "keepalives_count": 3,
+}
+# The other way round: a client that vanished inside a transaction lets go of its locks (a batch's row, the sweep's
+# lock) after this long.
+_IDLE_TRANSACTION_SECONDS = 60
 
 T = TypeVar("T")
 AnyRow = sa.Row[*tuple[Any, ...]]
@@ -36,8 +49,9 @@ class Database:
             if parsed.drivername == "postgresql":
                 parsed = parsed.set(drivername="postgresql+psycopg")
             self.engine = sa.create_engine(
-                parsed, pool_size=pool_size, max_overflow=0, pool_pre_ping=True, connect_args={"connect_timeout": 5}
+                parsed, pool_size=pool_size, max_overflow=0, pool_pre_ping=True, connect_args=_POSTGRESQL_PATIENCE
             )
+            sa.event.listen(self.engine, "connect", _prepare_postgresql)
 
     @contextmanager
     def read(self) -> Iterator[Connection]:
@@ -78,6 +92,9 @@ def _translated() -> Iterator[None]:
         if getattr(error.orig, "sqlstate", None) in {"40P01", "40001"}:
             raise Deadlock(f"The database asked to try again: {error.orig}") from error
         raise DatabaseUnavailable(f"The database does not answer: {error.orig}") from error
+    except InternalError as error:
+        # Its own trouble, not the statement's: read-only after a failover, for one.
+        raise DatabaseUnavailable(f"The database can't do it now: {error.orig}") from error
     except (InterfaceError, PoolTimeout) as error:
         raise DatabaseUnavailable(f"The database does not answer: {error}") from error
     except DBAPIError as error:
@@ -91,6 +108,11 @@ def _prepare_sqlite(connection: Any, _: object) -> None:
     connection.isolation_level = None
     for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "busy_timeout=15000"):
         connection.execute(f"PRAGMA {pragma}")
+
+
+def _prepare_postgresql(connection: Any, _: object) -> None:
+    connection.execute(f"SET idle_in_transaction_session_timeout = '{_IDLE_TRANSACTION_SECONDS}s'")
+    connection.commit()
 
 
 def _begin_sqlite(connection: Connection) -> None:

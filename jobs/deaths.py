@@ -20,6 +20,7 @@ from jobs.tables import FAILED, QUEUED, RUNNING, Claim, Job
 log = logging.getLogger(__name__)
 
 DEATHS_THAT_FAIL = 2
+GIVEN_BACK = "given_back"
 
 WORKER_LOST, TIMED_OUT, OUT_OF_MEMORY = "worker_lost", "timed_out", "out_of_memory"
 _SENTENCES = {
@@ -36,6 +37,15 @@ def release(db: Database, task_id: str, *, cause: str = WORKER_LOST, proof: bool
     guilt of what it worked on (a segmentation fault).
     """
     return db.retry(lambda connection: _end(connection, Claim.task_id == task_id, "died", cause, proof))
+
+
+def spare(db: Database, task_id: str) -> set[str]:
+    """Ends the open claims of a task that was cut short by something else than its pictures, and puts their jobs back
+    as they were; the runtimes that have jobs again.
+
+    It finds also a claim whose commit the task never heard of, because the connection broke at that moment.
+    """
+    return db.retry(lambda connection: _end(connection, Claim.task_id == task_id, GIVEN_BACK, None, proof=False))
 
 
 def expire(db: Database) -> set[str]:
@@ -72,7 +82,7 @@ def forgive(db: Database, claim_id: str, job_ids: Sequence[str]) -> None:
     db.retry(work)
 
 
-def _end(connection: Connection, which: Any, outcome: str, cause: str, proof: bool) -> set[str]:
+def _end(connection: Connection, which: Any, outcome: str, cause: str | None, proof: bool) -> set[str]:
     claims = connection.execute(
         sa.select(Claim.id, Claim.runtime, Claim.size, Claim.cause)
         .where(which, Claim.ended_at.is_(None))
@@ -82,7 +92,8 @@ def _end(connection: Connection, which: Any, outcome: str, cause: str, proof: bo
     if not claims:
         return set()
     ids = [claim.id for claim in claims]
-    cause = next((claim.cause for claim in claims if claim.cause), cause)
+    if cause is not None:
+        cause = next((claim.cause for claim in claims if claim.cause), cause)
     connection.execute(sa.update(Claim).where(Claim.id.in_(ids)).values(ended_at=now(), outcome=outcome, cause=cause))
     jobs = connection.execute(
         sa.select(Job.id, Job.batch_id, Job.deaths)
@@ -90,20 +101,22 @@ def _end(connection: Connection, which: Any, outcome: str, cause: str, proof: bo
         .order_by(Job.id)
         .with_for_update()
     ).all()
-    if sum(claim.size for claim in claims) > 1:
-        _put_back(connection, jobs, died_alone=False)
+    if cause is None:
+        _put_back(connection, jobs)
+    elif sum(claim.size for claim in claims) > 1:
+        _put_back(connection, jobs, suspect=True)
     elif jobs and (proof or jobs[0].deaths + 1 >= DEATHS_THAT_FAIL):
         _fail(connection, jobs[0], cause)
     else:
-        _put_back(connection, jobs, died_alone=True)
+        _put_back(connection, jobs, suspect=True, deaths=Job.deaths + 1)
     return {claim.runtime for claim in claims}
 
 
-def _put_back(connection: Connection, jobs: Sequence[AnyRow], died_alone: bool) -> None:
+def _put_back(connection: Connection, jobs: Sequence[AnyRow], **marks: Any) -> None:
     connection.execute(
         sa.update(Job)
         .where(Job.id.in_([job.id for job in jobs]))
-        .values(status=QUEUED, claim_id=None, started_at=None, suspect=True, deaths=Job.deaths + int(died_alone))
+        .values(status=QUEUED, claim_id=None, started_at=None, **marks)
     )
 
 

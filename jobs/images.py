@@ -1,12 +1,12 @@
 """The image store: picture bytes under their sha256, in a folder or a bucket, through fsspec."""
 
 import os
-import threading
 import time
 from collections.abc import Iterable
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
+from secrets import token_hex
 from typing import Any
 
 import fsspec
@@ -55,8 +55,9 @@ class ImageStore:
         try:
             return Path(path).read_bytes() if self._local else self._files.cat_file(path)
         except FileNotFoundError:
-            # A whole store that is away (an unmounted disk) is an outage, not a picture that is gone.
+            # A whole store that is away is an outage, not a picture that is gone.
             self.check()
+            self._check_not_empty()
             raise PictureMissing(f"The picture {sha256} is not in the image store any more.") from None
         except OSError as error:
             raise StoreUnavailable(f"The image store can't be read: {error.strerror or error}") from error
@@ -75,6 +76,30 @@ class ImageStore:
         """Forgets a picture; does nothing where it is gone already. Raises `StoreUnavailable`."""
         try:
             self._files.rm_file(self._path(sha256))
+        except FileNotFoundError:
+            return
+        except OSError as error:
+            raise StoreUnavailable(f"The image store can't be written: {error.strerror or error}") from error
+
+    def delete_old(self, sha256: str, seconds: float) -> None:
+        """Forgets a picture unless it was put again within the last `seconds`. Raises `StoreUnavailable`.
+
+        On a local folder no put can come between the look and the deletion. A bucket has no such means.
+        """
+        if not self._local:
+            with suppress(PictureMissing):
+                if self.age_seconds(sha256) >= seconds:
+                    self.delete(sha256)
+            return
+        path = Path(self._path(sha256))
+        aside = _temporary(path)
+        try:
+            # Whoever puts it from here on does not find it and writes it anew; whoever did before has dated it.
+            path.rename(aside)
+            if time.time() - aside.stat().st_mtime < seconds:
+                aside.rename(path)
+            else:
+                aside.unlink()
         except FileNotFoundError:
             return
         except OSError as error:
@@ -101,6 +126,17 @@ class ImageStore:
         except OSError as error:
             raise StoreUnavailable(f"The image store can't be read: {error.strerror or error}") from error
 
+    def _check_not_empty(self) -> None:
+        """Raises `StoreUnavailable` where there is nothing at all: an unmounted disk leaves such a folder."""
+        try:
+            empty = not self._files.ls(self._root, detail=False)
+        except FileNotFoundError:
+            empty = True
+        except OSError as error:
+            raise StoreUnavailable(f"The image store can't be read: {error.strerror or error}") from error
+        if empty:
+            raise StoreUnavailable(f"The image store {self._root} is empty: is its disk mounted, its bucket right?")
+
     def _path(self, sha256: str) -> str:
         # Sixteen folders: few enough that a request of some dozens of pictures fsyncs each once.
         return f"{self._root}/{sha256[0]}/{sha256}"
@@ -122,8 +158,7 @@ def _write_local(path: Path, data: bytes) -> set[Path]:
         touched.add(path.parent.parent)
     except FileExistsError:
         pass
-    # Beside its place, so that the rename is within one file system; of this thread alone.
-    temporary = path.parent / f".{path.name}.{os.getpid()}.{threading.get_ident()}"
+    temporary = _temporary(path)
     try:
         with temporary.open("wb") as file:
             file.write(data)
@@ -135,6 +170,12 @@ def _write_local(path: Path, data: bytes) -> set[Path]:
             temporary.unlink()
         raise
     return touched
+
+
+def _temporary(path: Path) -> Path:
+    # Beside its place, so that the rename is within one file system. Of this writer alone: two containers that share a
+    # folder have the same process and thread numbers.
+    return path.parent / f".{path.name}.{token_hex(8)}"
 
 
 def _remove_leftovers(root: Path) -> None:

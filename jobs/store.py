@@ -249,13 +249,18 @@ def _stored_answers(connection: Connection, jobs: Sequence[NewJob], pipeline: in
     if not questions:
         return {}
     rows = connection.execute(
-        sa.select(Job.id, Job.image_sha256, Job.model_digest).where(
+        sa.select(Job.id, Job.image_sha256, Job.model_digest)
+        .where(
             Job.image_sha256.in_({sha256 for sha256, _ in questions}),
             Job.model_digest.in_({digest for _, digest in questions}),
             Job.status == SUCCEEDED,
-            sa.not_(Job.repeated),
+            # In the words of the index: SQLite takes "repeated = 0" for something else and reads the whole table.
+            sa.text("NOT jobs.repeated"),
             Job.pipeline == pipeline,
         )
+        # Held until the copy is committed: the housekeeping may be about to delete it, and a copy of an answer whose
+        # detections have gone would say "nothing found".
+        .with_for_update(read=True, key_share=True)
     )
     return {(row.image_sha256, row.model_digest): row.id for row in rows}
 

@@ -28,9 +28,14 @@ def make_app(settings: Settings) -> Celery:
         worker_redirect_stdouts=False,
         worker_send_task_events=False,
         # Stands behind the watchdog, for a process so stuck that not even its other threads run.
-        task_time_limit=settings.drain_seconds + 60 + 10 * settings.picture_seconds,
+        task_time_limit=hard_limit_seconds(settings),
         broker_connection_retry_on_startup=True,
         broker_connection_max_retries=None,
         broker_transport_options={"socket_keepalive": True, "socket_connect_timeout": 5},
     )
     return app
+
+
+def hard_limit_seconds(settings: Settings) -> float:
+    """How long a task may take before Celery kills its process."""
+    return settings.drain_seconds + 60 + 10 * settings.picture_seconds

@@ -70,9 +70,12 @@ def _delete_orphans(db: Database, images: ImageStore, age: float) -> None:
             if images.age_seconds(sha256) < YOUNGEST_ORPHAN_SECONDS:
                 continue
             with db.write() as connection:
-                gone = connection.execute(sa.delete(Image).where(Image.sha256 == sha256, unnamed)).rowcount
+                gone = connection.execute(
+                    # Its age again: a submit that was quicker has changed the row, though its jobs can't be seen yet.
+                    sa.delete(Image).where(Image.sha256 == sha256, Image.used_at < now(-age), unnamed)
+                ).rowcount
             if gone:
-                images.delete(sha256)
+                images.delete_old(sha256, YOUNGEST_ORPHAN_SECONDS)
         except PictureMissing:
             with db.write() as connection:
                 connection.execute(sa.delete(Image).where(Image.sha256 == sha256, unnamed))

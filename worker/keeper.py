@@ -1,6 +1,7 @@
 """The thread in each worker's parent process that sweeps, keeps house, and buries what its children leave behind."""
 
 import logging
+import math
 import queue
 import random
 import re
@@ -14,11 +15,12 @@ from billiard.exceptions import TimeLimitExceeded, WorkerLostError
 
 from jobs import workers
 from jobs.database import Database
-from jobs.deaths import TIMED_OUT, WORKER_LOST, release
+from jobs.deaths import TIMED_OUT, WORKER_LOST, release, spare
 from jobs.errors import DatabaseUnavailable, StoreUnavailable
 from jobs.images import ImageStore
 from jobs.queue import Queue
 from jobs.settings import Settings
+from worker.app import hard_limit_seconds
 from worker.housekeeping import keep_house
 from worker.plan import Plan
 from worker.sweep import sweep
@@ -28,6 +30,8 @@ log = logging.getLogger(__name__)
 HOUSEKEEPING_SECONDS = 600.0
 # Signals that a process raises by its own doing: what it worked on alone is guilty at the first time.
 _OWN_FAULT = {signal.SIGSEGV, signal.SIGBUS, signal.SIGILL, signal.SIGABRT}
+# Signals that somebody sends who wants a process to end.
+_TERMINATED = {signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT, signal.SIGUSR2}
 
 
 class Keeper(threading.Thread):
@@ -40,10 +44,11 @@ class Keeper(threading.Thread):
         self._db = Database(settings.database_url, pool_size=2)
         self._queue = Queue(settings)
         self._images = ImageStore(settings.store_url)
-        self._dead: queue.SimpleQueue[tuple[str, str, bool] | None] = queue.SimpleQueue()
+        self._dead: queue.SimpleQueue[tuple[str, str | None, bool] | None] = queue.SimpleQueue()
         self._stopping = threading.Event()
         self._registered = False
         self._may_expire_at = 0.0
+        self._outage_until = -math.inf
         self._next_housekeeping = 0.0
 
     def bury(self, task_id: str, error: BaseException) -> None:
@@ -72,6 +77,7 @@ class Keeper(threading.Thread):
             workers.leave(self._db, self._plan.worker_id)
         except DatabaseUnavailable as error:
             log.warning("this worker's entry stays: %s", error)
+        self._db.close()
 
     def _round(self) -> None:
         try:
@@ -81,8 +87,7 @@ class Keeper(threading.Thread):
                 self._next_housekeeping = time.monotonic() + HOUSEKEEPING_SECONDS
                 keep_house(self._db, self._images, self._settings.keep_days)
         except DatabaseUnavailable as error:
-            # The leases could not be extended either while it was out: they get the time to.
-            self._may_expire_at = time.monotonic() + self._settings.lease_seconds
+            self._note_outage()
             log.warning("sweep: %s", error)
         except StoreUnavailable as error:
             log.warning("housekeeping: %s", error)
@@ -105,26 +110,42 @@ class Keeper(threading.Thread):
         )
         self._registered = True
 
-    def _release(self, task_id: str, cause: str, proof: bool) -> None:
+    def _note_outage(self) -> None:
+        # The leases could not be extended either while the database was out: they get the time to.
+        self._may_expire_at = time.monotonic() + self._settings.lease_seconds
+        self._outage_until = time.monotonic()
+
+    def _release(self, task_id: str, cause: str | None, proof: bool) -> None:
         while not self._stopping.is_set():
             try:
-                for runtime in release(self._db, task_id, cause=cause, proof=proof):
-                    log.warning("task %s died (%s); its jobs are in the queue again", task_id, cause)
+                if cause == TIMED_OUT and time.monotonic() - self._outage_until < hard_limit_seconds(self._settings):
+                    cause = None  # it waited for the database, with answers in its hands
+                runtimes = (
+                    spare(self._db, task_id) if cause is None else release(self._db, task_id, cause=cause, proof=proof)
+                )
+                for runtime in runtimes:
+                    log.warning("task %s died (%s); its jobs are in the queue again", task_id, cause or "terminated")
                     self._queue.ring(runtime)
                 return
             except DatabaseUnavailable as error:
                 log.warning("a dead task's claims could not be released yet: %s", error)
-                self._may_expire_at = time.monotonic() + self._settings.lease_seconds
+                self._note_outage()
                 self._stopping.wait(1.0)
+            except Exception:
+                # This thread must go on; the lease of those claims runs out.
+                log.exception("the claims of the dead task %s", task_id)
+                return
 
 
-def cause_of_death(error: BaseException) -> tuple[str, bool]:
-    """What Celery's parent process knows of a child's end: a failure's code, and whether it proves the guilt."""
+def cause_of_death(error: BaseException) -> tuple[str | None, bool]:
+    """What Celery's parent process knows of a child's end: a failure's code, and whether it proves the guilt. The code
+    is None where somebody ended the child."""
     if isinstance(error, TimeLimitExceeded):
         return TIMED_OUT, False
     # billiard says it in words only: "Worker exited prematurely: signal 11 (SIGSEGV) Job: 3."
     match = re.search(r"signal (\d+)", str(error))
-    return WORKER_LOST, bool(match and int(match[1]) in _OWN_FAULT)
+    number = int(match[1]) if match else 0
+    return (None if number in _TERMINATED else WORKER_LOST), number in _OWN_FAULT
 
 
 def is_death(error: Any) -> bool:

@@ -7,11 +7,14 @@ from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 
+import numpy as np
+
 from detectors.base import Detections, Detector
 from detectors.catalogue import ModelEntry
 from detectors.errors import DetectionFailed, DetectorError
 from detectors.preprocess import Decoded, decode
 from jobs.claims import HeldClaim, Outcome, claim, finish, give_back, more_waiting
+from jobs.deaths import WORKER_LOST
 from jobs.errors import BoxqueueError, DatabaseUnavailable, PictureMissing, StoreUnavailable
 from jobs.views import DetectionView
 from worker.child import Child
@@ -20,6 +23,8 @@ log = logging.getLogger(__name__)
 
 # Waits between two tries to write answers while the database is out: soon at first, then every few seconds.
 BACKOFF_SECONDS = (0.1, 0.3, 1.0, 2.0, 5.0)
+# With the image store out a doorbell would only take a claim and give it back; until then the sweep's ones do.
+STORE_OUT_SECONDS = 5.0
 
 
 @dataclass
@@ -68,6 +73,7 @@ class Pipeline:
     def _fetch(self) -> Work | None:
         """The next claim with its pictures decoded, or None where there is none or the time is over."""
         child = self._child
+        entries = child.entries
         if child.stopping.is_set() or (self._rung and time.monotonic() >= self._until):
             return None
         held = claim(
@@ -85,13 +91,15 @@ class Pipeline:
             # Wakes the next process, which wakes another one, before this one gets to work.
             self._rung = True
             self._ring_for_more()
-        work = Work(held, child.entries[held.model])
+        work = Work(held, entries[held.model])
         # A claim that may be the death of its process is decoded when nothing else is at hand.
         return work if held.alone or self._decode(work) else None
 
     def _ring_for_more(self) -> None:
         child = self._child
-        if not child.stopping.is_set() and more_waiting(child.db, child.plan.runtime, child.entries):
+        if child.stopping.is_set() or time.monotonic() < child.quiet_until:
+            return
+        if more_waiting(child.db, child.plan.runtime, child.entries):
             child.queue.ring(child.plan.runtime)
 
     def _decode(self, work: Work) -> bool:
@@ -110,6 +118,7 @@ class Pipeline:
                 log.warning("claim %s is given back: %s", work.claim.id, error)
                 self._give_back(work)
                 self._until = 0.0
+                child.quiet_until = time.monotonic() + STORE_OUT_SECONDS
                 return False
             work.decode_ms[job.id] = _ms_since(started)
         return True
@@ -124,6 +133,11 @@ class Pipeline:
             started = time.perf_counter()
             found = _detect_all_or_each(detector, work)
             inference_ms = round(_ms_since(started) / max(1, len(work.decoded)), 1)
+            if len(found) < len(work.decoded) and not detector.works():
+                # A sticky CUDA error, for one: from here on it would fail every picture of the queue, as fast as it can
+                # claim them. Whoever is guilty shows when it is alone with the next process.
+                log.error("the model %s raises on a blank picture too", work.claim.model)
+                child.vigil.end_process([work.claim.id], WORKER_LOST)
         outcomes = []
         for job in work.claim.jobs:
             queued_ms = round(job.age_s * 1000, 1)
@@ -193,14 +207,11 @@ def _detect_all_or_each(detector: Detector, work: Work) -> dict[str, Detections]
 def _views(found: Detections, picture: Decoded, labels: Sequence[str]) -> list[DetectionView]:
     """Detections in pixels of what was decoded -> in pixels of the whole picture."""
     height, width = picture.pixels.shape[:2]
-    x, y = picture.width / width, picture.height / height
+    growth = np.array([picture.width / width, picture.height / height] * 2)
+    boxes = (found.boxes * growth).round(2).tolist()
     return [
-        DetectionView(
-            labels[class_id], class_id, score, round(x1 * x, 2), round(y1 * y, 2), round(x2 * x, 2), round(y2 * y, 2)
-        )
-        for (x1, y1, x2, y2), score, class_id in zip(
-            found.boxes.tolist(), found.scores.tolist(), found.class_ids.tolist(), strict=True
-        )
+        DetectionView(labels[class_id], class_id, score, *box)
+        for box, score, class_id in zip(boxes, found.scores.tolist(), found.class_ids.tolist(), strict=True)
     ]
 
 

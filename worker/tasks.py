@@ -1,14 +1,17 @@
 """What a worker child does when it starts, and when a doorbell reaches it."""
 
 import logging
+import os
 import signal
+import sys
+import time
 
 from billiard.process import current_process
 from celery import current_app, shared_task
 from celery.app.task import Task
 from celery.signals import worker_process_init
 
-from jobs.deaths import release
+from jobs.deaths import release, spare
 from jobs.errors import DatabaseUnavailable
 from jobs.queue import TASK
 from jobs.settings import Settings
@@ -18,6 +21,9 @@ from worker.pipeline import Pipeline
 from worker.plan import Plan
 
 log = logging.getLogger(__name__)
+
+# Between two starts of a child that can't: its parent replaces it at once.
+START_AGAIN_SECONDS = 3.0
 
 # This process's own; None in the parent of the pool.
 _child: Child | None = None
@@ -29,9 +35,17 @@ def start_child(**_: object) -> None:
     global _child  # noqa: PLW0603 - Celery gives a child no other place
     settings = Settings.load()
     configure_logging(settings)
-    child = Child(settings, Plan.from_json(current_app.conf["boxqueue_plan"]), current_process().index)
+    try:
+        child = Child(settings, Plan.from_json(current_app.conf["boxqueue_plan"]), current_process().index)
+    except Exception:
+        # Celery would log it and go on, with a child that swallows doorbells and answers none.
+        log.exception("this process can't start")
+        time.sleep(START_AGAIN_SECONDS)
+        os._exit(1)
     # The parent sends it when the worker shuts down: finish what is claimed, claim no more.
     signal.signal(signal.SIGUSR2, lambda *_: child.stopping.set())
+    # Where the whole group or this process alone is terminated: `detect` gives back what it holds on its way out.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     _child = child
 
 
@@ -43,7 +57,14 @@ def detect(self: Task) -> None:
     try:
         Pipeline(_child, task_id).drain()
     except DatabaseUnavailable as error:
-        log.warning("no claim can be taken: %s", error)
+        log.warning("this task ends early: %s", error)
+        # What it held, and what it may have claimed in a commit that it never heard of.
+        _child.vigil.give_back(task_id)
+    except SystemExit:
+        # Terminated from outside, which no picture has to answer for.
+        _child.vigil.drop_all()
+        spare(_child.db, task_id)
+        raise
     except Exception:
         # A fault of our own: what was claimed counts as having died here, so that it can't come round for ever.
         _child.vigil.drop_all()

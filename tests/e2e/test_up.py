@@ -131,7 +131,7 @@ def test_a_setting_that_cant_be_met_ends_it_with_the_workers_words(start: Start)
     up = start(DEVICE="cuda:63")
 
     assert up.process.wait(timeout=90) == 1
-    assert "worker-pytorch does not start" in up.said
+    assert "worker-pytorch does not stay up (exit status 2)" in up.said
     assert "BOXQUEUE_DEVICE" in up.said
 
 

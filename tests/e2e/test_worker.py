@@ -7,14 +7,16 @@ import sys
 import time
 
 import pytest
+import sqlalchemy as sa
 
 from jobs import store, workers
 from jobs.settings import ROOT
+from jobs.tables import Claim
 from tests.conftest import RedisServer, wait_for
 from tests.e2e.conftest import GOOD, SLOW, Rig, children
 
 SEGFAULT, HANG, EAT, RAISE, KILL = (255, 0, 0), (0, 255, 0), (0, 0, 255), (255, 255, 0), (255, 0, 255)
-NOT_A_NUMBER = (0, 255, 255)
+NOT_A_NUMBER, BREAK = (0, 255, 255), (0, 0, 1)
 
 
 def test_jobs_are_answered(rig: Rig) -> None:
@@ -106,6 +108,70 @@ def test_a_terminated_worker_finishes_or_gives_back(sqlite_rig: Rig) -> None:
     assert states == {"succeeded", "queued"}
     assert {job.deaths for job in store.get_jobs(rig.db, [job.id for job in jobs])} == {0}
     assert sum(queue.workers for queue in workers.queues(rig.db)) == 0
+
+
+def test_a_picture_that_breaks_the_detector_for_good_hurts_no_other(sqlite_rig: Rig) -> None:
+    rig = sqlite_rig
+    rig.environment["BOXQUEUE_CHILDREN"] = "1"
+    rig.settings = rig.settings.model_copy(update={"children": 1})
+    rig.start_worker()
+
+    batch, jobs = rig.submit([GOOD, BREAK, *[GOOD] * 30])
+    results = {job.id: job for job in rig.wait_finished(batch, seconds=90)}
+
+    broken = results.pop(jobs[1].id)
+    assert (broken.status, broken.error_code, broken.deaths) == ("failed", "worker_lost", 2)
+    assert {job.status for job in results.values()} == {"succeeded"}
+
+
+def test_terminated_children_give_back_and_nobody_is_blamed(sqlite_rig: Rig) -> None:
+    rig = sqlite_rig
+    # One picture a claim: a death would count against it.
+    rig.environment["BOXQUEUE_BATCH_SIZE"] = "1"
+    worker = rig.start_worker()
+    batch, jobs = rig.submit([SLOW] * 20)
+
+    for _ in range(3):
+        rig.wait_running()
+        for child in children(worker):
+            child.terminate()
+        time.sleep(1)
+    results = rig.wait_finished(batch)
+
+    assert [(job.status, job.deaths) for job in results] == [("succeeded", 0)] * len(jobs)
+    assert outcomes(rig) <= {"finished", "given_back"}
+
+
+def test_a_terminated_process_group_blames_nobody(sqlite_rig: Rig) -> None:
+    rig = sqlite_rig
+    worker = rig.start_worker()
+    rig.submit([SLOW] * 60)
+    rig.wait_running()
+
+    for process in [*children(worker), worker]:
+        process.terminate()
+    assert worker.wait(timeout=20) == 0
+
+    assert outcomes(rig) <= {"finished", "given_back"}
+
+
+def outcomes(rig: Rig) -> set[str | None]:
+    """How claims ended; None where one is still open."""
+    with rig.db.read() as connection:
+        return set(connection.scalars(sa.select(Claim.outcome)))
+
+
+def test_a_child_that_can_not_start_swallows_no_doorbell(sqlite_rig: Rig) -> None:
+    rig = sqlite_rig
+    unloadable = rig.settings.data / "unloadable"
+    unloadable.touch()
+    rig.start_worker()
+    batch, jobs = rig.submit([GOOD] * 5)
+    wait_for(lambda: "this process can't start" in rig.log.read_text(), "the reason in the log")
+
+    unloadable.unlink()
+
+    assert [job.status for job in rig.wait_finished(batch)] == ["succeeded"] * len(jobs)
 
 
 def test_a_redis_that_comes_back_empty_loses_nothing(sqlite_rig: Rig, redis_server: RedisServer) -> None:

@@ -1,11 +1,25 @@
 """Submitting and reading on real databases."""
 
+import threading
+from typing import Any
+
 import pytest
+import sqlalchemy as sa
 
 from jobs import batches, idempotency, store, workers
 from jobs.database import Database
-from jobs.errors import BatchCancelled, BatchClosed, JobFinished, KeyInFlight, KeyReused, NotFound, PictureEmpty
-from jobs.tables import new_id
+from jobs.errors import (
+    BatchCancelled,
+    BatchClosed,
+    DatabaseUnavailable,
+    JobFinished,
+    KeyInFlight,
+    KeyReused,
+    NotFound,
+    PictureEmpty,
+)
+from jobs.migrate import migrate
+from jobs.tables import Job, new_id
 from jobs.views import NewJob
 from tests.integration.engine import BUTTON, DIGEST, finish, new_job, submit, take
 
@@ -162,3 +176,45 @@ def test_queues_tell_what_waits_and_that_nobody_is_there(db: Database) -> None:
     assert workers.live_models(db) == {("cards", DIGEST)}
     workers.leave(db, worker)
     assert workers.queues(db)[0].no_worker
+
+
+def test_a_copied_answer_keeps_its_detections_while_the_old_one_is_deleted(
+    db: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The retention meets a repeated question between its finding the answer and its copying it."""
+    (old,) = submit(db, new_job(7))
+    finish(db, take(db))
+    copy = store._copy_detections
+
+    def delete() -> None:
+        with db.write() as connection:
+            connection.execute(sa.delete(Job).where(Job.id == old.id))
+
+    deleting = threading.Thread(target=delete)
+
+    def copy_late(*given: Any) -> None:
+        deleting.start()
+        deleting.join(0.5)
+        copy(*given)
+
+    monkeypatch.setattr(store, "_copy_detections", copy_late)
+    (again,) = submit(db, new_job(7, cache=True))
+    deleting.join()
+
+    assert (again.status, again.detections) == ("succeeded", [BUTTON])
+
+
+def test_a_database_that_became_read_only_is_an_outage(empty_postgres: str) -> None:
+    migrate(empty_postgres)
+    db = Database(empty_postgres, pool_size=1)
+    # As a standby is that a failover has not made the first one yet.
+    with db.read() as connection:
+        name = connection.engine.url.database
+        connection.exec_driver_sql(f"ALTER DATABASE {name} SET default_transaction_read_only = on")
+        connection.commit()
+    db.engine.dispose()
+    with pytest.raises(DatabaseUnavailable):
+        batches.create_batch(db, None)
+    with db.read() as connection:
+        assert connection.exec_driver_sql("SHOW idle_in_transaction_session_timeout").scalar() == "1min"
+    db.close()

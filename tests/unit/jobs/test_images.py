@@ -10,6 +10,7 @@ from jobs.images import ImageStore
 
 DATA = b"the bytes of a picture"
 NAME = hashlib.sha256(DATA).hexdigest()
+OTHER = hashlib.sha256(b"another").hexdigest()
 
 
 @pytest.fixture(params=["file", "memory"])
@@ -29,11 +30,14 @@ def test_what_was_put_comes_back(store: ImageStore) -> None:
 
 
 def test_what_was_never_put_is_missing(store: ImageStore) -> None:
+    store.put(b"another", OTHER)
+
     with pytest.raises(PictureMissing):
         store.get(NAME)
 
 
 def test_what_was_deleted_is_missing(store: ImageStore) -> None:
+    store.put(b"another", OTHER)
     store.put(DATA, NAME)
     store.delete(NAME)
     store.delete(NAME)
@@ -73,3 +77,26 @@ def test_a_write_that_fails_leaves_nothing_behind(tmp_path: Path, monkeypatch: p
 def test_an_unknown_protocol_names_the_setting() -> None:
     with pytest.raises(ConfigurationError, match="BOXQUEUE_STORE_URL"):
         ImageStore("nosuch://bucket")
+
+
+def test_an_empty_store_is_an_outage_and_no_missing_picture(store: ImageStore) -> None:
+    """The folder of a disk that is not mounted is there, and there is nothing in it."""
+    with pytest.raises(StoreUnavailable, match="empty"):
+        store.get(NAME)
+
+
+def test_an_old_picture_that_was_put_again_is_not_deleted(tmp_path: Path) -> None:
+    store = ImageStore(f"file://{tmp_path}/images")
+    store.prepare()
+    store.put(DATA, NAME)
+    (file,) = (tmp_path / "images").rglob(NAME)
+    os.utime(file, (0, 0))
+
+    store.put(DATA, NAME)
+    store.delete_old(NAME, 60)
+    assert store.get(NAME) == DATA
+
+    os.utime(file, (0, 0))
+    store.delete_old(NAME, 60)
+    store.delete_old(NAME, 60)
+    assert [path for path in tmp_path.rglob("*") if path.is_file()] == []

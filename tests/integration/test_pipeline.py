@@ -1,0 +1,257 @@
+"""What the worker does with its claims when something around it fails, on real databases, within this process."""
+
+import logging
+import threading
+import time
+from collections.abc import Iterator
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from billiard.exceptions import TimeLimitExceeded, WorkerLostError
+
+import worker.keeper
+import worker.pipeline
+import worker.vigil
+from detectors.catalogue import ModelEntry
+from detectors.errors import ModelUnusable
+from jobs import claims, store
+from jobs.database import Database
+from jobs.errors import DatabaseUnavailable, StoreUnavailable
+from jobs.settings import Settings
+from jobs.tables import new_id
+from tests.conftest import wait_for
+from tests.integration.engine import DIGEST, ids, new_job, submit, take
+from worker import tasks
+from worker.child import Child
+from worker.keeper import Keeper, cause_of_death
+from worker.plan import Plan
+from worker.vigil import Vigil
+
+PLAN = Plan(new_id(), "pytorch", {"cards": DIGEST}, ("cpu",), 1, 1, {})
+
+
+@pytest.fixture
+def vigil(db: Database, monkeypatch: pytest.MonkeyPatch) -> Vigil:
+    monkeypatch.setattr(worker.vigil, "TICK_SECONDS", 0.05)
+    vigil = Vigil(db, lease_seconds=1.0, memory_limit=2**40)
+    vigil.start()
+    return vigil
+
+
+@pytest.fixture
+def killed(monkeypatch: pytest.MonkeyPatch) -> threading.Event:
+    """Set when the vigil kills this process, which it does not."""
+    event = threading.Event()
+    monkeypatch.setattr(worker.vigil.os, "kill", lambda *_: event.set())
+    return event
+
+
+@pytest.fixture
+def child(db: Database, vigil: Vigil, monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
+    """A child whose image store is out."""
+
+    def out(_: str) -> bytes:
+        raise StoreUnavailable("The image store's folder is not there.")
+
+    child = SimpleNamespace(
+        db=db,
+        vigil=vigil,
+        plan=PLAN,
+        settings=Settings(drain_seconds=0, lease_seconds=1.0),
+        entries={"cards": SimpleNamespace()},
+        served={"cards": (DIGEST, 8)},
+        stopping=threading.Event(),
+        quiet_until=0.0,
+        rings=0,
+        images=SimpleNamespace(get=out),
+        queue=SimpleNamespace(ring=lambda _: setattr(child, "rings", child.rings + 1)),
+    )
+    monkeypatch.setattr(tasks, "_child", child)
+    return child
+
+
+def is_waiting(db: Database, job_id: str) -> bool:
+    job = store.get_job(db, job_id)
+    return (job.status, job.deaths) == ("queued", 0)
+
+
+@pytest.mark.parametrize("fails", ["more_waiting", "give_back"])
+def test_a_database_that_goes_away_after_a_claim_leaves_no_claim_behind(
+    db: Database, child: SimpleNamespace, monkeypatch: pytest.MonkeyPatch, fails: str
+) -> None:
+    (job,) = submit(db, new_job())
+
+    def out(*_: Any) -> None:
+        raise DatabaseUnavailable("The database does not answer.")
+
+    monkeypatch.setattr(worker.pipeline, fails, out)
+    tasks.detect.apply(task_id=new_id())
+
+    # Else it would be held, and its lease extended, for as long as this process lives.
+    wait_for(lambda: is_waiting(db, job.id), "the job in the queue", 10)
+    assert not take(db).alone
+
+
+def test_a_claim_whose_commit_was_never_heard_of_is_given_back(
+    db: Database, child: SimpleNamespace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (job,) = submit(db, new_job())
+    real = claims.claim
+
+    def claim_and_break(*given: Any, **named: Any) -> None:
+        real(*given, **named)
+        raise DatabaseUnavailable("The connection to the database broke.")
+
+    monkeypatch.setattr(worker.pipeline, "claim", claim_and_break)
+    tasks.detect.apply(task_id=new_id())
+
+    wait_for(lambda: is_waiting(db, job.id), "the job in the queue", 10)
+
+
+def test_a_store_that_is_out_is_not_asked_again_and_again(db: Database, child: SimpleNamespace) -> None:
+    (job,) = submit(db, new_job())
+
+    for _ in range(5):
+        tasks.detect.apply(task_id=new_id())
+
+    assert is_waiting(db, job.id)
+    # The sweep rings; a ring from each task would make a loop as fast as the machine.
+    assert child.rings <= 1
+
+
+def test_a_terminated_process_gives_back_what_it_holds(
+    db: Database, child: SimpleNamespace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (job,) = submit(db, new_job())
+
+    def terminated(*_: Any) -> None:
+        raise SystemExit(0)
+
+    monkeypatch.setattr(child.images, "get", terminated)
+    with pytest.raises(SystemExit):
+        tasks.detect.apply(task_id=new_id())
+
+    assert is_waiting(db, job.id)
+
+
+def test_a_hang_is_noticed_after_the_lease_was_lost(db: Database, vigil: Vigil, killed: threading.Event) -> None:
+    submit(db, new_job())
+    held = take(db)
+
+    with vigil.limit(held, 0.1):
+        assert killed.wait(5)
+
+
+def test_a_hang_is_noticed_while_the_database_hangs(
+    db: Database, vigil: Vigil, killed: threading.Event, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    submit(db, new_job())
+    held = take(db)
+    again = threading.Event()
+    for name in ("heartbeat", "accuse"):
+        monkeypatch.setattr(worker.vigil, name, lambda *_: again.wait(20) and set())
+    monkeypatch.setattr(worker.vigil, "ACCUSE_SECONDS", 0.1)
+
+    vigil.hold(held)
+    time.sleep(0.5)
+    with vigil.limit(held, 0.1):
+        assert killed.wait(5)
+    vigil.drop(held)
+    again.set()
+
+
+def test_a_heartbeat_that_fails_in_an_unknown_way_is_not_the_last(
+    db: Database, vigil: Vigil, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    submit(db, new_job())
+    held = take(db)
+    beats: list[Any] = []
+
+    def beat(*_: Any) -> set[str]:
+        beats.append(_)
+        if len(beats) == 1:
+            raise RuntimeError("nobody thought of this")
+        return {held.id}
+
+    monkeypatch.setattr(worker.vigil, "heartbeat", beat)
+    vigil.hold(held)
+
+    wait_for(lambda: len(beats) > 1, "a second heartbeat", 5)
+    vigil.drop(held)
+
+
+def test_a_model_that_can_not_be_loaded_is_no_surprise_to_the_next_claim(
+    db: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def unusable(*_: Any, **__: Any) -> None:
+        raise ModelUnusable("Model cards can't be loaded.")
+
+    broken = Child.__new__(Child)
+    broken.db, broken.plan, broken.device, broken.settings = db, PLAN, "cpu", Settings()
+    broken.entries = {"cards": ModelEntry.model_construct(name="cards")}
+    broken._detectors, broken._detector_class = {}, unusable  # type: ignore[assignment]
+    before = broken.entries
+
+    assert broken.detector("cards") is None
+    assert broken.detector("cards") is None
+    # The thread that claims ahead may be reading it.
+    assert list(before) == ["cards"]
+
+
+@pytest.fixture
+def keeper(db: Database, database_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Keeper]:
+    """A keeper whose database was out when it first looked."""
+    rounds: list[int] = []
+
+    def out_at_first(*_: Any, **__: Any) -> None:
+        rounds.append(1)
+        if len(rounds) == 1:
+            raise DatabaseUnavailable("The database does not answer.")
+
+    monkeypatch.setattr(worker.keeper, "sweep", out_at_first)
+    settings = Settings(database_url=database_url, sweep_seconds=0.2, redis_url="redis://127.0.0.1:1/0")
+    keeper = Keeper(settings, PLAN)
+    keeper.start()
+    wait_for(lambda: rounds, "the first round")
+    yield keeper
+    keeper.stop()
+
+
+@pytest.mark.parametrize(
+    ("error", "suspect"),
+    [
+        (TimeLimitExceeded(370), False),
+        (WorkerLostError("Worker exited prematurely: signal 15 (SIGTERM) Job: 3."), False),
+        (WorkerLostError("Worker exited prematurely: signal 9 (SIGKILL) Job: 3."), True),
+    ],
+    ids=["waited for the database until the hard limit", "was terminated", "was killed"],
+)
+def test_who_counts_as_dead(db: Database, keeper: Keeper, error: Exception, suspect: bool) -> None:
+    submit(db, new_job())
+    held = take(db, task="ended")
+
+    keeper.bury("ended", error)
+
+    wait_for(lambda: store.get_job(db, ids(held)[0]).status == "queued", "the job in the queue")
+    assert take(db).alone is suspect
+
+
+def test_a_fault_in_a_burial_does_not_end_the_keeper(
+    db: Database, keeper: Keeper, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fault(*_: Any, **__: Any) -> None:
+        raise RuntimeError("nobody thought of this")
+
+    monkeypatch.setattr(worker.keeper, "release", fault)
+    with caplog.at_level(logging.ERROR):
+        keeper.bury("ended", WorkerLostError("Worker exited prematurely: signal 9 (SIGKILL) Job: 3."))
+        wait_for(lambda: "dead task" in caplog.text, "the fault in the log")
+
+    assert keeper.is_alive()
+
+
+def test_a_crash_of_its_own_doing_is_proof() -> None:
+    assert cause_of_death(WorkerLostError("Worker exited prematurely: signal 11 (SIGSEGV) Job: 3.")) == (
+        "worker_lost", True,
+    )  # fmt: skip
