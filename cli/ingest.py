@@ -22,6 +22,8 @@ from cli.terminal import output, print_json, say
 # Lost connections are tried again for this long: a service that is restarted is back sooner.
 PATIENCE_SECONDS = 300
 LOOK_SECONDS = 1.0
+# When nothing has moved for so long, it is asked why.
+STILL_SECONDS = 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +37,7 @@ class Ingest:
     results: Path | None
     priority: int
     min_score: float | None
+    cache: bool
     resume: str | None
     url: str | None
     as_json: bool
@@ -59,7 +62,7 @@ def ingest(asked: Ingest) -> int:
                 with progress:
                     if asked.folder:
                         _upload(batch, asked.folder, files, progress)
-                    shown = _follow(batch, progress)
+                    shown = _follow(client, batch, progress)
                 failures = _read_back(batch, shown, results)
             except StopRequested:
                 _tell_how_to_go_on(client.url, batch.id, "Interrupted.")
@@ -99,7 +102,7 @@ def _open(client: ServiceClient, asked: Ingest) -> Batch:
         raise WrongUsage(f"There is no model named {asked.model!r}. Known models: {known}.")
     if not model["available"]:
         say(f"No worker serves {model['name']} now: its pictures wait until one does.", "yellow")
-    options = {"model": model["name"], "priority": str(asked.priority)}
+    options = {"model": model["name"], "priority": str(asked.priority), "cache": str(asked.cache).lower()}
     if asked.min_score is not None:
         options["min_score"] = str(asked.min_score)
     return Batch.open(client, asked.name, options)
@@ -120,14 +123,23 @@ def _upload(batch: Batch, folder: Path, files: Iterator[str], progress: PictureP
     batch.close()
 
 
-def _follow(batch: Batch, progress: PictureProgress) -> dict[str, Any]:
+def _follow(client: ServiceClient, batch: Batch, progress: PictureProgress) -> dict[str, Any]:
     """Waits until nothing of the batch is still to come; the batch as last seen."""
     pause = 0.1
+    done, moved = 0, time.monotonic()
     while True:
         shown = batch.progress()
-        progress.show(_done(shown) + batch.refused.total, progress.total)
+        before, done = done, _done(shown)
+        progress.show(done + batch.refused.total, progress.total)
         if is_over(shown):
             return shown
+        if done > before:
+            moved = time.monotonic()
+        elif time.monotonic() - moved > STILL_SECONDS:
+            moved = time.monotonic()
+            for queue in client.get("/v1/queues")["queues"]:
+                if queue["no_worker"] and queue["queued"]:
+                    progress.note(f"no worker serves what waits in the queue {queue['runtime']}")
         time.sleep(pause)
         pause = min(pause * 1.5, LOOK_SECONDS)
 

@@ -10,8 +10,12 @@ from pathlib import Path
 ENDED = re.compile(r" (?:INFO|WARN) exited: (?P<program>\S+) \((?P<how>.*?)(?:; (?:not )?expected)?\)$")
 NOT_STARTED = re.compile(r" INFO spawnerr: (?P<how>.*)$")
 EXIT_STATUS = re.compile(r"exit status (\d+)")
-# Python's logging, Celery and gunicorn name the level near the start of a line; Redis marks a warning with "#".
+# Python's logging, Celery and gunicorn name the level near the start of a line; Redis marks a warning with "#",
+# at each start too: with its name, its version and what it would like the kernel to do.
 WORTH_TELLING = re.compile(r"^.{0,100}?\b(WARNING|ERROR|CRITICAL)\b|^\d+:[A-Z] \d{1,2} \w{3} \d{4} \S+ # ")
+REDIS_STARTS = re.compile(
+    r" # (oO0|Redis version=|Configuration loaded|Server initialized|WARNING .*kernel|WARNING .*sysctl)"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,4 +81,4 @@ def ended_programs(lines: Iterator[str]) -> Iterator[Ended]:
 
 def worth_telling(lines: Iterator[str]) -> Iterator[str]:
     """Those of warning level and above."""
-    return (line for line in lines if WORTH_TELLING.search(line))
+    return (line for line in lines if WORTH_TELLING.search(line) and not REDIS_STARTS.search(line))

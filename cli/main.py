@@ -23,6 +23,15 @@ EXIT_CODES = """Exit codes: 0 fine, 1 some pictures failed or the work could not
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
 
 
+# What an id looks like, in examples.
+SOME_ID = "0199c1d2-7c1e-7aa0-8000-0123456789ab"
+
+
+def examples(*lines: str) -> str:
+    """The end of a command's help."""
+    return "\n\n".join(["Examples:", *lines])
+
+
 class Commands(TyperGroup):
     """Turns what a command can't do into its sentence and its exit code."""
 
@@ -57,7 +66,7 @@ app = typer.Typer(
 )
 
 
-@app.command(epilog="boxqueue up · BOXQUEUE_PORT=9000 BOXQUEUE_DATA=/srv/boxes boxqueue up")
+@app.command(epilog=examples("boxqueue up", "BOXQUEUE_PORT=9000 BOXQUEUE_DATA=/srv/boxes boxqueue up"))
 def up() -> None:
     """Run the whole service here, in the foreground: database, Redis, API, and a worker for each installed runtime.
 
@@ -67,7 +76,7 @@ def up() -> None:
     raise typer.Exit(run_service())
 
 
-@app.command(epilog="boxqueue demo · boxqueue demo --pictures ~/scans --output boxes")
+@app.command(epilog=examples("boxqueue demo", "boxqueue demo --pictures ~/scans --output boxes"))
 def demo(
     pictures: Annotated[
         Path | None, typer.Option(metavar="FOLDER", help="Your own pictures. Default: the project's samples.")
@@ -83,8 +92,10 @@ def demo(
 
 
 @app.command(
-    epilog="boxqueue ingest scans --model cards-pytorch --recursive --output results.jsonl · "
-    "boxqueue ingest --resume 0199c1d2-7c1e-7aa0-8000-0123456789ab"
+    epilog=examples(
+        "boxqueue ingest scans --model cards-pytorch --recursive --output results.jsonl",
+        f"boxqueue ingest --resume {SOME_ID} --output results.jsonl",
+    )
 )
 def ingest(
     folder: Annotated[Path | None, typer.Argument(metavar="FOLDER", help="The folder with the pictures.")] = None,
@@ -100,6 +111,9 @@ def ingest(
     min_score: Annotated[
         float | None, typer.Option(min=0, max=1, help="Leave out detections below this score.")
     ] = None,
+    cache: Annotated[
+        bool, typer.Option("--cache/--no-cache", help="Take stored answers of the same picture and model.")
+    ] = True,
     resume: Annotated[str | None, typer.Option(metavar="BATCH", help="Follow this batch to its end instead.")] = None,
     url: UrlOption = None,
     as_json: JsonOption = False,
@@ -109,11 +123,13 @@ def ingest(
     Pictures are files named .jpg .jpeg .png .webp .bmp .gif .tif .tiff; what can't be read is named and counted. A lost
     connection is tried again, and no picture is taken twice for it. After Ctrl-C the service goes on with what it has.
     """
-    asked = ingest_command.Ingest(folder, model, recursive, batch, output, priority, min_score, resume, url, as_json)
+    asked = ingest_command.Ingest(
+        folder, model, recursive, batch, output, priority, min_score, cache, resume, url, as_json
+    )
     raise typer.Exit(ingest_command.ingest(asked))
 
 
-@app.command(epilog="boxqueue jobs --status failed · boxqueue jobs 0199c1d2-7c1e-7aa0-8000-0123456789ab")
+@app.command(epilog=examples("boxqueue jobs --status failed --limit 100", f"boxqueue jobs {SOME_ID} --json"))
 def jobs(
     job_id: Annotated[str | None, typer.Argument(metavar="ID", help="Show this one with its detections.")] = None,
     status: Annotated[
@@ -133,7 +149,7 @@ def jobs(
             listings.show_jobs(client, {"status": status, "batch": batch, "model": model}, limit, as_json)
 
 
-@app.command()
+@app.command(epilog=examples(f"boxqueue batches {SOME_ID}", f"boxqueue batches {SOME_ID} --cancel"))
 def batches(
     batch_id: Annotated[str, typer.Argument(metavar="ID", help="The batch.")],
     close: Annotated[bool, typer.Option("--close", help="Take no more pictures, so that it can finish.")] = False,

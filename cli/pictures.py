@@ -13,7 +13,7 @@ SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", 
 MOST_FILES = 32
 MOST_BYTES = 24_000_000
 # Nothing takes a picture of this size, so its bytes are not even read.
-TOO_LARGE_BYTES = 1_000_000_000
+TOO_LARGE_BYTES = 256_000_000
 CONTROL_CHARACTERS = re.compile("[\x00-\x1f\x7f-\x9f]")
 LONGEST_SOURCE = 1024
 

@@ -23,6 +23,12 @@ def new_id() -> str:
     return str(uuid_utils.uuid7())
 
 
+def first_id_of(moment: datetime) -> str:
+    """The smallest UUIDv7 of a point in time: whatever was made before has a smaller one (RFC 9562, 48 bits of ms)."""
+    milliseconds = f"{int(moment.timestamp() * 1000):012x}"
+    return f"{milliseconds[:8]}-{milliseconds[8:]}-7000-8000-000000000000"
+
+
 class Base(DeclarativeBase):
     type_annotation_map = {datetime: UtcDateTime(), dict[str, Any]: Json, list[str]: Json}
     metadata = sa.MetaData(

@@ -10,7 +10,7 @@ from jobs.clock import now
 from jobs.database import Database
 from jobs.errors import PictureMissing
 from jobs.images import ImageStore
-from jobs.tables import QUEUED, RUNNING, Batch, Claim, IdempotencyKey, Image, Job
+from jobs.tables import QUEUED, RUNNING, Batch, Claim, IdempotencyKey, Image, Job, first_id_of
 
 log = logging.getLogger(__name__)
 
@@ -46,10 +46,13 @@ def _delete_jobs(connection: Connection, age: float) -> int:
     """Deletes some jobs (and by cascade their detections) that finished so long ago and belong to no unfinished
     batch: its counters and its export must agree."""
     finished_batch = sa.select(Batch.id).where(Batch.id == Job.batch_id, Batch.finished_at < now(-age)).exists()
+    cutoff = connection.execute(sa.select(now(-age))).scalar_one()
     old = (
         sa.select(Job.id)
         .where(
-            Job.finished_at < now(-age),
+            # What finished before was made before: ids are in the order of time, so only old rows are looked at.
+            Job.id < first_id_of(cutoff),
+            Job.finished_at < cutoff,
             Job.status.not_in((QUEUED, RUNNING)),
             sa.or_(Job.batch_id.is_(None), finished_batch),
         )
@@ -62,20 +65,29 @@ def _delete_jobs(connection: Connection, age: float) -> int:
 
 def _delete_orphans(db: Database, images: ImageStore, age: float) -> None:
     unnamed = sa.not_(sa.select(Job.id).where(Job.image_sha256 == Image.sha256).exists())
-    orphans = sa.select(Image.sha256).where(Image.used_at < now(-age), unnamed).limit(CHUNK)
-    with db.read() as connection:
-        names = connection.scalars(orphans).all()
-    for sha256 in names:
-        try:
-            if images.age_seconds(sha256) < YOUNGEST_ORPHAN_SECONDS:
-                continue
-            with db.write() as connection:
-                gone = connection.execute(
-                    # Its age again: a submit that was quicker has changed the row, though its jobs can't be seen yet.
-                    sa.delete(Image).where(Image.sha256 == sha256, Image.used_at < now(-age), unnamed)
-                ).rowcount
-            if gone:
-                images.delete_old(sha256, YOUNGEST_ORPHAN_SECONDS)
-        except PictureMissing:
-            with db.write() as connection:
-                connection.execute(sa.delete(Image).where(Image.sha256 == sha256, unnamed))
+    orphans = sa.select(Image.sha256).where(Image.used_at < now(-age), unnamed).order_by(Image.sha256)
+    last = ""
+    while True:
+        with db.read() as connection:
+            names = connection.scalars(orphans.where(Image.sha256 > last).limit(CHUNK)).all()
+        for sha256 in names:
+            _delete_orphan(db, images, sha256, age, unnamed)
+        if len(names) < CHUNK:
+            return
+        last = names[-1]
+
+
+def _delete_orphan(db: Database, images: ImageStore, sha256: str, age: float, unnamed: sa.ColumnElement[bool]) -> None:
+    try:
+        if images.age_seconds(sha256) < YOUNGEST_ORPHAN_SECONDS:
+            return
+        with db.write() as connection:
+            gone = connection.execute(
+                # Its age again: a submit that was quicker has changed the row, though its jobs can't be seen yet.
+                sa.delete(Image).where(Image.sha256 == sha256, Image.used_at < now(-age), unnamed)
+            ).rowcount
+        if gone:
+            images.delete_old(sha256, YOUNGEST_ORPHAN_SECONDS)
+    except PictureMissing:
+        with db.write() as connection:
+            connection.execute(sa.delete(Image).where(Image.sha256 == sha256, unnamed))

@@ -122,7 +122,14 @@ class Rig:
 def children(worker: subprocess.Popen[bytes]) -> list[psutil.Process]:
     """The processes of a worker's pool."""
     found = psutil.Process(worker.pid).children()
-    return [process for process in found if any("spawn_main" in part for part in process.cmdline())]
+    return [process for process in found if _is_of_pool(process)]
+
+
+def _is_of_pool(process: psutil.Process) -> bool:
+    try:
+        return any("spawn_main" in part for part in process.cmdline())
+    except psutil.NoSuchProcess:  # a zombie, too: it has just ended
+        return False
 
 
 @pytest.fixture

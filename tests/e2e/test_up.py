@@ -47,7 +47,8 @@ class Up:
         assert self.process.poll() is None, self.said
 
     def family(self) -> list[psutil.Process]:
-        return psutil.Process(self.process.pid).children(recursive=True)
+        found: list[psutil.Process] = psutil.Process(self.process.pid).children(recursive=True)
+        return found
 
     def program(self, words: str) -> psutil.Process | None:
         """The program of the supervisor that has these words in its command line."""

@@ -33,20 +33,25 @@ def test_jobs_are_answered(rig: Rig) -> None:
     assert set(results[0].timings_ms) == {"queued", "decode", "inference", "total"}
 
 
-@pytest.mark.parametrize("victim", ["a child", "the parent"])
+@pytest.mark.parametrize("victim", ["a child", "a child and at once its successor", "the parent"])
 def test_a_killed_process_loses_nothing(rig: Rig, victim: str) -> None:
     worker = rig.start_worker()
     batch, _ = rig.submit([SLOW] * 40)
     rig.wait_running()
 
-    if victim == "a child":
-        children(worker)[0].kill()
-    else:
+    if victim == "the parent":
         worker.kill()
-        rig.start_worker()
+        worker = rig.start_worker()
+    else:
+        before = children(worker)
+        before[0].kill()
+        if victim == "a child and at once its successor":
+            wait_for(lambda: set(children(worker)) - set(before), "the successor")
+            (set(children(worker)) - set(before)).pop().kill()
     results = rig.wait_finished(batch)
 
     assert [job.status for job in results] == ["succeeded"] * 40
+    wait_for(lambda: len(children(worker)) == 2, "as many children as before")
 
 
 def test_poison_fails_with_its_code_and_hurts_no_other(sqlite_rig: Rig) -> None:

@@ -1,5 +1,6 @@
 """The commands as a script sees them: arguments in, an exit code and two streams out."""
 
+import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -7,17 +8,23 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from cli.main import app
+from jobs.settings import PREFIX
 from tests.unit.cli import fake_service
 
 Boxqueue = Callable[..., Result]
 
 
+@pytest.fixture(autouse=True)
+def own_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+    """None of the tester's."""
+    for name in [name for name in os.environ if name.startswith(PREFIX)]:
+        monkeypatch.delenv(name)
+
+
 @pytest.fixture
 def boxqueue(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Boxqueue:
-    """Runs the command in an empty folder, with no setting of the tester's."""
+    """Runs the command in an empty folder."""
     monkeypatch.chdir(tmp_path)
-    for name in ("HOST", "PORT", "DATA"):
-        monkeypatch.delenv(f"BOXQUEUE_{name}", raising=False)
     return lambda *arguments: CliRunner().invoke(app, [str(argument) for argument in arguments])
 
 

@@ -40,9 +40,9 @@ def test_every_picture_is_sent_once_in_requests_of_several(
 def test_the_options_go_with_every_request(ingest: Boxqueue, service: FakeService, folder: Path) -> None:
     fill(folder, "a.png")
 
-    ingest("--min-score", "0.5")
+    ingest("--min-score", "0.5", "--no-cache")
 
-    assert service.uploads[0][1] == {"model": "cards", "priority": "-10", "min_score": "0.5"}
+    assert service.uploads[0][1] == {"model": "cards", "priority": "-10", "min_score": "0.5", "cache": "false"}
 
 
 def test_folders_below_are_taken_with_recursive(ingest: Boxqueue, service: FakeService, folder: Path) -> None:

@@ -59,6 +59,8 @@ def test_warnings_and_errors_are_worth_telling() -> None:
         "[2026-11-23 20:02:00,123: ERROR/MainProcess] lost",
         "123:M 23 Nov 2026 20:02:00.123 * Ready to accept connections",
         "123:M 23 Nov 2026 20:02:00.123 # Out of memory",
+        "123:C 23 Nov 2026 20:02:00.123 # oO0OoO0OoO0Oo Redis is starting oO0OoO0OoO0Oo",
+        "123:M 23 Nov 2026 20:02:00.123 # WARNING Memory overcommit must be enabled! Add it to /etc/sysctl.conf",
     ]
 
     assert list(worth_telling(iter(lines))) == [lines[1], lines[2], lines[4]]
