@@ -114,11 +114,10 @@ def settle(device: str, threads: int) -> None:
     index = None if device == "cpu" else int(device.partition(":")[2])
     if index is not None and index >= len(gpus):
         raise DeviceUnavailable(f"TensorFlow sees no {device} here.")
-    visible = [] if index is None else [gpus[index]]
-    for gpu in visible:
+    for gpu in gpus:
         # On demand; otherwise the first process takes all of the GPU's memory.
         tf.config.experimental.set_memory_growth(gpu, True)
-    tf.config.set_visible_devices(visible, "GPU")
+    tf.config.set_visible_devices([] if index is None else [gpus[index]], "GPU")
     tf.config.threading.set_intra_op_parallelism_threads(threads)
     tf.config.threading.set_inter_op_parallelism_threads(threads)
 
