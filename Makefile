@@ -46,7 +46,7 @@ lint: .venv/dev ## style, types and the directions of imports
 	@$(BIN)/ruff check
 	@$(BIN)/ruff format --check
 	@$(BIN)/mypy
-	@$(BIN)/lint-imports
+	@$(BIN)/lint-imports --no-logo
 
 .PHONY: test-isolation
 test-isolation: .venv/dev $(ISOLATED) ## each framework in an environment of its own, and the API without any

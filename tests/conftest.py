@@ -67,7 +67,7 @@ def _answers(client: redis.Redis) -> bool:
         return False
 
 
-def wait_for(condition: "object", what: str, seconds: float = 30.0) -> None:
+def wait_for(condition: "object", what: str, seconds: float = 60.0) -> None:
     """Polls `condition()` until it is true; fails with `what` after `seconds`."""
     until = time.monotonic() + seconds
     while not condition():  # type: ignore[operator]

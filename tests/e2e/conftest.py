@@ -39,7 +39,7 @@ height = 32
 layout = "NHWC"
 dtype = "uint8"
 """
-GOOD, SLOW = (250, 250, 250), (128, 128, 128)
+GOOD, SLOW, VERY_SLOW = (250, 250, 250), (128, 128, 128), (64, 64, 64)
 
 
 class Rig:
@@ -99,7 +99,7 @@ class Rig:
         self.queue.ring(entry.runtime)
         return batches.close_batch(self.db, batch.id), jobs
 
-    def wait_finished(self, batch: BatchView, seconds: float = 45) -> list[JobView]:
+    def wait_finished(self, batch: BatchView, seconds: float = 90) -> list[JobView]:
         wait_for(
             lambda: batches.get_batch(self.db, batch.id).finished_at is not None,
             f"the end of the batch; the worker said:\n{self.log.read_text()[-3000:]}",
@@ -114,9 +114,15 @@ class Rig:
         for worker in self._workers:
             if worker.poll() is None:
                 worker.send_signal(signal.SIGTERM)
-        for worker in self._workers:
-            worker.wait(timeout=30)
-        self.db.close()
+        try:
+            for worker in self._workers:
+                worker.wait(timeout=30)
+        finally:
+            for worker in self._workers:
+                if worker.poll() is None:
+                    worker.kill()
+                    worker.wait()
+            self.db.close()
 
 
 def children(worker: subprocess.Popen[bytes]) -> list[psutil.Process]:

@@ -37,7 +37,8 @@ DEEDS: dict[tuple[int, int, int], Callable[[], None]] = {
 NOT_A_NUMBER = (0, 255, 255)
 # After it this process can't look at anything any more, as after a sticky CUDA error.
 BREAK = (0, 0, 1)
-SLOW = (128, 128, 128)
+# Colour -> seconds that such a picture takes.
+SLOW = {(128, 128, 128): 0.2, (64, 64, 64): 2.0}
 
 
 class PoisonDetector(Detector):
@@ -63,8 +64,7 @@ class PoisonDetector(Detector):
                 raise RuntimeError("unspecified launch failure")
             if colour in DEEDS:
                 DEEDS[colour]()
-            if colour == SLOW:
-                time.sleep(0.2)
+            time.sleep(SLOW.get(colour, 0.0))
         boxes = np.tile(np.array([[8.0, 8.0, 24.0, 24.0]]), (len(batch), 1, 1))
         scores = np.array([[float("nan") if colour == NOT_A_NUMBER else 0.9] for colour in colours])
         return boxes, scores, np.zeros((len(batch), 1), int)

@@ -1,5 +1,6 @@
 """What a demo shows of a job, and where it writes the drawn picture."""
 
+import io
 import json
 from pathlib import Path
 from typing import Any
@@ -36,9 +37,9 @@ def job(source: str, **given: Any) -> str:
 
 
 def shown(*lines: str) -> list[str]:
-    console = Console(width=120, record=True, quiet=True)
-    console.print(table_of(answers_of(lines)))
-    return [line.rstrip() for line in console.export_text().splitlines()]
+    paper = io.StringIO()
+    Console(file=paper, width=120).print(table_of(answers_of(lines)))
+    return [line.rstrip() for line in paper.getvalue().splitlines()]
 
 
 def test_a_label_is_named_once_with_its_best_score() -> None:
