@@ -44,6 +44,7 @@ with _without_chatter():
 tf.get_logger().setLevel("ERROR")
 
 SIGNATURE = "serving_default"
+Run = Callable[[tf.Tensor], list[tf.Tensor]]
 
 
 class TensorFlowDetector(Detector):
@@ -72,7 +73,7 @@ class TensorFlowDetector(Detector):
         try:
             # Outputs are wanted by name: the positions that a catalogue has by default mean nothing to TensorFlow.
             self._run_batch, spec = load(str(self.entry.file), name, [str(wanted) for wanted in self._wanted])
-        except (tf.errors.OpError, ValueError, TypeError, LookupError, OSError, ImportError) as error:
+        except (tf.errors.OpError, RuntimeError, ValueError, TypeError, LookupError, OSError) as error:
             raise ModelUnusable(f"Model {self.entry.name}: {self.entry.file} can't be loaded: {error}") from error
         self._fixed_batch = self._check_input(spec)
 
@@ -120,9 +121,6 @@ def settle(device: str, threads: int) -> None:
     tf.config.set_visible_devices([] if index is None else [gpus[index]], "GPU")
     tf.config.threading.set_intra_op_parallelism_threads(threads)
     tf.config.threading.set_inter_op_parallelism_threads(threads)
-
-
-Run = Callable[[tf.Tensor], list[tf.Tensor]]
 
 
 def _saved_model(path: str, name: str | None, outputs: list[str]) -> tuple[Run, tf.TensorSpec]:
