@@ -56,7 +56,7 @@ def test_a_killed_process_loses_nothing(rig: Rig, victim: str) -> None:
 
 def test_poison_fails_with_its_code_and_hurts_no_other(sqlite_rig: Rig) -> None:
     rig = sqlite_rig
-    limits = {"PICTURE_SECONDS": "2", "CHILD_MEMORY_MB": "1000", "LEASE_SECONDS": "15"}
+    limits = {"PICTURE_SECONDS": "4", "CHILD_MEMORY_MB": "1000", "LEASE_SECONDS": "15"}
     rig.environment |= {f"BOXQUEUE_{name}": value for name, value in limits.items()}
     rig.start_worker()
     poison = {

@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from detectors.base import Detector
 
-MEGABYTES_EATEN = 2000
+MEGABYTES_EATEN = 1200
 
 
 def _raise() -> None:
