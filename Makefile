@@ -14,8 +14,8 @@ TORCH ?= $(or $(word 1,$(shell cat .venv/made 2>/dev/null)),pypi)
 MADE := $(TORCH) $(CURDIR)
 UV = $(BIN)/uv pip install --python $(BIN)/python --compile-bytecode $$(test -t 2 || echo --quiet)
 
-APP := base api cli pytorch
-ISOLATED := .venv-isolation/pytorch/made .venv-isolation/service/made
+APP := base api cli pytorch tensorflow
+ISOLATED := .venv-isolation/pytorch/made .venv-isolation/tensorflow/made .venv-isolation/service/made
 # Pinned versions, compiled from the .in files by `make requirements`.
 compiled = $(foreach name,$(1),requirements/$(name).txt)
 
@@ -74,7 +74,7 @@ endif
 .venv/made:
 	@rm -rf .venv
 	@python=$$(.ci/find-python) || exit 1; \
-	echo "Making the environment .venv with $$python (once; 1 to 5 minutes, most of it PyTorch)."; \
+	echo "Making the environment .venv with $$python (once; 1 to 5 minutes, most of it PyTorch and TensorFlow)."; \
 	"$$python" -m venv .venv
 	@echo "$(MADE)" > $@
 
@@ -85,7 +85,7 @@ endif
 .venv/app: $(call compiled,$(APP) pytorch-cpu) pyproject.toml .venv/build | .venv/made
 	@rm -f .venv/made
 ifeq ($(TORCH),cpu)
-	@$(UV) --require-hashes $(foreach file,$(call compiled,base api cli pytorch-cpu),-r $(file))
+	@$(UV) --require-hashes $(foreach file,$(call compiled,base api cli pytorch-cpu tensorflow),-r $(file))
 	@# PyTorch's index serves builds of its own, whose hashes the ones of PyPI are not: version and TLS stand for them.
 	@$(UV) --no-deps --torch-backend=cpu -r requirements/pytorch.in
 else
@@ -104,6 +104,7 @@ endif
 # Always from nothing, so that what was taken out of a list is out of the environment too; uv links the files from
 # its cache, so this takes seconds and hardly any disk.
 .venv-isolation/pytorch/made: $(call compiled,build base pytorch)
+.venv-isolation/tensorflow/made: $(call compiled,build base tensorflow)
 .venv-isolation/service/made: $(call compiled,build base api cli)
 $(ISOLATED): pyproject.toml | .venv/dev
 	@echo "Making the environment $(@D)."

@@ -13,6 +13,8 @@ from detectors.errors import DetectionFailed, DeviceUnavailable, ModelUnusable
 from detectors.preprocess import Pixels, content_size, to_tensor
 
 Floats = npt.NDArray[np.float32]
+# A class id that no label has.
+NO_CLASS = -1
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,9 +60,16 @@ class Detector(ABC):
         """Loads the model of `self.entry` onto `self.device` for `threads` CPU threads. Raises `ModelUnusable`."""
 
     @abstractmethod
-    def _infer(self, batch: npt.NDArray[Any]) -> tuple[npt.NDArray[Any], npt.NDArray[Any], npt.NDArray[Any]]:
+    def _infer(self, batch: npt.NDArray[Any]) -> Sequence[npt.NDArray[Any]]:
         """Runs the model on n pictures, in the entry's layout and type: boxes n × k × 4, scores n × k, class ids
-        n × k, as the model writes them."""
+        n × k, as the model writes them; and where the entry names a count, how many of each k count, n."""
+
+    @property
+    def _wanted(self) -> list[int | str]:
+        """Which of the model's outputs `_infer` returns, in its order."""
+        output = self.entry.output
+        count = [] if output.count is None else [output.count]
+        return [output.boxes, output.scores, output.classes, *count]
 
     def detect(self, images: Sequence[Pixels]) -> list[Detections]:
         """Finds the objects in RGB pictures (uint8, H×W×3 each, any sizes): one `Detections` each, in order.
@@ -90,8 +99,8 @@ class Detector(ABC):
 
     def _run(self, batch: npt.NDArray[Any]) -> tuple[Floats, Floats, npt.NDArray[np.int64]]:
         try:
-            boxes, scores, classes = self._infer(batch)
-        except (RuntimeError, ValueError, TypeError) as error:
+            boxes, scores, classes, *count = self._infer(batch)
+        except (RuntimeError, ValueError, TypeError, LookupError) as error:
             raise DetectionFailed(f"The model {self.entry.name} raised: {error}") from error
         n, k = len(batch), scores.shape[-1]
         if boxes.shape != (n, k, 4) or scores.shape != (n, k) or classes.shape != (n, k):
@@ -99,7 +108,16 @@ class Detector(ABC):
                 f"The model {self.entry.name} gave boxes {boxes.shape}, scores {scores.shape} and classes "
                 f"{classes.shape} for {n} pictures."
             )
-        return boxes.astype(np.float32), scores.astype(np.float32), classes.astype(np.int64)
+        boxes, scores, classes = boxes.astype(np.float32), scores.astype(np.float32), classes.astype(np.float64)
+        for counted in count:
+            if counted.size != n or not np.isfinite(counted).all():
+                raise DetectionFailed(f"The model {self.entry.name} counted {counted} rows for {n} pictures.")
+            # What lies behind the count is filling, whatever stands there.
+            filling = np.arange(k) >= counted.reshape(n, 1)
+            boxes[filling], scores[filling], classes[filling] = 0, 0, NO_CLASS
+        if not np.isfinite(classes).all():
+            raise DetectionFailed(f"The model {self.entry.name} gave classes that are not finite.")
+        return boxes, scores, classes.astype(np.int64) - self.entry.output.first_class
 
     def _read(self, image: Pixels, boxes: Floats, scores: Floats, classes: npt.NDArray[np.int64]) -> Detections:
         if not (np.isfinite(boxes).all() and np.isfinite(scores).all()):

@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from detectors.digest import digest_of
 from detectors.errors import CatalogueError, ModelUnusable, UnknownEntry
 
 # Part of what an answer depends on. Raise it when pre- or post-processing changes what comes out for the same picture
@@ -24,6 +25,7 @@ class _Strict(BaseModel):
 class Input(_Strict):
     """What the model takes: a tensor of `width` × `height` pixels, RGB."""
 
+    name: str | None = Field(None, min_length=1, description="Of the input, where the model has several named ones.")
     width: int = Field(ge=8, le=8192)
     height: int = Field(ge=8, le=8192)
     resize: Literal["letterbox", "stretch"] = "letterbox"
@@ -44,6 +46,8 @@ class Output(_Strict):
     boxes: int | str = 0
     scores: int | str = 1
     classes: int | str = 2
+    count: int | str | None = Field(None, description="Which output says how many of a picture's rows count, if any.")
+    first_class: int = Field(0, ge=0, description="The class id that the first label has in the model's output.")
     box_order: Literal["xyxy", "yxyx", "cxcywh"] = "xyxy"
     coordinates: Literal["pixels", "normalised"] = "pixels"
     activation: Literal["none", "sigmoid"] = "none"
@@ -80,10 +84,9 @@ class ModelEntry(_Strict):
         return hashlib.sha256(f"{self.sha256}\n{meaning}".encode()).hexdigest()
 
     def verify(self) -> None:
-        """Raises `ModelUnusable` where the file is missing or is not the one that `sha256` names."""
+        """Raises `ModelUnusable` where the file or folder is missing or is not the one that `sha256` names."""
         try:
-            with self.file.open("rb") as file:
-                found = hashlib.file_digest(file, "sha256").hexdigest()
+            found = digest_of(self.file)
         except OSError as error:
             raise ModelUnusable(f"Model {self.name}: {self.file} can't be read: {error.strerror}.") from error
         if found != self.sha256:

@@ -1,6 +1,7 @@
 """Runtime `pytorch`: exported programs (`.pt2`) on CPU or CUDA."""
 
 from typing import Any
+from zipfile import BadZipFile
 
 import numpy as np
 import numpy.typing as npt
@@ -27,17 +28,13 @@ class PyTorchDetector(Detector):
             if self.device != "cpu":
                 program = move_to_device_pass(program, self.device)
             self._module = program.module()
-        except (RuntimeError, ValueError, OSError, KeyError, AssertionError) as error:
+        except (RuntimeError, ValueError, OSError, LookupError, AssertionError, BadZipFile) as error:
             raise ModelUnusable(f"Model {self.entry.name}: {self.entry.file} can't be loaded: {error}") from error
 
-    def _infer(self, batch: npt.NDArray[Any]) -> tuple[npt.NDArray[Any], npt.NDArray[Any], npt.NDArray[Any]]:
+    def _infer(self, batch: npt.NDArray[Any]) -> list[npt.NDArray[Any]]:
         with torch.inference_mode():
             outputs = self._module(torch.from_numpy(batch).to(self.device))
-        wanted = self.entry.output
-        boxes, scores, classes = (
-            _numpy(outputs[position]) for position in (wanted.boxes, wanted.scores, wanted.classes)
-        )
-        return boxes, scores, classes
+        return [_numpy(outputs[position]) for position in self._wanted]
 
 
 def _numpy(tensor: torch.Tensor) -> npt.NDArray[Any]:

@@ -1,11 +1,13 @@
 """Which runtimes there are and which are installed, found without importing a framework."""
 
-from importlib.metadata import EntryPoint, entry_points
+from importlib.metadata import EntryPoint, PackageNotFoundError, entry_points, version
 from importlib.util import find_spec
 
 GROUP = "boxqueue.detectors"
 # The framework that each runtime of ours stands on. One from elsewhere counts as installed where it is registered.
-FRAMEWORKS = {"pytorch": "torch"}
+FRAMEWORKS = {"pytorch": "torch", "tensorflow": "tensorflow"}
+# Packages that bring the same framework under another name.
+FLAVOURS = {"tensorflow": ("tensorflow", "tensorflow-cpu")}
 
 
 def registered() -> dict[str, EntryPoint]:
@@ -16,3 +18,20 @@ def registered() -> dict[str, EntryPoint]:
 def installed_runtimes() -> list[str]:
     """Names of the runtimes whose framework is installed here, sorted."""
     return sorted(name for name in registered() if name not in FRAMEWORKS or find_spec(FRAMEWORKS[name]) is not None)
+
+
+def framework_version(runtime: str) -> tuple[str, str] | None:
+    """(framework, version) that a runtime stands on; None for a runtime from elsewhere.
+
+    Raises `PackageNotFoundError` where it is not installed.
+    """
+    framework = FRAMEWORKS.get(runtime)
+    if framework is None:
+        return None
+    *others, last = FLAVOURS.get(framework, (framework,))
+    for package in others:
+        try:
+            return framework, version(package)
+        except PackageNotFoundError:
+            continue
+    return framework, version(last)

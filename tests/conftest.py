@@ -19,6 +19,7 @@ import sqlalchemy as sa
 
 from jobs.database import Database
 from jobs.migrate import migrate
+from tests.detector_process import DetectorProcess
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -136,3 +137,20 @@ def db(database_url: str) -> Iterator[Database]:
     database = Database(database_url)
     yield database
     database.close()
+
+
+class DetectorProcesses(dict[str, DetectorProcess]):
+    """Runtime -> the process of its detectors, started when it is first asked for."""
+
+    def __missing__(self, runtime: str) -> DetectorProcess:
+        self[runtime] = DetectorProcess()
+        return self[runtime]
+
+
+@pytest.fixture(scope="session")
+def detector_processes() -> Iterator[DetectorProcesses]:
+    """One process for each framework, for the session: loading one takes seconds."""
+    processes = DetectorProcesses()
+    yield processes
+    for process in processes.values():
+        process.close()

@@ -5,12 +5,13 @@ from __future__ import annotations
 import argparse
 import sys
 import time
+from importlib.util import find_spec
 from pathlib import Path
 
 from training.cards import draw_card
 from training.data import Example, read_voc, split
 from training.evaluate import Quality, assess
-from training.export import export
+from training.export import export, folded
 from training.model import CardDetector
 from training.train import Progress, train
 
@@ -30,7 +31,8 @@ EXAMPLES = """examples:
   python -m training                                the model from generated cards alone
   python -m training --voc cards/                   with real pictures from that folder
 
---out gets cards.pt2, and its digest goes into the catalogue.toml there, if there is one."""
+--out gets the model for PyTorch (cards.pt2) and for TensorFlow (cards.saved_model/, cards.pb), and their digests go
+into the catalogue.toml there, if there is one. `python -m training.export` writes them again from cards.pt2 alone."""
 
 
 def say(text: str = "", end: str = "\n") -> None:
@@ -56,6 +58,8 @@ def main() -> int:
     parser.add_argument("--out", type=Path, default=Path("weights"), metavar="FOLDER", help="where to [weights/]")
     options = parser.parse_args()
 
+    if find_spec("tensorflow") is None:
+        sys.exit("TensorFlow is missing, and the model is written for it as well: install requirements/tensorflow.txt")
     training, held_out = _real_pictures(options.voc, options.held_out)
     network = train(
         training,
@@ -71,8 +75,8 @@ def main() -> int:
     _print_table("new generated cards", assess(detector, [Example("", card.image, card.boxes) for card in drawn]))
     if held_out:
         _print_table(f"the {len(held_out)} real pictures held out", assess(detector, held_out))
-    file = export(network, options.out)
-    say(f"{file}: {file.stat().st_size / 1e6:.1f} MB")
+    for path in export(folded(network), options.out):
+        say(f"written: {path}")
     return 0
 
 

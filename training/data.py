@@ -18,7 +18,7 @@ from torch.utils.data import IterableDataset
 from detectors.catalogue import Input
 from detectors.preprocess import Pixels, place
 from training.cards import draw_card
-from training.model import INPUT_SIZE, LABELS, STRIDE
+from training.layout import INPUT_SIZE, LABELS, STRIDE
 from training.sheet import Box
 
 INPUT = Input(width=INPUT_SIZE, height=INPUT_SIZE, resize="letterbox", layout="NHWC", dtype="uint8")

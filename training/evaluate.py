@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from training.data import Example, as_input
-from training.model import LABELS
+from training.layout import LABELS
 from training.sheet import Box
 
 Found = tuple[Box, float]

@@ -14,7 +14,8 @@ from torch.nn import functional
 from torch.utils.data import DataLoader
 
 from training.data import Example, Stream
-from training.model import LONGEST_LOG, CardNetwork
+from training.layout import LONGEST_LOG
+from training.model import CardNetwork
 
 BATCH = 8
 PEAK_RATE = 2e-3

@@ -7,14 +7,14 @@ import subprocess
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, version
+from importlib.metadata import PackageNotFoundError
 from pathlib import Path
 from typing import Any
 
 from detectors.base import choose_device
 from detectors.catalogue import Catalogue
 from detectors.errors import CatalogueError, DetectorError, ModelUnusable
-from detectors.runtimes import FRAMEWORKS, registered
+from detectors.runtimes import FRAMEWORKS, framework_version, registered
 from jobs.settings import Settings
 from jobs.tables import new_id
 
@@ -117,16 +117,14 @@ def _has_gpu() -> bool:
 
 
 def _versions(runtime: str) -> dict[str, str]:
-    versions = {"python": platform.python_version()}
-    if framework := FRAMEWORKS.get(runtime):
-        try:
-            versions[framework] = version(framework)
-        except PackageNotFoundError as error:
-            raise DetectorError(
-                f"The runtime {runtime} needs {framework}, which is not installed here: "
-                f"install requirements/{runtime}.txt."
-            ) from error
-    return versions
+    try:
+        framework = framework_version(runtime)
+    except PackageNotFoundError as error:
+        raise DetectorError(
+            f"The runtime {runtime} needs {FRAMEWORKS[runtime]}, which is not installed here: "
+            f"install requirements/{runtime}.txt."
+        ) from error
+    return dict(filter(None, [("python", platform.python_version()), framework]))
 
 
 if __name__ == "__main__":

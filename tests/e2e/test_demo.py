@@ -49,9 +49,11 @@ def test_it_shows_a_table_draws_the_boxes_and_leaves_nothing_else(tmp_path: Path
     assert started.returncode == 1, table + said
     assert "picture_empty" in table
     rows = [line.split()[:2] for line in table.splitlines()[1:]]
-    assert rows == [[name, "cards-pytorch"] for name in ("below/card.jpg", "card.bmp", "card.png", "empty.png")]
+    models = ("cards-frozen", "cards-pytorch", "cards-tensorflow")
+    names = ("below/card.jpg", "card.bmp", "card.png", "empty.png")
+    assert rows == [[name, model] for name in names for model in models]
     drawn = {str(path.relative_to(tmp_path / "out")) for path in (tmp_path / "out").rglob("*") if path.is_file()}
-    assert drawn == {f"cards-pytorch/{name}" for name in ("below/card.jpg", "card.bmp.png", "card.png")}
+    assert drawn == {f"{model}/{name}" for model in models for name in ("below/card.jpg", "card.bmp.png", "card.png")}
     with Image.open(tmp_path / "out" / "cards-pytorch" / "card.png") as image:
         assert image.size == (400, 300)
     assert not (tmp_path / "mine").exists()

@@ -1,5 +1,6 @@
 """`boxqueue up` with everything real: it serves, it repairs itself, and nothing of it stays."""
 
+import json
 import os
 import signal
 import socket
@@ -7,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import httpx
 import psutil
@@ -14,7 +16,7 @@ import pytest
 from PIL import Image
 
 from cli.address import free_port
-from jobs.settings import PREFIX
+from jobs.settings import PREFIX, ROOT
 from tests.conftest import wait_for
 
 Start = Callable[..., "Up"]
@@ -86,15 +88,15 @@ def picture(folder: Path) -> bytes:
     return (folder / "white.png").read_bytes()
 
 
-def detect(up: Up, image: bytes) -> dict[str, object]:
+def detect(up: Up, image: bytes, model: str = "cards-pytorch") -> dict[str, Any]:
     answer = httpx.post(
         f"{up.url}/v1/jobs",
         files={"image": ("white.png", image)},
-        data={"model": "cards-pytorch", "cache": "false"},
+        data={"model": model, "cache": "false"},
         headers={"Prefer": "wait=60"},
         timeout=70,
     )
-    job: dict[str, object] = answer.raise_for_status().json()
+    job: dict[str, Any] = answer.raise_for_status().json()
     return job
 
 
@@ -154,3 +156,52 @@ def test_whoever_is_killed_nothing_is_left_and_the_next_one_starts(start: Start)
     again.process.kill()
 
     assert psutil.wait_procs(family, timeout=60)[1] == []
+
+
+def batch_of(up: Up, model: str, image: bytes, count: int) -> str:
+    """The address of a closed batch of so many jobs of one picture."""
+    with httpx.Client(base_url=up.url, timeout=30) as client:
+        batch = str(client.post("/v1/batches", json={"name": model}).raise_for_status().json()["links"]["self"])
+        files = [("image", (f"{number}.png", image)) for number in range(count)]
+        client.post(f"{batch}/jobs", data={"model": model, "cache": "false"}, files=files).raise_for_status()
+        client.post(f"{batch}/close").raise_for_status()
+    return batch
+
+
+def results_of(up: Up, batch: str) -> list[dict[str, Any]]:
+    wait_for(lambda: httpx.get(f"{up.url}{batch}").json()["finished_at"], f"the end of {batch}", 60)
+    return [json.loads(line) for line in httpx.get(f"{up.url}{batch}/results").text.splitlines()]
+
+
+def test_a_killed_queue_loses_nothing_the_other_does_not_notice_and_an_alias_moves_a_client(start: Start) -> None:
+    image = (ROOT / "samples" / "lunch-poll.png").read_bytes()
+    up = start(MODEL_ALIASES="cards=cards-pytorch", LEASE_SECONDS="3", SWEEP_SECONDS="1")
+    up.wait_until_up()
+    before = detect(up, image, "cards")
+    batches = {model: batch_of(up, model, image, 100) for model in ("cards-tensorflow", "cards-pytorch")}
+
+    wait_for(lambda: httpx.get(up.url + batches["cards-tensorflow"]).json()["succeeded"], "the first answers")
+    worker = up.program("-m worker tensorflow")
+    assert worker is not None
+    for process in [*worker.children(recursive=True), worker]:
+        process.kill()
+
+    results = {model: results_of(up, batch) for model, batch in batches.items()}
+    for jobs in results.values():
+        assert [job["status"] for job in jobs] == ["succeeded"] * 100
+        assert len({json.dumps(job["detections"]) for job in jobs}) == 1
+    assert {job["deaths"] for job in results["cards-pytorch"]} == {0}
+    assert "worker-tensorflow ended (terminated by SIGKILL) and is started again" in up.said
+    assert "worker-pytorch ended" not in up.said
+
+    # The same request, after one variable has changed.
+    up.end()
+    up = start(MODEL_ALIASES="cards=cards-tensorflow", PORT=up.url.rpartition(":")[2])
+    up.wait_until_up()
+    after = detect(up, image, "cards")
+
+    assert (before["model"], after["model"]) == ("cards-pytorch", "cards-tensorflow")
+    assert [one["label"] for one in after["detections"]] == [one["label"] for one in before["detections"]]
+    for one, other in zip(after["detections"], before["detections"], strict=True):
+        assert one["box"] == pytest.approx(other["box"], abs=0.01)
+        assert one["score"] == pytest.approx(other["score"], abs=1e-3)

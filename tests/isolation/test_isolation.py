@@ -1,11 +1,12 @@
 """No framework leaks into another one's process: each side in an environment that lacks the other's packages.
 
-`make test-isolation` builds the two from requirements/*.txt: `.venv-isolation/pytorch` as a worker's image has it, and
-`.venv-isolation/service` as the API's and the command's have it.
+`make test-isolation` builds them from requirements/*.txt: `.venv-isolation/pytorch` and `.venv-isolation/tensorflow` as
+their workers' images have it, and `.venv-isolation/service` as the API's and the command's have it.
 """
 
 import os
 import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,12 +20,15 @@ from jobs.settings import PREFIX, ROOT
 from tests.conftest import RedisServer, wait_for
 
 FRAMEWORKS = ("torch", "torchvision", "tensorflow")
-SERVICE, PYTORCH = (ROOT / ".venv-isolation" / name / "bin" / "python" for name in ("service", "pytorch"))
+SERVICE, PYTORCH, TENSORFLOW = (
+    ROOT / ".venv-isolation" / name / "bin" / "python" for name in ("service", "pytorch", "tensorflow")
+)
+WORKERS = {"pytorch": PYTORCH, "tensorflow": TENSORFLOW}
 
 
 @pytest.fixture(autouse=True, scope="module")
 def environments() -> None:
-    if not (SERVICE.exists() and PYTORCH.exists()):
+    if not all(python.exists() for python in (SERVICE, PYTORCH, TENSORFLOW)):
         pytest.fail("the environments are missing: `make test-isolation` builds them")
 
 
@@ -43,7 +47,9 @@ def installed(interpreter: Path, *modules: str) -> list[str]:
 def test_the_environments_lack_what_they_should() -> None:
     assert installed(SERVICE, *FRAMEWORKS) == []
     assert installed(PYTORCH, *FRAMEWORKS) == ["torch", "torchvision"]
-    assert installed(PYTORCH, "flask", "gunicorn", "typer", "rich", "supervisor") == []
+    assert installed(TENSORFLOW, *FRAMEWORKS) == ["tensorflow"]
+    for worker in WORKERS.values():
+        assert installed(worker, "flask", "gunicorn", "typer", "supervisor") == []
 
 
 @pytest.mark.parametrize("package", ["api", "jobs", "cli"])
@@ -62,15 +68,35 @@ print(*(name for name in {FRAMEWORKS!r} if name in sys.modules))
 def test_the_runtimes_are_those_whose_framework_is_there() -> None:
     code = "from detectors.runtimes import installed_runtimes; print(*installed_runtimes())"
 
-    assert (python(SERVICE, code), python(PYTORCH, code)) == ([], ["pytorch"])
+    assert [python(each, code) for each in (SERVICE, PYTORCH, TENSORFLOW)] == [[], ["pytorch"], ["tensorflow"]]
 
 
-def test_the_pytorch_detector_loads_no_other_framework() -> None:
-    code = (
-        "import detectors.pytorch, sys; print(*(name for name in ('tensorflow', 'torchvision') if name in sys.modules))"
-    )
+# In the environment of a checkout, which has both: where only one is installed, the other can't be loaded anyway.
+@pytest.mark.parametrize(("runtime", "loaded"), [("pytorch", ["torch"]), ("tensorflow", ["tensorflow"])])
+def test_a_detector_loads_no_other_framework(runtime: str, loaded: list[str]) -> None:
+    code = f"import detectors.{runtime}, sys; print(*(name for name in {FRAMEWORKS!r} if name in sys.modules))"
 
-    assert python(PYTORCH, code) == []
+    assert python(Path(sys.executable), code) == loaded
+
+
+def test_tensorflow_is_quiet_about_itself_and_loud_about_errors() -> None:
+    # Native code that speaks while TensorFlow is imported.
+    code = """
+import os, sys
+
+class Speaker:
+    def find_spec(self, name, *_):
+        if name == "tensorflow":
+            os.write(2, b"I0000 00:00:1.0 1 port.cc:1] all is well\\nE0000 00:00:1.0 1 cuda.cc:1] no driver\\n")
+
+sys.meta_path.insert(0, Speaker())
+from detectors.tensorflow import settle, tf
+settle("cpu", 1)
+print(int(tf.constant(1) + 1))
+"""
+    done = subprocess.run([TENSORFLOW, "-P", "-c", code], capture_output=True, text=True, check=False, timeout=100)
+
+    assert (done.stdout, done.stderr) == ("2\n", "E0000 00:00:1.0 1 cuda.cc:1] no driver\n")
 
 
 @contextmanager
@@ -86,7 +112,13 @@ def running(interpreter: Path, *arguments: str, environment: dict[str, str], log
         process.wait(timeout=40)
 
 
-def test_a_worker_without_flask_answers_an_api_without_torch(tmp_path: Path, redis_server: RedisServer) -> None:
+@pytest.mark.parametrize(
+    ("runtime", "models"), [("pytorch", ["cards-pytorch"]), ("tensorflow", ["cards-tensorflow", "cards-frozen"])]
+)
+def test_a_worker_without_the_other_framework_answers_an_api_without_any(
+    tmp_path: Path, redis_server: RedisServer, runtime: str, models: list[str]
+) -> None:
+    redis_server.flush()
     port = free_port("127.0.0.1")
     environment = {name: value for name, value in os.environ.items() if not name.startswith(PREFIX)}
     own = {"DATA": str(tmp_path), "PORT": str(port), "REDIS_URL": redis_server.url, "CHILDREN": "1"}
@@ -96,18 +128,21 @@ def test_a_worker_without_flask_answers_an_api_without_torch(tmp_path: Path, red
 
     with (
         running(SERVICE, "api", environment=environment, log=tmp_path / "api.log"),
-        running(PYTORCH, "worker", "pytorch", environment=environment, log=tmp_path / "worker.log"),
+        running(WORKERS[runtime], "worker", runtime, environment=environment, log=tmp_path / "worker.log"),
         httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=70) as client,
     ):
         wait_for(lambda: _is_ready(client), "the API")
-        job = client.post(
-            "/v1/jobs",
-            files={"image": (tmp_path / "white.png").read_bytes()},
-            data={"model": "cards-pytorch"},
-            headers={"Prefer": "wait=60"},
-        ).json()
+        jobs = [
+            client.post(
+                "/v1/jobs",
+                files={"image": (tmp_path / "white.png").read_bytes()},
+                data={"model": model},
+                headers={"Prefer": "wait=60"},
+            ).json()
+            for model in models
+        ]
 
-    assert job["status"] == "succeeded", (tmp_path / "worker.log").read_text()
+    assert [job["status"] for job in jobs] == ["succeeded"] * len(jobs), (tmp_path / "worker.log").read_text()
 
 
 def _is_ready(client: httpx.Client) -> bool:

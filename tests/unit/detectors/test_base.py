@@ -16,6 +16,7 @@ class Scripted(Detector):
     boxes: Any = [[10, 10, 20, 30]]
     scores: Any = [0.9]
     classes: Any = [1]
+    kinds: Any = int
 
     @classmethod
     def devices(cls) -> list[str]:
@@ -28,7 +29,7 @@ class Scripted(Detector):
         self.batches.append(len(batch))
         return tuple(
             np.asarray([value] * len(batch), kind)
-            for value, kind in ((self.boxes, float), (self.scores, float), (self.classes, int))
+            for value, kind in ((self.boxes, float), (self.scores, float), (self.classes, self.kinds))
         )
 
 
@@ -84,6 +85,24 @@ def test_detections_are_sorted_and_those_below_the_floor_or_without_a_label_are_
     assert found.class_ids.tolist() == [1, 0, 0]
 
 
+def test_class_ids_may_start_at_one(tmp_path: Path) -> None:
+    given = {"boxes": [[1, 1, 2, 2]] * 3, "scores": [0.9, 0.8, 0.7], "classes": [1, 2, 0]}
+
+    (found,) = detector(tmp_path, **given, output={"first_class": 1}).detect([PICTURE])
+
+    assert found.class_ids.tolist() == [0, 1]
+
+
+def test_only_the_rows_that_the_model_counts_are_read(tmp_path: Path) -> None:
+    def infer(_: object, batch: Any) -> Any:
+        rows = np.array([[[1, 1, 2, 2], [np.nan] * 4]] * len(batch), np.float32)
+        return rows, np.array([[0.9, np.inf]] * len(batch)), np.array([[0, np.nan]] * len(batch)), np.ones(len(batch))
+
+    (found,) = detector(tmp_path, _infer=infer, output={"count": "n"}).detect([PICTURE])
+
+    assert found.scores.tolist() == pytest.approx([0.9])
+
+
 def test_logits_become_scores(tmp_path: Path) -> None:
     (found,) = detector(tmp_path, scores=[0.0], output={"activation": "sigmoid"}).detect([PICTURE])
 
@@ -113,8 +132,15 @@ def test_nothing_found_is_an_empty_answer_of_the_right_shape(tmp_path: Path) -> 
         {"boxes": [[0, 0, float("inf"), 1]]},
         {"boxes": [[0, 0, 1]]},
         {"classes": [1, 2]},
+        {"kinds": float, "classes": [float("nan")]},
     ],
-    ids=["a score that is no number", "an infinite box", "three corners", "two classes for one box"],
+    ids=[
+        "a score that is no number",
+        "an infinite box",
+        "three corners",
+        "two classes for one box",
+        "a class that is no number",
+    ],
 )
 def test_nonsense_from_the_model_is_a_failure_and_never_an_empty_answer(tmp_path: Path, given: Any) -> None:
     with pytest.raises(DetectionFailed):

@@ -1,4 +1,5 @@
 import hashlib
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -80,6 +81,24 @@ def test_another_file_than_the_digest_names_is_refused(path: Path) -> None:
     (path.parent / "model.pt2").write_bytes(b"other weights")
 
     with pytest.raises(ModelUnusable, match=entry.sha256):
+        entry.verify()
+
+
+def test_a_folder_has_the_digest_of_what_sha256sum_lists(path: Path) -> None:
+    folder = path.parent / "model"
+    for name in ("b/inner", "a", "b-c", ".hidden", "ü"):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(name)
+    (folder / "empty").mkdir()
+    listed = "find . -type f -printf '%P\\0' | LC_ALL=C sort -z | xargs -0 sha256sum | sha256sum"
+    told = subprocess.run(listed, shell=True, cwd=folder, capture_output=True, text=True, check=True).stdout.split()[0]
+    path.write_text(path.read_text().replace("model.pt2", "model").replace(hashlib.sha256(MODEL).hexdigest(), told))
+    entry = Catalogue.load(path).get("cards")
+
+    entry.verify()
+    (folder / "a").rename(folder / "c")
+
+    with pytest.raises(ModelUnusable, match=told):
         entry.verify()
 
 

@@ -7,7 +7,7 @@ from detectors.catalogue import Catalogue
 from training.cards import draw_card
 from training.data import INPUT, Example
 from training.evaluate import Program, Quality, assess
-from training.model import LABELS
+from training.layout import LABELS
 
 WEIGHTS = Path(__file__).parents[3] / "weights"
 UNUSED = 1 << 52
@@ -19,13 +19,15 @@ def program() -> Program:
     return torch.export.load(WEIGHTS / "cards.pt2").module()
 
 
-def test_the_catalogue_describes_the_file() -> None:
-    entry = Catalogue.load(WEIGHTS / "catalogue.toml").get("cards-pytorch")
+@pytest.mark.parametrize("name", ["cards-pytorch", "cards-tensorflow", "cards-frozen"])
+def test_the_catalogue_describes_the_files(name: str) -> None:
+    entry = Catalogue.load(WEIGHTS / "catalogue.toml").get(name)
 
     entry.verify()
     assert entry.labels == LABELS
     assert entry.input == INPUT
-    assert entry.file.stat().st_size < 5_000_000
+    files = [entry.file, *entry.file.rglob("*")]
+    assert all(file.stat().st_size < 5_000_000 for file in files)
 
 
 def test_it_takes_batches_of_any_size(program: Program) -> None:

@@ -5,7 +5,8 @@ import torch
 from PIL import Image
 
 from training.data import Example, read_voc, split, targets
-from training.model import LABELS, STRIDE, decode
+from training.layout import LABELS, STRIDE
+from training.model import decode
 from training.sheet import Box
 
 

@@ -4,7 +4,8 @@ import pytest
 import torch
 
 from training.export import folded
-from training.model import DETECTIONS, INPUT_SIZE, CardDetector, CardNetwork, decode
+from training.layout import DETECTIONS, INPUT_SIZE
+from training.model import CardDetector, CardNetwork, decode
 
 
 def maps(*peaks: tuple[int, int, int, float]) -> tuple[torch.Tensor, torch.Tensor]:

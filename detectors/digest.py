@@ -1,0 +1,26 @@
+"""The digest of a model's file or folder. `python -m detectors.digest PATH …` prints it for a catalogue's `sha256`."""
+
+import hashlib
+import os
+import sys
+from pathlib import Path
+
+
+def digest_of(path: Path) -> str:
+    """sha256 in hex: of a file's bytes, or of the listing that `sha256sum` prints of all files below a folder.
+
+    The listing has a line `<sha256>  <path relative to the folder>` for each file, sorted by the bytes of the path:
+    `cd FOLDER && find . -type f -printf '%P\\0' | LC_ALL=C sort -z | xargs -0 sha256sum | sha256sum`. Empty folders
+    do not count. Raises `OSError`.
+    """
+    if not path.is_dir():
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    names = sorted(os.fsencode(found.relative_to(path)) for found in path.rglob("*") if found.is_file())
+    lines = (digest_of(path / os.fsdecode(name)).encode() + b"  " + name + b"\n" for name in names)
+    return hashlib.sha256(b"".join(lines)).hexdigest()
+
+
+if __name__ == "__main__":
+    for argument in sys.argv[1:]:
+        sys.stdout.write(f"{digest_of(Path(argument))}  {argument}\n")

@@ -1,0 +1,47 @@
+"""A process for each framework, as workers have it: the two are never loaded into one."""
+
+from collections.abc import Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
+from typing import Any
+
+import numpy as np
+
+from detectors.base import Detections, Detector
+from detectors.catalogue import ModelEntry
+from detectors.runtimes import registered
+
+_loaded: dict[tuple[str, str], Detector] = {}
+
+
+class DetectorProcess:
+    """Runs functions, and the detectors of one runtime, in a process of its own."""
+
+    def __init__(self) -> None:
+        self._pool = ProcessPoolExecutor(1, mp_context=get_context("spawn"))
+
+    def run(self, function: Callable[..., Any], *arguments: Any) -> Any:
+        """What the function, which has to be one of a module, returns or raises there."""
+        return self._pool.submit(function, *arguments).result(timeout=100)
+
+    def detect(self, entry: ModelEntry, images: Sequence[np.ndarray]) -> list[Detections]:
+        """What the entry's detector finds, on one thread."""
+        found: list[Detections] = self.run(_detect, entry, images)
+        return found
+
+    def close(self) -> None:
+        self._pool.shutdown()
+
+
+def _detect(entry: ModelEntry, images: Sequence[np.ndarray]) -> list[Detections]:
+    key = (str(entry.file), entry.digest)
+    if key not in _loaded:
+        _loaded[key] = registered()[entry.runtime].load()(entry, device="cpu", threads=1)
+    return _loaded[key].detect(images)
+
+
+def modules(*names: str) -> list[str]:
+    """Which of these are imported in this process."""
+    import sys
+
+    return [name for name in names if name in sys.modules]

@@ -1,0 +1,76 @@
+"""A model small enough to know its answers, written in every format. Each function runs in a framework's process.
+
+It looks at the top left pixel alone, whose red, green and blue are the scores of three boxes, 0..255 for 0..1. Where
+that pixel is magenta, its scores are no numbers.
+"""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+SIZE = 32
+BOXES = np.array([[4, 8, 20, 24], [0, 0, 32, 32], [16, 2, 30, 6]], np.float32)
+"""x1, y1, x2, y2 in pixels of the input; classes 0, 1, 2."""
+MAGENTA = (255, 0, 255)
+
+
+def write(kind: str, path: Path, batch: int | None = None, **options: Any) -> None:
+    """`batch`: how many pictures the model insists on, where it does."""
+    {"pt2": _pt2, "saved_model": _saved_model, "frozen_graph": _frozen_graph}[kind](path, batch, **options)
+
+
+def _pt2(path: Path, _: None) -> None:
+    import torch
+
+    class Tiny(torch.nn.Module):
+        def forward(self, pictures: torch.Tensor) -> tuple[torch.Tensor, ...]:
+            pixel = pictures[:, 0, 0].to(torch.float32)
+            strange = (pixel == torch.tensor(MAGENTA)).all(dim=1, keepdim=True)
+            scores = torch.where(strange, torch.nan, pixel / 255)
+            n = pictures.shape[0]
+            return torch.from_numpy(BOXES).expand(n, -1, -1), scores, torch.arange(3).expand(n, -1)
+
+    example = torch.zeros(2, SIZE, SIZE, 3, dtype=torch.uint8)
+    dimension = torch.export.Dim("batch", min=1, max=64)
+    torch.export.save(torch.export.export(Tiny(), (example,), dynamic_shapes=({0: dimension},)), path)
+
+
+def _saved_model(path: Path, batch: int | None) -> None:
+    from detectors.tensorflow import settle, tf
+
+    settle("cpu", threads=1)
+    spec = tf.TensorSpec([batch, SIZE, SIZE, 3], tf.uint8, "input_tensor")
+    model = tf.Module()
+    # A variable, as most have: it must live as long as the detector.
+    model.full = tf.Variable(255.0)
+    signature = tf.function(lambda input_tensor: _answer(input_tensor, model.full), [spec], autograph=False)
+    tf.saved_model.save(model, str(path), signatures={"serving_default": signature})
+
+
+def _frozen_graph(path: Path, batch: int | None) -> None:
+    from detectors.tensorflow import settle, tf
+
+    settle("cpu", threads=1)
+    with tf.Graph().as_default() as graph:
+        pictures = tf.compat.v1.placeholder(tf.uint8, [batch, SIZE, SIZE, 3], "image_tensor")
+        for name, output in _answer(pictures, 255.0).items():
+            tf.identity(output, name)
+    path.write_bytes(graph.as_graph_def().SerializeToString())
+
+
+def _answer(pictures: Any, full: Any) -> dict[str, Any]:
+    """As the Object Detection API has it, with a row of filling behind the three that count."""
+    from detectors.tensorflow import tf
+
+    pixel = tf.cast(pictures[:, 0, 0], tf.float32)
+    strange = tf.reduce_all(tf.equal(pixel, tf.constant(MAGENTA, tf.float32)), axis=1, keepdims=True)
+    scores = tf.where(strange, float("nan"), pixel / full)
+    n = tf.shape(pictures)[0]
+    boxes = np.concatenate([BOXES[:, [1, 0, 3, 2]] / SIZE, np.full((1, 4), np.nan, np.float32)])
+    return {
+        "detection_boxes": tf.tile(tf.constant(boxes, tf.float32)[None], [n, 1, 1]),
+        "detection_scores": tf.concat([scores, tf.fill([n, 1], 1.0)], axis=1),
+        "detection_classes": tf.tile(tf.constant([[1.0, 2.0, 3.0, 1.0]]), [n, 1]),
+        "num_detections": tf.fill([n], 3.0),
+    }

@@ -1,0 +1,69 @@
+"""The bundled model finds the same in PyTorch and in TensorFlow."""
+
+from itertools import starmap
+
+import numpy as np
+import pytest
+import torch
+
+from detectors.base import Detections
+from detectors.catalogue import Catalogue
+from detectors.preprocess import decode as decode_picture
+from jobs.settings import ROOT
+from tests import twin_decoding
+from tests.conftest import DetectorProcesses
+from training.cards import draw_card
+from training.data import INPUT
+from training.model import decode
+from training.parity import differences
+
+GENERATED = 26
+UNUSED = 1 << 52
+"""Cards with seeds from here on were neither trained nor measured on."""
+
+
+def test_the_same_weights_find_the_same_everywhere(detector_processes: DetectorProcesses) -> None:
+    samples = [path for path in sorted((ROOT / "samples").iterdir()) if path.suffix != ".md"]
+    pictures = [decode_picture(path.read_bytes(), INPUT).pixels for path in samples]
+    pictures += [np.asarray(draw_card(UNUSED + n).image) for n in range(GENERATED)]
+    catalogue = Catalogue.load(ROOT / "weights" / "catalogue.toml")
+
+    def found(name: str) -> list[Detections]:
+        entry = catalogue.get(name)
+        return detector_processes[entry.runtime].detect(entry, pictures)
+
+    expected = found("cards-pytorch")
+    assert sum(int((one.scores > 0.3).sum()) for one in expected) > 10 * len(pictures)
+    for name in ("cards-tensorflow", "cards-frozen"):
+        assert [line for lines in starmap(differences, zip(expected, found(name), strict=True)) for line in lines] == []
+
+
+def test_both_decodings_choose_the_same_of_equals(detector_processes: DetectorProcesses) -> None:
+    rng = np.random.default_rng(0)
+    # Few different values, so that most peaks have equals, in their neighbourhood and elsewhere.
+    heat = rng.integers(-4, 3, (2, 6, 96, 96)).astype(np.float32)
+    distances = rng.normal(1, 1, (2, 24, 96, 96)).astype(np.float32)
+
+    boxes, scores, classes = (answer.numpy() for answer in decode(torch.from_numpy(heat), torch.from_numpy(distances)))
+    twin = detector_processes["tensorflow"].run(twin_decoding.decoded, heat, distances)
+
+    assert np.array_equal(twin["detection_classes"] - 1, classes)
+    assert twin["detection_scores"] == pytest.approx(scores, abs=1e-6)
+    assert 384 * twin["detection_boxes"][..., [1, 0, 3, 2]] == pytest.approx(boxes, abs=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("other", "told"),
+    [
+        ([[10, 10, 30, 30.1], [50, 50, 70, 70]], 0),
+        ([[10, 10, 30, 31], [50, 50, 70, 70]], 2),
+        ([[10, 10, 30, 30]], 1),
+    ],
+    ids=["within the margin", "another box", "one is missing"],
+)
+def test_differences_are_told(other: list[list[float]], told: int) -> None:
+    def detections(boxes: list[list[float]]) -> Detections:
+        n = len(boxes)
+        return Detections(np.array(boxes, np.float32), np.full(n, 0.5, np.float32), np.zeros(n, np.int64))
+
+    assert len(differences(detections([[10, 10, 30, 30], [50, 50, 70, 70]]), detections(other))) == told

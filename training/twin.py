@@ -1,0 +1,175 @@
+"""The card detector in TensorFlow, with the weights of the one in PyTorch: the same layers, the same decoding.
+
+Its outputs are those of the Object Detection API: `detection_boxes` float32 [b, 100, 4] as ymin, xmin, ymax, xmax, 0..1
+of the input; `detection_scores` float32 [b, 100], descending; `detection_classes` float32 [b, 100], counted from 1;
+`num_detections` float32 [b]. PyTorch stays out of here: the weights come as arrays, under the names that they have in
+`CardNetwork`, with every normalisation folded into its convolution.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from detectors.base import Detections
+from detectors.catalogue import Input, ModelEntry, Output
+from detectors.digest import digest_of
+from detectors.tensorflow import SIGNATURE, TensorFlowDetector, settle
+from training.layout import DETECTIONS, INPUT_SIZE, LABELS, LONGEST_LOG, STRIDE
+from training.parity import differences
+
+import tensorflow as tf  # isort: skip  # after detectors.tensorflow, which makes it quiet
+
+Weights = Mapping[str, npt.NDArray[np.float32]]
+
+CELLS = INPUT_SIZE // STRIDE
+OUTPUT = {
+    "boxes": "detection_boxes",
+    "scores": "detection_scores",
+    "classes": "detection_classes",
+    "count": "num_detections",
+    "first_class": 1,
+    "box_order": "yxyx",
+    "coordinates": "normalised",
+}
+"""The Object Detection API's outputs, as a catalogue tells them."""
+SHOWN = 10
+PICTURES = (None, INPUT_SIZE, INPUT_SIZE, 3)
+
+
+def write_saved_model(weights: Weights, folder: Path) -> None:
+    """Writes a SavedModel with the signature of the Object Detection API."""
+
+    def serve(input_tensor: tf.Tensor) -> dict[str, tf.Tensor]:
+        return Twin(weights).detect(input_tensor)
+
+    # The weights are constants of the graph, so that TensorFlow can fuse a convolution with what follows it.
+    signature = tf.function(serve, input_signature=[tf.TensorSpec(PICTURES, tf.uint8, "input_tensor")], autograph=False)
+    tf.saved_model.save(tf.Module(), str(folder), signatures={SIGNATURE: signature})
+
+
+def write_frozen_graph(weights: Weights, file: Path) -> None:
+    """Writes the same as TensorFlow 1 did: one graph with constants for weights."""
+    with tf.Graph().as_default() as graph:
+        pictures = tf.compat.v1.placeholder(tf.uint8, PICTURES, "image_tensor")
+        for name, output in Twin(weights).detect(pictures).items():
+            tf.identity(output, name)
+    file.write_bytes(graph.as_graph_def().SerializeToString(deterministic=True))
+
+
+class Twin:
+    """`training.model.CardDetector`, method by method, with channels last."""
+
+    def __init__(self, weights: Weights) -> None:
+        self._weights = weights
+
+    def detect(self, pictures: tf.Tensor) -> dict[str, tf.Tensor]:
+        """Letterboxed RGB pictures, uint8 [b, 384, 384, 3] -> the outputs that the module's docstring lists."""
+        return decode(*self._maps(tf.cast(pictures, tf.float32) / 127.5 - 1.0))
+
+    def _maps(self, pixels: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """`CardNetwork.forward`: [b, 384, 384, 3] -> heat [b, 96, 96, 6], log distances [b, 96, 96, 24]."""
+        block, residual = self._block, self._residual
+        at4 = residual("stage4", block("stem.1", block("stem.0", pixels, 2), 2))
+        at8 = residual("stage8.1", block("stage8.0", at4, 2))
+        at16 = residual("stage16.2", residual("stage16.1", block("stage16.0", at8, 2)))
+        at32 = residual("stage32.2", residual("stage32.1", block("stage32.0", at16, 2)))
+        at16 = block("merge16", at16 + _twice(block("lateral32", at32)))
+        at8 = block("merge8", at8 + _twice(block("lateral16", at16)))
+        at4 = block("merge4", at4 + _twice(block("lateral8", at8)))
+        return self._convolution("heat", at4), self._convolution("distances", at4)
+
+    def _residual(self, name: str, features: tf.Tensor) -> tf.Tensor:
+        return features + self._block(f"{name}.second", self._block(f"{name}.first", features))
+
+    def _block(self, name: str, features: tf.Tensor, stride: int = 1) -> tf.Tensor:
+        return tf.nn.relu(self._convolution(f"{name}.0", features, stride))
+
+    def _convolution(self, name: str, features: tf.Tensor, stride: int = 1) -> tf.Tensor:
+        # PyTorch's [out, in, height, width] is TensorFlow's [height, width, in, out].
+        weight = np.ascontiguousarray(self._weights[f"{name}.weight"].transpose(2, 3, 1, 0))
+        around = [weight.shape[0] // 2] * 2
+        # Not "SAME": with a stride of 2 TensorFlow would pad only at the right and below.
+        convolved = tf.nn.conv2d(features, tf.constant(weight), stride, [[0, 0], around, around, [0, 0]])
+        return tf.nn.bias_add(convolved, tf.constant(self._weights[f"{name}.bias"]))
+
+
+def _twice(features: tf.Tensor) -> tf.Tensor:
+    """[b, h, w, c] -> [b, 2h, 2w, c], every value repeated."""
+    _, height, width, _ = features.shape
+    return tf.raw_ops.ResizeNearestNeighbor(images=features, size=[2 * height, 2 * width])
+
+
+def decode(heat: tf.Tensor, distances: tf.Tensor) -> dict[str, tf.Tensor]:
+    """`training.model.decode`, step by step: heat [b, 96, 96, 6], distances [b, 96, 96, 24] -> the outputs."""
+    classes, cells = len(LABELS), CELLS * CELLS
+    scores = tf.sigmoid(heat)
+    strongest = tf.nn.max_pool2d(scores, ksize=3, strides=1, padding="SAME")
+    scores = tf.where(tf.equal(scores, strongest), scores, 0.0)  # `==` would compare objects in a graph
+    scores = tf.reshape(tf.transpose(scores, [0, 3, 1, 2]), [-1, classes * cells])
+
+    # Unique keys, so that it is the same everywhere which of two equal scores comes first.
+    index = tf.range(classes * cells, dtype=tf.int64)
+    keys = tf.cast(tf.bitcast(scores, tf.int32), tf.int64) * (classes * cells) + (classes * cells - 1 - index)
+    chosen = tf.math.top_k(keys, DETECTIONS, sorted=True).indices
+
+    sides = tf.exp(tf.minimum(distances, LONGEST_LOG))
+    sides = tf.transpose(tf.reshape(sides, [-1, cells, classes, 4]), [0, 2, 1, 3])
+    sides = tf.gather(tf.reshape(sides, [-1, classes * cells, 4]), chosen, batch_dims=1)
+    left, top, right, bottom = tf.unstack(sides, axis=2)
+
+    cell = chosen % cells
+    x = tf.cast(cell % CELLS, tf.float32) + 0.5
+    y = tf.cast(cell // CELLS, tf.float32) + 0.5
+    corners = tf.stack([y - top, x - left, y + bottom, x + right], axis=2) / float(CELLS)
+    return {
+        "detection_boxes": tf.clip_by_value(corners, 0.0, 1.0),
+        "detection_scores": tf.gather(scores, chosen, batch_dims=1),
+        "detection_classes": tf.cast(chosen // cells + 1, tf.float32),
+        "num_detections": tf.fill([tf.shape(scores)[0]], float(DETECTIONS)),
+    }
+
+
+def check(file: Path, kind: str, given: Mapping[str, npt.NDArray[Any]]) -> list[str]:
+    """What a written file, loaded as a worker loads it, finds otherwise than PyTorch did: a line for each."""
+    entry = ModelEntry(
+        name=file.name,
+        runtime="tensorflow",
+        format=kind,
+        file=file,
+        sha256=digest_of(file),
+        labels=LABELS,
+        input=Input(width=INPUT_SIZE, height=INPUT_SIZE, layout="NHWC", dtype="uint8"),
+        output=Output(**OUTPUT, floor_score=0),
+    )
+    found = TensorFlowDetector(entry, device="cpu", threads=1).detect(list(given["pictures"]))
+    wanted = map(Detections, given["boxes"], given["scores"], given["classes"])
+    return [
+        f"{file.name}, picture {number}, {line}"
+        for number, (one, other) in enumerate(zip(wanted, found, strict=True))
+        for line in differences(one, other)
+    ]
+
+
+def main() -> int:
+    """`python -m training.twin GIVEN SAVED_MODEL FROZEN_GRAPH`: writes both from an .npz of weights, pictures and what
+    PyTorch finds on them. Exits with 1 where they find something else."""
+    given = dict(np.load(sys.argv[1]))
+    folder, file = map(Path, sys.argv[2:])
+    weights = {name.removeprefix("weights."): array for name, array in given.items() if name.startswith("weights.")}
+    settle("cpu", threads=1)
+    write_saved_model(weights, folder)
+    write_frozen_graph(weights, file)
+    lines = check(folder, "saved_model", given) + check(file, "frozen_graph", given)
+    if lines:
+        sys.stderr.write("\n".join([f"{len(lines)} times they find something else than PyTorch does:", *lines[:SHOWN]]))
+    return 1 if lines else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
