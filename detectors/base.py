@@ -124,8 +124,14 @@ class Detector(ABC):
             raise DetectionFailed(f"The model {self.entry.name} gave numbers that are not finite.")
         if self.entry.output.activation == "sigmoid":
             scores = (1 / (1 + np.exp(-scores))).astype(np.float32)
-        known = (classes >= 0) & (classes < len(self.entry.labels))
-        kept = np.flatnonzero((scores >= self.entry.output.floor_score) & known)
+        kept = np.flatnonzero((scores >= self.entry.output.floor_score) & (classes >= 0))
+        unlabelled = classes[kept][classes[kept] >= len(self.entry.labels)]
+        if unlabelled.size:
+            # Left out in silence, a list of labels that is too short would look like "nothing found".
+            raise DetectionFailed(
+                f"The model {self.entry.name} found class {unlabelled[0]}, but its entry has labels for 0 to "
+                f"{len(self.entry.labels) - 1} only."
+            )
         # Stable, so that equal scores keep the model's own order.
         kept = kept[np.argsort(-scores[kept], kind="stable")]
         boxes = to_picture(boxes[kept], image.shape[1], image.shape[0], self.entry.input, self.entry.output)

@@ -124,7 +124,7 @@ class Rig:
                     # Celery writes the stacks of all its threads into the log.
                     worker.send_signal(signal.SIGUSR1)
                     time.sleep(1)
-                    print(self.log.read_text())
+                    sys.stderr.write(self.log.read_text())
                     worker.kill()
                     worker.wait()
             self.db.close()

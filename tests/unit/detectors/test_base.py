@@ -76,8 +76,8 @@ def test_boxes_stay_inside_and_have_no_negative_size(tmp_path: Path) -> None:
     assert found.boxes.tolist() == [[0, 80, 180, 100]]
 
 
-def test_detections_are_sorted_and_those_below_the_floor_or_without_a_label_are_left_out(tmp_path: Path) -> None:
-    given = {"boxes": [[1, 1, 2, 2]] * 5, "scores": [0.2, 0.9, 0.01, 0.5, 0.7], "classes": [0, 1, 0, 7, 0]}
+def test_detections_are_sorted_and_those_below_the_floor_are_left_out(tmp_path: Path) -> None:
+    given = {"boxes": [[1, 1, 2, 2]] * 5, "scores": [0.2, 0.9, 0.01, 0.02, 0.7], "classes": [0, 1, 0, 7, 0]}
 
     (found,) = detector(tmp_path, **given).detect([PICTURE])
 
@@ -132,6 +132,7 @@ def test_nothing_found_is_an_empty_answer_of_the_right_shape(tmp_path: Path) -> 
         {"boxes": [[0, 0, float("inf"), 1]]},
         {"boxes": [[0, 0, 1]]},
         {"classes": [1, 2]},
+        {"classes": [2]},
         {"kinds": float, "classes": [float("nan")]},
     ],
     ids=[
@@ -139,6 +140,7 @@ def test_nothing_found_is_an_empty_answer_of_the_right_shape(tmp_path: Path) -> 
         "an infinite box",
         "three corners",
         "two classes for one box",
+        "a class without a label",
         "a class that is no number",
     ],
 )
