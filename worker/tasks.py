@@ -45,8 +45,14 @@ def start_child(**_: object) -> None:
     # The parent sends it when the worker shuts down: finish what is claimed, claim no more.
     signal.signal(signal.SIGUSR2, lambda *_: child.stopping.set())
     # Where the whole group or this process alone is terminated: `detect` gives back what it holds on its way out.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    signal.signal(signal.SIGTERM, _leave)
     _child = child
+
+
+def _leave(*_: object) -> None:
+    # Once: a second one, from the parent or from an impatient supervisor, must not cut the way out short.
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    sys.exit(0)
 
 
 @shared_task(name=TASK, bind=True, ignore_result=True)  # type: ignore[untyped-decorator]
