@@ -13,7 +13,9 @@ from jobs.database import AnyRow, Database
 from jobs.errors import JobFinished, NotFound
 from jobs.idempotency import store_key
 from jobs.pictures import Picture
-from jobs.tables import CANCELLED, FAILED, QUEUED, SUCCEEDED, Batch, Claim, Detection, Image, Job, new_id
+from jobs.repeats import copy_detections, question, stored_answers
+from jobs.tables import CANCELLED, FAILED, QUEUED, SUCCEEDED, Batch, Detection, Image, Job, new_id
+from jobs.turns import Turns
 from jobs.views import DetectionView, JobView, NewJob
 
 # A batch's cancellation counts for its open jobs before their rows have followed.
@@ -36,13 +38,13 @@ def submit(
     def work(connection: Connection) -> list[str]:
         last_turn = lock_batch(connection, batch_id) if batch_id else 0
         _keep_images(connection, [job.picture for job in jobs if job.picture])
-        answers = _stored_answers(connection, jobs, pipeline)
-        turns = _Turns(connection, last_turn, counts_up=batch_id is not None)
-        rows = [_row(job, batch_id, pipeline, turns.next(job), answers.get(_question(job))) for job in jobs]
+        answers = stored_answers(connection, jobs, pipeline)
+        turns = Turns(connection, last_turn, counts_up=batch_id is not None)
+        rows = [_row(job, batch_id, pipeline, turns.next(job), answers.get(question(job))) for job in jobs]
         connection.execute(sa.insert(Job), rows)
-        copies = [(row["id"], answers[_question(job)]) for job, row in zip(jobs, rows, strict=True) if row["repeated"]]
+        copies = [(row["id"], answers[question(job)]) for job, row in zip(jobs, rows, strict=True) if row["repeated"]]
         for job_id, answered_by in copies:
-            _copy_detections(connection, answered_by, job_id)
+            copy_detections(connection, answered_by, job_id)
         if done := [row["id"] for row in rows if row["status"] != QUEUED]:
             connection.execute(sa.update(Job).where(Job.id.in_(done)).values(finished_at=now()))
         if batch_id:
@@ -157,40 +159,6 @@ def cancel_job(db: Database, job_id: str) -> JobView:
 # ---------------------------------------------------------------------------------------------- submitting
 
 
-class _Turns:
-    """Gives each job its turn: behind what its runtime works on now, and behind its own batch's last job.
-
-    So the jobs of a batch stand one behind the other while those of two batches alternate, however many one has.
-    Priorities have turns of their own.
-    """
-
-    def __init__(self, connection: Connection, last_turn: int, counts_up: bool) -> None:
-        self._connection = connection
-        self._counts_up = counts_up
-        self._current: dict[tuple[str, int], int] = {}
-        self.last = last_turn
-
-    def next(self, job: NewJob) -> int:
-        queue = (job.runtime, job.priority)
-        if queue not in self._current:
-            self._current[queue] = current_turn(self._connection, *queue)
-        turn = max(self._current[queue], self.last) + 1
-        if self._counts_up:
-            self.last = turn
-        return turn
-
-
-def current_turn(connection: Connection, runtime: str, priority: int) -> int:
-    """The turn of the runtime's latest claim."""
-    latest = (
-        sa.select(Claim.turn)
-        .where(Claim.runtime == runtime, Claim.priority == priority)
-        .order_by(Claim.id.desc())
-        .limit(1)
-    )
-    return connection.scalar(latest) or 0
-
-
 def _row(job: NewJob, batch_id: str | None, pipeline: int, turn: int, answered_by: str | None) -> dict[str, Any]:
     row: dict[str, Any] = {
         "id": new_id(),
@@ -235,43 +203,6 @@ def _keep_images(connection: Connection, pictures: Collection[Picture]) -> None:
     connection.execute(
         insert(Image).on_conflict_do_update(index_elements=[Image.sha256], set_={"used_at": now()}),
         [rows[sha256] for sha256 in sorted(rows)],
-    )
-
-
-def _question(job: NewJob) -> tuple[str, str] | None:
-    """What an answer belongs to: the picture's and the model's digest. None where it is to be asked afresh."""
-    return (job.picture.sha256, job.digest) if job.picture and job.cache else None
-
-
-def _stored_answers(connection: Connection, jobs: Sequence[NewJob], pipeline: int) -> dict[tuple[str, str] | None, str]:
-    """Question -> id of the job that has answered it."""
-    questions = {question for job in jobs if (question := _question(job))}
-    if not questions:
-        return {}
-    rows = connection.execute(
-        sa.select(Job.id, Job.image_sha256, Job.model_digest)
-        .where(
-            Job.image_sha256.in_({sha256 for sha256, _ in questions}),
-            Job.model_digest.in_({digest for _, digest in questions}),
-            Job.status == SUCCEEDED,
-            # In the words of the index: SQLite takes "repeated = 0" for something else and reads the whole table.
-            sa.text("NOT jobs.repeated"),
-            Job.pipeline == pipeline,
-        )
-        # Held until the copy is committed: the housekeeping may be about to delete it, and a copy of an answer whose
-        # detections have gone would say "nothing found".
-        .with_for_update(read=True, key_share=True)
-    )
-    return {(row.image_sha256, row.model_digest): row.id for row in rows}
-
-
-def _copy_detections(connection: Connection, answered_by: str, job_id: str) -> None:
-    columns = [column for column in Detection.__table__.c if column.name != "job_id"]
-    connection.execute(
-        sa.insert(Detection).from_select(
-            ["job_id", *(column.name for column in columns)],
-            sa.select(sa.literal(job_id, Detection.job_id.type), *columns).where(Detection.job_id == answered_by),
-        )
     )
 
 

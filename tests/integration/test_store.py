@@ -184,7 +184,7 @@ def test_a_copied_answer_keeps_its_detections_while_the_old_one_is_deleted(
     """The retention meets a repeated question between its finding the answer and its copying it."""
     (old,) = submit(db, new_job(7))
     finish(db, take(db))
-    copy = store._copy_detections
+    copy = store.copy_detections
 
     def delete() -> None:
         with db.write() as connection:
@@ -197,7 +197,7 @@ def test_a_copied_answer_keeps_its_detections_while_the_old_one_is_deleted(
         deleting.join(0.5)
         copy(*given)
 
-    monkeypatch.setattr(store, "_copy_detections", copy_late)
+    monkeypatch.setattr(store, "copy_detections", copy_late)
     (again,) = submit(db, new_job(7, cache=True))
     deleting.join()
 
