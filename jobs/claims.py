@@ -13,6 +13,7 @@ from sqlalchemy.engine import Connection
 from jobs.batches import add_counts, batch_not_cancelled, mark_finished
 from jobs.clock import now, seconds_since
 from jobs.database import Database
+from jobs.deaths import GIVEN_BACK
 from jobs.tables import FAILED, QUEUED, RUNNING, SUCCEEDED, Claim, Id, Job, Json, new_id
 from jobs.views import DetectionView
 
@@ -167,7 +168,7 @@ def give_back(db: Database, held: HeldClaim) -> None:
     """Puts the claim's jobs back as they were: no death, no suspicion."""
 
     def work(connection: Connection) -> None:
-        if _end(connection, held, "given_back"):
+        if _end(connection, held, GIVEN_BACK):
             connection.execute(
                 sa.update(Job)
                 .where(Job.claim_id == held.id, Job.status == RUNNING)

@@ -139,11 +139,6 @@ class Settings(BaseSettings):
         """True where no Redis was named, so that `boxqueue up` starts one of its own."""
         return self.redis_url == f"unix://{self._socket('redis.sock')}"
 
-    @property
-    def heartbeat_seconds(self) -> float:
-        """Seconds between two heartbeats: a lease survives two that were missed."""
-        return self.lease_seconds / 3
-
     @classmethod
     def load(cls) -> Self:
         """Reads the environment. Raises `ConfigurationError`, one line for each wrong or unknown variable."""

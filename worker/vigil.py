@@ -35,6 +35,8 @@ class Vigil(threading.Thread):
         super().__init__(name="vigil", daemon=True)
         self._db = db
         self._lease_seconds = lease_seconds
+        # A lease survives two heartbeats that were missed.
+        self._beat_seconds = lease_seconds / 3
         self._memory_limit = memory_limit
         self._lock = threading.Lock()
         self._held: dict[str, HeldClaim] = {}
@@ -46,7 +48,7 @@ class Vigil(threading.Thread):
         """From now on this claim's lease is extended."""
         with self._lock:
             if not self._held:
-                self._next_beat = time.monotonic() + self._lease_seconds / 3
+                self._next_beat = time.monotonic() + self._beat_seconds
             self._held[claim.id] = claim
 
     def drop(self, claim: HeldClaim) -> None:
@@ -121,7 +123,7 @@ class Vigil(threading.Thread):
             held, to_spare = dict(self._held), set(self._to_spare)
             if not (held or to_spare) or time.monotonic() < self._next_beat:
                 return
-            self._next_beat = time.monotonic() + self._lease_seconds / 3
+            self._next_beat = time.monotonic() + self._beat_seconds
         for task_id in to_spare:
             spare(self._db, task_id)
             with self._lock:
