@@ -37,6 +37,10 @@ demo: .venv/app ## show it working on the samples, or on your own: make demo PIC
 up: .venv/app ## the whole service in the foreground; Ctrl-C stops it
 	@exec $(BIN)/boxqueue up
 
+.PHONY: train
+train: .venv/training ## train on your labelled pictures: make train DATA=folder; without DATA the bundled model again
+	@exec $(BIN)/python -m $(if $(DATA),training --data "$$DATA",training.bundled $${REAL:+--real "$$REAL"})
+
 .PHONY: test
 test: lint ## lint, types and all tests, real Redis and PostgreSQL among them (about 6 minutes)
 	@$(BIN)/python -m pytest
@@ -68,7 +72,7 @@ USABLE := $(shell test "$$(cat .venv/made 2>/dev/null)" = "$(MADE)" && $(BIN)/py
 
 ifeq ($(USABLE),)
 .PHONY: unusable
-.venv/made .venv/build .venv/app .venv/dev $(ISOLATED): unusable
+.venv/made .venv/build .venv/app .venv/training .venv/dev $(ISOLATED): unusable
 endif
 
 .venv/made:
@@ -95,7 +99,13 @@ endif
 	@echo "$(MADE)" > .venv/made
 	@touch $@
 
-.venv/dev: requirements/dev.txt .venv/app | .venv/made
+.venv/training: requirements/training.txt .venv/app | .venv/made
+	@rm -f .venv/made
+	@$(UV) --require-hashes -r requirements/training.txt
+	@echo "$(MADE)" > .venv/made
+	@touch $@
+
+.venv/dev: requirements/dev.txt .venv/training | .venv/made
 	@rm -f .venv/made
 	@$(UV) --require-hashes -r requirements/dev.txt
 	@echo "$(MADE)" > .venv/made

@@ -1,127 +1,164 @@
-"""`python -m training`: make the bundled model."""
+"""`python -m training --data FOLDER`: train a detector of your own."""
 
 from __future__ import annotations
 
 import argparse
+import re
 import sys
-import time
-from importlib.util import find_spec
+from collections.abc import Sequence
 from pathlib import Path
+from random import Random
 
-from training.cards import draw_card
-from training.data import Example, read_voc, split
-from training.evaluate import Quality, assess
-from training.export import export, folded
-from training.model import CardDetector
-from training.train import Progress, train
+import torch
+from rich.console import Console
+from rich.text import Text
 
-GENERATED_HELD_OUT = 60
-NEVER_TRAINED_ON = 1 << 50
-"""Training draws cards with seeds below 2**40, so those from here on are new to the model."""
+from detectors.catalogue import Catalogue
+from detectors.errors import DetectorError
+from training.batches import Batches, Source
+from training.datasets import DatasetUnusable, Example, read
+from training.display import left_out, report_table
+from training.entries import Description, refused
+from training.export import CATALOGUE, CHECKED_ON, export, folded, trained, unfolded, unmet
+from training.layout import LABELS
+from training.learning import add_options, count, learn, share
+from training.model import CenterNet
+from training.scores import score
+from training.train import Plan
+from training.trial import as_inputs, found_by
 
-HELP = """Train the detector of the parts of a UI card and write it where the workers find it.
+BUNDLED = Path(__file__).resolve().parent.parent / "weights" / "cards.pt2"
+NAME = r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}"
 
-The pictures are drawn while the training runs: cards with text boxes, radio buttons, check boxes, action sets,
-images and ratings, whose boxes are known exactly. Give a folder of real pictures with Pascal VOC annotations
-(one .xml beside each picture) to mix them in; labels that occur nowhere in it count as not looked for, and
-some of its pictures are held out to measure the result on."""
+HELP = """Train a detector on your own labelled pictures, and write it with a catalogue entry that the workers load.
+
+FOLDER has Pascal VOC annotations (an .xml beside each picture, or Annotations/ and JPEGImages/) or COCO ones (a .json
+in it or in its annotations/). What can't be trusted in it is named and left out. The training starts from the bundled
+model, so some hundred pictures are enough for a start. A fifth of them is kept aside to measure with."""
 
 EXAMPLES = """examples:
-  python -m training --minutes 1 --out /tmp/try     a first look; leaves weights/ alone
-  python -m training                                the model from generated cards alone
-  python -m training --voc cards/                   with real pictures from that folder
+  python -m training --data parts/                        a model called parts, in models/parts/
+  python -m training --data parts/ --steps 300            a quick look, a few minutes
+  python -m training --data parts/ --held-out 0           from all pictures, once you know that it is good
+  BOXQUEUE_CATALOGUE=models/parts/catalogue.toml make up  serve it
+  python -m training.evaluate --data others/ --model parts-pytorch --catalogue models/parts/catalogue.toml
 
---out gets the model for PyTorch (cards.pt2) and for TensorFlow (cards.saved_model/, cards.pb), and their digests go
-into the catalogue.toml there, if there is one. `python -m training.export` writes them again from cards.pt2 alone."""
-
-
-def say(text: str = "", end: str = "\n") -> None:
-    """To the terminal, at once."""
-    sys.stdout.write(text + end)
-    sys.stdout.flush()
+Stop it whenever you like: the same command goes on from the last minute. The same seed gives the same weights on the
+same machine. The bundled model is made by `python -m training.bundled`."""
 
 
-def main() -> int:
-    """Parse the command line, train, measure, export."""
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Parses the command line, trains, measures, exports. Returns the exit code."""
     parser = argparse.ArgumentParser(
         prog="python -m training",
         description=HELP,
         epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--voc", type=Path, metavar="FOLDER", help="real pictures with Pascal VOC annotations")
-    parser.add_argument("--held-out", type=int, default=20, metavar="N", help="of these, how many to measure on [20]")
-    parser.add_argument("--share", type=float, default=0.3, help="share of real pictures in the training, 0..1 [0.3]")
-    parser.add_argument("--minutes", type=float, default=13.0, metavar="N", help="how long to train [13]")
-    parser.add_argument("--threads", type=int, default=2, metavar="N", help="CPU threads [2]")
-    parser.add_argument("--seed", type=int, default=1, metavar="S", help="another seed, another model [1]")
-    parser.add_argument("--out", type=Path, default=Path("weights"), metavar="FOLDER", help="where to [weights/]")
-    options = parser.parse_args()
-
-    if find_spec("tensorflow") is None:
-        sys.exit("TensorFlow is missing, and the model is written for it as well: install requirements/tensorflow.txt")
-    training, held_out = _real_pictures(options.voc, options.held_out)
-    network = train(
-        training,
-        minutes=options.minutes,
-        seed=options.seed,
-        share=options.share,
-        threads=options.threads,
-        report=Display(),
+    parser.add_argument("--data", type=Path, required=True, metavar="FOLDER", help="labelled pictures")
+    parser.add_argument("--name", help="what the model is called [the folder's name]")
+    parser.add_argument("--out", type=Path, metavar="FOLDER", help="where the model goes [models/NAME]")
+    parser.add_argument("--steps", type=count, default=3000, metavar="N", help="of 4 pictures each [3000]")
+    parser.add_argument(
+        "--held-out", type=share, default=0.2, metavar="SHARE", help="share of the pictures to measure with [0.2]"
     )
-    say()
-    detector = CardDetector(network)
-    drawn = [draw_card(NEVER_TRAINED_ON + number) for number in range(GENERATED_HELD_OUT)]
-    _print_table("new generated cards", assess(detector, [Example("", card.image, card.boxes) for card in drawn]))
-    if held_out:
-        _print_table(f"the {len(held_out)} real pictures held out", assess(detector, held_out))
-    for path in export(folded(network), options.out):
-        say(f"written: {path}")
+    parser.add_argument("--licence", default="", help="of the model, for the catalogue")
+    add_options(parser)
+    options = parser.parse_args(arguments)
+    options.name = options.name or re.sub(r"[^A-Za-z0-9._-]+", "-", options.data.resolve().name).strip("-._").lower()
+    if not re.fullmatch(NAME, options.name):
+        parser.error(f"--name: {options.name!r} is no name; letters, digits, '.', '_' and '-', a letter or digit first")
+    options.out = options.out or Path("models") / options.name
+    console, errors = Console(), Console(stderr=True)
+    try:
+        _make(options, console)
+    except (DatasetUnusable, DetectorError, OSError) as error:
+        errors.print(Text(str(error), "red"), soft_wrap=True)
+        return 1
+    except KeyboardInterrupt:
+        errors.print("Stopped. The same command goes on from the last minute.")
+        return 130
     return 0
 
 
-def _real_pictures(folder: Path | None, held_out: int) -> tuple[list[Example], list[Example]]:
-    """(for training, held out); the split is the same for every seed of the training."""
-    if folder is None:
-        return [], []
-    if not folder.is_dir():
-        sys.exit(f"--voc: there is no folder {folder}")
-    examples, skipped = read_voc(folder)
-    for line in skipped:
-        say(f"skipped: {line}")
-    if len(examples) <= held_out:
-        sys.exit(f"--voc: {folder} has {len(examples)} usable pictures, and {held_out} are to be held out")
-    say(f"{len(examples)} real pictures from {folder}, {held_out} of them held out")
-    return split(examples, held_out, seed=0)
-
-
-class Display:
-    """One line that keeps up with the training; where nobody watches, a line every half minute."""
-
-    def __init__(self) -> None:
-        self._next = 0.0
-
-    def __call__(self, at: Progress) -> None:
-        """Show it, if it is time to."""
-        live = sys.stdout.isatty()
-        now = time.monotonic()
-        if now < self._next:
-            return
-        self._next = now + (0.5 if live else 30.0)
-        share = min(1.0, at.seconds / at.total_seconds)
-        bar = ("#" * round(30 * share)).ljust(30, ".")
-        left = max(0.0, at.total_seconds - at.seconds)
-        line = (
-            f"[{bar}] {share:4.0%}  {left / 60:4.1f} min left  {at.pictures:6d} pictures"
-            f" ({at.pictures / max(at.seconds, 1e-9):.0f}/s)  heat {at.heat_loss:.3f}  box {at.box_loss:.3f}"
+def _make(options: argparse.Namespace, console: Console) -> None:
+    if missing := unmet():
+        raise DatasetUnusable(missing)
+    with console.status(f"reading {options.data.name}"):
+        dataset = read(options.data)
+    examples, measured = _split(dataset.examples, options.held_out)
+    described = Description(options.name, dataset.labels, f"Trained on {len(examples)} pictures.", options.licence)
+    if problem := refused(described) or _in_the_way(options.out, described):
+        raise DatasetUnusable(problem)
+    options.out.mkdir(parents=True, exist_ok=True)
+    left_out(console, dataset.skipped, options.out / "left-out.txt")
+    seen = {box.label for example in examples for box in example.boxes}
+    if not seen:
+        raise DatasetUnusable(f"{options.data} has no box to learn from.")
+    if unseen := [label for label in dataset.labels if label not in seen]:
+        console.print(Text(f"there is no box to learn from for {', '.join(unseen)}", "yellow"), soft_wrap=True)
+    say = f"{len(examples)} pictures to learn from, {len(measured)} to measure with: {', '.join(dataset.labels)}"
+    console.print(Text(say), soft_wrap=True)
+    torch.manual_seed(options.seed)
+    checkpoint = options.out / f"{options.name}.checkpoint"
+    network = folded(
+        learn(
+            start(examples, dataset.labels),
+            [Source(examples, 1.0)],
+            dataset.labels,
+            Plan(options.steps, rate=1e-3, seed=options.seed),
+            title="learning",
+            options=options,
+            checkpoint=checkpoint,
+            console=console,
         )
-        say(f"\r{line}" if live else line, end="" if live else "\n")
+    )
+    if measured:
+        with console.status("measuring"):
+            report = score(measured, dataset.labels, found_by(network, measured, dataset.labels))
+        console.print(report_table(f"{len(measured)} pictures that it has not seen", report))
+    with console.status("writing and comparing the files of both frameworks"):
+        written = export(network, options.out, described, as_inputs((measured or examples)[:CHECKED_ON]))
+    for path in written:
+        console.print(Text(f"written: {path}"), soft_wrap=True)
+    checkpoint.unlink(missing_ok=True)
+    console.print(Text(f"Serve it: BOXQUEUE_CATALOGUE={options.out / CATALOGUE} make up"), soft_wrap=True)
 
 
-def _print_table(title: str, qualities: list[Quality]) -> None:
-    say(f"{title} (IoU 0.5; recall and precision at score 0.3)")
-    for q in qualities:
-        say(f"  {q.label:12} {q.boxes:5d} boxes  recall {q.recall:.3f}  precision {q.precision:.3f}  AP {q.ap50:.3f}")
+def _in_the_way(folder: Path, described: Description) -> str | None:
+    """Whether there are other models in the folder, whose catalogue would be lost."""
+    if not (folder / CATALOGUE).exists():
+        return None
+    others = Catalogue.load(folder / CATALOGUE).entries.keys() - set(described.entries())
+    if not others:
+        return None
+    return f"{folder / CATALOGUE} lists other models ({', '.join(sorted(others))}): choose another --out."
+
+
+def _split(examples: Sequence[Example], share: float) -> tuple[list[Example], list[Example]]:
+    """(to learn from, to measure with); the same ones for every seed of the training."""
+    shuffled = sorted(examples, key=lambda example: str(example.file))
+    Random(0).shuffle(shuffled)
+    count = min(len(shuffled) - 1, round(share * len(shuffled)))
+    return shuffled[count:], shuffled[:count]
+
+
+def start(examples: Sequence[Example], labels: Sequence[str]) -> CenterNet:
+    """The bundled network with heads for these labels: for those that it knows its own, for others new ones."""
+    bundled = trained(BUNDLED)
+    views = Batches([Source(examples, 1.0)], labels, size=8, count=1, seed=0)[0]["image"]
+    network = unfolded(bundled, views.permute(0, 3, 1, 2).float() / 127.5 - 1.0)
+    heads = CenterNet(len(labels))
+    with torch.no_grad():
+        for number, label in enumerate(labels):
+            if label in LABELS:
+                old = LABELS.index(label)
+                for name, rows in (("heat", 1), ("distances", 4)):
+                    new_head, old_head = getattr(heads, name), getattr(network, name)
+                    there, here = slice(rows * old, rows * (old + 1)), slice(rows * number, rows * (number + 1))
+                    new_head.weight[here], new_head.bias[here] = old_head.weight[there], old_head.bias[there]
+    network.heat, network.distances = heads.heat, heads.distances
+    return network
 
 
 if __name__ == "__main__":

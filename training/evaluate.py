@@ -1,107 +1,152 @@
-"""How good a detector is on pictures with known boxes."""
+"""`python -m training.evaluate`: measure a model, or a whole running service, on labelled pictures."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+import argparse
+import json
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
 
-import numpy as np
-import torch
-from torch import Tensor
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+from rich.table import Table
+from rich.text import Text
 
-from training.data import Example, as_input
-from training.layout import LABELS
-from training.sheet import Box
+from detectors.catalogue import Catalogue
+from detectors.errors import DetectorError
+from training.answers import Answers, Failure, Show, answers_here, load
+from training.datasets import Dataset, DatasetUnusable, read
+from training.display import left_out, report_table
+from training.scores import Report, Row, score
+from training.service import Service, ServiceUnusable
 
-Found = tuple[Box, float]
-"""A box in the picture's pixels and its score, 0..1."""
-Program = Callable[[Tensor], tuple[Tensor, Tensor, Tensor]]
-"""What is exported: uint8 [b, 384, 384, 3] -> boxes, scores, classes."""
+__all__ = ["Report", "Row", "main", "score"]
 
+CATALOGUE = Path("weights/catalogue.toml")
+NAMED = 10
+"""How many of the skipped, failed or worst pictures are named."""
 
-@dataclass(frozen=True)
-class Quality:
-    """Of one label: how many boxes there are; at IoU 0.5 recall and precision at a score, and AP over all scores."""
+HELP = """Measure how well a model finds what people labelled: average precision (AP) as COCO measures it, from 0 to 1.
 
-    label: str
-    boxes: int
-    recall: float
-    precision: float
-    ap50: float
+AP50 and AP75 are those at an overlap (IoU) of 0.5 and 0.75, AP is the mean over 0.5, 0.55 … 0.95. The range behind
+AP50 holds with 95 % for other pictures of the same kind; with few pictures it is wide.
 
+The folder has Pascal VOC annotations (an .xml beside each picture, or Annotations/ and JPEGImages/) or COCO ones (a
+.json in it or in its annotations/). A label that no box in the folder has counts as not looked for."""
 
-@torch.no_grad()
-def detect(program: Program, examples: Sequence[Example]) -> list[list[Found]]:
-    """What the program finds, per picture."""
-    answers = []
-    for example in examples:
-        square, scale = as_input(example.image)
-        boxes, scores, classes = program(torch.from_numpy(square.copy())[None])
-        answers.append(
-            [
-                (Box(LABELS[kind], *(float(side) / scale for side in box)), float(score))
-                for box, score, kind in zip(boxes[0], scores[0], classes[0].tolist(), strict=True)
-            ]
-        )
-    return answers
+EXAMPLES = """examples:
+  python -m training.evaluate --data cards/ --model cards-pytorch
+                                         the model as a worker runs it, on one core
+  python -m training.evaluate --data cards/ --model cards --url http://127.0.0.1:8000
+                                         the way of a picture through a running service
+  python -m training.evaluate --data cards/ --model mine --catalogue mine/catalogue.toml --json mine.json
 
-
-def assess(program: Program, examples: Sequence[Example], score: float = 0.3, overlap: float = 0.5) -> list[Quality]:
-    """Quality per label that occurs in the examples. A box is found once, by the highest score that overlaps enough."""
-    answers = detect(program, examples)
-    return [
-        _quality(label, answers, examples, score, overlap)
-        for label in LABELS
-        if any(box.label == label for example in examples for box in example.boxes)
-    ]
+Exits with 1 where any picture has no answer: that is not the same as one in which nothing was found."""
 
 
-def _quality(
-    label: str, answers: list[list[Found]], examples: Sequence[Example], least: float, overlap: float
-) -> Quality:
-    hits: list[tuple[float, bool]] = []
-    total = 0
-    for found, example in zip(answers, examples, strict=True):
-        wanted = [box for box in example.boxes if box.label == label]
-        total += len(wanted)
-        for box, score in sorted(found, key=lambda pair: -pair[1]):
-            if box.label != label:
-                continue
-            best = max(wanted, key=lambda other: iou(box, other), default=None)
-            hit = best is not None and iou(box, best) >= overlap
-            if hit and best is not None:
-                wanted.remove(best)
-            if hit or not any(covered(box, place) > 0.5 for place in example.unclear):
-                hits.append((score, hit))
-    hits.sort(key=lambda pair: -pair[0])
-    counted = [hit for score, hit in hits if score >= least]
-    return Quality(
-        label, total, sum(counted) / max(1, total), sum(counted) / max(1, len(counted)), _average_precision(hits, total)
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Parses the command line, asks the model, prints the table. Returns the exit code."""
+    parser = argparse.ArgumentParser(
+        prog="python -m training.evaluate",
+        description=HELP,
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
+    parser.add_argument("--data", type=Path, required=True, metavar="FOLDER", help="labelled pictures")
+    parser.add_argument("--model", required=True, metavar="NAME", help="its name in the catalogue or the service")
+    where = parser.add_mutually_exclusive_group()
+    where.add_argument("--catalogue", type=Path, default=CATALOGUE, metavar="FILE", help=f"[{CATALOGUE}]")
+    where.add_argument("--url", metavar="URL", help="ask the service that runs there, like http://127.0.0.1:8000")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there too")
+    parser.add_argument(
+        "--per-picture",
+        action="store_true",
+        help=f"name the {NAMED} worst pictures, at IoU 0.5 and each class's best score",
+    )
+    options = parser.parse_args(arguments)
+    if options.json and not options.json.parent.is_dir():
+        parser.error(f"--json: there is no folder {options.json.parent}")
+    terminal, notes = Console(), Console(stderr=True)
+    try:
+        dataset, answers = _ask(options, notes)
+    except (DatasetUnusable, DetectorError, ServiceUnusable) as error:
+        notes.print(Text(str(error), "red"), soft_wrap=True)
+        return 1
+    if answers.failed:
+        _print_failures(notes, answers.failed, len(dataset.examples))
+        return 1
+    report = score(dataset.examples, dataset.labels, answers.found)
+    title = f"{options.model} on {options.data}: {len(dataset.examples)} pictures"
+    terminal.print(report_table(title, report))
+    if answers.milliseconds is not None:
+        terminal.print(f"{answers.milliseconds:.1f} ms a picture, decoding included, on one core")
+    if options.per_picture:
+        terminal.print(_worst(report, options.data))
+    if options.json:
+        options.json.write_text(json.dumps(_figures(options, dataset, answers, report), indent=1) + "\n", "utf-8")
+    return 0
 
 
-def _average_precision(hits: list[tuple[float, bool]], total: int) -> float:
-    """Area under the precision-recall curve, every point raised to the best precision at its recall or above."""
-    right = np.cumsum([hit for _, hit in hits])
-    precision = right / np.arange(1, len(hits) + 1)
-    best = np.maximum.accumulate(precision[::-1])[::-1]
-    return float(sum(p for p, (_, hit) in zip(best, hits, strict=True) if hit) / max(1, total))
+def _ask(options: argparse.Namespace, notes: Console) -> tuple[Dataset, Answers]:
+    """The labelled pictures, and what the model or the service says of them."""
+    if options.url:
+        with Service(options.url) as service:
+            dataset = _read(options.data, service.labels(options.model), notes)
+            with _progress(notes, len(dataset.examples)) as show:
+                return dataset, service.answers(options.model, [one.file for one in dataset.examples], show)
+    entry = Catalogue.load(options.catalogue).get(options.model)
+    dataset = _read(options.data, entry.labels, notes)
+    detector = load(entry)
+    with _progress(notes, len(dataset.examples)) as show:
+        return dataset, answers_here(detector, [one.file for one in dataset.examples], show)
 
 
-def iou(first: Box, second: Box) -> float:
-    """Intersection over union, 0..1."""
-    shared = _shared(first, second)
-    return shared / (_area(first) + _area(second) - shared)
+def _read(folder: Path, labels: Sequence[str], notes: Console) -> Dataset:
+    dataset = read(folder, labels)
+    left_out(notes, dataset.skipped)
+    return dataset
 
 
-def covered(box: Box, place: Box) -> float:
-    """How much of the box lies in that place, 0..1."""
-    return _shared(box, place) / max(_area(box), 1e-9)
+@contextmanager
+def _progress(notes: Console, total: int) -> Iterator[Show]:
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
+    with Progress(*columns, console=notes, transient=True) as progress:
+        task = progress.add_task("pictures", total=total)
+        yield lambda what, done: progress.update(task, description=what, completed=done)
 
 
-def _shared(a: Box, b: Box) -> float:
-    return max(0.0, min(a.x2, b.x2) - max(a.x1, b.x1)) * max(0.0, min(a.y2, b.y2) - max(a.y1, b.y1))
+def _print_failures(notes: Console, failed: Sequence[Failure], total: int) -> None:
+    for one in failed:
+        notes.print(Text(f"{one.file.name}: {one.code}: {one.message}", "red"), soft_wrap=True)
+    notes.print(Text(f"{len(failed)} of {total} pictures failed, so nothing is measured.", "red"), soft_wrap=True)
 
 
-def _area(box: Box) -> float:
-    return max(0.0, box.x2 - box.x1) * max(0.0, box.y2 - box.y1)
+def _worst(report: Report, folder: Path) -> Table:
+    table = Table(title="Where most is wrong", title_justify="left")
+    table.add_column("picture")
+    for name in ("boxes", "missed", "wrong"):
+        table.add_column(name, justify="right")
+    for one in report.pictures[:NAMED]:
+        if one.missed or one.wrong:
+            # One that is named by a whole path may lie elsewhere.
+            shown = one.file.relative_to(folder) if one.file.is_relative_to(folder) else one.file
+            table.add_row(Text(str(shown)), str(one.boxes), str(one.missed), str(one.wrong))
+    return table
+
+
+def _figures(options: argparse.Namespace, dataset: Dataset, answers: Answers, report: Report) -> dict[str, object]:
+    return asdict(report) | {
+        "pictures": [asdict(one) | {"file": str(one.file)} for one in report.pictures],
+        "model": options.model,
+        "url": options.url,
+        "data": str(options.data),
+        "milliseconds": answers.milliseconds,
+        "left_out": dataset.skipped,
+    }
+
+
+if __name__ == "__main__":
+    sys.exit(main())

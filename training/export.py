@@ -1,38 +1,49 @@
-"""From a trained network to the files that the workers load, and their digests in the catalogue.
+"""From a trained network to the files that the workers load, and the catalogue that lists them.
 
-`python -m training.export` makes them again from the weights that `weights/cards.pt2` holds.
+`python -m training.export [FOLDER]` writes them again from the weights that the folder's .pt2 holds.
 """
 
 from __future__ import annotations
 
+import argparse
 import copy
-import re
 import subprocess
 import sys
 import tempfile
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
+from torch.utils.hooks import RemovableHandle
 
+from detectors.catalogue import Catalogue
 from detectors.digest import digest_of
-from training.cards import draw_card
-from training.data import as_input
+from detectors.preprocess import decode, to_tensor
+from training.annotations import PICTURE_ENDINGS
+from training.entries import FORMATS, Description, catalogue_text, described_by
 from training.layout import INPUT_SIZE
-from training.model import CardDetector, CardNetwork, Convolution
+from training.model import CenterNet, Convolution, Program
+from training.views import INPUT
 
-FILE = "cards.pt2"
-SAVED_MODEL = "cards.saved_model"
-FROZEN_GRAPH = "cards.pb"
 CATALOGUE = "catalogue.toml"
+HELP = """Write a trained model's files and their catalogue again from the weights that its .pt2 holds. The pictures
+show whether all of them find the same."""
 LARGEST_BATCH = 64
 CHECKED_ON = 12
-"""Generated cards on which the files for TensorFlow have to find the same as the network."""
+"""Pictures on which the files for TensorFlow have to find the same as the network."""
 
 
-def folded(network: CardNetwork) -> CardNetwork:
+def unmet() -> str | None:
+    """What has to be installed before anything can be exported."""
+    if find_spec("tensorflow") is None:
+        return "TensorFlow is missing, and a model is written for it as well: install requirements/tensorflow.txt."
+    return None
+
+
+def folded(network: CenterNet) -> CenterNet:
     """A copy in which every batch normalisation has become part of the convolution before it. For evaluation only."""
     plain = copy.deepcopy(network).eval()
     for block in plain.modules():
@@ -47,68 +58,101 @@ def folded(network: CardNetwork) -> CardNetwork:
     return plain
 
 
-def trained(file: Path) -> CardNetwork:
+def trained(file: Path) -> CenterNet:
     """The folded network whose weights an exported program holds."""
-    network = folded(CardNetwork())
-    state = torch.export.load(file).state_dict
-    network.load_state_dict({name.removeprefix("network."): weight for name, weight in state.items()})
+    state = {name.removeprefix("network."): weight for name, weight in torch.export.load(file).state_dict.items()}
+    network = folded(CenterNet(len(state["heat.bias"])))
+    network.load_state_dict(state)
     return network
 
 
-def export(network: CardNetwork, folder: Path) -> list[Path]:
-    """Writes a folded network as cards.pt2, cards.saved_model/ and cards.pb into the folder, and their digests into
-    the catalogue there, if there is one. Needs TensorFlow, which runs in a process of its own.
+@torch.no_grad()
+def unfolded(network: CenterNet, pixels: Tensor) -> CenterNet:
+    """A network with batch normalisation again that answers as the folded one does, to be trained further.
+
+    The normalisations start with the statistics of `pixels` [b, 3, h, w], -1..1.
+    """
+    state = network.state_dict()
+    whole = CenterNet(len(state["heat.bias"]))
+    whole.load_state_dict(state, strict=False)  # all but the normalisations, and the biases that these take over
+
+    def normalise(block: Convolution, bias: Tensor) -> RemovableHandle:
+        normalisation = block[1]
+        assert isinstance(normalisation, nn.BatchNorm2d)
+
+        def adjust(_: nn.Module, __: tuple[Tensor], convolved: Tensor) -> None:
+            # What the normalisation takes away here it has to give back: spread and mean, and the old bias.
+            variance, mean = torch.var_mean(convolved, dim=(0, 2, 3), correction=0)
+            normalisation.weight.copy_((variance + normalisation.eps).sqrt())
+            normalisation.bias.copy_(mean + bias)
+            normalisation.running_mean, normalisation.running_var = mean, variance
+
+        return block[0].register_forward_hook(adjust)
+
+    blocks = {name: block for name, block in whole.named_modules() if isinstance(block, Convolution)}
+    hooks = [normalise(block, state[f"{name}.0.bias"]) for name, block in blocks.items()]
+    whole.train()(pixels)  # layer by layer, each after those before it have their statistics
+    for hook in hooks:
+        hook.remove()
+    return whole
+
+
+def export(network: CenterNet, folder: Path, described: Description, pictures: Tensor) -> list[Path]:
+    """Writes a folded network as NAME.pt2, NAME.saved_model/ and NAME.pb into the folder, and the catalogue that lists
+    them. Needs TensorFlow, which runs in a process of its own. The files are compared on the `pictures`, uint8
+    [n, 448, 448, 3], in which the network should find something.
 
     Raises RuntimeError if a file, loaded again, does not give the same answers as the network; then none is written.
     """
-    detector = CardDetector(network).eval()
+    program = Program(network).eval()
     folder.mkdir(parents=True, exist_ok=True)
-    names = (FILE, SAVED_MODEL, FROZEN_GRAPH)
+    files = [described.file(kind) for kind in FORMATS]
     with tempfile.TemporaryDirectory(dir=folder, prefix="export-") as made:
-        _write_program(detector, Path(made) / FILE)
-        verify(detector, Path(made) / FILE)
-        _write_twins(detector, Path(made))
-        for name in names:
-            _replace(Path(made) / name, folder / name)
-    for name in names:
-        record_digest(folder / CATALOGUE, name, digest_of(folder / name))
-    return [folder / name for name in names]
+        pt2, saved_model, frozen_graph = (Path(made) / file for file in files)
+        _write_program(program, pt2)
+        verify(program, pt2)
+        _write_twins(program, saved_model, frozen_graph, pictures)
+        for file in files:
+            _replace(Path(made) / file, folder / file)
+    digests = [digest_of(folder / file) for file in files]
+    (folder / CATALOGUE).write_text(catalogue_text(described, digests), encoding="utf-8")
+    Catalogue.load(folder / CATALOGUE)
+    return [folder / file for file in (*files, CATALOGUE)]
 
 
-def _write_program(detector: CardDetector, file: Path) -> None:
+def _write_program(program: Program, file: Path) -> None:
     pictures = torch.zeros(2, INPUT_SIZE, INPUT_SIZE, 3, dtype=torch.uint8)
     batch = torch.export.Dim("batch", min=1, max=LARGEST_BATCH)
     with torch.no_grad():
-        program = torch.export.export(detector, (pictures,), dynamic_shapes=({0: batch},))
-    program.example_inputs = None  # a megabyte of zeros otherwise
-    for node in program.graph.nodes:
+        exported = torch.export.export(program, (pictures,), dynamic_shapes=({0: batch},))
+    exported.example_inputs = None  # a megabyte of zeros otherwise
+    for node in exported.graph.nodes:
         node.meta.pop("stack_trace", None)  # where the sources lie on the machine that exported it
-    torch.export.save(program, file)
+    torch.export.save(exported, file)
 
 
 @torch.no_grad()
-def verify(detector: CardDetector, file: Path) -> None:
-    """Raises RuntimeError unless the file answers as the detector does, for several sizes of batches."""
+def verify(program: Program, file: Path) -> None:
+    """Raises RuntimeError unless the file answers as the program does, for several sizes of batches."""
     loaded = torch.export.load(file).module()
     noise = torch.Generator().manual_seed(0)
     for size in (1, 2, 8):
         pictures = torch.randint(0, 256, (size, INPUT_SIZE, INPUT_SIZE, 3), dtype=torch.uint8, generator=noise)
-        for name, one, other in zip(("boxes", "scores", "classes"), detector(pictures), loaded(pictures), strict=True):
+        for name, one, other in zip(("boxes", "scores", "classes"), program(pictures), loaded(pictures), strict=True):
             if not torch.equal(one, other):
                 raise RuntimeError(f"{file} differs from the network it was made of: {name}, batch of {size}")
 
 
 @torch.no_grad()
-def _write_twins(detector: CardDetector, folder: Path) -> None:
+def _write_twins(program: Program, saved_model: Path, frozen_graph: Path, pictures: Tensor) -> None:
     """Has `training.twin` write the SavedModel and the frozen graph and compare them, in a process without PyTorch:
     the two frameworks do not always bear each other in one. Raises RuntimeError."""
-    pictures = torch.from_numpy(np.stack([as_input(draw_card(1 << 51 | n).image)[0] for n in range(CHECKED_ON)]))
-    boxes, scores, classes = (answer.numpy() for answer in detector(pictures))
-    weights = {f"weights.{name}": weight.numpy() for name, weight in detector.network.state_dict().items()}
-    given = folder / "given.npz"
+    boxes, scores, classes = (answer.numpy() for answer in program(pictures))
+    weights = {f"weights.{name}": weight.numpy() for name, weight in program.network.state_dict().items()}
+    given = saved_model.parent / "given.npz"
     np.savez(given, pictures=pictures.numpy(), boxes=boxes, scores=scores, classes=classes, **weights)
     done = subprocess.run(
-        [sys.executable, "-m", "training.twin", str(given), str(folder / SAVED_MODEL), str(folder / FROZEN_GRAPH)],
+        [sys.executable, "-m", "training.twin", str(given), str(saved_model), str(frozen_graph)],
         stderr=subprocess.PIPE,
         text=True,
         check=False,
@@ -124,18 +168,20 @@ def _replace(made: Path, target: Path) -> None:
     made.rename(target)
 
 
-def record_digest(catalogue: Path, name: str, digest: str) -> None:
-    """Replace the digest of the entry whose file is that one; everything else stays as it is written."""
-    if not catalogue.exists():
-        return
-    entry = re.compile(rf'(file = "{re.escape(name)}"[^\n]*\n(?:[^\[\n]*\n)*?sha256 = ")[^"]*(")')
-    text, changed = entry.subn(rf"\g<1>{digest}\g<2>", catalogue.read_text(encoding="utf-8"))
-    if not changed:
-        raise RuntimeError(f"{catalogue} has no entry with file = {name!r} and a sha256 below it")
-    catalogue.write_text(text, encoding="utf-8")
+def main() -> int:
+    """Writes a model's files again."""
+    parser = argparse.ArgumentParser(prog="python -m training.export", description=HELP)
+    parser.add_argument("folder", type=Path, nargs="?", default=Path("weights"), help="of the catalogue [weights]")
+    parser.add_argument("--pictures", type=Path, default=Path("samples"), metavar="FOLDER", help="[samples]")
+    options = parser.parse_args()
+    described = described_by(options.folder / CATALOGUE)
+    files = [file for file in sorted(options.pictures.iterdir()) if file.suffix.lower() in PICTURE_ENDINGS]
+    pixels = [decode(file.read_bytes(), INPUT).pixels for file in files[:CHECKED_ON]]
+    network = trained(options.folder / described.file("pt2"))
+    for path in export(network, options.folder, described, torch.from_numpy(to_tensor(pixels, INPUT))):
+        sys.stdout.write(f"{path}\n")
+    return 0
 
 
 if __name__ == "__main__":
-    weights = Path(sys.argv[1] if len(sys.argv) > 1 else "weights")
-    for path in export(trained(weights / FILE), weights):
-        sys.stdout.write(f"{path}\n")
+    sys.exit(main())

@@ -1,10 +1,19 @@
 """What the network, its twin in TensorFlow and the training data agree on. No framework here."""
 
 LABELS = ("textbox", "radiobutton", "checkbox", "actionset", "image", "rating")
-INPUT_SIZE = 384
+"""What the bundled model finds: the parts of a UI card."""
+LEADING = frozenset({"radiobutton", "checkbox"})
+"""What is found by the control at its left end instead of by its middle: there, ring or square, is what tells the two
+apart, and the network would have to carry it along the words."""
+INPUT_SIZE = 448
 STRIDE = 4
-"""Pixels of the input per cell of the maps: 384 pixels make 96 x 96 cells."""
+"""Pixels of the input per cell of the maps: 448 pixels make 112 x 112 cells."""
 DETECTIONS = 100
 """How many boxes a picture gets, whatever their scores."""
-LONGEST_LOG = 4.6
-"""The distances are predicted as logarithms of cells; e**4.6 is a little more than the 96 cells of a whole picture."""
+WINDOW = (3, 5)
+"""Rows and columns of cells in which only the strongest is a peak; wider than high, as the middle of a line of text is
+hard to tell along the line."""
+DOUBLE = 0.6
+"""Of two boxes of one class that overlap by more than this (intersection over union) the stronger stays."""
+LONGEST_LOG = 4.8
+"""The distances are predicted as logarithms of cells; e**4.8 is a little more than the 112 cells of a whole picture."""

@@ -1,6 +1,6 @@
-"""The card detector: a small convolutional network and the decoding of its maps into boxes.
+"""The detector: a small convolutional network, and the decoding of its maps into boxes.
 
-The network finds the centre of every part of a card (a heat map per class, after "Objects as Points",
+The network finds the centre of every object (a heat map per class, after CenterNet, "Objects as Points",
 arXiv 1904.07850) and, per class, the distances from there to the four sides of its box. Everything is an ordinary
 operator with explicit padding, so that another framework can rebuild it layer by layer with the same weights.
 """
@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from training.layout import DETECTIONS, LABELS, LONGEST_LOG, STRIDE
+from training.layout import DETECTIONS, DOUBLE, LONGEST_LOG, STRIDE, WINDOW
 
 
 class Convolution(nn.Sequential):
@@ -39,12 +39,16 @@ class Residual(nn.Module):
         return features + added
 
 
-class CardNetwork(nn.Module):
-    """From pixels to maps. An encoder down to a 32nd of the size, a decoder back up to a quarter, two heads."""
+class CenterNet(nn.Module):
+    """From pixels to maps. An encoder down to a 32nd of the size, a decoder back up to a quarter, two heads.
 
-    def __init__(self, widths: tuple[int, ...] = (16, 32, 64, 80, 96), depth: int = 64) -> None:
+    Few channels where the maps are large: most of the time goes there, and small text needs resolution, not width.
+    """
+
+    def __init__(self, classes: int) -> None:
         super().__init__()
-        half, quarter, eighth, sixteenth, thirtysecond = widths
+        half, quarter, eighth, sixteenth, thirtysecond = 16, 24, 48, 80, 112
+        depth = 48
         self.stem = nn.Sequential(Convolution(3, half, stride=2), Convolution(half, quarter, stride=2))
         self.stage4 = Residual(quarter)
         self.stage8 = nn.Sequential(Convolution(quarter, eighth, stride=2), Residual(eighth))
@@ -58,17 +62,18 @@ class CardNetwork(nn.Module):
         self.merge8 = Convolution(eighth, eighth)
         self.lateral8 = Convolution(eighth, quarter, kernel=1)
         self.merge4 = Convolution(quarter, depth)
-        self.heat = nn.Conv2d(depth, len(LABELS), 1)
-        self.distances = nn.Conv2d(depth, 4 * len(LABELS), 1)
-        nn.init.normal_(self.heat.weight, std=0.01)
+        self.heat = nn.Conv2d(depth, classes, 1)
+        self.distances = nn.Conv2d(depth, 4 * classes, 1)
+        # Not smaller: the classes' weights have to differ from the start, or those that look alike stay alike.
+        nn.init.normal_(self.heat.weight, std=0.1)
         nn.init.constant_(self.heat.bias, -4.0)  # type: ignore[arg-type]
         nn.init.normal_(self.distances.weight, std=0.01)
         nn.init.constant_(self.distances.bias, 1.0)  # type: ignore[arg-type]
 
     def forward(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
-        """Pixels [b, 3, h, w], RGB, -1..1 -> heat [b, 6, h/4, w/4] as logits, log distances [b, 24, h/4, w/4].
+        """Pixels [b, 3, h, w], RGB, -1..1 -> heat [b, c, h/4, w/4] as logits, log distances [b, 4c, h/4, w/4].
 
-        The 24 channels are left, top, right, bottom of class 0, then of class 1, and so on.
+        The 4c channels are left, top, right, bottom of class 0, then of class 1, and so on, in cells.
         h and w are multiples of 32.
         """
         at4 = self.stage4(self.stem(pixels))
@@ -81,51 +86,79 @@ class CardNetwork(nn.Module):
         return self.heat(at4), self.distances(at4)
 
 
-class CardDetector(nn.Module):
+class Program(nn.Module):
     """What is exported: the network between uint8 pictures and finished detections."""
 
-    def __init__(self, network: CardNetwork) -> None:
+    def __init__(self, network: CenterNet) -> None:
         super().__init__()
         self.network = network
 
     def forward(self, image: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Letterboxed RGB pictures, uint8 [b, h, w, 3] -> boxes, scores, classes as `decode` gives them."""
-        pixels = image.permute(0, 3, 1, 2).to(torch.float32) / 127.5 - 1.0
-        heat, distances = self.network(pixels)
+        heat, distances = self.network(image.permute(0, 3, 1, 2).to(torch.float32) / 127.5 - 1.0)
         return decode(heat, distances)
 
 
 def decode(heat: Tensor, distances: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """The 100 strongest peaks of the heat maps with their boxes.
+    """The 100 strongest peaks of the heat maps with their boxes, none of them twice.
 
-    heat [b, 6, h, w] logits, distances [b, 24, h, w] logarithms of cells ->
+    heat [b, c, h, w] logits, distances [b, 4c, h, w] logarithms of cells ->
     boxes float32 [b, 100, 4] as x1, y1, x2, y2 in pixels of the input, inside it;
     scores float32 [b, 100], 0..1, descending; classes int64 [b, 100].
-    A cell is a peak if no neighbour in its 3x3 window is stronger. Of equal scores the lower flat index
-    (class, then row, then column) comes first, which is also what `tf.math.top_k` does.
+    A cell is a peak if no neighbour in its window is stronger. A box that overlaps a stronger one of its class by more
+    than DOUBLE gets the score 0, whatever became of the stronger one (Fast NMS, arXiv 1904.02689, section 4.1).
     """
     batch, classes, height, width = heat.shape
     cells = height * width
     scores = torch.sigmoid(heat)
-    strongest = functional.max_pool2d(scores, kernel_size=3, stride=1, padding=1)
+    around = (WINDOW[0] // 2, WINDOW[1] // 2)
+    strongest = functional.max_pool2d(scores, kernel_size=WINDOW, stride=1, padding=around)
     scores = torch.where(scores == strongest, scores, 0.0).reshape(batch, classes * cells)
-
-    # The bits of floats >= 0, read as integers, are in the order of the floats; the index below them makes
-    # every key unique, so the choice is the same everywhere.
-    index = torch.arange(classes * cells, device=heat.device)
-    keys = scores.view(torch.int32).to(torch.int64) * (classes * cells) + (classes * cells - 1 - index)
-    chosen = torch.topk(keys, DETECTIONS, dim=1, sorted=True).indices
+    chosen = _highest(scores)
+    scores = torch.gather(scores, 1, chosen)
+    kinds, cell = chosen // cells, chosen % cells
 
     sides = torch.exp(distances.clamp(max=LONGEST_LOG)).reshape(batch, classes, 4, cells)
     sides = sides.permute(0, 2, 1, 3).reshape(batch, 4, classes * cells)
     left, top, right, bottom = torch.gather(sides, 2, chosen[:, None, :].expand(-1, 4, -1)).unbind(1)
-
-    cell = chosen % cells
     x = (cell % width).to(torch.float32) + 0.5
     y = (cell // width).to(torch.float32) + 0.5
-    x1, x2 = ((side * STRIDE).clamp(0.0, float(width * STRIDE)) for side in (x - left, x + right))
-    y1, y2 = ((side * STRIDE).clamp(0.0, float(height * STRIDE)) for side in (y - top, y + bottom))
-    return torch.stack((x1, y1, x2, y2), dim=2), torch.gather(scores, 1, chosen), chosen // cells
+    x1, x2 = (x - left).clamp(0.0, float(width)), (x + right).clamp(0.0, float(width))
+    y1, y2 = (y - top).clamp(0.0, float(height)), (y + bottom).clamp(0.0, float(height))
+
+    scores = torch.where(_doubles(x1, y1, x2, y2, kinds), 0.0, scores)
+    order = _highest(scores)
+    boxes = torch.stack((x1, y1, x2, y2), dim=2) * STRIDE
+    boxes = torch.gather(boxes, 1, order[:, :, None].expand(-1, -1, 4))
+    return boxes, torch.gather(scores, 1, order), torch.gather(kinds, 1, order)
+
+
+def _highest(scores: Tensor) -> Tensor:
+    """Indices [b, 100] of the highest scores [b, n], descending.
+
+    The bits of floats >= 0, read as integers, are in the order of the floats; the index below them makes every key
+    unique, so that of equal scores the first comes first, which is also what `tf.math.top_k` does.
+    """
+    count = scores.shape[1]
+    index = torch.arange(count, device=scores.device)
+    keys = scores.contiguous().view(torch.int32).to(torch.int64) * count + (count - 1 - index)
+    return torch.topk(keys, DETECTIONS, dim=1, sorted=True).indices
+
+
+def _doubles(x1: Tensor, y1: Tensor, x2: Tensor, y2: Tensor, kinds: Tensor) -> Tensor:
+    """Which of n boxes, sides and classes [b, n] each, strongest first, repeat a stronger one: bool [b, n]."""
+
+    def pairs(tensor: Tensor) -> tuple[Tensor, Tensor]:
+        return tensor[:, :, None], tensor[:, None, :]
+
+    wide = torch.minimum(*pairs(x2)) - torch.maximum(*pairs(x1))
+    high = torch.minimum(*pairs(y2)) - torch.maximum(*pairs(y1))
+    shared = wide.clamp(min=0.0) * high.clamp(min=0.0)
+    one, other = pairs((x2 - x1) * (y2 - y1))
+    rank = torch.arange(kinds.shape[1], device=kinds.device)
+    kind, other_kind = pairs(kinds)
+    repeats = (shared > DOUBLE * (one + other - shared)) & (kind == other_kind) & (rank[None, :] < rank[:, None])
+    return repeats.any(dim=2)
 
 
 def _twice(features: Tensor) -> Tensor:

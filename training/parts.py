@@ -11,10 +11,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from random import Random
 
-from PIL import Image, ImageDraw
-
 from training import phrases
-from training.looks import photo
+from training.photos import paste_photo
 from training.sheet import Box, Sheet, hull
 
 
@@ -51,16 +49,16 @@ def _some_text(rng: Random) -> str:
 def facts(sheet: Sheet, x: float, y: float, width: float, rows: Sequence[str] | None = None) -> float:
     """Rows "name:value": two boxes, or one where both stand close together."""
     rng = sheet.rng
-    close = rng.random() < 0.4
-    column = width * rng.uniform(0.3, 0.6)
+    close = rng.random() < 0.5
+    column = min(max(width * rng.uniform(0.3, 0.6), 7 * sheet.look.em), 0.6 * width)
     right = not close and rng.random() < 0.3
     colon = rng.choice(("", ":"))
     for fact in rows or rng.sample(phrases.FACTS, rng.randint(2, 7)):
         name, value = fact.split(":", 1)
-        left = sheet.ink(name + colon, x, y, column, bold=not right)
+        left = sheet.ink(name + colon, x, y, column - 0.5 * sheet.look.em, bold=not right)
         if close:
             start = max(left.x2 + 0.5 * sheet.look.em, x + 5.5 * sheet.look.em)
-            other = sheet.ink(value, start, y, width)
+            other = sheet.ink(value, start, y, x + width - start)
             sheet.mark(hull("textbox", [left, other]))
         else:
             other = sheet.ink(value, x + column, y, width - column, align="right" if right else "left")
@@ -71,11 +69,19 @@ def facts(sheet: Sheet, x: float, y: float, width: float, rows: Sequence[str] | 
 
 
 def statistic(
-    sheet: Sheet, x: float, y: float, width: float, figure: str | None = None, caption: str | None = None
+    sheet: Sheet,
+    x: float,
+    y: float,
+    width: float,
+    figure: str | None = None,
+    caption: str | None = None,
+    *,
+    align: str | None = None,
+    size: float | None = None,
 ) -> float:
     """A large figure with a caption above or below."""
     rng = sheet.rng
-    align = rng.choice(("left", "centre", "right"))
+    align = align or rng.choice(("left", "centre", "right"))
     caption = caption or rng.choice(
         (rng.choice(phrases.FACTS).split(":")[0], phrases.date(rng), rng.choice(phrases.NAMES))
     )
@@ -83,7 +89,7 @@ def statistic(
     above = rng.random() < 0.4
     if above:
         y = sheet.text(caption, x, y, width, size=0.9, colour=sheet.look.subtle, align=align)
-    size = min(rng.uniform(1.2, 2.6), width / (4.5 * sheet.look.em))
+    size = min(size or rng.uniform(1.2, 2.6), width / (4.5 * sheet.look.em))
     y = sheet.text(figure or phrases.figure(rng), x, y, width, size=size, align=align, colour=colour)
     if not above:
         y = sheet.text(caption, x, y, width, size=0.9, colour=sheet.look.subtle, align=align)
@@ -94,7 +100,7 @@ def picture(sheet: Sheet, x: float, y: float, width: float) -> float:
     """A large picture."""
     wide = width * sheet.rng.choice((1.0, 1.0, 0.6))
     tall = min(wide * sheet.rng.uniform(0.35, 1.1), 22 * sheet.look.em)
-    _paste(sheet, Box("image", x, y, x + wide, y + tall))
+    paste_photo(sheet, Box("image", x, y, x + wide, y + tall))
     return y + tall + sheet.gap
 
 
@@ -104,7 +110,7 @@ def person(sheet: Sheet, x: float, y: float, width: float, people: Sequence[str]
     for entry in people or [_somebody(rng) for _ in range(rng.choice((1, 1, 2, 3)))]:
         name, _, more = entry.partition(":")
         size = em * rng.uniform(1.8, 4.5)
-        _paste(sheet, Box("image", x, y, x + size, y + size), rng.random() < 0.5)
+        paste_photo(sheet, Box("image", x, y, x + size, y + size), rng.random() < 0.5)
         start, room = x + size + em * 0.8, width - size - em * 0.8
         line = sheet.text(name, start, y + rng.uniform(0, 0.3) * em, room, bold=rng.random() < 0.6)
         if more:
@@ -116,14 +122,3 @@ def person(sheet: Sheet, x: float, y: float, width: float, people: Sequence[str]
 def _somebody(rng: Random) -> str:
     second = phrases.date(rng) if rng.random() < 0.8 else ""
     return f"{rng.choice(phrases.NAMES)}:{second}"
-
-
-def _paste(sheet: Sheet, box: Box, round_: bool = False) -> None:
-    """A photo-like picture into this box, round or with square corners."""
-    size = max(8, round(box.x2 - box.x1)), max(8, round(box.y2 - box.y1))
-    mask = Image.new("L", size, 0 if round_ else 255)
-    if round_:
-        ImageDraw.Draw(mask).ellipse((0, 0, size[0] - 1, size[1] - 1), fill=255)
-    x, y = round(box.x1), round(box.y1)
-    sheet.image.paste(photo(sheet.rng, *size), (x, y), mask)
-    sheet.boxes.append(Box("image", x, y, x + size[0], y + size[1]))

@@ -17,7 +17,7 @@ New comment | Dinner for two | Book a room | Project update | Delivery options |
 Trip to the coast | How did we do? | Please choose an answer | Welcome back | Library loan
 Interview with candidate | Bicycle repair | Course feedback | Garden party | Open positions | Meeting notes
 Monthly invoice | Parking permit | Reading list | Recipe of the day | Plan your visit | Museum tickets
-Service request | Total tickets: 52 | Top performing agents | Due this week | Train to the north
+Service request | Open tickets: 31 | Top performing agents | Due this week | Train to the north
 Account settings | Notifications | Choose a plan | Health check | Visitor badge | Daily summary
 Release checklist | Key information | Change of address | Food preferences | Sign up for the newsletter
 Volunteer hours | Lost and found | Seat selection | Overview
@@ -25,11 +25,11 @@ Volunteer hours | Lost and found | Seat selection | Overview
 
 SENTENCES = _listed("""
 Your parcel has left the depot and will arrive before noon.
-We just need a few more details to get you booked.
+A few lines are still missing before we can keep a place for you.
 Please answer before the end of the week so that we can plan.
-The schema will be the starting point of our reference documentation.
-Begin by stating how much time you are planning on taking off.
-Do not worry, we will never share or sell your information.
+The drawing is the basis for everything that we build next spring.
+Write down first on which days you would like to be away.
+What you tell us here stays with us and is deleted after a year.
 The platform changes at short notice; watch the boards.
 Bring warm clothes, the evening will be cold and windy.
 The lift is out of order until Thursday morning.
@@ -61,11 +61,12 @@ City Library | Oak Street Dental
 
 FACTS = _listed("""
 Status:In progress | Board:Design | List:Backlog | Assigned to:Tom Baker | Due date:Not set | Seat:14A
-Gate:B22 | Open:62.24 | High:62.98 | Low:62.20 | Priority:High | Location:Room 12, 4th floor
+Gate:B22 | Open:48.10 | High:49.75 | Low:47.90 | Priority:High | Location:Room 12, 4th floor
 Submitted by:Lucy Chen | Category:Repairs | Duration:45 minutes | Phone:020 7946 0018 | Email:lucy@example.com
-Order:10-4471 | Weight:1.2 kg | Platform:7 | Arrives:8:10 AM | Departs:1:55 PM | Total:$56.14 | Nights:3
+Order:10-4471 | Weight:1.2 kg | Platform:7 | Arrives:8:10 AM | Departs:1:55 PM | Total:$73.20 | Nights:3
 Guests:2 adults | Author:Hugo Martin | Licence:MIT | Version:2.4.1 | Cabin:Economy | Distance:12 km
-Reason:Family | Amount:300.00
+Reason:Family | Amount:300.00 | Address:12 Harbour Road, Old Town | Summary:How to set up your first board
+Deliver to:Grace Okafor, second floor | Description:Two chairs and a round table | Awaiting approval:Finn Olsen
 """)
 """A name and its value."""
 
@@ -77,6 +78,32 @@ Tips and tricks | Design drawing | Equipment | Permits | Standard delivery | Exp
 Gift wrapping | Add insurance | Monday | Tuesday | Wednesday | I have read the rules and agree to them
 Share with my team | Cash | Card | 2024 | 2025
 """)
+
+QUESTIONS = _listed("""
+What would you like to drink? | How should we reach you? | Which days suit you? | Select a colour | Choose a size
+Which of these apply? | Do you agree? | What is the best part? | Category | Type of request | Show as | Sort by
+How often do you travel? | Pick at least one | Topics | Reason for leaving | Which seat do you prefer?
+""")
+
+CONSENTS = _listed("""
+I accept the terms and conditions | Send me news about this product | Keep me signed in on this computer
+I have read the rules of the house and agree to follow them | Buses are better than cars
+Create missing entries if they do not exist yet | My billing address is the same as my delivery address
+Yes, I would like to receive a reminder by email one day before my appointment
+Allow the team to see my calendar | Nobody else may change this document while I am editing it
+""")
+"""Long answers, mostly alone."""
+
+LISTS = _listed("Day | Month | Year | Size | Hour | Row | Seat | Group | Floor | Grade | Age | Level")
+"""What stands above a list of short answers."""
+
+APPS = _listed("Ledger | Staff room | Helpdesk | Storefront | Logbook | Field notes | Dispatch | Clinic | Workshop")
+"""Programs that send cards."""
+
+COLUMNS = _listed(
+    "Key | Summary | Amount | Close date | Region | Agent | Score | Total | Priority | Team | Open | Owner"
+)
+"""Heads of a table's columns."""
 
 BUTTONS = _listed("""
 Submit | Cancel | OK | Send | Approve | Reject | More info | Check in | View in calendar | Set due date
@@ -92,6 +119,7 @@ Country:Choose a country | Search:Search this list | Password:At least 8 charact
 """)
 """The label of an input and what stands in it."""
 
+DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 MONTHS = (
     "January",
     "February",
@@ -141,3 +169,50 @@ def figure(rng: Random) -> str:
 def paragraph(rng: Random, sentences: int) -> str:
     """So many different sentences in a row."""
     return " ".join(rng.sample(SENTENCES, sentences))
+
+
+def options(rng: Random) -> list[str]:
+    """Two to eight answers to one question, most often three or four."""
+    count = rng.choice((2, 3, 3, 3, 4, 4, 5, 6, 8))
+    kind = rng.random()
+    if kind < 0.6:
+        return rng.sample(CHOICES, count)
+    word, first = rng.choice(("Option", "Choice", "answer", "Key", "item", "Plan", "Room")), rng.choice((1, 1, 1, 7))
+    if kind < 0.85:
+        space = rng.choice((" ", " ", ""))
+        return [f"{word}{space}{number}" for number in range(first, first + count)]
+    return short_list(rng, count)
+
+
+def short_list(rng: Random, most: int) -> list[str]:
+    """Numbers, months, years or other short words in order, no more than so many."""
+    first = rng.choice((1, 1, 10, 2015, 2021))
+    kinds = (
+        [str(number) for number in range(first, first + most)],
+        [str(number) for number in range(first, first + most)],
+        [month[:3] for month in MONTHS],
+        list(MONTHS),
+        list("ABCDEFGHIJKL"),
+        rng.sample([choice for choice in CHOICES if len(choice) < 9], 12),
+    )
+    return rng.choice(kinds)[:most]
+
+
+def cell(rng: Random) -> str:
+    """What stands in a table: a number, a word, a code or a day."""
+    n = rng.randint(1, 400)
+    return rng.choice(
+        (
+            str(n),
+            f"{n / 10:.1f}",
+            f"${n / 10:.1f}K",
+            f"MB-{n}",
+            rng.choice(MONTHS)[:3] + f" {n % 28 + 1}",
+            rng.choice(CHOICES),
+        )
+    )
+
+
+def entry(rng: Random) -> str:
+    """What a row of a list is about."""
+    return rng.choice((rng.choice(NAMES), rng.choice(CHOICES), rng.choice(HEADINGS)))

@@ -8,7 +8,7 @@ from random import Random
 
 from PIL import ExifTags, Image, ImageDraw
 
-from training.cards import Card, photographed
+from training.damage import Card, photographed
 
 Save = Callable[[Random, Card, Path], None]
 

@@ -8,8 +8,10 @@ from functools import partial
 from pathlib import Path
 from random import Random
 
-from training.cards import Card, Part, compose
-from training.controls import actions, choices, fields, rating
+from training.cards import Part, compose
+from training.choices import choices
+from training.controls import actions, fields, rating
+from training.damage import Card
 from training.looks import choose_look
 from training.parts import body, facts, heading, person, picture, statistic
 from training.sample_files import Save, by_camera, for_print, grey, plain, round_corners, sideways, small_and_worn
@@ -61,8 +63,8 @@ SAMPLES = (
         30,
         17,
         (
-            partial(heading, title="Tell us about yourself"),
-            partial(body, blocks=("We just need a few more details to get you booked.",)),
+            partial(heading, title="Join the workshop"),
+            partial(body, blocks=("Three more answers, and your place is reserved.",)),
             partial(fields, entries=("Your name:Last, first", "Your email:name@example.com", "City:Choose a city")),
             partial(choices, label="checkbox", question="How may we reach you?", answers=("By email", "By telephone")),
             partial(actions, buttons=("Submit", "Cancel")),
@@ -119,7 +121,7 @@ SAMPLES = (
         (
             partial(heading, title="Leave request"),
             partial(person, people=("Samuel Ortiz:Customer support",)),
-            partial(body, blocks=("Begin by stating how much time you are planning on taking off and when.",)),
+            partial(body, blocks=("A week at the coast with the children, before the winter term starts.",)),
             partial(facts, rows=("From:27 November", "Until:30 November", "Reason:Family")),
             partial(actions, buttons=("Approve", "Reject")),
         ),

@@ -8,16 +8,17 @@ from random import Random
 
 from PIL import Image, ImageDraw
 
-from training.looks import Colour, Look, font
+from training.looks import Colour, Look
+from training.typefaces import Font, font
 
 ASCENT, DESCENT = 0.8, 0.25
 """For the boxes, a line of text reaches from 0.8 of its size above the baseline to 0.25 below it, always."""
 LINE = ASCENT + DESCENT
 """Height of a line of text in ems."""
-MARGIN = 0.2
-"""People draw boxes with a little air around the ink; so do the boxes here: this much of the body text's size."""
+UNSTEADY = 0.1
+"""People's hands: each side of a box is off by up to this many times the height of a line."""
 LONGEST_SHEET = 1000
-"""Pixels; what stands further down than this is cut off."""
+"""Pixels: the height that a card has at most, about."""
 
 
 @dataclass(frozen=True)
@@ -60,8 +61,18 @@ class Sheet:
         return self.look.em * 0.8 * self.look.dense
 
     def mark(self, box: Box) -> None:
-        """Remember a box as a person would draw it: with a margin."""
-        self.boxes.append(box.grown(MARGIN * self.look.em))
+        """Remember a box as a person would draw it: with a margin, and not quite exactly."""
+        margin, off = self.look.margin * self.look.em, UNSTEADY * min(box.y2 - box.y1, LINE * self.look.em)
+        left, top, right, bottom = (margin + self.rng.uniform(-off, off) for _ in range(4))
+        self.boxes.append(Box(box.label, box.x1 - left, box.y1 - top, box.x2 + right, box.y2 + bottom))
+
+    def face(self, size: float = 1.0, bold: bool = False) -> Font:
+        """This card's font at a size in ems."""
+        return font(self.look.faces[bold], max(7, round(self.look.em * size)))
+
+    def length(self, text: str, size: float = 1.0, bold: bool = False) -> float:
+        """How wide a line of text is, in pixels."""
+        return self.face(size, bold).getlength(text)
 
     def ink(
         self,
@@ -116,11 +127,17 @@ class Sheet:
 
 
 def _wrap(text: str, fits: Callable[[str], bool]) -> list[str]:
-    """Words into lines that fit; a word that is too long for a line stands alone."""
+    """Words into lines that fit; a word that is too long for a line is broken."""
     lines: list[str] = []
     for word in text.split():
         if lines and fits(f"{lines[-1]} {word}"):
             lines[-1] += f" {word}"
-        else:
-            lines.append(word)
+            continue
+        rest = word
+        while not fits(rest) and len(rest) > 4:
+            length = max(4, next(count for count in range(len(rest), 0, -1) if count == 1 or fits(rest[:count])))
+            lines.append(rest[:length])
+            rest = rest[length:]
+        if rest:
+            lines.append(rest)
     return lines or [""]

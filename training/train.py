@@ -1,97 +1,142 @@
-"""The training itself: losses, the loop with its clock, the running average that is kept."""
+"""The training itself: losses, the loop, the running average that is kept, and the checkpoint to go on from."""
 
 from __future__ import annotations
 
 import copy
+import hashlib
+import json
 import math
+import os
+import pickle
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 from torch.utils.data import DataLoader
 
-from training.data import Example, Stream
+from training.batches import Batch, Batches, Source
+from training.datasets import Example
 from training.layout import LONGEST_LOG
-from training.model import CardNetwork
+from training.model import CenterNet
 
-BATCH = 8
-PEAK_RATE = 2e-3
 WEIGHT_DECAY = 1e-4
 BOX_LOSS = 2.0
+CERTAINLY_NOT = 0.05
+"""Heat below which a class is none of those at a cell."""
 WARM_UP = 0.04
-"""Share of the time in which the learning rate rises; then it falls along half a cosine."""
+"""Share of the steps in which the learning rate rises; then it falls along half a cosine."""
 AVERAGE = 0.998
 """How much of the running average of the weights survives a step."""
+CHECKPOINT_SECONDS = 60.0
+MADE_BY = ("batches", "layout", "model", "targets", "train", "views")
+"""Modules of this package that a checkpoint is not gone on from after a change."""
+MOST_FEEDERS = 8
+"""Processes that make views for a GPU; each remembers pictures of its own."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How long and how fast to learn. With the same pictures, on the same machine, a plan gives the same weights."""
+
+    steps: int
+    rate: float
+    """The highest learning rate of AdamW."""
+    batch: int = 4
+    """Pictures a step. Of few views, many small steps make more than few large ones."""
+    seed: int = 1
 
 
 @dataclass(frozen=True)
 class Progress:
-    """Where the training stands: seconds so far and in all, pictures seen, the losses averaged over some steps."""
+    """Where the training stands: steps done, of how many, and the losses averaged over some of them."""
 
-    seconds: float
-    total_seconds: float
-    pictures: int
+    step: int
+    steps: int
     heat_loss: float
     box_loss: float
 
 
 def train(
-    real: list[Example], *, minutes: float, seed: int, share: float, threads: int, report: Callable[[Progress], None]
-) -> CardNetwork:
-    """A network trained for so long on generated cards and a share of real pictures; ready for evaluation."""
-    torch.manual_seed(seed)
+    network: CenterNet,
+    sources: Sequence[Source],
+    labels: Sequence[str],
+    plan: Plan,
+    *,
+    device: str,
+    threads: int,
+    checkpoint: Path,
+    report: Callable[[Progress], None],
+) -> CenterNet:
+    """Trains a copy of the network and returns the running average of its weights, on the CPU, ready for evaluation.
+
+    A checkpoint of the same start, plan, labels and pictures is gone on from; one that is complete is the answer.
+    """
     torch.set_num_threads(threads)
-    network = CardNetwork()
-    network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    average: CardNetwork = copy.deepcopy(network)
-    optimizer = torch.optim.AdamW(network.parameters(), lr=PEAK_RATE, weight_decay=WEIGHT_DECAY)
-    loader = DataLoader(Stream(seed, real, share), batch_size=BATCH, num_workers=1, prefetch_factor=4)
-    started, pictures, heat_mean, box_mean = time.monotonic(), 0, 0.0, 0.0
-    for batch in loader:
-        done = (time.monotonic() - started) / (60 * minutes)
-        if done >= 1:
-            break
+    torch.manual_seed(plan.seed)
+    torch.backends.cudnn.deterministic = True
+    network = copy.deepcopy(network).to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    average: CenterNet = copy.deepcopy(network)
+    optimizer = torch.optim.AdamW(network.parameters(), lr=plan.rate, weight_decay=WEIGHT_DECAY)
+    made_of = _fingerprint(network, sources, labels, plan)
+    done, means = _go_on(checkpoint, made_of, network, average, optimizer)
+    batches = Batches(sources, labels, size=plan.batch, count=plan.steps, seed=plan.seed)
+    # On the CPU the pictures' share of the work is small; a GPU is fed by many.
+    feeders = 1 if device == "cpu" else max(1, min(MOST_FEEDERS, cores() - 1))
+    loader = DataLoader(batches, batch_size=None, sampler=range(done, plan.steps), num_workers=feeders)
+    saved = time.monotonic()
+    for step, batch in enumerate(loader, start=done):
         for group in optimizer.param_groups:
-            group["lr"] = PEAK_RATE * _rate(done)
-        heat_loss, box_loss = _losses(network, batch)
+            group["lr"] = plan.rate * _rate(step / plan.steps)
+        heat_loss, kind_loss, box_loss = _losses(network, {name: tensor.to(device) for name, tensor in batch.items()})
         optimizer.zero_grad()
-        (heat_loss + BOX_LOSS * box_loss).backward()  # type: ignore[no-untyped-call]
+        (heat_loss + kind_loss + BOX_LOSS * box_loss).backward()  # type: ignore[no-untyped-call]
         nn.utils.clip_grad_norm_(network.parameters(), 10.0)
         optimizer.step()
-        pictures += len(batch["image"])
-        _follow(average, network, min(AVERAGE, pictures / BATCH / (pictures / BATCH + 10)))
-        first = pictures == BATCH
-        heat_mean = heat_loss.item() if first else 0.95 * heat_mean + 0.05 * heat_loss.item()
-        box_mean = box_loss.item() if first else 0.95 * box_mean + 0.05 * box_loss.item()
-        report(Progress(time.monotonic() - started, 60 * minutes, pictures, heat_mean, box_mean))
-    average.eval()
-    return average
+        _follow(average, network, min(AVERAGE, (step + 1) / (step + 11)))
+        losses = heat_loss.item(), box_loss.item()
+        means = losses if step == 0 else (0.98 * means[0] + 0.02 * losses[0], 0.98 * means[1] + 0.02 * losses[1])
+        if step + 1 == plan.steps or time.monotonic() - saved > CHECKPOINT_SECONDS:
+            _save(checkpoint, made_of, step + 1, means, network, average, optimizer)
+            saved = time.monotonic()
+        report(Progress(step + 1, plan.steps, *means))
+    return average.to("cpu").eval()
+
+
+def cores() -> int:
+    """CPU cores that this process may use."""
+    return len(os.sched_getaffinity(0))
 
 
 def _rate(done: float) -> float:
     if done < WARM_UP:
-        return done / WARM_UP
+        return (done + 1e-3) / WARM_UP
     return 0.5 + 0.5 * math.cos(math.pi * (done - WARM_UP) / (1 - WARM_UP))
 
 
-def _losses(network: CardNetwork, batch: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
-    """(heat loss, box loss) of a batch as `Stream` gives it, each per box."""
+def _losses(network: CenterNet, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
+    """(heat loss, kind loss, box loss) of a batch, each per box."""
     pixels = batch["image"].permute(0, 3, 1, 2).float() / 127.5 - 1.0
-    with torch.autocast("cpu", torch.bfloat16):
+    # Half of the digits are enough where the processor is made for it, which only GPUs are as a rule.
+    with torch.autocast(pixels.device.type, torch.bfloat16, enabled=pixels.is_cuda):
         heat, distances = network(pixels)
     heat = heat.float()
+    picture, kind, row, column = batch["cells"].unbind(1)
     b, classes, h, w = heat.shape
-    sides = distances.float().reshape(b, classes, 4, h, w).permute(0, 1, 3, 4, 2)
-    inside = batch["weight"] > 0
-    weights = batch["weight"][inside]
-    boxes = max(1.0, float(weights.sum()))
-    overlap = _generous_overlap(
-        torch.exp(sides[inside].clamp(max=LONGEST_LOG)), batch["distances"].permute(0, 1, 3, 4, 2)[inside]
+    sides = distances.float().reshape(b, classes, 4, h, w)[picture, kind, :, row, column]
+    boxes = batch["weights"].sum().clamp(min=1.0)
+    overlap = _generous_overlap(torch.exp(sides.clamp(max=LONGEST_LOG)), batch["sides"])
+    at = picture, slice(None), row, column
+    confused = _confused(heat[at], batch["heat"][at], batch["care"][at], kind)
+    return (
+        _focal(heat, batch["heat"], batch["care"]) / boxes,
+        (confused * batch["weights"]).sum() / boxes,
+        ((1 - overlap) * batch["weights"]).sum() / boxes,
     )
-    return _focal(heat, batch["heat"], batch["care"]) / boxes, ((1 - overlap) * weights).sum() / boxes
 
 
 def _focal(heat: Tensor, wanted: Tensor, care: Tensor) -> Tensor:
@@ -101,6 +146,17 @@ def _focal(heat: Tensor, wanted: Tensor, care: Tensor) -> Tensor:
     hit = functional.logsigmoid(heat) * (1 - chance) ** 2 * at_peak
     miss = functional.logsigmoid(-heat) * chance**2 * (1 - wanted) ** 4 * (1 - at_peak)
     return -((hit + miss) * care).sum()
+
+
+def _confused(heat: Tensor, wanted: Tensor, care: Tensor, kind: Tensor) -> Tensor:
+    """Cross entropy [k] between the right class of k cells and those that certainly are not there; all else [k, c].
+
+    The focal loss alone settles on "half of either" for classes that look alike but for a detail, such as ring and
+    square: as long as their weights are alike, nothing pulls at the features that would tell them apart.
+    """
+    others = care & (wanted < CERTAINLY_NOT)
+    others[torch.arange(len(kind), device=kind.device), kind] = True
+    return functional.cross_entropy(heat.masked_fill(~others, -torch.inf), kind, reduction="none")
 
 
 def _generous_overlap(found: Tensor, wanted: Tensor) -> Tensor:
@@ -115,10 +171,69 @@ def _generous_overlap(found: Tensor, wanted: Tensor) -> Tensor:
 
 
 @torch.no_grad()
-def _follow(average: CardNetwork, network: CardNetwork, keep: float) -> None:
+def _follow(average: CenterNet, network: CenterNet, keep: float) -> None:
     """Move the running average of weights and statistics a step towards the network."""
     for kept, new in zip(average.state_dict().values(), network.state_dict().values(), strict=True):
         if kept.dtype.is_floating_point:
             kept.lerp_(new, 1 - keep)
         else:
             kept.copy_(new)
+
+
+def _fingerprint(network: CenterNet, sources: Sequence[Source], labels: Sequence[str], plan: Plan) -> str:
+    """Of everything that decides which weights come out."""
+    told = hashlib.sha256()
+    for tensor in network.state_dict().values():
+        told.update(tensor.cpu().contiguous().numpy().tobytes())
+    for module in MADE_BY:
+        told.update(Path(__file__).with_name(f"{module}.py").read_bytes())
+    pictures = [(source.share, [_told(example) for example in source.examples]) for source in sources]
+    told.update(json.dumps([torch.__version__, asdict(plan), list(labels), pictures]).encode())
+    return told.hexdigest()
+
+
+def _told(example: Example) -> list[Any]:
+    boxes, unclear = ([asdict(box) for box in some] for some in (example.boxes, example.unclear))
+    size = example.file.stat().st_size
+    return [str(example.file), size, example.width, example.height, sorted(example.known), boxes, unclear]
+
+
+def _save(
+    checkpoint: Path,
+    made_of: str,
+    done: int,
+    means: tuple[float, float],
+    network: CenterNet,
+    average: CenterNet,
+    optimizer: torch.optim.Optimizer,
+) -> None:
+    state = {
+        "made_of": made_of,
+        "done": done,
+        "means": means,
+        "network": network.state_dict(),
+        "average": average.state_dict(),
+        "optimizer": optimizer.state_dict(),
+    }
+    checkpoint.parent.mkdir(parents=True, exist_ok=True)
+    # Beside it first: who stops a training in the middle of this still has the last one.
+    torch.save(state, checkpoint.with_suffix(".part"))
+    checkpoint.with_suffix(".part").replace(checkpoint)
+
+
+def _go_on(
+    checkpoint: Path, made_of: str, network: CenterNet, average: CenterNet, optimizer: torch.optim.Optimizer
+) -> tuple[int, tuple[float, float]]:
+    """Steps done and the losses' averages, with everything as it was then; zeros where there is no such checkpoint."""
+    if not checkpoint.exists():
+        return 0, (0.0, 0.0)
+    try:
+        state = torch.load(checkpoint, map_location="cpu", weights_only=True)
+    except (OSError, RuntimeError, pickle.UnpicklingError):
+        return 0, (0.0, 0.0)  # torn, or somebody else's
+    if not isinstance(state, dict) or state.get("made_of") != made_of:
+        return 0, (0.0, 0.0)
+    network.load_state_dict(state["network"])
+    average.load_state_dict(state["average"])
+    optimizer.load_state_dict(state["optimizer"])
+    return state["done"], state["means"]

@@ -1,14 +1,15 @@
-"""The card detector in TensorFlow, with the weights of the one in PyTorch: the same layers, the same decoding.
+"""The detector in TensorFlow, with the weights of the one in PyTorch: the same layers, the same decoding.
 
 Its outputs are those of the Object Detection API: `detection_boxes` float32 [b, 100, 4] as ymin, xmin, ymax, xmax, 0..1
 of the input; `detection_scores` float32 [b, 100], descending; `detection_classes` float32 [b, 100], counted from 1;
 `num_detections` float32 [b]. PyTorch stays out of here: the weights come as arrays, under the names that they have in
-`CardNetwork`, with every normalisation folded into its convolution.
+`CenterNet`, with every normalisation folded into its convolution.
 """
 
 from __future__ import annotations
 
 import sys
+import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,8 @@ from detectors.base import Detections
 from detectors.catalogue import Input, ModelEntry, Output
 from detectors.digest import digest_of
 from detectors.tensorflow import SIGNATURE, TensorFlowDetector, settle
-from training.layout import DETECTIONS, INPUT_SIZE, LABELS, LONGEST_LOG, STRIDE
+from training.entries import OBJECT_DETECTION_API_OUTPUT
+from training.layout import DETECTIONS, DOUBLE, INPUT_SIZE, LONGEST_LOG, STRIDE, WINDOW
 from training.parity import differences
 
 import tensorflow as tf  # isort: skip  # after detectors.tensorflow, which makes it quiet
@@ -28,16 +30,6 @@ import tensorflow as tf  # isort: skip  # after detectors.tensorflow, which make
 Weights = Mapping[str, npt.NDArray[np.float32]]
 
 CELLS = INPUT_SIZE // STRIDE
-OUTPUT = {
-    "boxes": "detection_boxes",
-    "scores": "detection_scores",
-    "classes": "detection_classes",
-    "count": "num_detections",
-    "first_class": 1,
-    "box_order": "yxyx",
-    "coordinates": "normalised",
-}
-"""The Object Detection API's outputs, as a catalogue tells them."""
 SHOWN = 10
 PICTURES = (None, INPUT_SIZE, INPUT_SIZE, 3)
 
@@ -63,17 +55,17 @@ def write_frozen_graph(weights: Weights, file: Path) -> None:
 
 
 class Twin:
-    """`training.model.CardDetector`, method by method, with channels last."""
+    """`training.model.Program`, method by method, with channels last."""
 
     def __init__(self, weights: Weights) -> None:
         self._weights = weights
 
     def detect(self, pictures: tf.Tensor) -> dict[str, tf.Tensor]:
-        """Letterboxed RGB pictures, uint8 [b, 384, 384, 3] -> the outputs that the module's docstring lists."""
+        """Letterboxed RGB pictures, uint8 [b, 448, 448, 3] -> the outputs that the module's docstring lists."""
         return decode(*self._maps(tf.cast(pictures, tf.float32) / 127.5 - 1.0))
 
     def _maps(self, pixels: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        """`CardNetwork.forward`: [b, 384, 384, 3] -> heat [b, 96, 96, 6], log distances [b, 96, 96, 24]."""
+        """`CenterNet.forward`: [b, 448, 448, 3] -> heat [b, 112, 112, c], log distances [b, 112, 112, 4c]."""
         block, residual = self._block, self._residual
         at4 = residual("stage4", block("stem.1", block("stem.0", pixels, 2), 2))
         at8 = residual("stage8.1", block("stage8.0", at4, 2))
@@ -106,33 +98,56 @@ def _twice(features: tf.Tensor) -> tf.Tensor:
 
 
 def decode(heat: tf.Tensor, distances: tf.Tensor) -> dict[str, tf.Tensor]:
-    """`training.model.decode`, step by step: heat [b, 96, 96, 6], distances [b, 96, 96, 24] -> the outputs."""
-    classes, cells = len(LABELS), CELLS * CELLS
+    """`training.model.decode`, step by step: heat [b, 112, 112, c], distances [b, 112, 112, 4c] -> the outputs."""
+    classes, cells = heat.shape[3], CELLS * CELLS
     scores = tf.sigmoid(heat)
-    strongest = tf.nn.max_pool2d(scores, ksize=3, strides=1, padding="SAME")
+    strongest = tf.nn.max_pool2d(scores, ksize=WINDOW, strides=1, padding="SAME")
     scores = tf.where(tf.equal(scores, strongest), scores, 0.0)  # `==` would compare objects in a graph
     scores = tf.reshape(tf.transpose(scores, [0, 3, 1, 2]), [-1, classes * cells])
-
-    # Unique keys, so that it is the same everywhere which of two equal scores comes first.
-    index = tf.range(classes * cells, dtype=tf.int64)
-    keys = tf.cast(tf.bitcast(scores, tf.int32), tf.int64) * (classes * cells) + (classes * cells - 1 - index)
-    chosen = tf.math.top_k(keys, DETECTIONS, sorted=True).indices
+    chosen = _highest(scores)
+    scores = tf.gather(scores, chosen, batch_dims=1)
+    kinds, cell = chosen // cells, chosen % cells
 
     sides = tf.exp(tf.minimum(distances, LONGEST_LOG))
     sides = tf.transpose(tf.reshape(sides, [-1, cells, classes, 4]), [0, 2, 1, 3])
     sides = tf.gather(tf.reshape(sides, [-1, classes * cells, 4]), chosen, batch_dims=1)
     left, top, right, bottom = tf.unstack(sides, axis=2)
-
-    cell = chosen % cells
     x = tf.cast(cell % CELLS, tf.float32) + 0.5
     y = tf.cast(cell // CELLS, tf.float32) + 0.5
-    corners = tf.stack([y - top, x - left, y + bottom, x + right], axis=2) / float(CELLS)
+    corners = [tf.clip_by_value(side, 0.0, float(CELLS)) for side in (y - top, x - left, y + bottom, x + right)]
+
+    scores = tf.where(_doubles(corners, kinds), 0.0, scores)
+    order = _highest(scores)
     return {
-        "detection_boxes": tf.clip_by_value(corners, 0.0, 1.0),
-        "detection_scores": tf.gather(scores, chosen, batch_dims=1),
-        "detection_classes": tf.cast(chosen // cells + 1, tf.float32),
+        "detection_boxes": tf.gather(tf.stack(corners, axis=2) / float(CELLS), order, batch_dims=1),
+        "detection_scores": tf.gather(scores, order, batch_dims=1),
+        "detection_classes": tf.gather(tf.cast(kinds + 1, tf.float32), order, batch_dims=1),
         "num_detections": tf.fill([tf.shape(scores)[0]], float(DETECTIONS)),
     }
+
+
+def _highest(scores: tf.Tensor) -> tf.Tensor:
+    """Indices of the highest scores; unique keys, so that it is the same everywhere which of equals comes first."""
+    count = scores.shape[1]
+    index = tf.range(count, dtype=tf.int64)
+    keys = tf.cast(tf.bitcast(scores, tf.int32), tf.int64) * count + (count - 1 - index)
+    return tf.math.top_k(keys, DETECTIONS, sorted=True).indices
+
+
+def _doubles(corners: list[tf.Tensor], kinds: tf.Tensor) -> tf.Tensor:
+    """Which of n boxes, strongest first, repeat a stronger one of their class."""
+    y1, x1, y2, x2 = corners
+
+    def pairs(tensor: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        return tensor[:, :, tf.newaxis], tensor[:, tf.newaxis, :]
+
+    wide = tf.minimum(*pairs(x2)) - tf.maximum(*pairs(x1))
+    high = tf.minimum(*pairs(y2)) - tf.maximum(*pairs(y1))
+    shared = tf.maximum(wide, 0.0) * tf.maximum(high, 0.0)
+    one, other = pairs((x2 - x1) * (y2 - y1))
+    rank = tf.range(DETECTIONS)
+    repeats = (shared > DOUBLE * (one + other - shared)) & tf.equal(*pairs(kinds)) & (rank < rank[:, tf.newaxis])
+    return tf.reduce_any(repeats, axis=2)
 
 
 def check(file: Path, kind: str, given: Mapping[str, npt.NDArray[Any]]) -> list[str]:
@@ -143,9 +158,9 @@ def check(file: Path, kind: str, given: Mapping[str, npt.NDArray[Any]]) -> list[
         format=kind,
         file=file,
         sha256=digest_of(file),
-        labels=LABELS,
+        labels=tuple(map(str, range(len(given["weights.heat.bias"])))),
         input=Input(width=INPUT_SIZE, height=INPUT_SIZE, layout="NHWC", dtype="uint8"),
-        output=Output(**OUTPUT, floor_score=0),
+        output=Output(**tomllib.loads(OBJECT_DETECTION_API_OUTPUT), floor_score=0),
     )
     found = TensorFlowDetector(entry, device="cpu", threads=1).detect(list(given["pictures"]))
     wanted = map(Detections, given["boxes"], given["scores"], given["classes"])

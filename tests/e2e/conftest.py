@@ -14,6 +14,7 @@ import psutil
 import pytest
 from PIL import Image
 
+from cli.address import free_port
 from detectors.catalogue import PIPELINE_REVISION, Catalogue
 from jobs import batches, store, workers
 from jobs.database import Database
@@ -24,6 +25,7 @@ from jobs.queue import Queue
 from jobs.settings import PREFIX, ROOT, Settings
 from jobs.views import BatchView, JobView, NewJob
 from tests.conftest import RedisServer, wait_for
+from tests.e2e.service import Start, Up
 
 POISON = Path(__file__).parent / "poison"
 CATALOGUE = """
@@ -161,3 +163,18 @@ def _rig(folder: Path, database_url: str, redis_server: RedisServer) -> Iterator
     rig = Rig(folder, database_url, redis_server.url)
     yield rig
     rig.stop()
+
+
+@pytest.fixture
+def start(tmp_path: Path) -> Iterator[Start]:
+    started: list[Up] = []
+
+    def start(name: str = "data", **settings: str) -> Up:
+        started.append(Up(tmp_path / name, **{"PORT": str(free_port("127.0.0.1")), **settings}))
+        return started[-1]
+
+    yield start
+    for up in started:
+        if up.process.poll() is None:
+            up.process.kill()
+            up.process.wait()

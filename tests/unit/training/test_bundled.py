@@ -4,19 +4,19 @@ import pytest
 import torch
 
 from detectors.catalogue import Catalogue
+from jobs.settings import ROOT
 from training.cards import draw_card
-from training.data import INPUT, Example
-from training.evaluate import Program, Quality, assess
-from training.layout import LABELS
+from training.datasets import Example
+from training.entries import catalogue_text, described_by
+from training.export import trained
+from training.layout import DETECTIONS, LABELS
+from training.scores import score
+from training.trial import found_by
+from training.views import INPUT
 
-WEIGHTS = Path(__file__).parents[3] / "weights"
+WEIGHTS = ROOT / "weights"
 UNUSED = 1 << 52
 """Cards with seeds from here on were neither trained nor measured on."""
-
-
-@pytest.fixture(scope="module")
-def program() -> Program:
-    return torch.export.load(WEIGHTS / "cards.pt2").module()
 
 
 @pytest.mark.parametrize("name", ["cards-pytorch", "cards-tensorflow", "cards-frozen"])
@@ -30,22 +30,36 @@ def test_the_catalogue_describes_the_files(name: str) -> None:
     assert all(file.stat().st_size < 5_000_000 for file in files)
 
 
-def test_it_takes_batches_of_any_size(program: Program) -> None:
+def test_the_catalogue_is_what_the_training_writes() -> None:
+    catalogue = WEIGHTS / "catalogue.toml"
+    digests = [entry.sha256 for entry in Catalogue.load(catalogue).entries.values()]
+
+    assert catalogue.read_text(encoding="utf-8") == catalogue_text(described_by(catalogue), digests)
+
+
+def test_it_is_small() -> None:
+    assert sum(weights.numel() for weights in trained(WEIGHTS / "cards.pt2").parameters()) < 1_500_000
+
+
+def test_it_takes_batches_of_any_size() -> None:
+    program = torch.export.load(WEIGHTS / "cards.pt2").module()
     pictures = torch.zeros(3, INPUT.height, INPUT.width, 3, dtype=torch.uint8)
 
     boxes, scores, classes = program(pictures)
 
-    assert boxes.shape == (3, 100, 4)
-    assert scores.shape == classes.shape == (3, 100)
+    assert boxes.shape == (3, DETECTIONS, 4)
+    assert scores.shape == classes.shape == (3, DETECTIONS)
     assert torch.equal(boxes[0], boxes[2])
 
 
-def test_it_finds_most_text_on_new_cards(program: Program) -> None:
-    cards = [draw_card(UNUSED + number, "light", damage=False) for number in range(6)]
+def test_it_finds_the_parts_of_new_cards(tmp_path: Path) -> None:
+    examples = []
+    for number in range(24):
+        card = draw_card(UNUSED + number, damage=False)
+        card.image.save(tmp_path / f"{number}.png")
+        examples.append(Example(tmp_path / f"{number}.png", *card.image.size, card.boxes, frozenset(LABELS)))
 
-    found: dict[str, Quality] = {
-        quality.label: quality for quality in assess(program, [Example("", c.image, c.boxes) for c in cards])
-    }
+    report = score(examples, LABELS, found_by(trained(WEIGHTS / "cards.pt2"), examples, LABELS))
 
-    assert found["textbox"].recall > 0.7
-    assert found["textbox"].precision > 0.7
+    assert report.rows[LABELS.index("textbox")].ap50 == pytest.approx(1, abs=0.15)
+    assert report.mean.ap50 == pytest.approx(1, abs=0.15)

@@ -23,6 +23,16 @@ def test_cards_have_parts_of_every_class_inside_the_picture() -> None:
             assert 0 <= box.y1 < box.y2 <= card.image.height
 
 
+def test_radio_buttons_and_check_boxes_are_about_equally_common() -> None:
+    cards = [draw_card(seed) for seed in range(100, 200)]
+
+    asking = [{box.label for box in card.boxes} & {"radiobutton", "checkbox"} for card in cards]
+
+    assert 40 <= sum(bool(labels) for labels in asking) <= 75
+    for label in ("radiobutton", "checkbox"):
+        assert 20 <= sum(label in labels for labels in asking) <= 60
+
+
 @pytest.mark.parametrize("theme", ["light", "dark"])
 def test_a_check_box_is_where_its_box_says(theme: str) -> None:
     cards = [draw_card(seed, theme, damage=False) for seed in range(12)]

@@ -3,48 +3,81 @@ from pathlib import Path
 import pytest
 import torch
 
+from detectors.catalogue import Catalogue
+from detectors.preprocess import decode, to_tensor
 from jobs.settings import ROOT
-from training.export import export, record_digest, trained
+from tests.unit.training.conftest import SHAPES
+from training.__main__ import start
+from training.datasets import Example
+from training.entries import Description, catalogue_text, described_by
+from training.export import export, folded, trained, unfolded
+from training.layout import LABELS
+from training.model import CenterNet
+from training.views import INPUT
 
-CATALOGUE = """[other]
-file = "other.pt2"
-sha256 = "1"
-
-[cards]
-file = "cards.pt2" # beside this one
-licence = "MIT"
-sha256 = "2"
-
-[cards.input]
-width = 384
-"""
+CARDS = Description("cards", LABELS)
 
 
-def test_the_digest_goes_into_the_entry_of_the_file_and_nowhere_else(tmp_path: Path) -> None:
-    catalogue = tmp_path / "catalogue.toml"
-    catalogue.write_text(CATALOGUE)
-
-    record_digest(catalogue, "cards.pt2", "abc")
-
-    assert catalogue.read_text() == CATALOGUE.replace('"2"', '"abc"')
+@pytest.fixture
+def bundled() -> CenterNet:
+    return trained(ROOT / "weights" / "cards.pt2")
 
 
-def test_a_catalogue_that_does_not_list_the_file_is_an_error(tmp_path: Path) -> None:
-    catalogue = tmp_path / "catalogue.toml"
-    catalogue.write_text(CATALOGUE.replace("cards.pt2", "else.pt2"))
+def test_what_is_written_about_a_model_is_what_the_workers_read(tmp_path: Path) -> None:
+    described = Description("my.parts-2", ("Schraube", 'a "quoted" one', "螺丝 🔩"), "Screws\nand nuts.", "CC0-1.0")
+    (tmp_path / "catalogue.toml").write_text(catalogue_text(described, ["a" * 64, "b" * 64, "c" * 64]), "utf-8")
 
-    with pytest.raises(RuntimeError, match=r"has no entry with file = 'cards\.pt2'"):
-        record_digest(catalogue, "cards.pt2", "abc")
+    entries = Catalogue.load(tmp_path / "catalogue.toml").entries
+
+    assert [(e.name, e.runtime, e.format, e.file.name) for e in entries.values()] == [
+        ("my.parts-2-pytorch", "pytorch", "pt2", "my.parts-2.pt2"),
+        ("my.parts-2-tensorflow", "tensorflow", "saved_model", "my.parts-2.saved_model"),
+        ("my.parts-2-frozen", "tensorflow", "frozen_graph", "my.parts-2.pb"),
+    ]
+    assert {entry.labels for entry in entries.values()} == {described.labels}
+    assert described_by(tmp_path / "catalogue.toml") == described
 
 
-def test_a_twin_that_finds_something_else_is_not_written_and_nor_is_the_rest(tmp_path: Path) -> None:
-    network = trained(ROOT / "weights" / "cards.pt2")
+def test_a_twin_that_finds_something_else_is_not_written_and_nor_is_the_rest(
+    bundled: CenterNet, tmp_path: Path
+) -> None:
+    samples = sorted((ROOT / "samples").glob("*.png"))
+    pictures = torch.from_numpy(to_tensor([decode(file.read_bytes(), INPUT).pixels for file in samples], INPUT))
     # Something that the network does and its weights do not tell.
-    network.heat.register_forward_hook(lambda _, __, heat: heat + torch.tensor(0.02))
+    bundled.heat.register_forward_hook(lambda _, __, heat: heat + torch.tensor(0.02))
 
     with pytest.raises(
         RuntimeError, match=r"times they find something else than PyTorch does:\ncards\.saved_model, picture"
     ):
-        export(network, tmp_path / "weights")
+        export(bundled, tmp_path / "weights", CARDS, pictures)
 
     assert list((tmp_path / "weights").iterdir()) == []
+
+
+def test_a_network_to_be_trained_further_answers_as_before(bundled: CenterNet) -> None:
+    torch.manual_seed(0)
+    pixels = torch.rand(2, 3, 128, 192) * 2 - 1
+
+    with torch.no_grad():
+        whole = unfolded(bundled, pixels).train()
+        for one, other in zip(bundled(pixels), whole(pixels), strict=True):
+            torch.testing.assert_close(one, other, rtol=1e-3, atol=1e-3)
+        for one, other in zip(bundled(pixels), folded(whole)(pixels), strict=True):
+            # What the statistics of the first batch were has been mixed with itself since.
+            torch.testing.assert_close(one, other, rtol=0.05, atol=0.1)
+
+
+def test_a_model_of_ones_own_keeps_what_the_bundled_one_knows_of_its_labels(
+    bundled: CenterNet, shapes: list[Example]
+) -> None:
+    labels = (SHAPES[0], "checkbox", SHAPES[1])
+    ours, theirs = labels.index("checkbox"), LABELS.index("checkbox")
+
+    network = start(shapes, labels)
+
+    assert network.heat.weight.shape[0] == 3
+    assert torch.equal(network.heat.weight[ours], bundled.heat.weight[theirs])
+    assert torch.equal(
+        network.distances.bias[4 * ours : 4 * ours + 4], bundled.distances.bias[4 * theirs : 4 * theirs + 4]
+    )
+    assert not torch.equal(network.heat.weight[0], bundled.heat.weight[0])

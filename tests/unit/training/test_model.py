@@ -5,15 +5,15 @@ import torch
 
 from training.export import folded
 from training.layout import DETECTIONS, INPUT_SIZE
-from training.model import CardDetector, CardNetwork, decode
+from training.model import CenterNet, Program, decode
 
 
 def maps(*peaks: tuple[int, int, int, float]) -> tuple[torch.Tensor, torch.Tensor]:
     """Heat with peaks (class, row, column, logit) and distances of 2, 3, 4, 5 cells everywhere."""
-    heat = torch.full((1, 6, 96, 96), -9.0)
+    heat = torch.full((1, 6, 112, 112), -9.0)
     for kind, row, column, logit in peaks:
         heat[0, kind, row, column] = logit
-    return heat, torch.log(torch.tensor([2.0, 3.0, 4.0, 5.0])).repeat(6)[None, :, None, None].expand(1, 24, 96, 96)
+    return heat, torch.log(torch.tensor([2.0, 3.0, 4.0, 5.0])).repeat(6)[None, :, None, None].expand(1, 24, 112, 112)
 
 
 def test_a_peak_becomes_its_box() -> None:
@@ -33,6 +33,27 @@ def test_a_weaker_neighbour_is_no_peak_and_boxes_end_at_the_edge() -> None:
     assert boxes[0, 0].tolist() == pytest.approx([0, 0, 2 + 16, 2 + 20], abs=1e-3)
 
 
+def test_neighbours_and_other_classes_stay() -> None:
+    # The boxes are 6 x 8 cells: three columns apart they overlap by a third.
+    _, scores, classes = decode(*maps((1, 50, 50, 3.0), (1, 50, 53, 2.0), (3, 50, 50, 1.0)))
+
+    assert classes[0, :3].tolist() == [1, 1, 3]
+    assert (scores[0, :3] > 0.7).all()
+
+
+def test_a_double_is_left_out_and_the_rest_stays_sorted() -> None:
+    # Two rows apart, but wide enough to overlap by more than DOUBLE.
+    heat, _ = maps((0, 40, 40, 3.0), (0, 42, 40, 2.0), (0, 80, 40, 1.0))
+    distances = torch.log(torch.tensor([30.0, 6.0, 30.0, 6.0])).repeat(6)[None, :, None, None].expand(1, 24, 112, 112)
+
+    boxes, scores, _ = decode(heat, distances)
+
+    assert scores[0, :2].tolist() == pytest.approx([1 / (1 + math.exp(-3)), 1 / (1 + math.exp(-1))])
+    assert boxes[0, 1, 1].item() == pytest.approx((80.5 - 6) * 4)
+    assert scores[0, 2] < 0.01
+    assert torch.equal(scores, scores.sort(dim=1, descending=True).values)
+
+
 def test_of_equal_peaks_the_first_class_and_row_comes_first() -> None:
     _, _, classes = decode(*maps((5, 3, 3, 1.0), (2, 50, 9, 1.0), (2, 8, 70, 1.0)))
     boxes, scores, _ = decode(*maps((2, 50, 9, 1.0), (2, 8, 70, 1.0)))
@@ -44,7 +65,7 @@ def test_of_equal_peaks_the_first_class_and_row_comes_first() -> None:
 
 def test_folding_the_normalisation_changes_nothing() -> None:
     torch.manual_seed(0)
-    network = CardNetwork()
+    network = CenterNet(6)
     network(torch.randn(2, 3, 64, 64))  # statistics other than the first ones
     network.eval()
     pixels = torch.randn(1, 3, 64, 64)
@@ -56,7 +77,7 @@ def test_folding_the_normalisation_changes_nothing() -> None:
 
 def test_a_picture_of_one_colour_is_no_error() -> None:
     with torch.no_grad():
-        boxes, scores, classes = CardDetector(CardNetwork().eval())(
+        boxes, scores, classes = Program(CenterNet(6).eval())(
             torch.zeros(1, INPUT_SIZE, INPUT_SIZE, 3, dtype=torch.uint8)
         )
 

@@ -13,9 +13,9 @@ from jobs.settings import ROOT
 from tests import twin_decoding
 from tests.conftest import DetectorProcesses
 from training.cards import draw_card
-from training.data import INPUT
 from training.model import decode
 from training.parity import differences
+from training.views import INPUT
 
 GENERATED = 26
 UNUSED = 1 << 52
@@ -41,15 +41,15 @@ def test_the_same_weights_find_the_same_everywhere(detector_processes: DetectorP
 def test_both_decodings_choose_the_same_of_equals(detector_processes: DetectorProcesses) -> None:
     rng = np.random.default_rng(0)
     # Few different values, so that most peaks have equals, in their neighbourhood and elsewhere.
-    heat = rng.integers(-4, 3, (2, 6, 96, 96)).astype(np.float32)
-    distances = rng.normal(1, 1, (2, 24, 96, 96)).astype(np.float32)
+    heat = rng.integers(-4, 3, (2, 6, 112, 112)).astype(np.float32)
+    distances = rng.normal(1, 1, (2, 24, 112, 112)).astype(np.float32)
 
     boxes, scores, classes = (answer.numpy() for answer in decode(torch.from_numpy(heat), torch.from_numpy(distances)))
     twin = detector_processes["tensorflow"].run(twin_decoding.decoded, heat, distances)
 
     assert np.array_equal(twin["detection_classes"] - 1, classes)
     assert twin["detection_scores"] == pytest.approx(scores, abs=1e-6)
-    assert 384 * twin["detection_boxes"][..., [1, 0, 3, 2]] == pytest.approx(boxes, abs=1e-3)
+    assert INPUT.width * twin["detection_boxes"][..., [1, 0, 3, 2]] == pytest.approx(boxes, abs=1e-3)
 
 
 @pytest.mark.parametrize(

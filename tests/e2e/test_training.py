@@ -1,0 +1,59 @@
+"""From a folder of labelled pictures to a model that a running service serves, without a line of code."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.service import Start
+from tests.unit.training.conftest import SHAPES, draw_shapes
+from training.datasets import Example
+
+VOC = """<annotation><filename>{name}</filename><size><width>{width}</width><height>{height}</height></size>{objects}
+</annotation>"""
+OBJECT = """<object><name>{label}</name><bndbox><xmin>{x1}</xmin><ymin>{y1}</ymin><xmax>{x2}</xmax><ymax>{y2}</ymax>
+</bndbox></object>"""
+
+
+def annotate(example: Example) -> None:
+    objects = "".join(
+        OBJECT.format(label=box.label, x1=box.x1, y1=box.y1, x2=box.x2, y2=box.y2) for box in example.boxes
+    )
+    example.file.with_suffix(".xml").write_text(
+        VOC.format(name=example.file.name, width=example.width, height=example.height, objects=objects)
+    )
+
+
+@pytest.mark.timeout(400)
+def test_a_folder_becomes_a_model_that_is_served(tmp_path: Path, start: Start) -> None:
+    for example in draw_shapes(tmp_path / "shapes", 10):
+        annotate(example)
+    (tmp_path / "shapes" / "lost.xml").write_text(VOC.format(name="lost.png", width=9, height=9, objects=""))
+    out = tmp_path / "models" / "shapes"
+
+    def python(*arguments: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-m", *arguments], capture_output=True, text=True, timeout=250, check=False
+        )
+
+    made = python("training", "--data", str(tmp_path / "shapes"), "--out", str(out), "--steps", "3")
+    assert made.returncode == 0, made.stdout + made.stderr
+    assert "left out: lost.xml" in made.stdout
+    assert "8 pictures to learn from, 2 to measure with: disc, square" in made.stdout
+
+    up = start(CATALOGUE=str(out / "catalogue.toml"))
+    up.wait_until_up()
+    for model in ("shapes-pytorch", "shapes-tensorflow"):
+        measured = python(
+            *("training.evaluate", "--data", str(tmp_path / "shapes"), "--model", model),
+            *("--url", up.url, "--json", str(tmp_path / f"{model}.json")),
+        )
+        assert measured.returncode == 0, measured.stdout + measured.stderr
+    one, other = (
+        json.loads((tmp_path / f"shapes-{runtime}.json").read_text()) for runtime in ("pytorch", "tensorflow")
+    )
+    assert [row["label"] for row in one["rows"]] == list(SHAPES)
+    assert one["mean"]["ap50"] == pytest.approx(other["mean"]["ap50"], abs=0.02)
+    assert up.end() == 0

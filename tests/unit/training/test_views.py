@@ -1,0 +1,68 @@
+from pathlib import Path
+from random import Random
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from detectors.preprocess import PADDING
+from training.datasets import Example
+from training.layout import INPUT_SIZE
+from training.sheet import Box
+from training.views import plain, varied
+
+RED, WHITE = (255, 0, 0), (255, 255, 255)
+
+
+@pytest.fixture
+def example(tmp_path: Path) -> Example:
+    """A white picture of 600 x 300 with a red rectangle, whose box is known."""
+    image = Image.new("RGB", (600, 300), WHITE)
+    image.paste(RED, (200, 100, 400, 180))
+    image.save(tmp_path / "red.png")
+    return Example(tmp_path / "red.png", 600, 300, (Box("red", 200, 100, 400, 180),), frozenset({"red"}))
+
+
+def test_a_plain_view_is_what_the_detector_sees(example: Example) -> None:
+    view = plain(example)
+
+    scale = INPUT_SIZE / 600
+    (box,) = view.boxes
+    assert view.pixels.shape == (INPUT_SIZE, INPUT_SIZE, 3)
+    assert (view.pixels[300:] == PADDING).all()
+    assert (box.x1, box.y1, box.x2, box.y2) == pytest.approx((200 * scale, 100 * scale, 400 * scale, 180 * scale))
+
+
+def test_boxes_move_with_what_they_are_around(example: Example) -> None:
+    checked = 0
+    for seed in range(60):
+        view = varied(Random(seed), example)
+        for box in view.boxes:
+            # Colours change, but inside of the rectangle the picture has one colour and just outside another.
+            inside = view.pixels[round(box.y1 + box.y2) // 2, round(box.x1 + 6) : round(box.x2 - 6)].astype(int)
+            assert np.abs(inside - np.median(inside, axis=0)).mean() < 25
+            if box.x1 > 8:
+                outside = view.pixels[round(box.y1 + box.y2) // 2, round(box.x1) - 6].astype(int)
+                assert np.abs(np.median(inside, axis=0) - outside).max() > 40
+                checked += 1
+    assert checked > 30
+
+
+def test_what_is_cut_off_by_half_is_unclear_and_not_nothing(example: Example) -> None:
+    views = [varied(Random(seed), example, room=(224, 224)) for seed in range(40)]
+
+    assert all(view.pixels.shape == (224, 224, 3) for view in views)
+    assert any(view.unclear for view in views)
+    for view in views:
+        assert len(view.boxes) + len(view.unclear) <= 1
+        for box in (*view.boxes, *view.unclear):
+            assert 0 <= box.x1 < box.x2 <= 224
+            assert 0 <= box.y1 < box.y2 <= 224
+
+
+def test_the_same_seed_gives_the_same_view(example: Example) -> None:
+    first, again, other = (varied(Random(seed), example) for seed in (5, 5, 6))
+
+    assert first.pixels.tobytes() == again.pixels.tobytes()
+    assert first.boxes == again.boxes
+    assert first.pixels.tobytes() != other.pixels.tobytes()

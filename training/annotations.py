@@ -1,0 +1,206 @@
+"""What annotation files say, before anybody has compared it with the pictures: Pascal VOC and COCO."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path, PurePosixPath
+from typing import Any
+from xml.etree import ElementTree
+
+PICTURE_ENDINGS = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff")
+NOWHERE = math.nan
+"""The corner of a box that the annotation does not give."""
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """One object as it was written: a label and corners in pixels, which may be anything, NaN too."""
+
+    label: str
+    x1: float
+    y1: float
+    x2: float
+    y2: float
+    counts: bool = True
+    """False for what the format sets aside: COCO's crowds, Pascal VOC's difficult objects."""
+
+
+@dataclass
+class Annotation:
+    """What is written of one picture."""
+
+    name: str
+    """For messages: the file that says so, or the picture that it says it of."""
+    picture: Path | None
+    """None where there is no such picture."""
+    size: tuple[int, int] | None
+    """Width and height in pixels that the boxes are meant for, where they are given."""
+    objects: list[Drawn] = field(default_factory=list)
+    looked_for: frozenset[str] | None = None
+    """The labels that this file of several knows, where its format says so."""
+
+
+@dataclass
+class Annotations:
+    """All that is written in a folder."""
+
+    found: list[Annotation] = field(default_factory=list)
+    categories: list[str] = field(default_factory=list)
+    """COCO's, by id: labels that were looked for even where no box has them."""
+    unreadable: list[str] = field(default_factory=list)
+    """A sentence for each file, or part of one, that can't be read, starting with the file's name."""
+    files: int = 0
+    """How many files of this format there are, readable or not."""
+
+
+def read_voc(folder: Path) -> Annotations:
+    """Pascal VOC: an XML file for each picture, beside it, or in Annotations/ with the pictures in JPEGImages/ or
+    images/.
+
+    The folder may also be a VOCdevkit, with such trees in VOC2007/, VOC2012/ and so on.
+    """
+    read = Annotations()
+    roots = [folder, *sorted(path for path in folder.glob("VOC*") if path.is_dir())]
+    for root in roots:
+        for file in [*sorted(root.glob("*.xml")), *sorted(root.glob("[Aa]nnotations/*.xml"))]:
+            try:
+                written = ElementTree.parse(file).getroot()  # noqa: S314 - the user's own files
+            except (ElementTree.ParseError, OSError, ValueError, LookupError) as error:
+                read.files += 1
+                read.unreadable.append(f"{file.name}: it can't be read as XML ({error}).")
+                continue
+            if written.tag != "annotation":
+                continue  # somebody else's XML
+            read.files += 1
+            size = (_whole(written.findtext("size/width")), _whole(written.findtext("size/height")))
+            read.found.append(
+                Annotation(
+                    file.name,
+                    _voc_picture(file, (written.findtext("filename") or "").strip(), root),
+                    size if all(size) else None,
+                    [_voc_object(found) for found in written.findall("object")],
+                )
+            )
+    return read
+
+
+def _voc_picture(file: Path, filename: str, root: Path) -> Path | None:
+    """The stem of the XML comes before a <filename> with another one, which a copied annotation still has."""
+    folders = (file.parent, root / "JPEGImages", root / "images", root)
+    names = [file.stem + ending for end in PICTURE_ENDINGS for ending in (end, end.upper())]
+    written = PurePosixPath(filename.replace("\\", "/")).name
+    if written:
+        names.insert(0 if PurePosixPath(written).stem == file.stem else len(names), written)
+    return next((path for name in names for parent in folders if _is_file(path := parent / name)), None)
+
+
+def _voc_object(found: ElementTree.Element) -> Drawn:
+    x1, y1, x2, y2 = (_number(found.findtext(f"bndbox/{side}")) for side in ("xmin", "ymin", "xmax", "ymax"))
+    counts = (found.findtext("difficult") or "").strip() not in ("1", "true")
+    return Drawn((found.findtext("name") or "").strip(), x1, y1, x2, y2, counts)
+
+
+def read_coco(folder: Path) -> Annotations:
+    """COCO: JSON files with images, annotations and categories, in the folder or its annotations/."""
+    read = Annotations()
+    pictures = Pictures(folder)
+    for file in [*sorted(folder.glob("*.json")), *sorted(folder.glob("annotations/*.json"))]:
+        try:
+            written = json.loads(file.read_bytes())
+        except (ValueError, OSError, RecursionError) as error:
+            read.files += 1
+            read.unreadable.append(f"{file.name}: it can't be read as JSON ({error}).")
+            continue
+        parts = ("images", "annotations", "categories")
+        if not isinstance(written, dict) or not all(isinstance(written.get(part), list) for part in parts):
+            continue  # somebody else's JSON
+        read.files += 1
+        try:
+            categories, found, stray = _coco_file(written, pictures)
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            read.unreadable.append(f"{file.name}: it is not as COCO has it ({type(error).__name__}: {error}).")
+            continue
+        read.categories = list(dict.fromkeys([*read.categories, *categories]))
+        read.found += found
+        if stray:
+            read.unreadable.append(f"{file.name}: {stray} of its annotations are of pictures that it does not list.")
+    return read
+
+
+def _coco_file(written: dict[str, Any], pictures: Pictures) -> tuple[list[str], list[Annotation], int]:
+    """Labels by category id, what is written of each picture, and how many annotations are of no picture."""
+    labels = {entry["id"]: str(entry["name"]).strip() for entry in sorted(written["categories"], key=lambda c: c["id"])}
+    of_image: dict[Any, Annotation] = {}
+    for image in written["images"]:
+        size = (_whole(image.get("width")), _whole(image.get("height")))
+        name = str(image["file_name"])
+        # The same id twice is the same picture twice.
+        annotation = Annotation(name, pictures.find(name), size if all(size) else None)
+        annotation.looked_for = frozenset(labels.values())
+        of_image.setdefault(image["id"], annotation)
+    stray = 0
+    for entry in written["annotations"]:
+        if entry["image_id"] in of_image:
+            of_image[entry["image_id"]].objects.append(_coco_object(entry, labels))
+        else:
+            stray += 1
+    return list(labels.values()), list(of_image.values()), stray
+
+
+def _coco_object(entry: dict[str, Any], labels: dict[Any, str]) -> Drawn:
+    box = entry.get("bbox")
+    x, y, wide, high = map(_number, box) if isinstance(box, list) and len(box) == 4 else (NOWHERE,) * 4
+    label = labels.get(entry.get("category_id"), f"category {entry.get('category_id')}")
+    return Drawn(label, x, y, x + wide, y + high, counts=not entry.get("iscrowd"))
+
+
+class Pictures:
+    """The pictures below a folder, found by the names that COCO files give them."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def find(self, name: str) -> Path | None:
+        """Relative to the folder, in its images/, or wherever the only picture of that name is."""
+        name = name.replace("\\", "/")
+        base = PurePosixPath(name).name
+        for path in (self._folder / name, self._folder / "images" / name, self._folder / "images" / base):
+            if base and _is_file(path):
+                return path
+        same = self._by_name.get(base, [])
+        return same[0] if len(same) == 1 else None
+
+    @cached_property
+    def _by_name(self) -> dict[str, list[Path]]:
+        named: dict[str, list[Path]] = {}
+        for path in _files_below(self._folder):
+            named.setdefault(path.name, []).append(path)
+        return named
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except OSError:  # a name that no file can have, such as an address with a long signature
+        return False
+
+
+def _files_below(folder: Path) -> Iterator[Path]:
+    return (path for path in sorted(folder.rglob("*")) if path.suffix.lower() in PICTURE_ENDINGS and path.is_file())
+
+
+def _number(written: Any) -> float:
+    try:
+        return float(written)
+    except (TypeError, ValueError):
+        return NOWHERE
+
+
+def _whole(written: Any) -> int:
+    """Pixels; 0 where it is not said."""
+    number = _number(written)
+    return round(number) if math.isfinite(number) and number > 0 else 0

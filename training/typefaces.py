@@ -1,0 +1,55 @@
+"""The fonts that generated cards are written in: those of the machine, of font packages and Pillow's own."""
+
+from __future__ import annotations
+
+from functools import cache
+from importlib.metadata import entry_points
+from pathlib import Path
+from random import Random
+
+from PIL import ImageFont
+
+Font = ImageFont.FreeTypeFont
+Faces = tuple[str, str]
+"""Font files: regular, bold. The empty string is the scalable font that Pillow brings."""
+
+FOLDERS = ("/usr/share/fonts", "/usr/local/share/fonts", "/Library/Fonts", "C:/Windows/Fonts")
+PACKAGES = "fonts_ttf"
+"""Entry points of this group load to {name of a face: its file}."""
+UNFIT = ("math", "mono", "symbol", "emoji", "icons", "cjk", "variable", "wingdings")
+"""Font files whose names contain one of these are left out."""
+SERIF = ("serif", "caladea", "times", "georgia")
+HAND = ("amatic", "intuitive", "comic", "caveat")
+
+
+@cache
+def families() -> dict[str, tuple[Faces, ...]]:
+    """Usable fonts by kind: sans, serif, hand. Each is in the order of the files' names."""
+    files = [path for folder in FOLDERS for path in Path(folder).rglob("*.[to]tf")]
+    for entry in entry_points(group=PACKAGES):
+        files += [Path(file) for file in entry.load().values()]
+    usable = {path.stem.lower(): str(path) for path in sorted(files, key=lambda path: (path.stem, str(path)))}
+    found: dict[str, list[Faces]] = {"sans": [("", "")], "serif": [], "hand": []}
+    for stem, path in usable.items():
+        plain = stem.removesuffix("-regular")
+        bold = usable.get(f"{plain}-bold") or usable.get(f"{plain}-semibold")
+        kind = "hand" if any(word in stem for word in HAND) else "serif" if any(w in stem for w in SERIF) else "sans"
+        if any(word in stem for word in UNFIT) or stem.endswith("-bold") or not (bold or kind == "hand"):
+            continue
+        found[kind].append((path, bold or path))
+    return {kind: tuple(pairs) for kind, pairs in found.items()}
+
+
+def choose_faces(rng: Random, hand: bool = False) -> Faces:
+    """The fonts of a card: mostly without serifs, as screens have them."""
+    kinds = families()
+    kind = "hand" if hand else "serif" if rng.random() < 0.1 else "sans"
+    return rng.choice(kinds[kind] or kinds["sans"])
+
+
+@cache
+def font(file: str, size: int) -> Font:
+    """A font file at a size in pixels."""
+    loaded = ImageFont.truetype(file, size) if file else ImageFont.load_default(size)
+    assert isinstance(loaded, ImageFont.FreeTypeFont), "Pillow was built without FreeType"
+    return loaded
