@@ -52,6 +52,12 @@ lint: .venv/dev ## style, types and the directions of imports
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports --no-logo
 
+.PHONY: chaos
+chaos: .venv/dev ## break a service on purpose and count: make chaos JOBS=10000 KILLS=100 REDIS_RESTARTS=10 DB_RESTARTS=3
+	@exec $(BIN)/python -m tests.chaos run $(if $(JOBS),--jobs $(JOBS)) $(if $(KILLS),--kills $(KILLS)) \
+		$(if $(REDIS_RESTARTS),--redis-restarts $(REDIS_RESTARTS)) $(if $(DB_RESTARTS),--db-restarts $(DB_RESTARTS)) \
+		$(if $(SEED),--seed $(SEED)) $(if $(DATABASE),--database $(DATABASE)) $(if $(URL),--url $(URL) --model "$(MODEL)")
+
 .PHONY: test-isolation
 test-isolation: .venv/dev $(ISOLATED) ## each framework in an environment of its own, and the API without any
 	@$(BIN)/python -m pytest tests/isolation

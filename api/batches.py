@@ -54,7 +54,7 @@ def show_batch(path: BatchPath) -> Any:
             200: document(Jobs, description="Every answer is there."),
             202: document(Jobs, description="Accepted.", Location="Address of the batch."),
         },
-        refused=(400, 404, 409, 413, 415, 503),
+        refused=(400, 404, 409, 413, 415, 429, 503),
     ),
 )
 def fill_batch(path: BatchPath, header: SubmitHeaders) -> Any:

@@ -41,7 +41,7 @@ POLL_SECONDS = "1"
                 Retry_After="Seconds after which it is worth to ask for it.",
             ),
         },
-        refused=(400, 409, 413, 415, 503),
+        refused=(400, 409, 413, 415, 429, 503),
     ),
 )
 def submit_jobs(header: SubmitHeaders) -> Any:

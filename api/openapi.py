@@ -50,6 +50,13 @@ _REFUSALS = {
         "invalid_parameter",
         "min_score: Input should be less than or equal to 1",
     ),
+    429: (
+        "So much waits already that no more is taken just now; send the same request again after `Retry-After` "
+        "seconds.",
+        "queue_full",
+        "The queue pytorch is full: 100,000 jobs of priority -10 or higher wait (BOXQUEUE_MAX_QUEUED_JOBS is 100,000). "
+        "Send the same request again in 12 s.",
+    ),
     503: (
         "Something that the service stands on does not answer; try again after `Retry-After` seconds.",
         "database_unavailable",
@@ -120,7 +127,10 @@ def stream(media_types: list[str], description: str) -> dict[str, Any]:
 def _refusal(status: int) -> dict[str, Any]:
     when, code, detail = _REFUSALS[status]
     example = problem_json(status, code, detail)
-    return {"description": when, "content": {MEDIA_TYPE: {"schema": _reference(Problem), "example": example}}}
+    answer = {"description": when, "content": {MEDIA_TYPE: {"schema": _reference(Problem), "example": example}}}
+    if status in (429, 503):
+        answer["headers"] = {"Retry-After": {"description": "Seconds.", "schema": {"type": "integer"}}}
+    return answer
 
 
 def _reference(schema: type[BaseModel]) -> dict[str, str]:

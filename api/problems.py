@@ -28,6 +28,10 @@ STATUS: dict[type[BoxqueueError], int] = {
     errors.KeyReused: 422,
     errors.KeyInFlight: 409,
     errors.BadCursor: 400,
+    # Not 503: that says the server can't serve (RFC 9110, 15.6.4), and proxies take such a server out, with all who
+    # only read. This one serves; it has more than enough to do for all its clients together, which 429 says as well
+    # (RFC 6585, 4: requests may be counted across the whole server).
+    errors.QueueFull: 429,
     errors.PictureEmpty: 400,
     errors.PictureUnknownFormat: 415,
     errors.PictureTooLarge: 413,
@@ -121,6 +125,8 @@ def _error(error: BoxqueueError) -> Response:
         current_app.logger.exception("an error that clients should never see", exc_info=error)
     known = {"known": error.known} if isinstance(error, errors.UnknownModel) else {}
     response = problem(status, error.code, str(error), **known)
+    if isinstance(error, errors.QueueFull):
+        response.headers["Retry-After"] = str(error.retry_after_s)
     if isinstance(error, errors.KeyInFlight):
         response.headers["Retry-After"] = str(RETRY_AFTER)
     return response

@@ -13,13 +13,35 @@ from jobs.views import QueueView
 queues = APIBlueprint("queues", __name__, url_prefix="/v1/queues", abp_tags=[CATALOGUE])
 
 
+class Unserved(BaseModel):
+    """Jobs of a version of a model that no live worker serves: they wait for one that does."""
+
+    model: str = Field(json_schema_extra={"example": "cards-pytorch"})
+    digest: str = Field(description="The version.")
+    current: bool = Field(description="It is the version that the catalogue has now.")
+    queued: int = Field(description="Jobs that wait for it.")
+
+
 class Queue(BaseModel):
     runtime: str = Field(json_schema_extra={"example": "pytorch"})
     queued: int = Field(description="Jobs that wait.")
-    running: int = Field(description="Jobs that a worker has.")
     oldest_s: float | None = Field(description="Seconds that the oldest one has waited.")
-    workers: int = Field(description="Live workers.")
-    no_worker: bool = Field(description="Jobs wait for a model that no live worker serves.")
+    rate_per_s: float = Field(description="Jobs a second that workers took in the last minute.")
+    running: int = Field(description="Jobs that a worker has.")
+    late: int = Field(
+        description="Running jobs past their lease: who has them died or hangs; the next sweep puts them back."
+    )
+    workers: int = Field(description="Live workers: seen in the last 12 seconds.")
+    workers_lost: int = Field(
+        description="Workers not seen for longer that never signed off: killed, hanging or cut off. Forgotten after "
+        "some 10 minutes."
+    )
+    no_worker: bool = Field(description="Jobs wait for a model that no live worker serves; `unserved` names it.")
+    unserved: list[Unserved]
+    full_up_to_priority: int | None = Field(
+        description="The queue is over its limit: submits of this priority and of lower ones are answered 429 "
+        "`queue_full` just now. null where all are taken."
+    )
     doorbells: int | None = Field(description="Messages that wait in Redis; null where it does not answer.")
 
 
@@ -29,17 +51,31 @@ class Queues(BaseModel):
 
 @queues.get("", summary="Queues", operation_id="listQueues", responses=answers({200: Queues}, refused=(503,)))
 def show_queues() -> Any:
-    """One entry for each runtime that has a job or a live worker."""
+    """One entry for each runtime that has a job or a worker."""
     return {"queues": [_document(queue) for queue in workers.queues(service().db)]}
 
 
 def _document(queue: QueueView) -> dict[str, Any]:
+    entries = service().catalogue.entries
     return {
         "runtime": queue.runtime,
         "queued": queue.queued,
-        "running": queue.running,
         "oldest_s": None if queue.oldest_s is None else round(queue.oldest_s, 1),
+        "rate_per_s": round(queue.rate_per_s, 2),
+        "running": queue.running,
+        "late": queue.late,
         "workers": queue.workers,
+        "workers_lost": queue.workers_lost,
         "no_worker": queue.no_worker,
+        "unserved": [
+            {
+                "model": unserved.model,
+                "digest": unserved.digest,
+                "current": unserved.model in entries and entries[unserved.model].digest == unserved.digest,
+                "queued": unserved.queued,
+            }
+            for unserved in queue.unserved
+        ],
+        "full_up_to_priority": service().pressure.closed_up_to(queue.runtime),
         "doorbells": service().queue.waiting(queue.runtime),
     }

@@ -11,6 +11,7 @@ from detectors.errors import UnknownEntry
 from jobs.database import Database
 from jobs.errors import UnknownModel
 from jobs.images import ImageStore
+from jobs.pressure import Pressure
 from jobs.queue import Queue
 from jobs.settings import Settings
 from jobs.store import unfinished
@@ -26,6 +27,7 @@ class Service:
     db: Database
     store: ImageStore
     queue: Queue
+    pressure: Pressure
     catalogue: Catalogue
     waiters: Waiters
 
@@ -44,6 +46,7 @@ class Service:
             db=db,
             store=ImageStore(settings.store_url),
             queue=queue,
+            pressure=Pressure(db, settings.max_queued_jobs, settings.max_queued_seconds),
             catalogue=Catalogue.load(settings.catalogue, settings.model_aliases),
             waiters=Waiters(queue.listen, lambda ids: unfinished(db, ids), most),
         )

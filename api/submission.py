@@ -8,9 +8,11 @@ from dataclasses import dataclass
 from api.service import Service
 from api.uploads import File, Upload
 from detectors.catalogue import PIPELINE_REVISION, ModelEntry
+from jobs.batches import require_open
 from jobs.errors import BoxqueueError, DatabaseUnavailable, PictureRefused
-from jobs.idempotency import drop_key, reserve_key
+from jobs.idempotency import drop_key, known_jobs, reserve_key
 from jobs.pictures import Picture, inspect
+from jobs.repeats import needs_queue
 from jobs.settings import Settings
 from jobs.store import get_jobs, submit
 from jobs.tables import QUEUED
@@ -28,10 +30,11 @@ def accept(service: Service, upload: Upload, *, batch_id: str | None = None, key
     """Accepts the pictures of a request, all or none, in order; what it gives is in the store and committed.
 
     Outside a batch a picture that its header disqualifies refuses the request; in a batch it makes a job that is
-    `failed` from the start. `key` is the client's Idempotency-Key.
+    `failed` from the start. `key` is the client's Idempotency-Key. A full queue refuses only what would have to wait
+    in it: not a request that was accepted before, nor pictures that have their answer already.
 
     Raises `UnknownModel`, `PictureRefused`, `NotFound`, `BatchClosed`, `BatchCancelled`, `KeyReused`, `KeyInFlight`,
-    `DatabaseUnavailable` or `StoreUnavailable`.
+    `QueueFull`, `DatabaseUnavailable` or `StoreUnavailable`.
     """
     entry = service.model(upload.options.model)
     looked = [_look(file, service.settings) for file in upload.files]
@@ -39,13 +42,23 @@ def accept(service: Service, upload: Upload, *, batch_id: str | None = None, key
         for one in looked:
             if one.refusal:
                 raise type(one.refusal)(f"{one.file.source}: {one.refusal}" if one.file.source else str(one.refusal))
+    new = _new_jobs(entry, upload, looked)
+    fingerprint = _fingerprint(upload, looked, batch_id) if key else ""
+    if full := service.pressure.refusal(entry.runtime, upload.options.priority, len(new)):
+        # Nothing is written on the way out: there may be many who ask while it is full.
+        if key and (known := known_jobs(service.db, key, fingerprint)) is not None:
+            return get_jobs(service.db, known)
+        if needs_queue(service.db, new, PIPELINE_REVISION):
+            if batch_id:
+                require_open(service.db, batch_id)
+            raise full
     if key is None:
-        return _accept(service, entry, upload, looked, batch_id, None)
-    known = reserve_key(service.db, key, _fingerprint(upload, looked, batch_id))
+        return _accept(service, entry, looked, new, batch_id, None)
+    known = reserve_key(service.db, key, fingerprint)
     if known is not None:
         return get_jobs(service.db, known)
     try:
-        return _accept(service, entry, upload, looked, batch_id, key)
+        return _accept(service, entry, looked, new, batch_id, key)
     except BoxqueueError:
         with suppress(DatabaseUnavailable):
             drop_key(service.db, key)
@@ -60,17 +73,10 @@ def _look(file: File, settings: Settings) -> _Looked:
         return _Looked(file, None, refusal)
 
 
-def _accept(
-    service: Service,
-    entry: ModelEntry,
-    upload: Upload,
-    looked: list[_Looked],
-    batch_id: str | None,
-    key: str | None,
-) -> list[JobView]:
+def _new_jobs(entry: ModelEntry, upload: Upload, looked: list[_Looked]) -> list[NewJob]:
     asked = upload.options.model_dump(include={"min_score", "max_detections"}, exclude_none=True)
     options = {**entry.defaults.model_dump(exclude_none=True), **asked}
-    new = [
+    return [
         NewJob(
             model=entry.name,
             digest=entry.digest,
@@ -85,6 +91,16 @@ def _accept(
         )
         for one in looked
     ]
+
+
+def _accept(
+    service: Service,
+    entry: ModelEntry,
+    looked: list[_Looked],
+    new: list[NewJob],
+    batch_id: str | None,
+    key: str | None,
+) -> list[JobView]:
     service.store.put_many([(one.picture.sha256, one.file.data) for one in looked if one.picture])
     jobs = submit(service.db, new, pipeline=PIPELINE_REVISION, batch_id=batch_id, key=key)
     if any(job.status == QUEUED for job in jobs):

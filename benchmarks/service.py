@@ -24,8 +24,13 @@ class Service:
         self._process = process
 
     def cpu_seconds(self) -> float:
-        """CPU time that all its processes have used: supervisor, Redis, API, the workers' parents and children."""
-        return sum(sum(process.cpu_times()[:2]) for process in self._process.children(recursive=True))
+        """CPU time that all its processes have used."""
+        return sum(sum(process.cpu_times()[:2]) for process in self.processes())
+
+    def processes(self) -> list[psutil.Process]:
+        """Supervisor, Redis, API, the workers' parents and children."""
+        found: list[psutil.Process] = self._process.children(recursive=True)
+        return found
 
     def settle(self, model: str, picture: bytes) -> None:
         """Waits until the workers are warm: a picture has gone through."""

@@ -1,5 +1,6 @@
 """The service over HTTP, as any client sees it; problems and lost connections as `CommandError`."""
 
+import math
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -12,7 +13,7 @@ from cli.errors import CommandError, Refused, ServiceUnreachable, WrongUsage
 
 TIMEOUT = httpx.Timeout(60, connect=5)
 LOOPBACK = {"127.0.0.1", "localhost", "::1"}
-LONGEST_PAUSE = 30.0
+LONGEST_PAUSE = 60.0
 # Statuses that say nothing about the request: a proxy's or a crash's, worth another try.
 PASSING = {500, 502, 504}
 
@@ -93,8 +94,9 @@ class ServiceClient:
             spent = time.monotonic() - failing_since
             if spent >= (self._patience if wait is None else self._longest_wait):
                 raise failure
-            self.on_wait(str(failure))
-            time.sleep(min(wait if wait is not None else pause, LONGEST_PAUSE))
+            seconds = min(wait if wait is not None else pause, LONGEST_PAUSE)
+            self.on_wait(f"waits {math.ceil(seconds)} s, then goes on: {failure}")
+            time.sleep(seconds)
             pause = min(2 * pause, 5)
 
     def _json(self, response: httpx.Response) -> Any:

@@ -18,6 +18,7 @@ from cli.progress import PictureProgress
 from cli.stop_signals import stop_signals
 from cli.target import service
 from cli.terminal import output, print_json, say
+from cli.troubles import troubles
 
 # Lost connections are tried again for this long: a service that is restarted is back sooner.
 PATIENCE_SECONDS = 300
@@ -137,9 +138,9 @@ def _follow(client: ServiceClient, batch: Batch, progress: PictureProgress) -> d
             moved = time.monotonic()
         elif time.monotonic() - moved > STILL_SECONDS:
             moved = time.monotonic()
-            for queue in client.get("/v1/queues")["queues"]:
-                if queue["no_worker"] and queue["queued"]:
-                    progress.note(f"no worker serves what waits in the queue {queue['runtime']}")
+            queues = client.get("/v1/queues")["queues"]
+            if why := [sentence for queue in queues if queue["queued"] for sentence in troubles(queue)]:
+                progress.note(" ".join(why))
         time.sleep(pause)
         pause = min(pause * 1.5, LOOK_SECONDS)
 

@@ -9,6 +9,7 @@ from rich.text import Text
 from cli.answers import answer_of
 from cli.client import ServiceClient
 from cli.terminal import output, print_json
+from cli.troubles import troubles
 
 PAGE = 100
 
@@ -85,14 +86,17 @@ def show_queues(client: ServiceClient, as_json: bool) -> None:
         (
             queue["runtime"],
             queue["queued"],
-            queue["running"],
             "" if queue["oldest_s"] is None else f"{queue['oldest_s']:.0f} s",
+            queue["running"],
+            f"{queue['rate_per_s']:.1f}",
             queue["workers"],
-            Text("no worker serves it", "yellow") if queue["no_worker"] else "",
         )
         for queue in queues
     ]
-    output().print(_table(["queue", "queued", "running", "oldest", "workers", ""], rows))
+    output().print(_table(["queue", "queued", "oldest", "running", "taken/s", "workers"], rows))
+    for queue in queues:
+        for sentence in troubles(queue):
+            output().print(Text(sentence, "yellow"), soft_wrap=True)
 
 
 def _jobs(client: ServiceClient, filters: dict[str, str | None], limit: int) -> Iterator[dict[str, Any]]:

@@ -178,7 +178,7 @@ def models(url: UrlOption = None, as_json: JsonOption = False) -> None:
 
 @app.command()
 def queues(url: UrlOption = None, as_json: JsonOption = False) -> None:
-    """Show what waits and who works: depth, age of the oldest, running, workers."""
+    """Show what waits and who works, and in words what is wrong and what to do about it."""
     with service(url) as client:
         listings.show_queues(client, as_json)
 

@@ -23,8 +23,12 @@ def batch_not_cancelled() -> sa.ColumnElement[bool]:
     rows follow."""
     # Few batches are on their way out at any time, so this is a small set, made once a statement. As NOT EXISTS it
     # would be a join to PostgreSQL, which expects nothing to come out of it and so sorts the whole queue for one claim.
-    cancelling = sa.select(Batch.id).where(Batch.cancelled_at.is_not(None), Batch.finished_at.is_(None))
-    return sa.or_(Job.batch_id.is_(None), Job.batch_id.not_in(cancelling))
+    return sa.or_(Job.batch_id.is_(None), Job.batch_id.not_in(cancelling()))
+
+
+def cancelling() -> sa.Select[str]:
+    """Ids of cancelled batches whose rows have not all followed yet."""
+    return sa.select(Batch.id).where(Batch.cancelled_at.is_not(None), Batch.finished_at.is_(None))
 
 
 def create_batch(db: Database, name: str | None) -> BatchView:
@@ -70,9 +74,8 @@ def cancel_batch(db: Database, batch_id: str) -> BatchView:
 
 def cancelling_batches(db: Database) -> list[str]:
     """Ids of cancelled batches whose rows have not all followed yet."""
-    query = sa.select(Batch.id).where(Batch.cancelled_at.is_not(None), Batch.finished_at.is_(None))
     with db.read() as connection:
-        return list(connection.scalars(query))
+        return list(connection.scalars(cancelling()))
 
 
 def cancel_rows(db: Database, batch_id: str) -> int:
@@ -114,6 +117,12 @@ def lock_batch(connection: Connection, batch_id: str, must_be_open: bool = True)
     if must_be_open and row.closed_at is not None:
         raise BatchClosed(f"Batch {batch_id} is closed and takes no more jobs; open another one.")
     return int(row.last_turn)
+
+
+def require_open(db: Database, batch_id: str) -> None:
+    """Raises `NotFound`, `BatchClosed` or `BatchCancelled` where the batch takes no jobs."""
+    with db.read() as connection:
+        lock_batch(connection, batch_id)
 
 
 def add_counts(connection: Connection, counts: dict[str, dict[str, int]], *, even_cancelled: bool = False) -> list[str]:

@@ -12,10 +12,11 @@ from sqlalchemy.engine import Connection
 
 from jobs.batches import add_counts, batch_not_cancelled, mark_finished
 from jobs.clock import now, seconds_since
-from jobs.database import Database
+from jobs.database import AnyRow, Database
 from jobs.deaths import GIVEN_BACK
 from jobs.tables import FAILED, QUEUED, RUNNING, SUCCEEDED, Claim, Id, Job, Json, new_id
 from jobs.views import DetectionView
+from jobs.waiting import by_first_job, waiting_jobs
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,62 +64,27 @@ def claim(
 
     `models` maps the name of each model that this worker serves to its digest and the most pictures it takes at once.
     """
-    if not models:
-        return None
-    served = sa.tuple_(Job.model, Job.model_digest).in_([(name, digest) for name, (digest, _) in models.items()])
-    waiting = (
-        sa.select(Job.id, Job.image_sha256, Job.model, Job.suspect, Job.priority, Job.turn, _age)
-        .where(Job.runtime == runtime, Job.status == QUEUED, batch_not_cancelled())
-        .order_by(Job.priority.desc(), Job.turn, Job.id)
-        .with_for_update(of=Job.__table__, skip_locked=True)
-    )
 
     def work(connection: Connection) -> HeldClaim | None:
-        first = connection.execute(waiting.where(served).limit(1)).one_or_none()
-        if first is None:
-            return None
-        digest, most = models[first.model]
-        rows = [first]
-        if not first.suspect and most > 1:
-            more = waiting.where(
-                Job.model == first.model, Job.model_digest == digest, sa.not_(Job.suspect), Job.id != first.id
+        # With one model there is nothing to choose.
+        for name in list(models) if len(models) == 1 else by_first_job(connection, runtime, models):
+            digest, most = models[name]
+            waiting = (
+                waiting_jobs(runtime, name, digest)
+                .add_columns(Job.image_sha256, Job.model, Job.suspect, _age)
+                .with_for_update(of=Job.__table__, skip_locked=True)
             )
-            rows += connection.execute(more.limit(most - 1)).all()
-        claim_id = new_id()
-        connection.execute(
-            sa.insert(Claim).values(
-                id=claim_id,
-                runtime=runtime,
-                model=first.model,
-                worker_id=worker_id,
-                task_id=task_id,
-                size=len(rows),
-                priority=first.priority,
-                turn=first.turn,
-                expires_at=now(lease_seconds),
-            )
-        )
-        connection.execute(
-            sa.update(Job)
-            .where(Job.id.in_([row.id for row in rows]))
-            .values(status=RUNNING, claim_id=claim_id, started_at=now())
-        )
-        jobs = tuple(ClaimedJob(row.id, row.image_sha256, row.age_s) for row in rows)
-        return HeldClaim(claim_id, first.model, jobs, alone=first.suspect)
+            first = connection.execute(waiting.limit(1)).one_or_none()
+            if first is None:
+                continue  # others hold all of its jobs that wait
+            rows = [first]
+            if not first.suspect and most > 1:
+                more = waiting.where(sa.not_(Job.suspect), Job.id != first.id)
+                rows += connection.execute(more.limit(most - 1)).all()
+            return _hold(connection, runtime, rows, worker_id, task_id, lease_seconds)
+        return None
 
     return db.retry(work)
-
-
-def more_waiting(db: Database, runtime: str, models: Collection[str]) -> bool:
-    """Whether a job waits for one of these models: a cheap look, which may be out of date at once."""
-    query = sa.select(Job.id).where(
-        Job.runtime == runtime, Job.status == QUEUED, Job.model.in_(models), batch_not_cancelled()
-    )
-    # In the order of the queue: PostgreSQL would else expect a queued row near the start of the table and read all
-    # those that are finished.
-    query = query.order_by(Job.priority.desc(), Job.turn, Job.id)
-    with db.read() as connection:
-        return connection.execute(query.limit(1)).first() is not None
 
 
 def heartbeat(db: Database, claim_ids: Collection[str], lease_seconds: float) -> set[str]:
@@ -194,6 +160,34 @@ class _CancelledMeanwhile(Exception):
 
 
 _age = seconds_since(Job.created_at).label("age_s")
+
+
+def _hold(
+    connection: Connection, runtime: str, rows: Sequence[AnyRow], worker_id: str, task_id: str, lease_seconds: float
+) -> HeldClaim:
+    """Writes the claim of these jobs, the first of which leads it."""
+    first = rows[0]
+    claim_id = new_id()
+    connection.execute(
+        sa.insert(Claim).values(
+            id=claim_id,
+            runtime=runtime,
+            model=first.model,
+            worker_id=worker_id,
+            task_id=task_id,
+            size=len(rows),
+            priority=first.priority,
+            turn=first.turn,
+            expires_at=now(lease_seconds),
+        )
+    )
+    connection.execute(
+        sa.update(Job)
+        .where(Job.id.in_([row.id for row in rows]))
+        .values(status=RUNNING, claim_id=claim_id, started_at=now())
+    )
+    jobs = tuple(ClaimedJob(row.id, row.image_sha256, row.age_s) for row in rows)
+    return HeldClaim(claim_id, first.model, jobs, alone=first.suspect)
 
 
 def _end(connection: Connection, held: HeldClaim, outcome: str) -> bool:

@@ -21,9 +21,9 @@ _POSTGRESQL_PATIENCE = {
     "keepalives_interval": 5,
     "keepalives_count": 3,
 }
-# The other way round: a client that vanished inside a transaction lets go of its locks (a batch's row, the sweep's
-# lock) after this long.
-_IDLE_TRANSACTION_SECONDS = 60
+# The other way round: a client that vanished or was frozen inside a transaction lets go of its locks (a batch's row,
+# the sweep's lock) after this long; until then everybody waits who needs them.
+_IDLE_TRANSACTION_SECONDS = 15
 
 T = TypeVar("T")
 AnyRow = sa.Row[*tuple[Any, ...]]

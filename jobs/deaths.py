@@ -3,6 +3,10 @@
 A death that several jobs shared makes them suspects, which are claimed alone from then on. Only a death *alone* counts
 against a job, and after two (one, where the signal proves the guilt) it is `failed`: so a picture that kills its worker
 stops doing so, and an innocent one in its company always succeeds in the end.
+
+A lease that runs out is no death: the worker may be frozen, cut off, or gone for no fault of the picture's. It makes
+suspects too, but is counted apart, as an absence, and taken back when the worker shows that it lives. Only a picture
+that was alone with several workers of which none came back takes whole machines down, and is `failed`.
 """
 
 import logging
@@ -20,9 +24,11 @@ from jobs.tables import FAILED, QUEUED, RUNNING, Claim, Job
 log = logging.getLogger(__name__)
 
 DEATHS_THAT_FAIL = 2
-GIVEN_BACK = "given_back"
+ABSENCES_THAT_FAIL = 5
+GIVEN_BACK, EXPIRED = "given_back", "expired"
 
 WORKER_LOST, TIMED_OUT, OUT_OF_MEMORY = "worker_lost", "timed_out", "out_of_memory"
+_ABSENT = "The worker went away, and did not come back, each time that it worked on this picture alone."
 _SENTENCES = {
     WORKER_LOST: "The worker process died while it worked on this picture alone.",
     TIMED_OUT: "The picture took longer than the time limit (BOXQUEUE_PICTURE_SECONDS), on its own.",
@@ -51,32 +57,39 @@ def spare(db: Database, task_id: str) -> set[str]:
 def expire(db: Database) -> set[str]:
     """Ends the claims of every task that has one past its lease; the runtimes that have jobs again.
 
-    All claims of a task sit in one process and are extended together, so they fall together.
+    All claims of a task sit in one process and are extended together, so they fall together. A task is left to the next
+    sweep where somebody holds one of its claims at this moment: it is being finished, or its process was frozen in the
+    middle of that, and the server ends such a transaction soon; the others need not wait for it.
     """
     late = sa.select(Claim.task_id).where(Claim.ended_at.is_(None), Claim.expires_at < now())
 
     def work(connection: Connection) -> set[str]:
         runtimes: set[str] = set()
         for task_id in connection.scalars(late.distinct()).all():
+            of_task = sa.select(Claim.id).where(Claim.task_id == task_id, Claim.ended_at.is_(None))
+            free = connection.scalars(of_task.order_by(Claim.id).with_for_update(skip_locked=True)).all()
+            if len(free) < len(connection.scalars(of_task).all()):
+                continue
             log.warning("task %s let its lease run out; its jobs go back into the queue", task_id)
-            runtimes |= _end(connection, Claim.task_id == task_id, "expired", WORKER_LOST, proof=False)
+            runtimes |= _end(connection, Claim.task_id == task_id, EXPIRED, WORKER_LOST, proof=False)
         return runtimes
 
     return db.retry(work)
 
 
 def forgive(db: Database, claim_id: str, job_ids: Sequence[str]) -> None:
-    """Takes back the death that an expired lease was taken for: this worker lives, it was only away."""
+    """Takes back the absence that an expired lease was counted as: this worker lives, it was only away. Nothing changes
+    where the claim ended otherwise."""
 
     def work(connection: Connection) -> None:
         forgiven = connection.execute(
-            sa.update(Claim).where(Claim.id == claim_id, Claim.outcome == "expired").values(outcome="forgiven")
+            sa.update(Claim).where(Claim.id == claim_id, Claim.outcome == EXPIRED).values(outcome="forgiven")
         )
         if forgiven.rowcount and len(job_ids) == 1:
             connection.execute(
                 sa.update(Job)
-                .where(Job.id.in_(job_ids), Job.deaths > 0, Job.status.in_((QUEUED, RUNNING)))
-                .values(deaths=Job.deaths - 1)
+                .where(Job.id.in_(job_ids), Job.absences > 0, Job.status.in_((QUEUED, RUNNING)))
+                .values(absences=Job.absences - 1)
             )
 
     db.retry(work)
@@ -92,11 +105,12 @@ def _end(connection: Connection, which: Any, outcome: str, cause: str | None, pr
     if not claims:
         return set()
     ids = [claim.id for claim in claims]
+    known_cause = next((claim.cause for claim in claims if claim.cause), None)
     if cause is not None:
-        cause = next((claim.cause for claim in claims if claim.cause), cause)
+        cause = known_cause or cause
     connection.execute(sa.update(Claim).where(Claim.id.in_(ids)).values(ended_at=now(), outcome=outcome, cause=cause))
     jobs = connection.execute(
-        sa.select(Job.id, Job.batch_id, Job.deaths)
+        sa.select(Job.id, Job.batch_id, Job.deaths, Job.absences)
         .where(Job.claim_id.in_(ids), Job.status == RUNNING)
         .order_by(Job.id)
         .with_for_update()
@@ -105,8 +119,13 @@ def _end(connection: Connection, which: Any, outcome: str, cause: str | None, pr
         _put_back(connection, jobs)
     elif sum(claim.size for claim in claims) > 1:
         _put_back(connection, jobs, suspect=True)
+    elif outcome == EXPIRED and known_cause is None:
+        if jobs and jobs[0].absences + 1 >= ABSENCES_THAT_FAIL:
+            _fail(connection, jobs[0], cause, _ABSENT, absences=Job.absences + 1)
+        else:
+            _put_back(connection, jobs, suspect=True, absences=Job.absences + 1)
     elif jobs and (proof or jobs[0].deaths + 1 >= DEATHS_THAT_FAIL):
-        _fail(connection, jobs[0], cause)
+        _fail(connection, jobs[0], cause, _SENTENCES.get(cause, _SENTENCES[WORKER_LOST]), deaths=Job.deaths + 1)
     else:
         _put_back(connection, jobs, suspect=True, deaths=Job.deaths + 1)
     return {claim.runtime for claim in claims}
@@ -120,16 +139,16 @@ def _put_back(connection: Connection, jobs: Sequence[AnyRow], **marks: Any) -> N
     )
 
 
-def _fail(connection: Connection, job: AnyRow, cause: str) -> None:
+def _fail(connection: Connection, job: AnyRow, cause: str, sentence: str, **marks: Any) -> None:
     connection.execute(
         sa.update(Job)
         .where(Job.id == job.id)
         .values(
             status=FAILED,
-            deaths=Job.deaths + 1,
             error_code=cause,
-            error_message=_SENTENCES.get(cause, _SENTENCES[WORKER_LOST]),
+            error_message=sentence,
             finished_at=now(),
+            **marks,
         )
     )
     if job.batch_id:

@@ -96,6 +96,16 @@ class PictureTooLarge(PictureRefused):
     code = "picture_too_large"
 
 
+class QueueFull(BoxqueueError):
+    """So much waits already that no more is taken just now; `retry_after_s` says when it is worth to come back."""
+
+    code = "queue_full"
+
+    def __init__(self, sentence: str, retry_after_s: int) -> None:
+        super().__init__(sentence)
+        self.retry_after_s = retry_after_s
+
+
 class Unavailable(BoxqueueError):
     """Something that the service stands on does not answer now; the same call may work later."""
 

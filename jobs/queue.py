@@ -16,6 +16,10 @@ from jobs.settings import Settings
 log = logging.getLogger(__name__)
 
 TASK = "boxqueue.detect"
+# In the message's headers, where a worker that does not know of it does not look. It says who rang, and nothing that
+# a worker has to understand: whatever rings in its queue means that it should look into the table.
+VERSION_HEADER = "boxqueue_version"
+MESSAGE_VERSION = 1
 FINISHED_CHANNEL = "boxqueue:finished"
 
 # A ring is given up after this long, and none is tried for some seconds: a request must not wait for a dead broker.
@@ -60,7 +64,13 @@ class Queue:
             return
         try:
             if self._waiting(runtime) < ENOUGH_WAITING:
-                self._celery.send_task(TASK, queue=runtime, retry=False, ignore_result=True)
+                self._celery.send_task(
+                    TASK,
+                    queue=runtime,
+                    retry=False,
+                    ignore_result=True,
+                    headers={VERSION_HEADER: MESSAGE_VERSION},
+                )
         except (redis.RedisError, OperationalError, OSError) as error:
             self._quiet_until = time.monotonic() + QUIET_AFTER_FAILURE_SECONDS
             log.warning("redis does not answer, so the %s workers find new jobs at the next sweep: %s", runtime, error)

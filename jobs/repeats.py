@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
+from jobs.database import Database
 from jobs.tables import SUCCEEDED, Detection, Job
 from jobs.views import NewJob
 
@@ -25,8 +26,7 @@ def stored_answers(connection: Connection, jobs: Sequence[NewJob], pipeline: int
             Job.image_sha256.in_({sha256 for sha256, _ in questions}),
             Job.model_digest.in_({digest for _, digest in questions}),
             Job.status == SUCCEEDED,
-            # In the words of the index: SQLite takes "repeated = 0" for something else and reads the whole table.
-            sa.text("NOT jobs.repeated"),
+            Job.repeated.is_(False),
             Job.pipeline == pipeline,
         )
         # Held until the copy is committed: the housekeeping may be about to delete it, and a copy of an answer whose
@@ -34,6 +34,14 @@ def stored_answers(connection: Connection, jobs: Sequence[NewJob], pipeline: int
         .with_for_update(read=True, key_share=True)
     )
     return {(row.image_sha256, row.model_digest): row.id for row in rows}
+
+
+def needs_queue(db: Database, jobs: Sequence[NewJob], pipeline: int) -> bool:
+    """Whether any of the jobs would have to wait for a worker: neither refused nor answered before."""
+    asking = [job for job in jobs if job.refusal is None]
+    with db.read() as connection:
+        answers = stored_answers(connection, asking, pipeline)
+    return any(question(job) not in answers for job in asking)
 
 
 def copy_detections(connection: Connection, answered_by: str, job_id: str) -> None:

@@ -67,6 +67,12 @@ class Settings(BaseSettings):
     max_picture_megapixels: float = Field(200, gt=0, description="Largest picture, in millions of pixels.")
     max_request_mb: float = Field(64, gt=0, description="Largest request body, in megabytes.")
     max_request_pictures: int = Field(256, ge=1, description="Most pictures in one request.")
+    max_queued_jobs: int = Field(
+        100_000, ge=0, description="Jobs that wait in a queue before it takes no more of their priority. 0: no limit."
+    )
+    max_queued_seconds: float | None = Field(
+        None, gt=0, description="Age of a queued job at which its queue takes no more. Empty: no limit."
+    )
 
     api_threads: int = Field(24, ge=2, description="Requests that the API serves at once.")
     keep_days: float | None = Field(None, gt=0, description="Days that finished jobs are kept. Empty: for ever.")

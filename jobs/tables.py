@@ -111,6 +111,9 @@ class Job(Base):
     claim_id: Mapped[str | None] = mapped_column(Id)
     suspect: Mapped[bool] = mapped_column(server_default=sa.false(), comment="was part of a death: claimed alone")
     deaths: Mapped[int] = mapped_column(server_default="0", comment="workers that died with this job alone")
+    absences: Mapped[int] = mapped_column(
+        server_default="0", comment="workers that went away with this job alone, and without a word"
+    )
     device: Mapped[str | None] = mapped_column(sa.String(32))
     timings_ms: Mapped[dict[str, Any] | None]
     repeated: Mapped[bool] = mapped_column(server_default=sa.false(), comment="answered from an earlier job")
@@ -122,18 +125,38 @@ class Job(Base):
 
     __table_args__ = (
         sa.CheckConstraint(f"status IN {STATUSES}", name="status"),
-        _partial("ix_jobs_queued", "runtime", sa.text("priority DESC"), "turn", "id", where="status = 'queued'"),
+        # The only one of the queue: beside one without the model PostgreSQL would take that, and read past whatever
+        # else waits at the front.
         _partial(
             "ix_jobs_queued_model",
             "runtime",
             "model",
+            "model_digest",
             sa.text("priority DESC"),
             "turn",
             "id",
+            # Behind the order: what counting the queue asks for besides, so that it reads no rows. SQLite goes to the
+            # row for the status too, where it is not here.
+            "created_at",
+            "batch_id",
+            "status",
             where="status = 'queued'",
         ),
+        _partial(
+            "ix_jobs_queued_lone",
+            "runtime",
+            "model",
+            "model_digest",
+            "priority",
+            "turn",
+            # Behind the order, so that SQLite reads no rows: else it takes the index above, and all of a batch there.
+            "batch_id",
+            "status",
+            where="status = 'queued' AND batch_id IS NULL",
+        ),
         _partial("ix_jobs_running", "claim_id", where="status = 'running'"),
-        _partial("ix_jobs_answers", "image_sha256", "model_digest", where="status = 'succeeded' AND NOT repeated"),
+        # Stored answers; who names a picture, which the housekeeping and the foreign key ask.
+        sa.Index("ix_jobs_image", "image_sha256", "model_digest", "repeated"),
         _partial("ix_jobs_batch", "batch_id", "id", where="batch_id IS NOT NULL"),
         _partial(
             "ix_jobs_batch_open", "batch_id", "id", where="batch_id IS NOT NULL AND status IN ('queued', 'running')"

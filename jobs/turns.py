@@ -1,24 +1,31 @@
-"""Turns: what keeps the batches of one queue fair to each other."""
+"""Turns: what keeps the batches of one queue, and the pictures outside of them, fair to each other."""
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from jobs.tables import Claim
+from jobs.tables import Claim, Job
 from jobs.views import NewJob
+from jobs.waiting import is_queued
+
+# Pictures outside a batch stand in a line of their own, so many to a turn: somebody waits for each of them, so they
+# go before a batch's, but a flood of them leaves every batch its job a turn.
+LONE_PER_TURN = 8
 
 
 class Turns:
-    """Gives each job its turn: behind what its runtime works on now, and behind its own batch's last job.
+    """Gives each job its turn: behind what its runtime works on now, and behind the last one of its own line.
 
-    So the jobs of a batch stand one behind the other while those of two batches alternate, however many one has.
-    Priorities have turns of their own.
+    A batch is a line; the jobs outside of batches make another one for each version of a model. So the jobs of a line
+    stand one behind the other while those of two lines alternate, however many one has. Priorities have turns of their
+    own.
     """
 
     def __init__(self, connection: Connection, last_turn: int, counts_up: bool) -> None:
-        """`last_turn` is that of the batch; `counts_up` where the jobs stand one behind the other."""
+        """`last_turn` is that of the batch; `counts_up` where there is one."""
         self._connection = connection
-        self._counts_up = counts_up
+        self._in_batch = counts_up
         self._current: dict[tuple[str, int], int] = {}
+        self._lone: dict[tuple[str, str, str, int], tuple[int, int]] = {}
         self.last = last_turn
 
     def next(self, job: NewJob) -> int:
@@ -26,9 +33,21 @@ class Turns:
         queue = (job.runtime, job.priority)
         if queue not in self._current:
             self._current[queue] = current_turn(self._connection, *queue)
-        turn = max(self._current[queue], self.last) + 1
-        if self._counts_up:
-            self.last = turn
+        first = self._current[queue] + 1
+        if not self._in_batch:
+            return self._next_lone((job.runtime, job.model, job.digest, job.priority), first)
+        self.last = max(first, self.last + 1)
+        return self.last
+
+    def _next_lone(self, line: tuple[str, str, str, int], first: int) -> int:
+        if line not in self._lone:
+            self._lone[line] = last_lone_turn(self._connection, *line)
+        turn, number = self._lone[line]
+        if turn < first:
+            turn, number = first, 0
+        elif number >= LONE_PER_TURN:
+            turn, number = turn + 1, 0
+        self._lone[line] = (turn, number + 1)
         return turn
 
 
@@ -41,3 +60,23 @@ def current_turn(connection: Connection, runtime: str, priority: int) -> int:
         .limit(1)
     )
     return connection.scalar(latest) or 0
+
+
+def last_lone_turn(connection: Connection, runtime: str, model: str, digest: str, priority: int) -> tuple[int, int]:
+    """The last turn that a queued job outside of batches has, and how many have it; 0 and 0 where none waits."""
+    last = (
+        sa.select(Job.turn, sa.func.count())
+        .where(
+            Job.runtime == runtime,
+            Job.model == model,
+            Job.model_digest == digest,
+            Job.priority == priority,
+            is_queued,
+            Job.batch_id.is_(None),
+        )
+        .group_by(Job.turn)
+        .order_by(Job.turn.desc())
+        .limit(1)
+    )
+    found = connection.execute(last).one_or_none()
+    return (found[0], found[1]) if found else (0, 0)

@@ -88,13 +88,32 @@ class BatchView:
 
 
 @dataclass(frozen=True, slots=True)
+class Unserved:
+    """Jobs of one version of a model that no live worker serves."""
+
+    model: str
+    digest: str
+    queued: int
+
+
+@dataclass(frozen=True, slots=True)
 class QueueView:
     """What one runtime's queue looks like. `oldest_s` is the age of the longest waiting job."""
 
     runtime: str
     queued: int
-    running: int
     oldest_s: float | None
+    rate_per_s: float
+    """Jobs a second that workers took in the last minute."""
+    running: int
+    late: int
+    """Running jobs whose lease has run out: whoever has them died or hangs, and no sweep has put them back yet."""
     workers: int
-    no_worker: bool
-    """Jobs wait that no live worker can take: none of their model and digest is there."""
+    workers_lost: int
+    """Workers that were not seen for a while and never signed off: killed, hanging, or cut off from the database."""
+    unserved: tuple[Unserved, ...]
+
+    @property
+    def no_worker(self) -> bool:
+        """Jobs wait that no live worker can take: none of their model and digest is there."""
+        return bool(self.unserved)

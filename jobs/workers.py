@@ -1,17 +1,24 @@
 """Who is there to work: the workers' own entries, and what their queues look like."""
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
 
 import sqlalchemy as sa
+from sqlalchemy.engine import Connection
 
 from jobs.batches import batch_not_cancelled
-from jobs.clock import now, seconds_since
-from jobs.database import Database
-from jobs.tables import QUEUED, RUNNING, Job, Worker
-from jobs.views import QueueView
+from jobs.clock import now
+from jobs.database import AnyRow, Database
+from jobs.tables import RUNNING, Claim, Job, Worker, first_id_of
+from jobs.views import QueueView, Unserved
+from jobs.waiting import queue_depths
 
-# A worker refreshes its entry at every sweep; one that missed several is not counted on.
-ALIVE_SECONDS = 30.0
+# A worker refreshes its entry this often; one that missed three times is not counted on.
+SEEN_SECONDS = 3.0
+ALIVE_SECONDS = 4 * SEEN_SECONDS
+RATE_SECONDS = 60.0
+# The clocks of workers, which make the ids of claims, may differ by so much from the database's.
+CLOCKS_APART_SECONDS = 30.0
 
 
 def register(
@@ -64,50 +71,68 @@ def live_models(db: Database) -> set[tuple[str, str]]:
     return {pair for models in served for pair in models.items()}
 
 
+def live_workers(connection: Connection) -> dict[str, int]:
+    """Runtime -> workers that are there."""
+    query = sa.select(Worker.runtime, sa.func.count()).where(_alive()).group_by(Worker.runtime)
+    return dict(connection.execute(query).all())
+
+
+def rates(connection: Connection) -> dict[str, float]:
+    """Runtime -> jobs a second that workers took in the last minute and did not lose again."""
+    # By id first: ids are in the order of time, so the long ledger is read at its end only.
+    begin = connection.execute(sa.select(now(-RATE_SECONDS - CLOCKS_APART_SECONDS))).scalar_one()
+    taken = sa.select(Claim.runtime, sa.func.sum(Claim.size)).where(
+        Claim.id > first_id_of(begin),
+        Claim.started_at > now(-RATE_SECONDS),
+        sa.or_(Claim.outcome.is_(None), Claim.outcome == "finished"),
+    )
+    return {runtime: size / RATE_SECONDS for runtime, size in connection.execute(taken.group_by(Claim.runtime)).all()}
+
+
 def queues(db: Database) -> list[QueueView]:
-    """Every runtime that has a job or a live worker, by name."""
+    """Every runtime that has a job or a worker, by name."""
     with db.read() as connection:
-        waiting = connection.execute(
+        waiting = queue_depths(connection)
+        is_late = sa.and_(Claim.ended_at.is_(None), Claim.expires_at < now())
+        running = connection.execute(
             sa.select(
                 Job.runtime,
-                Job.model,
-                Job.model_digest,
                 sa.func.count().label("number"),
-                seconds_since(sa.func.min(Job.created_at)).label("oldest_s"),
+                sa.func.sum(sa.case((is_late, 1), else_=0)).label("late"),
             )
-            .where(Job.status == QUEUED, batch_not_cancelled())
-            .group_by(Job.runtime, Job.model, Job.model_digest)
+            .outerjoin(Claim, Claim.id == Job.claim_id)
+            .where(Job.status == RUNNING, batch_not_cancelled())
+            .group_by(Job.runtime)
         ).all()
-        running = dict(
-            connection.execute(
-                sa.select(Job.runtime, sa.func.count())
-                .where(Job.status == RUNNING, batch_not_cancelled())
-                .group_by(Job.runtime)
-            ).all()
-        )
-        workers = connection.execute(sa.select(Worker.runtime, Worker.models).where(_alive())).all()
-    served = {pair for worker in workers for pair in worker.models.items()}
-    runtimes = {row.runtime for row in (*waiting, *workers)} | set(running)
+        workers = connection.execute(sa.select(Worker.runtime, Worker.models, _alive().label("alive"))).all()
+        taken = rates(connection)
+    served = {pair for worker in workers if worker.alive for pair in worker.models.items()}
     views = []
-    for runtime in sorted(runtimes):
+    for runtime in sorted({row.runtime for row in (*waiting, *running, *workers)}):
         rows = [row for row in waiting if row.runtime == runtime]
+        has = next((row for row in running if row.runtime == runtime), None)
+        alive = [worker.alive for worker in workers if worker.runtime == runtime]
         views.append(
             QueueView(
                 runtime=runtime,
                 queued=sum(row.number for row in rows),
-                running=running.get(runtime, 0),
                 oldest_s=max((row.oldest_s for row in rows), default=None),
-                workers=sum(worker.runtime == runtime for worker in workers),
-                no_worker=any((row.model, row.model_digest) not in served for row in rows),
+                rate_per_s=taken.get(runtime, 0.0),
+                running=has.number if has else 0,
+                late=int(has.late) if has else 0,
+                workers=sum(map(bool, alive)),
+                workers_lost=sum(not there for there in alive),
+                unserved=_unserved(rows, served),
             )
         )
     return views
 
 
-def waiting_runtimes(db: Database) -> list[str]:
-    """Runtimes with at least one queued job."""
-    with db.read() as connection:
-        return list(connection.scalars(sa.select(Job.runtime).where(Job.status == QUEUED).distinct()))
+def _unserved(rows: Sequence[AnyRow], served: Collection[tuple[str, str]]) -> tuple[Unserved, ...]:
+    number: Counter[tuple[str, str]] = Counter()
+    for row in rows:
+        number[row.model, row.model_digest] += row.number
+    return tuple(Unserved(*version, number[version]) for version in sorted(number) if version not in served)
 
 
 def _alive() -> sa.ColumnElement[bool]:

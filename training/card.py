@@ -129,7 +129,7 @@ LIMITS = """## Limits
 
 - A radio button and a check box are now and then taken for each other, or both are reported on the same place.
 - A button with a pale face is reported as a text box and as an action set, because that is how pic2card labels it.
-- Several lines of one block are sometimes found as one box each; a name and its value sometimes as one, sometimes as two.
+- Lines of one block are sometimes found as one box each; a name and its value sometimes as one, sometimes as two.
 - Text lower than about 5 pixels in the model's input, as on very long cards, is lost.
 - Action sets, images and ratings were learnt from generated cards alone, and all text that was generated is English.
 """

@@ -6,7 +6,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from jobs import workers
-from jobs.clock import now
+from jobs.clock import UtcDateTime, now
 from jobs.database import Database
 from jobs.errors import PictureMissing
 from jobs.images import ImageStore
@@ -19,7 +19,8 @@ DAY_SECONDS = 86400.0
 CHUNK = 500
 # A picture is put into the store before the job that names it is committed; nothing younger is an orphan.
 YOUNGEST_ORPHAN_SECONDS = 3600.0
-DEAD_WORKERS_KEPT_SECONDS = 3600.0
+# So long an operator sees that workers were lost.
+DEAD_WORKERS_KEPT_SECONDS = 600.0
 
 
 def keep_house(db: Database, images: ImageStore, keep_days: float | None) -> None:
@@ -38,7 +39,9 @@ def keep_house(db: Database, images: ImageStore, keep_days: float | None) -> Non
     with db.write() as connection:
         unused = sa.not_(sa.select(Job.id).where(Job.batch_id == Batch.id).exists())
         connection.execute(sa.delete(Batch).where(Batch.finished_at < now(-age), unused))
-        connection.execute(sa.delete(Claim).where(Claim.ended_at < now(-age)))
+        cutoff = connection.execute(sa.select(now(-age))).scalar_one()
+        # By id, as the jobs: so that claims younger than that are not even looked at.
+        connection.execute(sa.delete(Claim).where(Claim.id < first_id_of(cutoff), Claim.ended_at < cutoff))
     _delete_orphans(db, images, age)
 
 
@@ -65,16 +68,23 @@ def _delete_jobs(connection: Connection, age: float) -> int:
 
 def _delete_orphans(db: Database, images: ImageStore, age: float) -> None:
     unnamed = sa.not_(sa.select(Job.id).where(Job.image_sha256 == Image.sha256).exists())
-    orphans = sa.select(Image.sha256).where(Image.used_at < now(-age), unnamed).order_by(Image.sha256)
-    last = ""
+    place = sa.tuple_(Image.used_at, Image.sha256)
+    # In the order of an index on the age: in that of the names each page would read all pictures.
+    orphans = (
+        sa.select(Image.used_at, Image.sha256)
+        .where(Image.used_at < now(-age), unnamed)
+        .order_by(Image.used_at, Image.sha256)
+    )
+    page = orphans
     while True:
         with db.read() as connection:
-            names = connection.scalars(orphans.where(Image.sha256 > last).limit(CHUNK)).all()
-        for sha256 in names:
-            _delete_orphan(db, images, sha256, age, unnamed)
-        if len(names) < CHUNK:
+            rows = connection.execute(page).all()
+        for row in rows:
+            _delete_orphan(db, images, row.sha256, age, unnamed)
+        if len(rows) < CHUNK:
             return
-        last = names[-1]
+        # Those that stay for now (their bytes are too young) are behind it.
+        page = orphans.where(place > sa.tuple_(sa.literal(rows[-1].used_at, UtcDateTime()), rows[-1].sha256))
 
 
 def _delete_orphan(db: Database, images: ImageStore, sha256: str, age: float, unnamed: sa.ColumnElement[bool]) -> None:

@@ -6,14 +6,12 @@ import queue
 import random
 import re
 import signal
-import socket
 import threading
 import time
 from typing import Any
 
 from billiard.exceptions import TimeLimitExceeded, WorkerLostError
 
-from jobs import workers
 from jobs.database import Database
 from jobs.deaths import TIMED_OUT, WORKER_LOST, release, spare
 from jobs.errors import DatabaseUnavailable, StoreUnavailable
@@ -23,6 +21,7 @@ from jobs.settings import Settings
 from worker.app import hard_limit_seconds
 from worker.housekeeping import keep_house
 from worker.plan import Plan
+from worker.presence import Presence
 from worker.sweep import sweep
 
 log = logging.getLogger(__name__)
@@ -41,12 +40,13 @@ class Keeper(threading.Thread):
         super().__init__(name="keeper", daemon=True)
         self._settings = settings
         self._plan = plan
-        self._db = Database(settings.database_url, pool_size=2)
+        # The sweep takes two, its lock and its work; the presence one.
+        self._db = Database(settings.database_url, pool_size=3)
+        self._presence = Presence(self._db, plan)
         self._queue = Queue(settings)
         self._images = ImageStore(settings.store_url)
         self._dead: queue.SimpleQueue[tuple[str, str | None, bool] | None] = queue.SimpleQueue()
         self._stopping = threading.Event()
-        self._registered = False
         self._may_expire_at = 0.0
         self._outage_until = -math.inf
         self._next_housekeeping = 0.0
@@ -57,12 +57,13 @@ class Keeper(threading.Thread):
         self._dead.put((task_id, cause, proof))
 
     def stop(self) -> None:
-        """Takes the worker's entry away and ends the thread."""
+        """Takes the worker's entry away and ends the threads."""
         self._stopping.set()
         self._dead.put(None)
         self.join(timeout=5)
 
     def run(self) -> None:
+        self._presence.start()
         self._round()
         while not self._stopping.is_set():
             wait = self._settings.sweep_seconds * random.uniform(0.8, 1.2)
@@ -73,15 +74,11 @@ class Keeper(threading.Thread):
             else:
                 if dead:
                     self._release(*dead)
-        try:
-            workers.leave(self._db, self._plan.worker_id)
-        except DatabaseUnavailable as error:
-            log.warning("this worker's entry stays: %s", error)
+        self._presence.leave()
         self._db.close()
 
     def _round(self) -> None:
         try:
-            self._enter()
             sweep(self._db, self._queue, may_expire=time.monotonic() >= self._may_expire_at)
             if time.monotonic() >= self._next_housekeeping:
                 self._next_housekeeping = time.monotonic() + HOUSEKEEPING_SECONDS
@@ -94,21 +91,6 @@ class Keeper(threading.Thread):
         except Exception:
             # A fault in one sweep must not end them all; the next one shows it again.
             log.exception("sweep")
-
-    def _enter(self) -> None:
-        plan = self._plan
-        if self._registered and workers.seen(self._db, plan.worker_id):
-            return
-        workers.register(
-            self._db,
-            plan.worker_id,
-            runtime=plan.runtime,
-            host=socket.gethostname(),
-            models=plan.models,
-            device=plan.device,
-            versions=plan.versions,
-        )
-        self._registered = True
 
     def _note_outage(self) -> None:
         # The leases could not be extended either while the database was out: they get the time to.

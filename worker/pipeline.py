@@ -13,10 +13,11 @@ from detectors.base import Detections, Detector
 from detectors.catalogue import ModelEntry
 from detectors.errors import DetectionFailed, DetectorError
 from detectors.preprocess import Decoded, decode
-from jobs.claims import HeldClaim, Outcome, claim, finish, give_back, more_waiting
-from jobs.deaths import WORKER_LOST
+from jobs.claims import HeldClaim, Outcome, claim, finish, give_back
+from jobs.deaths import WORKER_LOST, forgive
 from jobs.errors import BoxqueueError, DatabaseUnavailable, PictureMissing, StoreUnavailable
 from jobs.views import DetectionView
+from jobs.waiting import more_waiting
 from worker.child import Child
 
 log = logging.getLogger(__name__)
@@ -99,7 +100,7 @@ class Pipeline:
         child = self._child
         if child.stopping.is_set() or time.monotonic() < child.quiet_until:
             return
-        if more_waiting(child.db, child.plan.runtime, child.entries):
+        if more_waiting(child.db, child.plan.runtime, child.served):
             child.queue.ring(child.plan.runtime)
 
     def _decode(self, work: Work) -> bool:
@@ -164,6 +165,9 @@ class Pipeline:
         while True:
             try:
                 taken = finish(child.db, work.claim, outcomes, device=child.device)
+                if not taken:
+                    # Lost to the sweep, perhaps, while this process was stopped.
+                    forgive(child.db, work.claim.id, [job.id for job in work.claim.jobs])
                 break
             except DatabaseUnavailable as error:
                 if not child.vigil.holds(work.claim):

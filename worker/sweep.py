@@ -8,7 +8,6 @@ from dataclasses import dataclass
 
 import sqlalchemy as sa
 
-from jobs import workers
 from jobs.batches import cancel_rows, cancelling_batches
 from jobs.database import Database
 from jobs.deaths import expire
@@ -16,6 +15,7 @@ from jobs.errors import BoxqueueError
 from jobs.images import ImageStore
 from jobs.queue import Queue
 from jobs.settings import Settings
+from jobs.waiting import waiting_runtimes
 from worker.housekeeping import keep_house
 from worker.logs import configure_logging
 
@@ -52,7 +52,9 @@ def sweep(db: Database, queue: Queue, *, may_expire: bool = True) -> Swept | Non
         for batch_id in cancelling_batches(db):
             while rows := cancel_rows(db, batch_id):
                 cancelled += rows
-        waiting = workers.waiting_runtimes(db)
+                # A session that does nothing for long is ended by the server, and its lock with it.
+                lock.execute(sa.select(1))
+        waiting = waiting_runtimes(db)
     for runtime in waiting:
         queue.ring(runtime)
     return Swept(sorted(expired), cancelled, waiting)

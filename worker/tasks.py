@@ -5,6 +5,7 @@ import os
 import signal
 import sys
 import time
+from functools import cache
 
 from billiard.process import current_process
 from celery import current_app, shared_task
@@ -13,7 +14,7 @@ from celery.signals import worker_process_init
 
 from jobs.deaths import release, spare
 from jobs.errors import DatabaseUnavailable
-from jobs.queue import TASK
+from jobs.queue import MESSAGE_VERSION, TASK, VERSION_HEADER
 from jobs.settings import Settings
 from worker.child import Child
 from worker.logs import configure_logging
@@ -55,11 +56,23 @@ def _leave(*_: object) -> None:
     sys.exit(0)
 
 
+@cache
+def _note_version(version: object) -> None:
+    """Once a process and version: an upgrade is under way."""
+    if isinstance(version, int) and version > MESSAGE_VERSION:
+        log.info("a newer Boxqueue rings here (messages of version %d, these are %d)", version, MESSAGE_VERSION)
+
+
 @shared_task(name=TASK, bind=True, ignore_result=True)  # type: ignore[untyped-decorator]
-def detect(self: Task) -> None:
-    """Answers a doorbell: claims and works until nothing waits."""
+def detect(self: Task, *_: object, **__: object) -> None:
+    """Answers a doorbell: claims and works until nothing waits.
+
+    Whatever a later version may send along is ignored: that it rang is all that counts, and a doorbell that raised
+    would leave its jobs to the next sweep, again and again.
+    """
     assert _child is not None
     task_id = self.request.id
+    _note_version((self.request.headers or {}).get(VERSION_HEADER))
     try:
         Pipeline(_child, task_id).drain()
     except DatabaseUnavailable as error:
@@ -69,7 +82,8 @@ def detect(self: Task) -> None:
     except SystemExit:
         # Terminated from outside, which no picture has to answer for.
         _child.vigil.drop_all()
-        spare(_child.db, task_id)
+        for runtime in spare(_child.db, task_id):
+            _child.queue.ring(runtime)
         raise
     except Exception:
         # A fault of our own: what was claimed counts as having died here, so that it can't come round for ever.

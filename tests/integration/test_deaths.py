@@ -1,9 +1,12 @@
 """Deaths on real databases: shared ones make suspects, lone ones count, the living are forgiven."""
 
 import pytest
+import sqlalchemy as sa
 
 from jobs import batches, claims, deaths, store
 from jobs.database import Database
+from jobs.migrate import migrate
+from jobs.tables import Claim
 from tests.integration.engine import finish, ids, new_job, submit, take
 
 
@@ -81,16 +84,48 @@ def test_an_expired_lease_puts_the_jobs_back_and_fences_the_late_writer_out(db: 
     assert finish(db, held_in_time) == set(ids(held_in_time))
 
 
-def test_an_expired_lease_counts_as_a_death_until_its_worker_shows_that_it_lives(db: Database) -> None:
+def test_an_expired_lease_is_no_death(db: Database) -> None:
     (job,) = submit(db, new_job())
-    away = take(db, lease=-1)
+    for _ in range(deaths.DEATHS_THAT_FAIL + 1):
+        take(db, lease=-1)
+        deaths.expire(db)
+
+    held = take(db)
+    assert held.alone
+    assert finish(db, held) == {job.id}
+    assert (store.get_job(db, job.id).status, store.get_job(db, job.id).deaths) == ("succeeded", 0)
+
+
+def test_a_picture_that_takes_worker_after_worker_away_fails_in_the_end(db: Database) -> None:
+    (job,) = submit(db, new_job())
+    for _ in range(deaths.ABSENCES_THAT_FAIL):
+        assert store.get_job(db, job.id).status == "queued"
+        take(db, lease=-1)
+        deaths.expire(db)
+
+    failed = store.get_job(db, job.id)
+    assert (failed.status, failed.error_code, failed.deaths) == ("failed", "worker_lost", 0)
+
+
+def test_a_worker_that_comes_back_takes_its_absence_back_once(db: Database) -> None:
+    (job,) = submit(db, new_job())
+    for _ in range(2 * deaths.ABSENCES_THAT_FAIL):
+        away = take(db, lease=-1)
+        deaths.expire(db)
+        deaths.forgive(db, away.id, ids(away))
+        deaths.forgive(db, away.id, ids(away))
+
+    assert store.get_job(db, job.id).status == "queued"
+
+
+def test_an_expired_lease_whose_worker_wrote_its_cause_is_a_death(db: Database) -> None:
+    (job,) = submit(db, new_job())
+    held = take(db, lease=-1)
+    claims.accuse(db, [held.id], deaths.OUT_OF_MEMORY)
+
     deaths.expire(db)
+
     assert store.get_job(db, job.id).deaths == 1
-
-    deaths.forgive(db, away.id, ids(away))
-    deaths.forgive(db, away.id, ids(away))
-
-    assert store.get_job(db, job.id).deaths == 0
 
 
 def test_releasing_again_changes_nothing(db: Database) -> None:
@@ -100,3 +135,21 @@ def test_releasing_again_changes_nothing(db: Database) -> None:
 
     assert deaths.release(db, "doomed") == set()
     assert store.get_job(db, job.id).deaths == 1
+
+
+def test_a_worker_that_froze_while_it_wrote_holds_up_nobody_else(empty_postgres: str) -> None:
+    migrate(empty_postgres)
+    db = Database(empty_postgres)
+    submit(db, new_job(1), new_job(2))
+    frozen, other = take(db, most=1, lease=-1), take(db, most=1, lease=-1)
+
+    with db.engine.connect() as connection:
+        connection.execute(sa.update(Claim).where(Claim.id == frozen.id).values(outcome="finished"))
+        assert deaths.expire(db) == {"pytorch"}
+        assert store.get_job(db, ids(other)[0]).status == "queued"
+        assert store.get_job(db, ids(frozen)[0]).status == "running"
+
+    # The server has ended that transaction meanwhile.
+    assert deaths.expire(db) == {"pytorch"}
+    assert store.get_job(db, ids(frozen)[0]).status == "queued"
+    db.close()

@@ -8,6 +8,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import sqlalchemy as sa
 from billiard.exceptions import TimeLimitExceeded, WorkerLostError
 
 import worker.keeper
@@ -15,16 +16,17 @@ import worker.pipeline
 import worker.vigil
 from detectors.catalogue import ModelEntry
 from detectors.errors import ModelUnusable
-from jobs import claims, store
+from jobs import claims, deaths, store
 from jobs.database import Database
 from jobs.errors import DatabaseUnavailable, StoreUnavailable
 from jobs.settings import Settings
-from jobs.tables import new_id
+from jobs.tables import Claim, Job, new_id
 from tests.conftest import wait_for
-from tests.integration.engine import DIGEST, ids, new_job, submit, take
+from tests.integration.engine import DIGEST, answer, ids, new_job, submit, take
 from worker import tasks
 from worker.child import Child
 from worker.keeper import Keeper, cause_of_death
+from worker.pipeline import Pipeline, Work
 from worker.plan import Plan
 from worker.vigil import Vigil
 
@@ -58,6 +60,7 @@ def child(db: Database, vigil: Vigil, monkeypatch: pytest.MonkeyPatch) -> Simple
         db=db,
         vigil=vigil,
         plan=PLAN,
+        device="cpu",
         settings=Settings(drain_seconds=0, lease_seconds=1.0),
         entries={"cards": SimpleNamespace()},
         served={"cards": (DIGEST, 8)},
@@ -133,6 +136,22 @@ def test_a_terminated_process_gives_back_what_it_holds(
         tasks.detect.apply(task_id=new_id())
 
     assert is_waiting(db, job.id)
+    assert child.rings == 1, "whoever is left learns of it at once"
+
+
+def test_an_answer_that_comes_after_the_lease_is_dropped_and_shows_that_the_worker_lives(
+    db: Database, child: SimpleNamespace
+) -> None:
+    (job,) = submit(db, new_job())
+    held = take(db, lease=-1)
+    deaths.expire(db)
+
+    Pipeline(child, new_id())._write(Work(held, SimpleNamespace()), answer(held))  # type: ignore[arg-type]
+
+    assert is_waiting(db, job.id)
+    with db.read() as connection:
+        assert connection.scalar(sa.select(Claim.outcome).where(Claim.id == held.id)) == "forgiven"
+        assert connection.scalar(sa.select(Job.absences).where(Job.id == job.id)) == 0
 
 
 def test_a_hang_is_noticed_after_the_lease_was_lost(db: Database, vigil: Vigil, killed: threading.Event) -> None:

@@ -1,14 +1,24 @@
 """What the database reads for the statements that run most: a deep queue and a long history must not make them slow."""
 
 from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
+import pytest
 import sqlalchemy as sa
 
-from jobs import batches, claims
+import jobs.pressure
+from jobs import batches, claims, workers
+from jobs.clock import now
 from jobs.database import Database
-from jobs.tables import Job, new_id
+from jobs.images import ImageStore
+from jobs.pressure import REST, Pressure
+from jobs.tables import Image, Job, new_id
+from jobs.waiting import more_waiting, waiting_runtimes
+from tests.integration.deep import queue_up
 from tests.integration.engine import DIGEST, new_job, submit, take
+from worker.housekeeping import keep_house
 
 QUEUED = 20_000
 
@@ -27,12 +37,12 @@ def fill(db: Database) -> None:
             connection.exec_driver_sql("VACUUM ANALYZE")
 
 
-def plans(db: Database, work: Callable[[], Any]) -> list[str]:
-    """How the database runs each of the queries on jobs that `work` makes."""
+def plans(db: Database, work: Callable[[], Any], kind: str = "SELECT ") -> list[str]:
+    """How the database runs each of the statements of this kind on jobs that `work` makes."""
     seen: list[tuple[str, Any]] = []
 
     def note(_: Any, __: Any, statement: str, parameters: Any, *___: Any) -> None:
-        if statement.startswith("SELECT jobs."):
+        if statement.startswith(kind) and "jobs" in statement:
             seen.append((statement, parameters))
 
     sa.event.listen(db.engine, "before_cursor_execute", note)
@@ -47,23 +57,125 @@ def plans(db: Database, work: Callable[[], Any]) -> list[str]:
     return found
 
 
+def claim_of(*models: tuple[str, str]) -> dict[str, tuple[str, int]]:
+    return {name: (digest, 8) for name, digest in models}
+
+
 def test_a_claim_sorts_no_queue(db: Database) -> None:
     fill(db)
 
     for plan in plans(db, lambda: take(db)):
-        assert "ix_jobs_queued" in plan
+        assert "ix_jobs_queued_model" in plan
         assert "Sort" not in plan
         assert "TEMP B-TREE" not in plan
+
+
+@pytest.mark.parametrize(
+    "models",
+    [claim_of(("cards", "e" * 64)), claim_of(("forms", DIGEST)), claim_of(("cards", "e" * 64), ("forms", DIGEST))],
+    ids=["another version", "another model", "both"],
+)
+def test_a_claim_reads_nothing_of_what_it_does_not_serve(db: Database, models: dict[str, tuple[str, int]]) -> None:
+    fill(db)
+
+    def doorbell() -> None:
+        arguments = {"worker_id": new_id(), "task_id": new_id(), "lease_seconds": 15.0}
+        assert claims.claim(db, "pytorch", models, **arguments) is None
+
+    for plan in plans(db, doorbell):
+        assert "ix_jobs_queued_model" in plan
+        # SQLite names all the columns that it looks up on one line, PostgreSQL those of the index condition.
+        lookups = [line for line in plan.splitlines() if "ix_jobs_queued_model (" in line or "Index Cond" in line]
+        assert lookups
+        assert all("model_digest" in line for line in lookups)
 
 
 def test_looking_for_more_reads_no_queue(db: Database) -> None:
     fill(db)
 
-    for plan in plans(db, lambda: claims.more_waiting(db, "pytorch", ["cards"])):
-        assert "ix_jobs_queued" in plan
+    for plan in plans(db, lambda: more_waiting(db, "pytorch", claim_of(("cards", DIGEST), ("forms", DIGEST)))):
+        assert "ix_jobs_queued_model" in plan
+
+
+def test_a_sweep_reads_no_queue(db: Database) -> None:
+    fill(db)
+
+    assert waiting_runtimes(db) == ["pytorch"]
+    for plan in plans(db, lambda: waiting_runtimes(db)):
+        assert "ix_jobs_queued_model" in plan
+        assert "Limit" in plan or "SEARCH" in plan
+
+
+def test_counting_the_queue_reads_its_index_alone(db: Database) -> None:
+    # With nothing but the queue in the table, reading the table is as good.
+    queue_up(db, 3 * QUEUED, status="succeeded")
+    fill(db)
+
+    waiting, *_ = plans(db, lambda: workers.queues(db))
+
+    assert ("COVERING INDEX" if db.is_sqlite else "Index Only Scan using") + " ix_jobs_queued_model" in waiting
 
 
 def test_looking_for_a_stored_answer_reads_no_history(db: Database) -> None:
     fill(db)
 
-    assert "ix_jobs_answers" in plans(db, lambda: submit(db, new_job(1, cache=True)))[0]
+    assert "ix_jobs_image" in plans(db, lambda: submit(db, new_job(1, cache=True)))[0]
+
+
+def test_taking_a_picture_away_reads_no_history(db: Database, tmp_path: Path) -> None:
+    fill(db)
+    images = ImageStore(f"file://{tmp_path}")
+    images.prepare()
+    with db.write() as connection:
+        values = {"sha256": "0" * 64, "media_type": "image/png", "width": 1, "height": 1, "bytes": 1}
+        connection.execute(sa.insert(Image).values(values))
+        connection.execute(sa.update(Image).values(used_at=now(-1e6)))
+
+    found = plans(db, lambda: keep_house(db, images, keep_days=1.0), "DELETE FROM images")
+
+    for plan in found:
+        assert "ix_jobs_image" in plan
+        assert "SCAN jobs" not in plan
+    with db.read() as connection:
+        assert connection.scalar(sa.select(sa.func.count()).select_from(Image)) == 0
+
+
+def test_a_lone_job_finds_its_turn_without_reading_the_queue(db: Database) -> None:
+    fill(db)
+
+    assert "ix_jobs_queued_lone" in plans(db, lambda: submit(db, new_job(1)))[0]
+
+
+@pytest.mark.parametrize("limits", [(QUEUED // 2, None), (QUEUED * 2, None), (0, 60.0)], ids=["full", "room", "age"])
+def test_a_look_at_a_deep_queue_sorts_nothing_and_reads_no_history(
+    db: Database, limits: tuple[int, float | None]
+) -> None:
+    queue_up(db, 3 * QUEUED, status="succeeded")
+    fill(db)
+
+    for plan in plans(db, lambda: Pressure(db, *limits).refusal("pytorch", 0, 1)):
+        assert ("COVERING INDEX" if db.is_sqlite else "Index Only Scan using") + " ix_jobs_queued_model" in plan
+        assert "Sort" not in plan
+        assert "TEMP B-TREE" not in plan
+
+
+def test_a_look_holds_for_many_times_as_long_as_it_took(db: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    clock, statements = [0.0], []
+    monkeypatch.setattr(jobs.pressure, "time", SimpleNamespace(monotonic=lambda: clock[0]))
+
+    def note(_: Any, __: Any, statement: str, *___: Any) -> None:
+        statements.append(statement)
+        clock[0] += 0.1
+
+    sa.event.listen(db.engine, "before_cursor_execute", note)
+    pressure = Pressure(db, QUEUED, None)
+    pressure.refusal("pytorch", 0, 1)
+    took, number = clock[0], len(statements)
+
+    clock[0] += took * (REST - 1)
+    pressure.refusal("pytorch", 0, 1)
+    assert len(statements) == number
+
+    clock[0] += took * 2
+    pressure.refusal("pytorch", 0, 1)
+    assert len(statements) == 2 * number

@@ -7,6 +7,7 @@ import pytest
 import sqlalchemy as sa
 
 from jobs import batches, idempotency, store, workers
+from jobs.clock import now
 from jobs.database import Database
 from jobs.errors import (
     BatchCancelled,
@@ -19,7 +20,7 @@ from jobs.errors import (
     PictureEmpty,
 )
 from jobs.migrate import migrate
-from jobs.tables import Job, new_id
+from jobs.tables import IdempotencyKey, Job, new_id
 from jobs.views import NewJob
 from tests.integration.engine import BUTTON, DIGEST, finish, new_job, submit, take
 
@@ -153,6 +154,21 @@ def test_an_idempotency_key_gives_the_same_jobs(db: Database) -> None:
         idempotency.reserve_key(db, "k", "another print")
 
 
+def test_of_two_requests_with_one_key_the_first_to_commit_makes_the_jobs(db: Database) -> None:
+    """The first one is slow: it was taken for dead when the second one came."""
+    idempotency.reserve_key(db, "k", "print")
+    with db.write() as connection:
+        connection.execute(sa.update(IdempotencyKey).values(expires_at=now(-1)))
+    assert idempotency.reserve_key(db, "k", "print") is None
+
+    (job,) = store.submit(db, [new_job()], pipeline=1, key="k")
+    with pytest.raises(KeyInFlight):
+        store.submit(db, [new_job()], pipeline=1, key="k")
+
+    assert idempotency.reserve_key(db, "k", "print") == [job.id]
+    assert [one.id for one in store.list_jobs(db)] == [job.id]
+
+
 def test_a_dropped_key_is_free_again(db: Database) -> None:
     idempotency.reserve_key(db, "k", "print")
     idempotency.drop_key(db, "k")
@@ -216,5 +232,5 @@ def test_a_database_that_became_read_only_is_an_outage(empty_postgres: str) -> N
     with pytest.raises(DatabaseUnavailable):
         batches.create_batch(db, None)
     with db.read() as connection:
-        assert connection.exec_driver_sql("SHOW idle_in_transaction_session_timeout").scalar() == "1min"
+        assert connection.exec_driver_sql("SHOW idle_in_transaction_session_timeout").scalar() == "15s"
     db.close()

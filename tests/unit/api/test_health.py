@@ -3,12 +3,13 @@
 from collections.abc import Callable
 from pathlib import Path
 
+import sqlalchemy as sa
 from flask.testing import FlaskClient
 
 from api.service import Service
 from api.version import checked_out
 from jobs import workers
-from jobs.tables import new_id
+from jobs.tables import Job, new_id
 from tests.unit.api.conftest import MODEL, encoded, form
 
 Work = Callable[..., list[str]]
@@ -71,6 +72,22 @@ def test_queue_without_a_worker_says_so(client: FlaskClient, service: Service) -
 
     assert [(queue["runtime"], queue["queued"], queue["no_worker"]) for queue in before] == [("pytorch", 1, True)]
     assert (after[0]["workers"], after[0]["no_worker"], after[0]["doorbells"]) == (1, False, None)
+
+
+def test_queue_names_the_versions_that_nobody_serves(client: FlaskClient, service: Service) -> None:
+    client.post("/v1/jobs", data=form((encoded(), "a.png")))
+    with service.db.write() as connection:
+        # As a job is whose model was changed since.
+        connection.execute(sa.update(Job).values(model_digest="of yesterday"))
+    client.post("/v1/jobs", data=form((encoded(), "a.png"), cache="false"))
+
+    (queue,) = client.get("/v1/queues").json["queues"]
+
+    today = service.catalogue.entries[MODEL].digest
+    assert {(one["digest"], one["current"], one["queued"]) for one in queue["unserved"]} == {
+        ("of yesterday", False, 1),
+        (today, True, 1),
+    }
 
 
 def test_version(client: FlaskClient) -> None:

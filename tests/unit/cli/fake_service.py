@@ -154,10 +154,15 @@ MODEL = {
 QUEUE = {
     "runtime": "pytorch",
     "queued": 7,
-    "running": 2,
     "oldest_s": 3.2,
+    "rate_per_s": 0.0,
+    "running": 2,
+    "late": 0,
     "workers": 0,
+    "workers_lost": 1,
     "no_worker": True,
+    "unserved": [{"model": "cards", "digest": "d" * 64, "current": True, "queued": 7}],
+    "full_up_to_priority": None,
     "doorbells": 1,
 }
 
@@ -169,6 +174,17 @@ def problem(status: int, code: str, detail: str, **headers: str) -> Response:
 
 def busy() -> Response:
     return problem(429, "queue_full", "Too much at once.", **{"Retry-After": "0.1"})
+
+
+def full() -> Response:
+    detail = "The queue pytorch is full: 9 jobs of priority -10 or higher wait. Send the same request again in 1 s."
+    return problem(429, "queue_full", detail, **{"Retry-After": "1"})
+
+
+def interrupt_soon() -> Response:
+    """Somebody presses Ctrl-C while the upload waits for room."""
+    threading.Timer(0.3, lambda: os.kill(os.getpid(), signal.SIGINT)).start()
+    return problem(429, "queue_full", "The queue is full.", **{"Retry-After": "60"})
 
 
 def away() -> Response:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import time
 from pathlib import Path
 
 import pytest
@@ -107,6 +108,34 @@ def test_a_request_is_repeated_with_its_key(
     assert len(service.uploads) == 3
     assert len({key for key, _, _ in service.uploads}) == 1
     assert [job["source"] for job in service.jobs] == ["a.png", "b.png"]
+
+
+def test_a_full_queue_is_waited_for_as_told_and_said(
+    ingest: Boxqueue, service: FakeService, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("cli.progress.LINE_SECONDS", 0.0)
+    fill(folder, "a.png")
+    service.faults = [fake_service.full, fake_service.full]
+    started = time.monotonic()
+
+    result = ingest()
+
+    assert result.exit_code == 0, result.output
+    assert time.monotonic() - started >= 2
+    assert "waits 1 s, then goes on: The queue pytorch is full" in result.stderr
+    assert [job["source"] for job in service.jobs] == ["a.png"]
+
+
+def test_ctrl_c_ends_the_wait_for_a_full_queue(ingest: Boxqueue, service: FakeService, folder: Path) -> None:
+    fill(folder, *(f"{number:02}.png" for number in range(40)))
+    service.faults = [None, fake_service.interrupt_soon]
+    started = time.monotonic()
+
+    result = ingest()
+
+    assert result.exit_code == 130
+    assert time.monotonic() - started < 30
+    assert "batch-1 holds the 32 pictures" in result.stderr
 
 
 def test_a_request_too_large_for_the_service_is_cut(ingest: Boxqueue, service: FakeService, folder: Path) -> None:

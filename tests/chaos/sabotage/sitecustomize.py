@@ -1,0 +1,83 @@
+"""Takes one of the service's safeguards away, in every process that finds this on its path. For tests of the checker.
+
+Python imports a module of this name at its start. CHAOS_SABOTAGE says which safeguard: `fence`, `sweep` or `lone`.
+"""
+
+import os
+from collections.abc import Sequence
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
+
+from jobs import claims, deaths
+from jobs.claims import HeldClaim, Outcome
+from jobs.clock import now
+from jobs.tables import FAILED, SUCCEEDED, Detection, Job
+
+
+def _without_fence() -> None:
+    """Whoever comes late writes all the same."""
+    write_detections = claims._write_detections
+
+    def write_answers(
+        connection: Connection, held: HeldClaim, outcomes: Sequence[Outcome], device: str
+    ) -> dict[str, str | None]:
+        written = {}
+        for outcome in outcomes:
+            update = (
+                sa.update(Job)
+                .where(Job.id == outcome.job_id)
+                .values(
+                    status=FAILED if outcome.error_code else SUCCEEDED,
+                    error_code=outcome.error_code,
+                    error_message=outcome.error_message,
+                    device=device,
+                    finished_at=now(),
+                )
+                .returning(Job.batch_id)
+            )
+            written[outcome.job_id] = connection.scalar(update)
+        return written
+
+    def write_detections_anew(connection: Connection, answered: Sequence[Outcome]) -> None:
+        ids = [outcome.job_id for outcome in answered]
+        connection.execute(sa.delete(Detection).where(Detection.job_id.in_(ids)))
+        write_detections(connection, answered)
+
+    end = claims._end
+
+    def end_and_go_on(connection: Connection, held: HeldClaim, outcome: str) -> bool:
+        end(connection, held, outcome)
+        return True
+
+    claims._end = end_and_go_on
+    claims._write_answers = write_answers
+    claims._write_detections = write_detections_anew
+
+
+def _without_sweep() -> None:
+    """Leases run out, and nobody notices."""
+    from worker import sweep
+
+    sweep.expire = lambda db: set()
+
+
+def _without_lone_retry() -> None:
+    """Everybody who was there when a process died is as guilty as the one who did it."""
+    put_back = deaths._put_back
+
+    def blame_all(connection: Connection, jobs: Sequence[Any], **marks: Any) -> None:
+        if not marks.pop("suspect", False):
+            put_back(connection, jobs, **marks)
+            return
+        for job in jobs:
+            if job.deaths + 1 >= deaths.DEATHS_THAT_FAIL:
+                deaths._fail(connection, job, deaths.WORKER_LOST, "", deaths=Job.deaths + 1)
+            else:
+                put_back(connection, [job], deaths=Job.deaths + 1)
+
+    deaths._put_back = blame_all
+
+
+{"fence": _without_fence, "sweep": _without_sweep, "lone": _without_lone_retry}[os.environ["CHAOS_SABOTAGE"]]()

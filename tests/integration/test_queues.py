@@ -1,0 +1,106 @@
+"""What an operator is told of the queues while something is wrong."""
+
+import pytest
+import sqlalchemy as sa
+
+import worker.presence
+from jobs import claims, workers
+from jobs.clock import now
+from jobs.database import Database
+from jobs.tables import Worker, new_id
+from jobs.views import QueueView, Unserved
+from tests.conftest import wait_for
+from tests.integration.engine import DIGEST, finish, new_job, submit, take
+from worker.plan import Plan
+from worker.presence import Presence
+
+
+def enter(db: Database, *, digest: str = DIGEST, runtime: str = "pytorch") -> str:
+    worker_id = new_id()
+    workers.register(db, worker_id, runtime=runtime, host="h", models={"cards": digest}, device="cpu", versions={})
+    return worker_id
+
+
+def lose(db: Database, worker_id: str) -> None:
+    """It was killed, or hangs: it shows itself no more."""
+    with db.write() as connection:
+        connection.execute(
+            sa.update(Worker).where(Worker.id == worker_id).values(last_seen=now(-workers.ALIVE_SECONDS - 1))
+        )
+
+
+def the_queue(db: Database) -> QueueView:
+    (queue,) = workers.queues(db)
+    return queue
+
+
+def test_a_worker_that_shows_itself_no_more_is_lost_not_alive(db: Database) -> None:
+    lose(db, enter(db))
+    enter(db)
+
+    queue = the_queue(db)
+
+    assert (queue.workers, queue.workers_lost, queue.no_worker) == (1, 1, False)
+
+
+def test_a_queue_whose_only_worker_was_lost_is_shown_though_nothing_waits(db: Database) -> None:
+    lose(db, enter(db))
+
+    assert (the_queue(db).workers, the_queue(db).workers_lost) == (0, 1)
+
+
+def test_a_worker_that_signed_off_is_not_lost(db: Database) -> None:
+    workers.leave(db, enter(db))
+
+    assert workers.queues(db) == []
+
+
+def test_jobs_of_a_version_that_nobody_serves_are_named(db: Database) -> None:
+    enter(db, digest="e" * 64)
+    submit(db, new_job(1), new_job(2))
+
+    queue = the_queue(db)
+
+    assert queue.unserved == (Unserved("cards", DIGEST, 2),)
+    assert queue.no_worker
+
+
+def test_a_lost_worker_serves_nothing(db: Database) -> None:
+    lose(db, enter(db))
+    submit(db, new_job(1))
+
+    assert the_queue(db).unserved == (Unserved("cards", DIGEST, 1),)
+
+
+def test_running_jobs_past_their_lease_are_late(db: Database) -> None:
+    submit(db, *(new_job(number) for number in range(5)))
+    take(db, most=2)
+    take(db, most=3, lease=-1)
+
+    assert (the_queue(db).running, the_queue(db).late) == (5, 3)
+
+
+def test_the_rate_is_what_workers_took_and_kept(db: Database) -> None:
+    submit(db, *(new_job(number) for number in range(12)))
+    finish(db, take(db, most=3))
+    take(db, most=3)
+    claims.give_back(db, take(db, most=6))
+
+    assert the_queue(db).rate_per_s == pytest.approx(6 / workers.RATE_SECONDS)
+
+
+def test_a_worker_shows_itself_until_it_leaves(db: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(worker.presence.workers, "SEEN_SECONDS", 0.05)
+    presence = Presence(db, Plan(new_id(), "pytorch", {"cards": DIGEST}, ("cpu",), 1, 1, {}))
+    presence.start()
+    wait_for(lambda: workers.queues(db), "its entry")
+    with db.write() as connection:
+        connection.execute(sa.delete(Worker))
+
+    # Forgotten while it was away, it enters itself again.
+    wait_for(lambda: workers.queues(db), "its entry once more")
+    lose(db, presence._plan.worker_id)
+    wait_for(lambda: the_queue(db).workers == 1, "a sign of life")
+    presence.leave()
+
+    assert workers.queues(db) == []
