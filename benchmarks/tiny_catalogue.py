@@ -7,21 +7,10 @@ from pathlib import Path
 from detectors.digest import digest_of
 from detectors.runtimes import installed_runtimes
 from jobs.settings import ROOT
+from training.entries import OBJECT_DETECTION_API_OUTPUT
 
 FORMATS = {"pytorch": "pt2", "tensorflow": "saved_model"}
-OUTPUTS = {
-    "pytorch": "",
-    # As the Object Detection API has it.
-    "tensorflow": """
-boxes = "detection_boxes"
-scores = "detection_scores"
-classes = "detection_classes"
-count = "num_detections"
-first_class = 1
-box_order = "yxyx"
-coordinates = "normalised"
-""",
-}
+OUTPUTS = {"pytorch": "", "tensorflow": OBJECT_DETECTION_API_OUTPUT}
 ENTRY = """
 [tiny-{runtime}]
 runtime = "{runtime}"
