@@ -1,11 +1,21 @@
-"""The twin's decoding, run in TensorFlow's process."""
+"""Parts of the twin, run in TensorFlow's process. Maps come as PyTorch lays them out, [b, channels, 112, 112]."""
+
+from collections.abc import Mapping
 
 import numpy as np
 
 
 def decoded(heat: np.ndarray, distances: np.ndarray) -> dict[str, np.ndarray]:
-    """Maps as PyTorch lays them out, [b, channels, 112, 112] -> the outputs of `training.twin.decode`."""
+    """The outputs of `training.twin.decode`, of boxes that are exact already."""
     from training.twin import decode
 
-    outputs = decode(heat.transpose(0, 2, 3, 1), distances.transpose(0, 2, 3, 1))
+    outputs = decode(heat.transpose(0, 2, 3, 1), distances.transpose(0, 2, 3, 1), lambda corners, _: corners)
     return {name: output.numpy() for name, output in outputs.items()}
+
+
+def moved(weights: Mapping[str, np.ndarray], edges: np.ndarray, corners: np.ndarray, kinds: np.ndarray) -> np.ndarray:
+    """Corners [b, 100, 4] after `training.twin.Twin.borders`."""
+    from training.twin import Twin
+
+    found: np.ndarray = Twin(weights).borders(edges.transpose(0, 2, 3, 1), corners, kinds).numpy()
+    return found

@@ -6,7 +6,8 @@ Commands: `python -m training` trains on a labelled folder, `training.bundled` m
 
 From pictures to weights: `datasets` reads labelled folders (`annotations` their files), `views` makes of a picture what
 the network sees, `targets` what it should answer, `batches` puts these together; `model` is the network and the
-decoding of what it says (`layout` what all agree on), `train` the loop, which commands run through `learning`.
+decoding of what it says, `borders` its second look at the sides of boxes (`layout` is what all agree on); `train` is
+the loop, which commands run through `learning`.
 
 From weights to files: `export`, with `twin` for the same network in TensorFlow, `parity` for whether both find the
 same, `entries` for the catalogue.

@@ -12,6 +12,7 @@ from random import Random
 import torch
 from rich.console import Console
 from rich.text import Text
+from torch import nn
 
 from detectors.catalogue import Catalogue
 from detectors.errors import DetectorError
@@ -158,6 +159,9 @@ def start(examples: Sequence[Example], labels: Sequence[str]) -> CenterNet:
                     there, here = slice(rows * old, rows * (old + 1)), slice(rows * number, rows * (number + 1))
                     new_head.weight[here], new_head.bias[here] = old_head.weight[there], old_head.bias[there]
     network.heat, network.distances = heads.heat, heads.distances
+    known = network.borders.kind.detach()
+    kinds = [known[LABELS.index(label)] if label in LABELS else known.mean(dim=0) for label in labels]
+    network.borders.kind = nn.Parameter(torch.stack(kinds))
     return network
 
 

@@ -82,7 +82,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if real:
             left_out(console, real.skipped)
             console.print(Text(f"{len(real.examples)} real pictures from {options.real}"), soft_wrap=True)
-        _make(options, real, shlex.join(arguments or sys.argv[1:]), console)
+        # The model card has the folder's name: where it lies is nobody else's business.
+        given = arguments or sys.argv[1:]
+        told = shlex.join(options.real.name if options.real and one == str(options.real) else one for one in given)
+        _make(options, real, told, console)
     except (DatasetUnusable, DetectorError, OSError) as error:
         errors.print(Text(str(error), "red"), soft_wrap=True)
         return 1

@@ -82,9 +82,10 @@ HEAD = """# The bundled model
 It finds the parts of a UI card: text boxes, radio buttons, check boxes, action sets, images and ratings.
 Licence: MIT.
 
-It is a `torch.export` program with {parameters:.2f} M parameters, plain convolutions after "Objects as Points"
-(CenterNet) with the decoding inside. `torch.export.load("cards.pt2").module()` takes `image`, uint8
-[b, {size}, {size}, 3], RGB, letterboxed, b from 1 to 64, and returns
+It is a `torch.export` program with {parameters:.2f} M parameters: plain convolutions that find the middles of objects
+after "Objects as Points" (CenterNet), a second look at the sides of each box after BorderDet, and the decoding.
+`torch.export.load("cards.pt2").module()` takes `image`, uint8 [b, {size}, {size}, 3], RGB, letterboxed, b from 1 to 64,
+and returns
 
 - boxes, float32 [b, 100, 4]: x1, y1, x2, y2 in pixels of the input;
 - scores, float32 [b, 100], 0 to 1, descending;
@@ -127,9 +128,10 @@ often.
 
 LIMITS = """## Limits
 
-- A radio button and a check box are now and then taken for each other, or both are reported on the same place.
 - A button with a pale face is reported as a text box and as an action set, because that is how pic2card labels it.
-- Lines of one block are sometimes found as one box each; a name and its value sometimes as one, sometimes as two.
+- Lines of one block are sometimes found as one box each, most of all in narrow columns; a name and its value sometimes
+  as one box, sometimes as two.
+- An icon beside text is now and then taken for a radio button or a check box, one that stands alone for text.
 - Text lower than about 5 pixels in the model's input, as on very long cards, is lost.
 - Action sets, images and ratings were learnt from generated cards alone, and all text that was generated is English.
 """

@@ -66,7 +66,7 @@ def actions(sheet: Sheet, x: float, y: float, width: float, buttons: Sequence[st
     face = look.accent if solid else rng.choice(pale)
     edge = None if solid else look.line if face != look.card or rng.random() < 0.7 else look.accent
     colour = (BLACK if sum(face) > 420 else WHITE) if solid else rng.choice((look.accent, look.text))
-    bold, between, inset = rng.random() < 0.5, em * rng.uniform(0.3, 1.0), em * rng.choice((0.0, 0.0, 0.25))
+    bold, between = rng.random() < 0.5, em * rng.uniform(0.3, 1.0)
     left, faces = x, []
     for words in buttons or rng.sample(phrases.BUTTONS, rng.choice((1, 1, 1, 2, 2, 3, 4))):
         wide = width if stacked else min(width, sheet.length(words, 1.0, bold) + em * rng.uniform(1.4, 3))
@@ -78,14 +78,13 @@ def actions(sheet: Sheet, x: float, y: float, width: float, buttons: Sequence[st
         sheet.ink(words, left, top, wide, bold=bold, colour=colour, align="centre")
         faces.append(button)
         if not solid:
-            around = replace(button, label="textbox").grown(inset - 0.5 * look.margin * em)
-            sheet.mark(around)
+            sheet.boxes.append(replace(button, label="textbox"))
         if stacked:
             y = button.y2 + between
         else:
             left = button.x2 + between
     around = hull("actionset", faces)
-    sheet.mark(around)
+    sheet.boxes.append(around)
     return around.y2 + sheet.gap
 
 
@@ -108,7 +107,7 @@ def rating(sheet: Sheet, x: float, y: float, width: float, full: int | None = No
             draw_one(sheet, box.grown(-0.12 * size), WHITE, WHITE)
         else:
             draw_one(sheet, box, fill, gold if hollow else fill)
-    sheet.mark(Box("rating", x, y, x + (count - 1) * pitch + size, y + size))
+    sheet.boxes.append(Box("rating", x, y, x + (count - 1) * pitch + size, y + size))
     return y + size + sheet.gap
 
 

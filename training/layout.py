@@ -17,3 +17,10 @@ DOUBLE = 0.6
 """Of two boxes of one class that overlap by more than this (intersection over union) the stronger stays."""
 LONGEST_LOG = 4.8
 """The distances are predicted as logarithms of cells; e**4.8 is a little more than the 112 cells of a whole picture."""
+SIDES, PER_SIDE = 4, 8
+"""The map of edges has 8 channels for left sides, then 8 for top, right and bottom ones."""
+ALONG = (1 / 6, 1 / 2, 5 / 6)
+"""Where on a side of a box that map is read, as shares of the side's length ..."""
+ACROSS = (-2.0, -1.0, 0.0, 1.0, 2.0)
+"""... and how far from it, in cells."""
+POINTS = len(ALONG) * len(ACROSS)

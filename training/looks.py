@@ -51,8 +51,6 @@ class Look:
     radius: int
     dense: float
     """Factor on all gaps, 0.6..1.4."""
-    margin: float = 0.2
-    """People draw boxes with a little air around the ink; so do this card's boxes, in ems."""
     hand: bool = False
     """Whether it is drawn by hand, on paper."""
 
@@ -118,6 +116,5 @@ def choose_look(rng: Random, theme: str | None = None) -> Look:
         solid_buttons=rng.random() < 0.28,
         radius=rng.choice((0, 0, 2, 4, 8)),
         dense=rng.uniform(0.6, 1.4),
-        margin=rng.uniform(0.05, 0.3),
         hand=hand,
     )

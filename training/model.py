@@ -3,15 +3,19 @@
 The network finds the centre of every object (a heat map per class, after CenterNet, "Objects as Points",
 arXiv 1904.07850) and, per class, the distances from there to the four sides of its box. Everything is an ordinary
 operator with explicit padding, so that another framework can rebuild it layer by layer with the same weights.
+A second look at the sides of each box (`training.borders`) makes them exact.
 """
 
 from __future__ import annotations
+
+from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from training.layout import DETECTIONS, DOUBLE, LONGEST_LOG, STRIDE, WINDOW
+from training.borders import Borders
+from training.layout import DETECTIONS, DOUBLE, LONGEST_LOG, PER_SIDE, SIDES, STRIDE, WINDOW
 
 
 class Convolution(nn.Sequential):
@@ -40,7 +44,7 @@ class Residual(nn.Module):
 
 
 class CenterNet(nn.Module):
-    """From pixels to maps. An encoder down to a 32nd of the size, a decoder back up to a quarter, two heads.
+    """From pixels to maps. An encoder down to a 32nd of the size, a decoder back up to a quarter, three heads.
 
     Few channels where the maps are large: most of the time goes there, and small text needs resolution, not width.
     """
@@ -64,14 +68,17 @@ class CenterNet(nn.Module):
         self.merge4 = Convolution(quarter, depth)
         self.heat = nn.Conv2d(depth, classes, 1)
         self.distances = nn.Conv2d(depth, 4 * classes, 1)
+        self.edges = nn.Conv2d(depth, SIDES * PER_SIDE, 1)
+        self.borders = Borders(classes)
         # Not smaller: the classes' weights have to differ from the start, or those that look alike stay alike.
         nn.init.normal_(self.heat.weight, std=0.1)
         nn.init.constant_(self.heat.bias, -4.0)  # type: ignore[arg-type]
         nn.init.normal_(self.distances.weight, std=0.01)
         nn.init.constant_(self.distances.bias, 1.0)  # type: ignore[arg-type]
 
-    def forward(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
-        """Pixels [b, 3, h, w], RGB, -1..1 -> heat [b, c, h/4, w/4] as logits, log distances [b, 4c, h/4, w/4].
+    def forward(self, pixels: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Pixels [b, 3, h, w], RGB, -1..1 -> heat [b, c, h/4, w/4] as logits, log distances [b, 4c, h/4, w/4], and
+        [b, 32, h/4, w/4] for `self.borders`.
 
         The 4c channels are left, top, right, bottom of class 0, then of class 1, and so on, in cells.
         h and w are multiples of 32.
@@ -83,7 +90,7 @@ class CenterNet(nn.Module):
         at16 = self.merge16(at16 + _twice(self.lateral32(at32)))
         at8 = self.merge8(at8 + _twice(self.lateral16(at16)))
         at4 = self.merge4(at4 + _twice(self.lateral8(at8)))
-        return self.heat(at4), self.distances(at4)
+        return self.heat(at4), self.distances(at4), self.edges(at4)
 
 
 class Program(nn.Module):
@@ -95,14 +102,21 @@ class Program(nn.Module):
 
     def forward(self, image: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Letterboxed RGB pictures, uint8 [b, h, w, 3] -> boxes, scores, classes as `decode` gives them."""
-        heat, distances = self.network(image.permute(0, 3, 1, 2).to(torch.float32) / 127.5 - 1.0)
-        return decode(heat, distances)
+        heat, distances, edges = self.network(image.permute(0, 3, 1, 2).to(torch.float32) / 127.5 - 1.0)
+
+        def exact(corners: Tensor, kinds: Tensor) -> Tensor:
+            picture = torch.arange(corners.shape[0], device=corners.device)[:, None].expand(-1, DETECTIONS)
+            found: Tensor = self.network.borders(edges, picture.flatten(), corners.flatten(0, 1), kinds.flatten())
+            return found.reshape(-1, DETECTIONS, 4)
+
+        return decode(heat, distances, exact)
 
 
-def decode(heat: Tensor, distances: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+def decode(heat: Tensor, distances: Tensor, exact: Callable[[Tensor, Tensor], Tensor]) -> tuple[Tensor, Tensor, Tensor]:
     """The 100 strongest peaks of the heat maps with their boxes, none of them twice.
 
-    heat [b, c, h, w] logits, distances [b, 4c, h, w] logarithms of cells ->
+    heat [b, c, h, w] logits, distances [b, 4c, h, w] logarithms of cells; `exact` makes better corners, [b, 100, 4]
+    in cells, of corners and classes [b, 100] ->
     boxes float32 [b, 100, 4] as x1, y1, x2, y2 in pixels of the input, inside it;
     scores float32 [b, 100], 0..1, descending; classes int64 [b, 100].
     A cell is a peak if no neighbour in its window is stronger. A box that overlaps a stronger one of its class by more
@@ -123,8 +137,9 @@ def decode(heat: Tensor, distances: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     left, top, right, bottom = torch.gather(sides, 2, chosen[:, None, :].expand(-1, 4, -1)).unbind(1)
     x = (cell % width).to(torch.float32) + 0.5
     y = (cell // width).to(torch.float32) + 0.5
-    x1, x2 = (x - left).clamp(0.0, float(width)), (x + right).clamp(0.0, float(width))
-    y1, y2 = (y - top).clamp(0.0, float(height)), (y + bottom).clamp(0.0, float(height))
+    corners = exact(torch.stack((x - left, y - top, x + right, y + bottom), dim=2), kinds)
+    x1, x2 = (corners[:, :, side].clamp(0.0, float(width)) for side in (0, 2))
+    y1, y2 = (corners[:, :, side].clamp(0.0, float(height)) for side in (1, 3))
 
     scores = torch.where(_doubles(x1, y1, x2, y2, kinds), 0.0, scores)
     order = _highest(scores)

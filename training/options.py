@@ -45,7 +45,7 @@ def choose(sheet: Sheet, label: str | None = None) -> Choice:
         gap=rng.choice((rng.uniform(0.2, 0.6), rng.uniform(0.3, 1.2))),
         pitch=rng.choice((rng.uniform(1.25, 1.6), rng.uniform(1.4, 2.4))),
         picked=rng.choice((None, rng.randrange(4))),
-        behind=rng.random() < 0.06,
+        behind=rng.random() < 0.02,
     )
 
 

@@ -15,8 +15,8 @@ ASCENT, DESCENT = 0.8, 0.25
 """For the boxes, a line of text reaches from 0.8 of its size above the baseline to 0.25 below it, always."""
 LINE = ASCENT + DESCENT
 """Height of a line of text in ems."""
-UNSTEADY = 0.1
-"""People's hands: each side of a box is off by up to this many times the height of a line."""
+AIR = 0.15
+"""Ems between ink and its box, as those have that people draw."""
 LONGEST_SHEET = 1000
 """Pixels: the height that a card has at most, about."""
 
@@ -61,10 +61,8 @@ class Sheet:
         return self.look.em * 0.8 * self.look.dense
 
     def mark(self, box: Box) -> None:
-        """Remember a box as a person would draw it: with a margin, and not quite exactly."""
-        margin, off = self.look.margin * self.look.em, UNSTEADY * min(box.y2 - box.y1, LINE * self.look.em)
-        left, top, right, bottom = (margin + self.rng.uniform(-off, off) for _ in range(4))
-        self.boxes.append(Box(box.label, box.x1 - left, box.y1 - top, box.x2 + right, box.y2 + bottom))
+        """Remember the box of some ink, with a little air around it."""
+        self.boxes.append(box.grown(AIR * self.look.em))
 
     def face(self, size: float = 1.0, bold: bool = False) -> Font:
         """This card's font at a size in ems."""

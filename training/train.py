@@ -28,12 +28,14 @@ WEIGHT_DECAY = 1e-4
 BOX_LOSS = 2.0
 CERTAINLY_NOT = 0.05
 """Heat below which a class is none of those at a cell."""
+NARROW = 0.05
+"""Cells: no side of a box is nearer to its middle."""
 WARM_UP = 0.04
 """Share of the steps in which the learning rate rises; then it falls along half a cosine."""
 AVERAGE = 0.998
 """How much of the running average of the weights survives a step."""
 CHECKPOINT_SECONDS = 60.0
-MADE_BY = ("batches", "layout", "model", "targets", "train", "views")
+MADE_BY = ("batches", "borders", "layout", "model", "targets", "train", "views")
 """Modules of this package that a checkpoint is not gone on from after a change."""
 MOST_FEEDERS = 8
 """Processes that make views for a GPU; each remembers pictures of its own."""
@@ -92,9 +94,11 @@ def train(
     for step, batch in enumerate(loader, start=done):
         for group in optimizer.param_groups:
             group["lr"] = plan.rate * _rate(step / plan.steps)
-        heat_loss, kind_loss, box_loss = _losses(network, {name: tensor.to(device) for name, tensor in batch.items()})
+        heat_loss, kind_loss, rough_loss, box_loss = _losses(
+            network, {name: tensor.to(device) for name, tensor in batch.items()}
+        )
         optimizer.zero_grad()
-        (heat_loss + kind_loss + BOX_LOSS * box_loss).backward()  # type: ignore[no-untyped-call]
+        (heat_loss + kind_loss + BOX_LOSS * (rough_loss + box_loss)).backward()  # type: ignore[no-untyped-call]
         nn.utils.clip_grad_norm_(network.parameters(), 10.0)
         optimizer.step()
         _follow(average, network, min(AVERAGE, (step + 1) / (step + 11)))
@@ -118,24 +122,34 @@ def _rate(done: float) -> float:
     return 0.5 + 0.5 * math.cos(math.pi * (done - WARM_UP) / (1 - WARM_UP))
 
 
-def _losses(network: CenterNet, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
-    """(heat loss, kind loss, box loss) of a batch, each per box."""
+def _losses(network: CenterNet, batch: Batch) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Of a batch, each per box: of the heat, of the kinds, of the boxes as the distances have them, and after the
+    second look at their sides."""
     pixels = batch["image"].permute(0, 3, 1, 2).float() / 127.5 - 1.0
     # Half of the digits are enough where the processor is made for it, which only GPUs are as a rule.
     with torch.autocast(pixels.device.type, torch.bfloat16, enabled=pixels.is_cuda):
-        heat, distances = network(pixels)
+        heat, distances, edges = network(pixels)
     heat = heat.float()
     picture, kind, row, column = batch["cells"].unbind(1)
     b, classes, h, w = heat.shape
     sides = distances.float().reshape(b, classes, 4, h, w)[picture, kind, :, row, column]
     boxes = batch["weights"].sum().clamp(min=1.0)
-    overlap = _generous_overlap(torch.exp(sides.clamp(max=LONGEST_LOG)), batch["sides"])
+    sides = torch.exp(sides.clamp(max=LONGEST_LOG))
+    overlap = _generous_overlap(sides, batch["sides"])
+    # The second look is taken where the detector will take it: once a box, from its peak.
+    peaks = (batch["heat"][picture, kind, row, column] == 1).nonzero()[:, 0]
+    middles = torch.stack((column, row), dim=1)[peaks] + 0.5
+    corners = torch.cat((middles - sides[peaks, :2], middles + sides[peaks, 2:]), dim=1).detach()
+    corners = network.borders(edges.float(), picture[peaks], corners, kind[peaks])
+    exact = torch.cat((middles - corners[:, :2], corners[:, 2:] - middles), dim=1).clamp(min=NARROW)
+    exact_overlap = _generous_overlap(exact, batch["sides"][peaks])
     at = picture, slice(None), row, column
     confused = _confused(heat[at], batch["heat"][at], batch["care"][at], kind)
     return (
         _focal(heat, batch["heat"], batch["care"]) / boxes,
         (confused * batch["weights"]).sum() / boxes,
         ((1 - overlap) * batch["weights"]).sum() / boxes,
+        (1 - exact_overlap).sum() / boxes,
     )
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import sys
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,19 @@ from detectors.catalogue import Input, ModelEntry, Output
 from detectors.digest import digest_of
 from detectors.tensorflow import SIGNATURE, TensorFlowDetector, settle
 from training.entries import OBJECT_DETECTION_API_OUTPUT
-from training.layout import DETECTIONS, DOUBLE, INPUT_SIZE, LONGEST_LOG, STRIDE, WINDOW
+from training.layout import (
+    ACROSS,
+    ALONG,
+    DETECTIONS,
+    DOUBLE,
+    INPUT_SIZE,
+    LONGEST_LOG,
+    PER_SIDE,
+    POINTS,
+    SIDES,
+    STRIDE,
+    WINDOW,
+)
 from training.parity import differences
 
 import tensorflow as tf  # isort: skip  # after detectors.tensorflow, which makes it quiet
@@ -30,6 +42,7 @@ import tensorflow as tf  # isort: skip  # after detectors.tensorflow, which make
 Weights = Mapping[str, npt.NDArray[np.float32]]
 
 CELLS = INPUT_SIZE // STRIDE
+Corners = Callable[[tf.Tensor, tf.Tensor], tf.Tensor]
 SHOWN = 10
 PICTURES = (None, INPUT_SIZE, INPUT_SIZE, 3)
 
@@ -62,10 +75,19 @@ class Twin:
 
     def detect(self, pictures: tf.Tensor) -> dict[str, tf.Tensor]:
         """Letterboxed RGB pictures, uint8 [b, 448, 448, 3] -> the outputs that the module's docstring lists."""
-        return decode(*self._maps(tf.cast(pictures, tf.float32) / 127.5 - 1.0))
+        heat, distances, edges = self._maps(tf.cast(pictures, tf.float32) / 127.5 - 1.0)
+        return decode(heat, distances, lambda corners, kinds: self.borders(edges, corners, kinds))
 
-    def _maps(self, pixels: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        """`CenterNet.forward`: [b, 448, 448, 3] -> heat [b, 112, 112, c], log distances [b, 112, 112, 4c]."""
+    def borders(self, edges: tf.Tensor, corners: tf.Tensor, kinds: tf.Tensor) -> tf.Tensor:
+        """`training.borders.Borders`: edges [b, 112, 112, 32], corners [b, n, 4], kinds [b, n] -> [b, n, 4]."""
+        seen, kind, move = (tf.constant(self._weights[f"borders.{name}"]) for name in ("seen", "kind", "move"))
+        read = _read(edges, *_points(corners))
+        bias = tf.reshape(tf.gather(kind, kinds), [-1, DETECTIONS, *move.shape])
+        hidden = tf.nn.relu(tf.einsum("bnsi,sih->bnsh", read, seen) + bias)
+        return corners + tf.reduce_sum(hidden * move, axis=3)
+
+    def _maps(self, pixels: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+        """`CenterNet.forward`: [b, 448, 448, 3] -> heat [b, 112, 112, c], log distances [b, 112, 112, 4c], edges."""
         block, residual = self._block, self._residual
         at4 = residual("stage4", block("stem.1", block("stem.0", pixels, 2), 2))
         at8 = residual("stage8.1", block("stage8.0", at4, 2))
@@ -74,7 +96,8 @@ class Twin:
         at16 = block("merge16", at16 + _twice(block("lateral32", at32)))
         at8 = block("merge8", at8 + _twice(block("lateral16", at16)))
         at4 = block("merge4", at4 + _twice(block("lateral8", at8)))
-        return self._convolution("heat", at4), self._convolution("distances", at4)
+        heat, distances, edges = (self._convolution(name, at4) for name in ("heat", "distances", "edges"))
+        return heat, distances, edges
 
     def _residual(self, name: str, features: tf.Tensor) -> tf.Tensor:
         return features + self._block(f"{name}.second", self._block(f"{name}.first", features))
@@ -97,7 +120,37 @@ def _twice(features: tf.Tensor) -> tf.Tensor:
     return tf.raw_ops.ResizeNearestNeighbor(images=features, size=[2 * height, 2 * width])
 
 
-def decode(heat: tf.Tensor, distances: tf.Tensor) -> dict[str, tf.Tensor]:
+def _points(corners: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    """x and y, [b, n, 4, 15] each, of the points around the sides of boxes."""
+    x1, y1, x2, y2 = (side[:, :, tf.newaxis, tf.newaxis] for side in tf.unstack(corners, axis=2))
+    along, across = tf.constant(ALONG)[:, tf.newaxis], tf.constant(ACROSS)[tf.newaxis, :]
+    x = (x1 + across, x1 + along * (x2 - x1), x2 + across, x1 + along * (x2 - x1))
+    y = (y1 + along * (y2 - y1), y1 + across, y1 + along * (y2 - y1), y2 + across)
+    shape = tf.concat((tf.shape(corners)[:2], (len(ALONG), len(ACROSS))), axis=0)
+    flat = tf.concat((tf.shape(corners), (POINTS,)), axis=0)
+    stacked = [tf.stack([tf.broadcast_to(part, shape) for part in parts], axis=2) for parts in (x, y)]
+    return tf.reshape(stacked[0], flat), tf.reshape(stacked[1], flat)
+
+
+def _read(edges: tf.Tensor, x: tf.Tensor, y: tf.Tensor) -> tf.Tensor:
+    """The map at points [b, n, 4, 15], each side in its own channels: [b, n, 4, 15 * 8]."""
+    cells = tf.reshape(edges, [-1, CELLS * CELLS * SIDES, PER_SIDE])
+    side = tf.range(SIDES)[:, tf.newaxis]
+    x, y = (tf.clip_by_value(tensor - 0.5, 0.0, CELLS - 1.0) for tensor in (x, y))
+    left, top = tf.floor(x), tf.floor(y)
+    right, low = tf.minimum(left + 1, CELLS - 1.0), tf.minimum(top + 1, CELLS - 1.0)
+
+    def at(column: tf.Tensor, row: tf.Tensor) -> tf.Tensor:
+        cell = tf.cast(row, tf.int32) * CELLS + tf.cast(column, tf.int32)
+        return tf.gather(cells, cell * SIDES + side, batch_dims=1)
+
+    across, down = (x - left)[..., tf.newaxis], (y - top)[..., tf.newaxis]
+    above = at(left, top) + across * (at(right, top) - at(left, top))
+    below = at(left, low) + across * (at(right, low) - at(left, low))
+    return tf.reshape(above + down * (below - above), tf.concat((tf.shape(x)[:3], (POINTS * PER_SIDE,)), axis=0))
+
+
+def decode(heat: tf.Tensor, distances: tf.Tensor, exact: Corners) -> dict[str, tf.Tensor]:
     """`training.model.decode`, step by step: heat [b, 112, 112, c], distances [b, 112, 112, 4c] -> the outputs."""
     classes, cells = heat.shape[3], CELLS * CELLS
     scores = tf.sigmoid(heat)
@@ -114,7 +167,8 @@ def decode(heat: tf.Tensor, distances: tf.Tensor) -> dict[str, tf.Tensor]:
     left, top, right, bottom = tf.unstack(sides, axis=2)
     x = tf.cast(cell % CELLS, tf.float32) + 0.5
     y = tf.cast(cell // CELLS, tf.float32) + 0.5
-    corners = [tf.clip_by_value(side, 0.0, float(CELLS)) for side in (y - top, x - left, y + bottom, x + right)]
+    found = exact(tf.stack((x - left, y - top, x + right, y + bottom), axis=2), kinds)
+    corners = [tf.clip_by_value(found[:, :, side], 0.0, float(CELLS)) for side in (1, 0, 3, 2)]
 
     scores = tf.where(_doubles(corners, kinds), 0.0, scores)
     order = _highest(scores)

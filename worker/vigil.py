@@ -103,10 +103,11 @@ class Vigil(threading.Thread):
             # A claim whose lease was lost is held no more, yet what hangs on it hangs.
             late = [claim_id for claim_id, deadline in self._deadlines.items() if deadline < time.monotonic()]
             held = list(self._held)
-        if late:
-            self.end_process(late, TIMED_OUT)
+        # Memory first: what eats a lot of it is slow as well, and the cause is the memory.
         if held and resident_bytes() > self._memory_limit:
             self.end_process(held, OUT_OF_MEMORY)
+        if late:
+            self.end_process(late, TIMED_OUT)
 
     def _beat_for_ever(self) -> None:
         while True:

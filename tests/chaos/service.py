@@ -41,7 +41,7 @@ layout = "NHWC"
 dtype = "uint8"
 """
 # What belongs to the pictures, not to recovery: how long one may take, and how much memory. The rest is as it comes.
-LIMITS = {"CHILDREN": "2", "PICTURE_SECONDS": "3", "CHILD_MEMORY_MB": "500"}
+LIMITS = {"CHILDREN": "2", "PICTURE_SECONDS": "3", "CHILD_MEMORY_MB": "250"}
 
 
 class Service:

@@ -17,7 +17,7 @@ from tests.chaos.pictures import REDS, SLOW, answer
 
 SECONDS = float(os.environ.get("CHAOS_PICTURE_SECONDS", "0.03"))
 SLOW_SECONDS = 0.5
-MEGABYTES_EATEN = 900
+MEGABYTES_EATEN = 300
 MOST_FOUND = 3
 
 

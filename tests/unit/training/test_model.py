@@ -16,8 +16,13 @@ def maps(*peaks: tuple[int, int, int, float]) -> tuple[torch.Tensor, torch.Tenso
     return heat, torch.log(torch.tensor([2.0, 3.0, 4.0, 5.0])).repeat(6)[None, :, None, None].expand(1, 24, 112, 112)
 
 
+def unmoved(corners: torch.Tensor, _: torch.Tensor) -> torch.Tensor:
+    """Rough corners are good enough."""
+    return corners
+
+
 def test_a_peak_becomes_its_box() -> None:
-    boxes, scores, classes = decode(*maps((4, 10, 20, 2.0), (1, 40, 50, 3.0)))
+    boxes, scores, classes = decode(*maps((4, 10, 20, 2.0), (1, 40, 50, 3.0)), unmoved)
 
     assert boxes.shape == (1, DETECTIONS, 4)
     assert classes[0, :2].tolist() == [1, 4]
@@ -27,7 +32,7 @@ def test_a_peak_becomes_its_box() -> None:
 
 
 def test_a_weaker_neighbour_is_no_peak_and_boxes_end_at_the_edge() -> None:
-    boxes, scores, _ = decode(*maps((0, 0, 0, 2.0), (0, 0, 1, 1.9)))
+    boxes, scores, _ = decode(*maps((0, 0, 0, 2.0), (0, 0, 1, 1.9)), unmoved)
 
     assert scores[0, 0] > 0.5 > scores[0, 1]
     assert boxes[0, 0].tolist() == pytest.approx([0, 0, 2 + 16, 2 + 20], abs=1e-3)
@@ -35,7 +40,7 @@ def test_a_weaker_neighbour_is_no_peak_and_boxes_end_at_the_edge() -> None:
 
 def test_neighbours_and_other_classes_stay() -> None:
     # The boxes are 6 x 8 cells: three columns apart they overlap by a third.
-    _, scores, classes = decode(*maps((1, 50, 50, 3.0), (1, 50, 53, 2.0), (3, 50, 50, 1.0)))
+    _, scores, classes = decode(*maps((1, 50, 50, 3.0), (1, 50, 53, 2.0), (3, 50, 50, 1.0)), unmoved)
 
     assert classes[0, :3].tolist() == [1, 1, 3]
     assert (scores[0, :3] > 0.7).all()
@@ -46,7 +51,7 @@ def test_a_double_is_left_out_and_the_rest_stays_sorted() -> None:
     heat, _ = maps((0, 40, 40, 3.0), (0, 42, 40, 2.0), (0, 80, 40, 1.0))
     distances = torch.log(torch.tensor([30.0, 6.0, 30.0, 6.0])).repeat(6)[None, :, None, None].expand(1, 24, 112, 112)
 
-    boxes, scores, _ = decode(heat, distances)
+    boxes, scores, _ = decode(heat, distances, unmoved)
 
     assert scores[0, :2].tolist() == pytest.approx([1 / (1 + math.exp(-3)), 1 / (1 + math.exp(-1))])
     assert boxes[0, 1, 1].item() == pytest.approx((80.5 - 6) * 4)
@@ -55,8 +60,8 @@ def test_a_double_is_left_out_and_the_rest_stays_sorted() -> None:
 
 
 def test_of_equal_peaks_the_first_class_and_row_comes_first() -> None:
-    _, _, classes = decode(*maps((5, 3, 3, 1.0), (2, 50, 9, 1.0), (2, 8, 70, 1.0)))
-    boxes, scores, _ = decode(*maps((2, 50, 9, 1.0), (2, 8, 70, 1.0)))
+    _, _, classes = decode(*maps((5, 3, 3, 1.0), (2, 50, 9, 1.0), (2, 8, 70, 1.0)), unmoved)
+    boxes, scores, _ = decode(*maps((2, 50, 9, 1.0), (2, 8, 70, 1.0)), unmoved)
 
     assert classes[0, :3].tolist() == [2, 2, 5]
     assert boxes[0, 0, 1] < boxes[0, 1, 1]
@@ -83,3 +88,15 @@ def test_a_picture_of_one_colour_is_no_error() -> None:
 
     assert (boxes.dtype, scores.dtype, classes.dtype) == (torch.float32, torch.float32, torch.int64)
     assert boxes.isfinite().all()
+
+
+def test_corners_are_moved_before_doubles_are_looked_for() -> None:
+    # Two boxes that overlap by a third become one.
+    def together(corners: torch.Tensor, kinds: torch.Tensor) -> torch.Tensor:
+        assert kinds.shape == corners.shape[:2]
+        return torch.tensor([10.0, 20.0, 30.0, 40.0]).expand_as(corners)
+
+    boxes, scores, _ = decode(*maps((1, 50, 50, 3.0), (1, 50, 53, 2.0)), together)
+
+    assert boxes[0, 0].tolist() == [40, 80, 120, 160]
+    assert scores[0, 1] < 0.01

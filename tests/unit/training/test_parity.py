@@ -12,6 +12,7 @@ from detectors.preprocess import decode as decode_picture
 from jobs.settings import ROOT
 from tests import twin_decoding
 from tests.conftest import DetectorProcesses
+from training.borders import Borders
 from training.cards import draw_card
 from training.model import decode
 from training.parity import differences
@@ -44,12 +45,34 @@ def test_both_decodings_choose_the_same_of_equals(detector_processes: DetectorPr
     heat = rng.integers(-4, 3, (2, 6, 112, 112)).astype(np.float32)
     distances = rng.normal(1, 1, (2, 24, 112, 112)).astype(np.float32)
 
-    boxes, scores, classes = (answer.numpy() for answer in decode(torch.from_numpy(heat), torch.from_numpy(distances)))
+    maps = torch.from_numpy(heat), torch.from_numpy(distances)
+    boxes, scores, classes = (answer.numpy() for answer in decode(*maps, lambda corners, _: corners))
     twin = detector_processes["tensorflow"].run(twin_decoding.decoded, heat, distances)
 
     assert np.array_equal(twin["detection_classes"] - 1, classes)
     assert twin["detection_scores"] == pytest.approx(scores, abs=1e-6)
     assert INPUT.width * twin["detection_boxes"][..., [1, 0, 3, 2]] == pytest.approx(boxes, abs=1e-3)
+
+
+def test_both_move_the_sides_of_boxes_alike(detector_processes: DetectorProcesses) -> None:
+    torch.manual_seed(0)
+    borders = Borders(6)
+    torch.nn.init.normal_(borders.kind)
+    torch.nn.init.normal_(borders.move)
+    edges = torch.randn(2, 32, 112, 112)
+    corners = torch.rand(2, 100, 4) * 120 - 4  # some of them outside
+    kinds = torch.randint(0, 6, (2, 100))
+
+    with torch.no_grad():
+        picture = torch.arange(2).repeat_interleave(100)
+        moved = borders(edges, picture, corners.flatten(0, 1), kinds.flatten()).reshape(2, 100, 4).numpy()
+    weights = {f"borders.{name}": weight.numpy() for name, weight in borders.state_dict().items()}
+    twin = detector_processes["tensorflow"].run(
+        twin_decoding.moved, weights, edges.numpy(), corners.numpy(), kinds.numpy()
+    )
+
+    assert np.abs(moved - corners.numpy()).max() > 1
+    assert twin == pytest.approx(moved, abs=1e-3)
 
 
 @pytest.mark.parametrize(

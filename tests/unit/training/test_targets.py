@@ -24,7 +24,9 @@ def answers(wanted: Targets) -> tuple[torch.Tensor, torch.Tensor]:
 def test_decoding_the_targets_gives_the_boxes_back() -> None:
     boxes = (Box("textbox", 40, 20, 300, 45), Box("rating", 50, 150, 130, 170), Box("image", 0, 200, 150, 448))
 
-    found, scores, classes = decode(*answers(targets(View(GREY, boxes, ()), LABELS, LABELS)))
+    found, scores, classes = decode(
+        *answers(targets(View(GREY, boxes, ()), LABELS, LABELS)), lambda corners, _: corners
+    )
 
     for box in boxes:
         best = int((classes[0] == LABELS.index(box.label)).nonzero()[0, 0])
@@ -35,7 +37,7 @@ def test_decoding_the_targets_gives_the_boxes_back() -> None:
 def test_rows_two_cells_apart_stay_apart() -> None:
     rows = tuple(Box("radiobutton", 20, top, 60, top + 7.5) for top in range(20, 380, 9))
 
-    _, scores, classes = decode(*answers(targets(View(GREY, rows, ()), LABELS, LABELS)))
+    _, scores, classes = decode(*answers(targets(View(GREY, rows, ()), LABELS, LABELS)), lambda corners, _: corners)
 
     assert int((scores[0] > 0.9).sum()) == len(rows)
     assert set(classes[0, : len(rows)].tolist()) == {LABELS.index("radiobutton")}

@@ -79,7 +79,7 @@ def test_it_learns(shapes: list[Example], tmp_path: Path) -> None:
         CenterNet(len(SHAPES)),
         [Source(shapes, 1.0)],
         SHAPES,
-        Plan(steps=24, rate=2e-3, batch=2),
+        Plan(steps=40, rate=2e-3, batch=2),
         device="cpu",
         threads=2,
         checkpoint=tmp_path / "checkpoint",
