@@ -81,7 +81,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--pictures", type=Path)
     given = parser.parse_args()
-    entries = Catalogue.load(Settings.load().catalogue).entries.values()
+    entries = Catalogue.load(*Settings.load().catalogue).entries.values()
     names = [entry.name for entry in entries if entry.runtime in installed_runtimes()]
     with pictures(given.pictures, PICTURES) as files:
         contestants = [Contestant(name, threads, files) for threads in given.threads for name in names]

@@ -11,8 +11,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from detectors.base import Detector
+from detectors.base import Answers, Detector
 from detectors.errors import DetectionFailed, DeviceUnavailable, ModelUnusable
+from detectors.preprocess import Batch
 
 
 @contextmanager
@@ -72,7 +73,9 @@ class TensorFlowDetector(Detector):
         name = self.entry.input.name
         try:
             # Outputs are wanted by name: the positions that a catalogue has by default mean nothing to TensorFlow.
-            self._run_batch, spec = load(str(self.entry.file), name, [str(wanted) for wanted in self._wanted])
+            self._run_batch, spec = load(
+                str(self.entry.file), name, [str(wanted) for wanted in self.entry.output.wanted]
+            )
         except (tf.errors.OpError, RuntimeError, ValueError, TypeError, LookupError, OSError) as error:
             raise ModelUnusable(f"Model {self.entry.name}: {self.entry.file} can't be loaded: {error}") from error
         self._fixed_batch = self._check_input(spec)
@@ -83,7 +86,7 @@ class TensorFlowDetector(Detector):
         into = self.entry.input
         if spec.dtype.name != into.dtype:
             raise ModelUnusable(f"Model {self.entry.name} takes {spec.dtype.name}, but its entry says {into.dtype}.")
-        size = [into.height, into.width]
+        size = [None, None] if into.resize == "none" else [into.height, into.width]
         wanted = [None, *size, 3] if into.layout == "NHWC" else [None, 3, *size]
         if not spec.shape.is_compatible_with(wanted):
             raise ModelUnusable(
@@ -93,7 +96,13 @@ class TensorFlowDetector(Detector):
         fixed: int | None = None if spec.shape.rank is None else spec.shape[0]
         return fixed
 
-    def _infer(self, batch: npt.NDArray[Any]) -> list[npt.NDArray[Any]]:
+    def _infer(self, batch: Batch) -> Answers:
+        if isinstance(batch, list):  # in their own sizes, so one by one
+            answers = [self._run_all(picture[None]) for picture in batch]
+            return [[output[0] for output in outputs] for outputs in zip(*answers, strict=True)]
+        return self._run_all(batch)
+
+    def _run_all(self, batch: npt.NDArray[Any]) -> list[npt.NDArray[Any]]:
         size = self._fixed_batch or len(batch)
         parts = []
         try:

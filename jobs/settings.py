@@ -38,7 +38,9 @@ class Settings(BaseSettings):
     )
     store_url: str = Field("", description="Where the pictures' bytes are kept: any fsspec URL. Empty: DATA/images.")
 
-    catalogue: Path = Field(ROOT / "weights" / "catalogue.toml", description="The list of models.")
+    catalogue: Annotated[tuple[Path, ...], NoDecode] = Field(
+        (ROOT / "weights" / "catalogue.toml",), min_length=1, description="The list of models; several: a.toml,b.toml."
+    )
     model_aliases: Annotated[dict[str, str], NoDecode] = Field(
         default_factory=dict, description="Other names for models: cards=cards-pytorch,forms=my-model."
     )
@@ -91,6 +93,11 @@ class Settings(BaseSettings):
         if any(len(pair) != 2 or not pair[0].strip() or not pair[1].strip() for pair in pairs):
             raise ValueError("write it as alias=model,alias=model")
         return {alias.strip(): model.strip() for alias, model in pairs}
+
+    @field_validator("catalogue", mode="before")
+    @classmethod
+    def _several_files(cls, value: object) -> object:
+        return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
 
     @field_validator("children", "threads")
     @classmethod

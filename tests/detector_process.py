@@ -7,8 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from detectors.base import Detections, Detector
+from detectors.base import Detector
 from detectors.catalogue import ModelEntry
+from detectors.outputs import Detections
 from detectors.runtimes import registered
 
 _loaded: dict[tuple[str, str], Detector] = {}

@@ -15,32 +15,51 @@ BOXES = np.array([[4, 8, 20, 24], [0, 0, 32, 32], [16, 2, 30, 6]], np.float32)
 MAGENTA = (255, 0, 255)
 
 
-def write(kind: str, path: Path, batch: int | None = None, **options: Any) -> None:
-    """`batch`: how many pictures the model insists on, where it does."""
-    {"pt2": _pt2, "saved_model": _saved_model, "frozen_graph": _frozen_graph}[kind](path, batch, **options)
+def write(kind: str, path: Path, batch: int | None = None, *any_size: bool) -> None:
+    """`batch`: how many pictures the model insists on, where it does. SavedModels may take any size."""
+    kinds = {"pt2": _pt2, "torchscript": _torchscript, "saved_model": _saved_model, "frozen_graph": _frozen_graph}
+    kinds[kind](path, batch, *any_size)
 
 
 def _pt2(path: Path, _: None) -> None:
     import torch
 
-    class Tiny(torch.nn.Module):
-        def forward(self, pictures: torch.Tensor) -> tuple[torch.Tensor, ...]:
-            pixel = pictures[:, 0, 0].to(torch.float32)
-            strange = (pixel == torch.tensor(MAGENTA)).all(dim=1, keepdim=True)
-            scores = torch.where(strange, torch.nan, pixel / 255)
-            n = pictures.shape[0]
-            return torch.from_numpy(BOXES).expand(n, -1, -1), scores, torch.arange(3).expand(n, -1)
-
     example = torch.zeros(2, SIZE, SIZE, 3, dtype=torch.uint8)
     dimension = torch.export.Dim("batch", min=1, max=64)
-    torch.export.save(torch.export.export(Tiny(), (example,), dynamic_shapes=({0: dimension},)), path)
+    torch.export.save(torch.export.export(_module(), (example,), dynamic_shapes=({0: dimension},)), path)
 
 
-def _saved_model(path: Path, batch: int | None) -> None:
+def _torchscript(path: Path, _: None) -> None:
+    import torch
+
+    torch.jit.script(_module()).save(str(path))
+
+
+def _module() -> Any:
+    import torch
+
+    class Tiny(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.boxes = torch.nn.Buffer(torch.from_numpy(BOXES))
+            self.magenta = torch.nn.Buffer(torch.tensor(MAGENTA))
+
+        def forward(self, pictures: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+            pixel = pictures[:, 0, 0].to(torch.float32)
+            strange = (pixel == self.magenta).all(dim=1, keepdim=True)
+            scores = torch.where(strange, float("nan"), pixel / 255)
+            n = pictures.shape[0]
+            return self.boxes.expand(n, -1, -1), scores, torch.arange(3, device=pictures.device).expand(n, -1)
+
+    return Tiny().eval()
+
+
+def _saved_model(path: Path, batch: int | None, any_size: bool = False) -> None:
     from detectors.tensorflow import settle, tf
 
     settle("cpu", threads=1)
-    spec = tf.TensorSpec([batch, SIZE, SIZE, 3], tf.uint8, "input_tensor")
+    size = None if any_size else SIZE
+    spec = tf.TensorSpec([batch, size, size, 3], tf.uint8, "input_tensor")
     model = tf.Module()
     # A variable, as most have: it must live as long as the detector.
     model.full = tf.Variable(255.0)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from detectors.base import Detections
+from detectors.outputs import Detections
 
 Floats = npt.NDArray[np.float32]
 

@@ -8,8 +8,8 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 
-from detectors.base import to_picture
 from detectors.catalogue import Output
+from detectors.outputs import to_picture
 from detectors.preprocess import decode, to_tensor
 from training.datasets import Example
 from training.entries import FLOOR_SCORE

@@ -17,9 +17,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from detectors.base import Detections
 from detectors.catalogue import Input, ModelEntry, Output
 from detectors.digest import digest_of
+from detectors.outputs import Detections
 from detectors.tensorflow import SIGNATURE, TensorFlowDetector, settle
 from training.entries import OBJECT_DETECTION_API_OUTPUT
 from training.layout import (

@@ -9,9 +9,10 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from detectors.base import Detections, Detector
+from detectors.base import Detector
 from detectors.catalogue import ModelEntry
 from detectors.errors import DetectionFailed, DetectorError
+from detectors.outputs import Detections
 from detectors.preprocess import Decoded, decode
 from jobs.claims import HeldClaim, Outcome, claim, finish, give_back
 from jobs.deaths import WORKER_LOST, forgive

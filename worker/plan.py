@@ -54,7 +54,7 @@ class Plan:
 
 def make_plan(settings: Settings, runtime: str) -> Plan:
     """Raises `CatalogueError`, `ModelUnusable` where no model of the runtime can be served, or `DeviceUnavailable`."""
-    catalogue = Catalogue.load(settings.catalogue, settings.model_aliases)
+    catalogue = Catalogue.load(*settings.catalogue, aliases=settings.model_aliases)
     if runtime not in registered():
         raise CatalogueError(f"There is no runtime {runtime!r}; there are {', '.join(sorted(registered()))}.")
     models = {}
@@ -65,7 +65,8 @@ def make_plan(settings: Settings, runtime: str) -> Plan:
         except ModelUnusable as error:
             log.error("%s It is not served.", error)
     if not models:
-        raise ModelUnusable(f"{settings.catalogue} has no usable model for the runtime {runtime}.")
+        files = ", ".join(map(str, settings.catalogue))
+        raise ModelUnusable(f"{files} has no usable model for the runtime {runtime}.")
     devices = _devices(settings.device, runtime)
     cores = usable_cores()
     on_cpu = devices == ("cpu",)

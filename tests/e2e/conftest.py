@@ -89,7 +89,7 @@ class Rig:
 
     def submit(self, colours: Sequence[tuple[int, int, int]]) -> tuple[BatchView, list[JobView]]:
         """A closed batch of pictures of these colours."""
-        entry = Catalogue.load(self.settings.catalogue).get("poison")
+        entry = Catalogue.load(*self.settings.catalogue).get("poison")
         batch = batches.create_batch(self.db, None)
         new = []
         for colour in colours:

@@ -100,7 +100,7 @@ def submit(server: Server) -> dict[str, object]:
 def finish_all(server: Server) -> None:
     """Does what a worker does, the announcement included."""
     db, queue = Database(server.settings.database_url), Queue(server.settings)
-    digest = Catalogue.load(server.settings.catalogue).entries[MODEL].digest
+    digest = Catalogue.load(*server.settings.catalogue).entries[MODEL].digest
     while held := claims.claim(
         db, "pytorch", {MODEL: (digest, 8)}, worker_id=new_id(), task_id=new_id(), lease_seconds=15
     ):

@@ -30,7 +30,7 @@ def path(tmp_path: Path) -> Path:
 
 
 def test_an_entry_is_found_by_name_and_alias(path: Path) -> None:
-    catalogue = Catalogue.load(path, {"forms": "cards"})
+    catalogue = Catalogue.load(path, aliases={"forms": "cards"})
 
     assert catalogue.get("forms") is catalogue.get("cards")
     assert catalogue.get("cards").file == path.parent / "model.pt2"
@@ -39,7 +39,7 @@ def test_an_entry_is_found_by_name_and_alias(path: Path) -> None:
 
 def test_an_unknown_model_names_the_known_ones(path: Path) -> None:
     with pytest.raises(UnknownEntry, match="cards, forms"):
-        Catalogue.load(path, {"forms": "cards"}).get("crads")
+        Catalogue.load(path, aliases={"forms": "cards"}).get("crads")
 
 
 @pytest.mark.parametrize(
@@ -72,7 +72,7 @@ def test_no_catalogue_and_no_toml_are_told(tmp_path: Path) -> None:
 @pytest.mark.parametrize("aliases", [{"forms": "nosuch"}, {"cards": "cards"}])
 def test_an_alias_must_point_at_a_model_and_hide_none(path: Path, aliases: dict[str, str]) -> None:
     with pytest.raises(CatalogueError, match="BOXQUEUE_MODEL_ALIASES"):
-        Catalogue.load(path, aliases)
+        Catalogue.load(path, aliases=aliases)
 
 
 def test_another_file_than_the_digest_names_is_refused(path: Path) -> None:
@@ -107,3 +107,71 @@ def test_the_digest_tells_how_a_model_is_read_as_well(path: Path) -> None:
     path.write_text(path.read_text().replace("width = 64", "width = 128"))
 
     assert Catalogue.load(path).get("cards").digest != before
+
+
+def test_several_catalogues_count_as_one(path: Path) -> None:
+    other = path.with_name("other.toml")
+    other.write_text(path.read_text().replace("[cards", "[forms"))
+
+    assert list(Catalogue.load(path, other, aliases={"f": "forms"}).entries) == ["cards", "forms"]
+    with pytest.raises(CatalogueError, match="cards: another catalogue"):
+        Catalogue.load(path, path)
+
+
+@pytest.mark.parametrize(
+    ("labels", "names", "ids"),
+    [
+        ('["a", "b"]', ("a", "b"), [0, 1]),
+        ('{ 90 = "b", 1 = "a" }', ("a", "b"), [1, 90]),
+        ('"labels.txt"', ("a", "b"), [0, 1]),
+        ('"labels.json"', ("a", "b"), [1, 90]),
+    ],
+)
+def test_labels_are_listed_or_have_ids_or_stand_in_a_file(
+    path: Path, labels: str, names: tuple[str, ...], ids: list[int]
+) -> None:
+    (path.parent / "labels.txt").write_text("a\nb\n")
+    (path.parent / "labels.json").write_text('{"categories": [{"id": 90, "name": "b"}, {"id": 1, "name": "a"}]}')
+    path.write_text(path.read_text().replace('["textbox", "image"]', labels))
+
+    entry = Catalogue.load(path).get("cards")
+
+    assert entry.labels == names
+    assert list(entry.class_ids) == ids
+
+
+@pytest.mark.parametrize(
+    ("labels", "told"),
+    [
+        ('"none.txt"', "can't be read"),
+        ('{ one = "a" }', "one"),
+        ('["a", "b"]\nids = [1, 1]', "different ids"),
+        ('["a", "b"]\nids = [1]', "different ids"),
+        ('{ 1 = "a" }\noutput.first_class = 1', "first_class"),
+    ],
+)
+def test_labels_that_make_no_sense_are_told(path: Path, labels: str, told: str) -> None:
+    path.write_text(path.read_text().replace('["textbox", "image"]', labels))
+
+    with pytest.raises(CatalogueError, match=told) as caught:
+        Catalogue.load(path)
+
+    assert all(part in str(caught.value) for part in (str(path), "cards"))
+
+
+def test_a_field_that_a_model_does_not_use_is_no_part_of_its_digest(path: Path) -> None:
+    before = Catalogue.load(path).get("cards").digest
+    path.write_text(path.read_text() + '[cards.output]\nbox_order = "xyxy"\nseveral_classes = false\n')
+
+    assert Catalogue.load(path).get("cards").digest == before
+
+
+def test_models_of_torchvision_need_neither_input_nor_output(path: Path) -> None:
+    text = path.read_text().replace('format = "pt2"', 'format = "torchvision"\nbuilder = "ssd300_vgg16"')
+    path.write_text(text.partition("[cards.input]")[0] + "[cards.output]\nfloor_score = 0.2\n")
+
+    entry = Catalogue.load(path).get("cards")
+
+    assert entry.output.wanted == ["boxes", "scores", "labels"]
+    assert (entry.input.resize, entry.output.floor_score) == ("none", 0.2)
+    assert list(entry.class_ids) == [1, 2]

@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from detectors.base import Detections
 from detectors.catalogue import Input, ModelEntry
 from detectors.digest import digest_of
 from detectors.errors import DetectionFailed, ModelUnusable
+from detectors.outputs import Detections
 from detectors.preprocess import decode
 from tests import tiny_models
 from tests.conftest import DetectorProcesses
@@ -45,10 +45,13 @@ class Subject:
         return ModelEntry.model_validate({**self.entry.model_dump(), **changes})
 
 
-def subject(processes: DetectorProcesses, folder: Path, kind: str, batch: int | None = None) -> Subject:
-    runtime = "pytorch" if kind == "pt2" else "tensorflow"
+def subject(
+    processes: DetectorProcesses, folder: Path, kind: str, batch: int | None = None, *, any_size: bool = False
+) -> Subject:
+    runtime = "pytorch" if kind in ("pt2", "torchscript") else "tensorflow"
     file = folder / f"tiny.{kind}"
-    processes[runtime].run(tiny_models.write, kind, file, batch)
+    sizes = (True,) if any_size else ()
+    processes[runtime].run(tiny_models.write, kind, file, batch, *sizes)
     output = {} if runtime == "pytorch" else OBJECT_DETECTION_API
     entry = ModelEntry.model_validate(
         {
@@ -62,8 +65,15 @@ def subject(processes: DetectorProcesses, folder: Path, kind: str, batch: int | 
 
 @pytest.fixture(
     scope="module",
-    params=[("pt2", None), ("saved_model", None), ("saved_model", 3), ("frozen_graph", None), ("frozen_graph", 1)],
-    ids=["pt2", "saved_model", "saved_model of batch 3", "frozen_graph", "frozen_graph of batch 1"],
+    params=[
+        ("pt2", None),
+        ("torchscript", None),
+        ("saved_model", None),
+        ("saved_model", 3),
+        ("frozen_graph", None),
+        ("frozen_graph", 1),
+    ],
+    ids=["pt2", "torchscript", "saved_model", "saved_model of batch 3", "frozen_graph", "frozen_graph of batch 1"],
 )
 def model(
     request: pytest.FixtureRequest, detector_processes: DetectorProcesses, tmp_path_factory: pytest.TempPathFactory
@@ -213,6 +223,16 @@ def test_tensorflow_refuses_an_entry_that_its_model_does_not_fit(
 
     with pytest.raises(ModelUnusable, match=told):
         model.process.detect(entry, [picture((0, 0, 0))])
+
+
+def test_tensorflow_takes_pictures_in_their_own_sizes(detector_processes: DetectorProcesses, tmp_path: Path) -> None:
+    model = subject(detector_processes, tmp_path, "saved_model", any_size=True)
+    entry = model.entry_with(input={**INTO.model_dump(), "resize": "none", "width": 100, "height": 100})
+
+    one, other = model.process.detect(entry, [picture((51, 102, 0), 64, 48), picture((204, 0, 0), 200, 100)])
+
+    assert one.boxes.tolist() == [pytest.approx([0, 0, 64, 48]), pytest.approx([8, 12, 40, 36])]
+    assert other.boxes.tolist() == [pytest.approx([25, 25, 125, 75])]
 
 
 def test_the_frameworks_stay_apart(detector_processes: DetectorProcesses) -> None:

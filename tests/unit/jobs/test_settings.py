@@ -62,6 +62,12 @@ def test_a_named_redis_is_not_embedded(monkeypatch: pytest.MonkeyPatch) -> None:
     assert not Settings.load().redis_embedded
 
 
+def test_several_catalogues_are_named_with_commas(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BOXQUEUE_CATALOGUE", "a.toml, models/b.toml")
+
+    assert Settings.load().catalogue == (Path("a.toml"), Path("models/b.toml"))
+
+
 def test_a_data_folder_too_deep_for_a_socket_gets_one_elsewhere(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from detectors.base import Detections
 from detectors.catalogue import Catalogue
+from detectors.outputs import Detections
 from detectors.preprocess import decode as decode_picture
 from jobs.settings import ROOT
 from tests import twin_decoding

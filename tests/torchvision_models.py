@@ -1,0 +1,45 @@
+"""torchvision's own detectors with weights made here. Each function runs in a process of its own."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+CLASSES = 4
+"""The background and three labels."""
+
+
+def write(builder: str, path: Path, wrapping: str = "") -> None:
+    """A state dict of chance; `wrapping` says how: as checkpoints, DataParallel or Lightning have it, or no weights."""
+    import torch
+
+    state: Any = _model(builder).state_dict()
+    if wrapping == "checkpoint":
+        state = {"epoch": 3, "model_state_dict": state, "optimizer": {}}
+    elif wrapping == "DataParallel":
+        state = {f"module.{name}": weight for name, weight in state.items()}
+    elif wrapping == "Lightning":
+        state = {"state_dict": {f"model.{name}": weight for name, weight in state.items()}, "epoch": 1}
+    elif wrapping == "whole model":
+        state = _model(builder)
+    torch.save(state, path)
+
+
+def detect(builder: str, path: Path, pictures: list[np.ndarray]) -> list[dict[str, np.ndarray]]:
+    """What torchvision itself finds with these weights: boxes, scores and labels of each picture."""
+    import torch
+
+    model = _model(builder)
+    model.load_state_dict(torch.load(path))
+    torch.set_num_threads(1)
+    with torch.inference_mode():
+        found = model([torch.from_numpy(picture).permute(2, 0, 1).float() / 255 for picture in pictures])
+    return [{name: tensor.numpy() for name, tensor in one.items()} for one in found]
+
+
+def _model(builder: str) -> Any:
+    import torch
+    from torchvision.models import get_model
+
+    torch.manual_seed(1)
+    return get_model(builder, weights=None, weights_backbone=None, num_classes=CLASSES).eval()

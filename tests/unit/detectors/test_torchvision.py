@@ -1,0 +1,103 @@
+"""torchvision's detectors are served from a state dict and an entry alone, and find what they find when called."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from detectors.catalogue import Catalogue, ModelEntry
+from detectors.digest import digest_of
+from detectors.errors import ModelUnusable
+from jobs.settings import ROOT
+from tests import torchvision_models
+from tests.detector_process import DetectorProcess
+
+SSDLITE, FASTER_RCNN = "ssdlite320_mobilenet_v3_large", "fasterrcnn_mobilenet_v3_large_320_fpn"
+ENTRY = """
+[shop]
+runtime = "pytorch"
+format = "torchvision"
+builder = "{builder}"
+file = "weights.pth"
+sha256 = "{sha256}"
+labels = {labels}
+[shop.output]
+floor_score = {floor}
+"""
+
+
+@pytest.fixture(scope="module")
+def process() -> Iterator[DetectorProcess]:
+    # Not the one of the other tests, which shows that nothing else imports torchvision.
+    process = DetectorProcess()
+    yield process
+    process.close()
+
+
+def entry(folder: Path, builder: str, labels: str = '["a", "b", "c"]', floor: float = 0.0) -> ModelEntry:
+    catalogue = folder / "catalogue.toml"
+    sha256 = digest_of(folder / "weights.pth")
+    catalogue.write_text(ENTRY.format(builder=builder, sha256=sha256, labels=labels, floor=floor))
+    return Catalogue.load(catalogue).get("shop")
+
+
+@pytest.fixture(scope="module")
+def pictures() -> list[np.ndarray]:
+    files = [path for path in sorted((ROOT / "samples").iterdir()) if path.suffix != ".md"][:3]
+    return [np.asarray(Image.open(file).convert("RGB")) for file in files]
+
+
+@pytest.mark.parametrize("builder", [SSDLITE, FASTER_RCNN])
+def test_it_finds_what_torchvision_finds(
+    process: DetectorProcess, tmp_path: Path, pictures: list[np.ndarray], builder: str
+) -> None:
+    file = tmp_path / "weights.pth"
+    process.run(torchvision_models.write, builder, file)
+
+    found = process.detect(entry(tmp_path, builder), pictures)
+
+    wanted = process.run(torchvision_models.detect, builder, file, pictures)
+    for one, other in zip(found, wanted, strict=True):
+        assert len(one.scores) == len(other["scores"]) > 10
+        order = np.argsort(-other["scores"], kind="stable")
+        np.testing.assert_allclose(one.scores, other["scores"][order], atol=1e-6)
+        np.testing.assert_allclose(one.boxes, other["boxes"][order], atol=1e-2)
+        assert one.class_ids.tolist() == (other["labels"][order] - 1).tolist()
+
+
+@pytest.mark.parametrize("wrapping", ["checkpoint", "DataParallel", "Lightning"])
+def test_weights_come_in_the_usual_wrappings(process: DetectorProcess, tmp_path: Path, wrapping: str) -> None:
+    process.run(torchvision_models.write, SSDLITE, tmp_path / "weights.pth", wrapping)
+    picture = np.full((320, 320, 3), 255, np.uint8)
+
+    (found,) = process.detect(entry(tmp_path, SSDLITE), [picture])
+
+    plain = tmp_path / "plain.pth"
+    process.run(torchvision_models.write, SSDLITE, plain)
+    (wanted,) = process.run(torchvision_models.detect, SSDLITE, plain, [picture])
+    np.testing.assert_allclose(found.scores, np.sort(wanted["scores"])[::-1], atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("wrapping", "builder", "labels", "told"),
+    [
+        ("whole model", SSDLITE, '["a", "b", "c"]', "more than weights"),
+        ("", "fasterrcnn", '["a", "b", "c"]', "no builder 'fasterrcnn'; there are fasterrcnn_"),
+        ("", SSDLITE, '["a", "b"]', "class ids from 0 to 2"),
+        ("", SSDLITE, '{ 1 = "a", 7 = "b" }', "class ids from 0 to 7"),
+        ("", "retinanet_resnet50_fpn", '["a", "b", "c"]', "are not those of retinanet_resnet50_fpn"),
+    ],
+    ids=["a pickle of a model", "an unknown builder", "too few labels", "other ids", "another model"],
+)
+def test_what_does_not_fit_says_so(
+    process: DetectorProcess, tmp_path: Path, wrapping: str, builder: str, labels: str, told: str
+) -> None:
+    process.run(torchvision_models.write, SSDLITE, tmp_path / "weights.pth", wrapping)
+
+    with pytest.raises(ModelUnusable, match=told) as caught:
+        process.detect(entry(tmp_path, builder, labels), [np.zeros((320, 320, 3), np.uint8)])
+
+    assert "shop" in str(caught.value)
+    assert len(str(caught.value)) < 900
