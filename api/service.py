@@ -47,7 +47,9 @@ class Service:
             store=ImageStore(settings.store_url),
             queue=queue,
             pressure=Pressure(db, settings.max_queued_jobs, settings.max_queued_seconds),
-            catalogue=Catalogue.load(*settings.catalogue, aliases=settings.model_aliases),
+            catalogue=Catalogue.load(
+                *settings.catalogue, aliases=settings.model_aliases, cache=settings.data / "models"
+            ),
             waiters=Waiters(queue.listen, lambda ids: unfinished(db, ids), most),
         )
 

@@ -31,7 +31,9 @@ class Loop:
 def load(model: str, threads: int) -> Detector:
     """The catalogue's model, warmed up, on the CPU."""
     settings = Settings.load()
-    entry = Catalogue.load(*settings.catalogue, aliases=settings.model_aliases).get(model)
+    entry = Catalogue.load(*settings.catalogue, aliases=settings.model_aliases, cache=settings.data / "models").get(
+        model
+    )
     detector: Detector = registered()[entry.runtime].load()(entry, device="cpu", threads=threads)
     detector.warm_up()
     return detector

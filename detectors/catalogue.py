@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from detectors.digest import digest_of
 from detectors.errors import CatalogueError, ModelUnusable, UnknownEntry
+from detectors.fetch import fetch
 from detectors.labels import read_labels
 
 # Part of what an answer depends on. Raise it when pre- or post-processing changes what comes out for the same picture
@@ -103,6 +104,7 @@ class ModelEntry(_Strict):
     runtime: str = Field(pattern=r"^[a-z][a-z0-9_-]{0,63}$")
     format: str
     file: Path
+    source: str | None = Field(None, description="The URI that the file is fetched from, if it is not here.")
     sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
     licence: str = ""
     description: str = ""
@@ -142,15 +144,26 @@ class ModelEntry(_Strict):
         return self
 
     def verify(self) -> None:
-        """Raises `ModelUnusable` where the file or folder is missing or is not the one that `sha256` names."""
+        """Fetches the file or folder if it lies elsewhere.
+
+        Raises `ModelUnusable` where it is missing, or is not the one that `sha256` names.
+        """
         try:
+            if self.source:
+                fetch(self.source, self.file, self.sha256)
             found = digest_of(self.file)
         except OSError as error:
             raise ModelUnusable(f"Model {self.name}: {self.file} can't be read: {error.strerror}.") from error
+        except ModelUnusable as error:
+            raise ModelUnusable(f"Model {self.name}: {error}") from error
         if found != self.sha256:
             raise ModelUnusable(
                 f"Model {self.name}: {self.file} has sha256 {found}, but the catalogue says {self.sha256}. "
-                "Put the right file there, or correct the entry if the new file is the one you mean."
+                + (
+                    "Delete it, and it is fetched again."
+                    if self.source
+                    else "Put the right file there, or correct the entry if the new file is the one you mean."
+                )
             )
 
 
@@ -173,14 +186,17 @@ class Catalogue:
         return {name: entry for name, entry in self.entries.items() if entry.runtime == runtime}
 
     @classmethod
-    def load(cls, *paths: Path, aliases: Mapping[str, str] | None = None) -> Self:
-        """Reads catalogues, joined as one. Raises `CatalogueError`, which names the file, the entry and the field."""
+    def load(cls, *paths: Path, aliases: Mapping[str, str] | None = None, cache: Path = Path("data/models")) -> Self:
+        """Reads catalogues, joined as one. Models that lie elsewhere will be fetched into `cache`.
+
+        Raises `CatalogueError`, which names the file, the entry and the field.
+        """
         entries: dict[str, ModelEntry] = {}
         for path in paths:
             for name, table in _tables(path).items():
                 if name in entries:
                     raise CatalogueError(f"{path}, model {name}: another catalogue has a model of this name already.")
-                entries[name] = _entry(path, name, table)
+                entries[name] = _entry(path, name, table, cache)
         for alias, target in (aliases or {}).items():
             if target not in entries:
                 raise CatalogueError(
@@ -211,7 +227,7 @@ OF_FORMAT: dict[str, dict[str, dict[str, Any]]] = {
 }
 
 
-def _entry(path: Path, name: str, table: Any) -> ModelEntry:
+def _entry(path: Path, name: str, table: Any, cache: Path) -> ModelEntry:
     if not isinstance(table, dict):
         raise CatalogueError(f"{path}: {name} must be a table, [{name}].")
     given = {"name": name, **table}
@@ -227,7 +243,9 @@ def _entry(path: Path, name: str, table: Any) -> ModelEntry:
         raise CatalogueError(f"{path}, model {name}{field and f', field {field}'}: {fault['msg']}.") from error
     except (CatalogueError, ValueError) as error:
         raise CatalogueError(f"{path}, model {name}, field labels: {error}") from error
-    return entry.model_copy(update={"file": path.parent / entry.file})
+    if "://" not in (uri := str(table["file"])):
+        return entry.model_copy(update={"file": path.parent / entry.file})
+    return entry.model_copy(update={"source": uri, "file": cache / entry.sha256 / entry.file.name})
 
 
 def _labels(path: Path, given: Any) -> dict[str, Any]:

@@ -43,7 +43,7 @@ class Child:
         self.vigil = Vigil(self.db, lease_seconds=settings.lease_seconds, memory_limit=limit)
         self.vigil.start()
         self._detector_class: type[Detector] = registered()[plan.runtime].load()
-        catalogue = Catalogue.load(*settings.catalogue, aliases=settings.model_aliases)
+        catalogue = Catalogue.load(*settings.catalogue, aliases=settings.model_aliases, cache=settings.data / "models")
         self.entries: dict[str, ModelEntry] = {
             name: entry for name, entry in catalogue.entries.items() if plan.models.get(name) == entry.digest
         }

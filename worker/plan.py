@@ -54,7 +54,7 @@ class Plan:
 
 def make_plan(settings: Settings, runtime: str) -> Plan:
     """Raises `CatalogueError`, `ModelUnusable` where no model of the runtime can be served, or `DeviceUnavailable`."""
-    catalogue = Catalogue.load(*settings.catalogue, aliases=settings.model_aliases)
+    catalogue = Catalogue.load(*settings.catalogue, aliases=settings.model_aliases, cache=settings.data / "models")
     if runtime not in registered():
         raise CatalogueError(f"There is no runtime {runtime!r}; there are {', '.join(sorted(registered()))}.")
     models = {}
