@@ -42,7 +42,7 @@ train: .venv/training ## train on your labelled pictures: make train DATA=folder
 	@exec $(BIN)/python -m $(if $(DATA),training --data "$$DATA",training.bundled $${REAL:+--real "$$REAL"})
 
 .PHONY: test
-test: lint ## lint, types and all tests, real Redis and PostgreSQL among them (about 12 minutes on two cores)
+test: lint ## lint, types and all tests, real Redis and PostgreSQL among them (about 16 minutes on two cores)
 	@$(BIN)/python -m pytest
 
 .PHONY: lint
