@@ -97,9 +97,7 @@ class Settings(BaseSettings):
     @field_validator("catalogue", mode="before")
     @classmethod
     def _several_files(cls, value: object) -> object:
-        if isinstance(value, str):
-            return [part.strip() for part in value.split(",") if part.strip()]
-        return [value] if isinstance(value, Path) else value
+        return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
 
     @field_validator("children", "threads")
     @classmethod

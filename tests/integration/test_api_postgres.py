@@ -19,7 +19,7 @@ def client(tmp_path: Path, empty_postgres: str) -> Iterator[FlaskClient]:
     migrate(empty_postgres)
     (tmp_path / "catalogue.toml").write_text(CATALOGUE)
     (tmp_path / "images").mkdir()
-    app = create_app(Settings(data=tmp_path, catalogue=tmp_path / "catalogue.toml", database_url=empty_postgres))
+    app = create_app(Settings(data=tmp_path, catalogue=(tmp_path / "catalogue.toml",), database_url=empty_postgres))
     yield app.test_client()
     app.extensions[EXTENSION].db.close()
 

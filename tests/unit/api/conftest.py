@@ -56,7 +56,7 @@ def settings(tmp_path: Path) -> Settings:
     (tmp_path / "images").mkdir()
     return Settings(
         data=tmp_path,
-        catalogue=catalogue,
+        catalogue=(catalogue,),
         model_aliases="cards=cards-pytorch",
         max_request_mb=2,
         max_request_pictures=8,
