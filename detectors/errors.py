@@ -1,5 +1,16 @@
 """Everything that can go wrong on the side of models, as one tree. Each class has its stable code."""
 
+from collections.abc import Sequence
+
+# Of the names that a model has, so many are told.
+SHOWN = 20
+
+
+def lacking(what: str, name: object, known: Sequence[object]) -> str:
+    """The end of a sentence that says what there is instead of something that is not there."""
+    shown = ", ".join(map(str, known[:SHOWN])) + (", …" if len(known) > SHOWN else "")
+    return f"it has no {what} {name!r}, but {shown or 'none'}"
+
 
 class DetectorError(Exception):
     """Base of all errors of this side. `str(error)` is one sentence."""

@@ -78,22 +78,28 @@ def to_picture(boxes: Floats, width: int, height: int, into: Input, output: Outp
     return np.concatenate([low, high], axis=1).astype(np.float32)
 
 
-def without_doubles(boxes: Floats, classes: Integers | None, overlap: float) -> Integers:
-    """Indices of the boxes k × 4, best first, that no better kept one overlaps by more than `overlap` (IoU).
+def overlap(some: Floats, others: Floats) -> Floats:
+    """Intersection over union, 0..1, of boxes [n, 4] with boxes [m, 4] -> [n, m]."""
+    low = np.maximum(some[:, None, :2], others[None, :, :2])
+    high = np.minimum(some[:, None, 2:], others[None, :, 2:])
+    shared = (high - low).clip(0).prod(axis=2)
+    areas = [(boxes[:, 2:] - boxes[:, :2]).prod(axis=1) for boxes in (some, others)]
+    result: Floats = shared / np.maximum(areas[0][:, None] + areas[1][None] - shared, np.float32(1e-9))
+    return result
+
+
+def without_doubles(boxes: Floats, classes: Integers | None, most: float) -> Integers:
+    """Indices of the boxes k × 4, best first, that no better kept one overlaps by more than `most` (IoU).
 
     With `classes`, k, only boxes of one class are doubles of each other.
     """
     boxes = boxes[:MOST_CANDIDATES]
-    areas = (boxes[:, 2:] - boxes[:, :2]).prod(axis=1)
     left = np.arange(len(boxes))
     kept = []
     while left.size:
         best, left = left[0], left[1:]
         kept.append(best)
-        low = np.maximum(boxes[best, :2], boxes[left, :2])
-        high = np.minimum(boxes[best, 2:], boxes[left, 2:])
-        shared = (high - low).clip(0).prod(axis=1)
-        double = shared > overlap * (areas[best] + areas[left] - shared)
+        double = overlap(boxes[best][None], boxes[left])[0] > most
         if classes is not None:
             double &= classes[left] == classes[best]
         left = left[~double]

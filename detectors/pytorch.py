@@ -12,7 +12,7 @@ from torch.export.passes import move_to_device_pass
 
 from detectors.base import Answers, Detector
 from detectors.catalogue import ModelEntry
-from detectors.errors import ModelUnusable
+from detectors.errors import ModelUnusable, lacking
 from detectors.preprocess import Batch
 
 Model = Callable[[Any], Any]
@@ -20,7 +20,6 @@ WRAPPINGS = ("state_dict", "model_state_dict", "model")
 """Where training loops put a model's weights among what else they save."""
 PREFIXES = ("module.", "model.")
 """What DataParallel and Lightning put before the names of weights."""
-SHOWN = 20
 LONGEST = 300
 """Characters of what PyTorch says about weights that do not fit: it names every one of them."""
 
@@ -74,8 +73,7 @@ def _named(outputs: Any, wanted: Sequence[int | str]) -> Answers:
 def _of(outputs: Any, name: int | str) -> torch.Tensor:
     known = list(outputs) if isinstance(outputs, Mapping) else list(range(len(outputs)))
     if name not in known:
-        shown = ", ".join(map(str, known[:SHOWN])) + (", …" if len(known) > SHOWN else "")
-        raise LookupError(f"it has no output {name!r}, but {shown or 'none'}")
+        raise LookupError(lacking("output", name, known))
     found: torch.Tensor = outputs[name]
     return found
 

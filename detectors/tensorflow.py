@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from detectors.base import Answers, Detector
-from detectors.errors import DetectionFailed, DeviceUnavailable, ModelUnusable
+from detectors.errors import DetectionFailed, DeviceUnavailable, ModelUnusable, lacking
 from detectors.preprocess import Batch
 
 
@@ -176,6 +176,5 @@ def _one_of(what: str, name: str | None, known: Any) -> str:
     if name is None and len(names) == 1:
         return str(names[0])
     if name is None or name not in names:
-        shown = ", ".join(names[:20]) + (", …" if len(names) > 20 else "")
-        raise ValueError(f"it has no {what} {name!r}, but {shown or 'none'}")
+        raise ValueError(lacking(what, name, names))
     return name

@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
 
-from detectors.outputs import Detections
-
-Floats = npt.NDArray[np.float32]
+from detectors.outputs import Detections, overlap
 
 SCORE = 0.3
 """Detections above it have to be the same ..."""
@@ -40,13 +37,3 @@ def _missing(wanted: Detections, there: Detections) -> list[str]:
         else:
             missing.append(f"class {wanted.class_ids[n]}, {wanted.scores[n]:.4f}, {wanted.boxes[n].round(2).tolist()}")
     return missing
-
-
-def overlap(some: Floats, others: Floats) -> Floats:
-    """Intersection over union, 0..1, of boxes [n, 4] with boxes [m, 4] -> [n, m]."""
-    low = np.maximum(some[:, None, :2], others[None, :, :2])
-    high = np.minimum(some[:, None, 2:], others[None, :, 2:])
-    shared = (high - low).clip(0).prod(axis=2)
-    areas = [(boxes[:, 2:] - boxes[:, :2]).prod(axis=1) for boxes in (some, others)]
-    result: Floats = shared / np.maximum(areas[0][:, None] + areas[1][None] - shared, np.float32(1e-9))
-    return result
