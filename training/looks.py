@@ -51,6 +51,8 @@ class Look:
     radius: int
     dense: float
     """Factor on all gaps, 0.6..1.4."""
+    leading: float
+    """From one line of a block to the next, as a multiple of the type's size: 1.18..1.38."""
     hand: bool = False
     """Whether it is drawn by hand, on paper."""
 
@@ -116,5 +118,6 @@ def choose_look(rng: Random, theme: str | None = None) -> Look:
         solid_buttons=rng.random() < 0.28,
         radius=rng.choice((0, 0, 2, 4, 8)),
         dense=rng.uniform(0.6, 1.4),
+        leading=rng.uniform(1.18, 1.38),
         hand=hand,
     )

@@ -27,7 +27,8 @@ def heading(
         subtitle = phrases.date(rng) if rng.random() < 0.4 else None
     align = rng.choice(("left", "left", "left", "centre"))
     colour = rng.choice((sheet.look.text, sheet.look.text, sheet.look.accent))
-    y = sheet.text(title, x, y, width, size=rng.uniform(1.1, 1.9), bold=rng.random() < 0.7, align=align, colour=colour)
+    size, bold = rng.uniform(1.1, 1.9), rng.random() < 0.7
+    y = sheet.text(title, x, y, width, size=size, bold=bold, align=align, colour=colour, close=True)
     if subtitle:
         y = sheet.text(subtitle, x, y, width, size=0.9, colour=sheet.look.subtle, align=align)
     return y + sheet.gap * 0.5
@@ -35,15 +36,29 @@ def heading(
 
 def body(sheet: Sheet, x: float, y: float, width: float, blocks: Sequence[str] | None = None) -> float:
     """One to four blocks of running text."""
-    rng = sheet.rng
+    rng, align = sheet.rng, "left"
+    if not blocks and rng.random() < 0.4:
+        # In a narrow column, where a block of lines is most easily taken for several.
+        narrow = min(width, sheet.look.em * rng.uniform(6, 16))
+        align = rng.choice(("left", "left", "centre", "right"))
+        x += (width - narrow) * {"left": 0.0, "centre": 0.5, "right": 1.0}[align]
+        width = narrow
     for words in blocks or [_some_text(rng) for _ in range(rng.choice((1, 1, 2, 2, 3, 4)))]:
         colour = rng.choice((sheet.look.text, sheet.look.text, sheet.look.subtle, sheet.look.accent))
-        y = sheet.text(words, x, y, width, size=rng.uniform(0.85, 1.1), bold=rng.random() < 0.15, colour=colour)
+        size, bold = rng.uniform(0.85, 1.1), rng.random() < 0.15
+        y = sheet.text(words, x, y, width, size=size, bold=bold, colour=colour, align=align)
     return y + sheet.gap * 0.5
 
 
 def _some_text(rng: Random) -> str:
-    return rng.choice((phrases.paragraph(rng, rng.randint(1, 3)), phrases.date(rng), rng.choice(phrases.NAMES)))
+    return rng.choice(
+        (
+            phrases.paragraph(rng, rng.randint(1, 3)),
+            phrases.beginning(rng),
+            phrases.date(rng),
+            rng.choice(phrases.NAMES),
+        )
+    )
 
 
 def facts(sheet: Sheet, x: float, y: float, width: float, rows: Sequence[str] | None = None) -> float:
@@ -82,15 +97,13 @@ def statistic(
     """A large figure with a caption above or below."""
     rng = sheet.rng
     align = align or rng.choice(("left", "centre", "right"))
-    caption = caption or rng.choice(
-        (rng.choice(phrases.FACTS).split(":")[0], phrases.date(rng), rng.choice(phrases.NAMES))
-    )
+    caption = caption or phrases.caption(rng)
     colour = rng.choice((sheet.look.text, sheet.look.accent))
     above = rng.random() < 0.4
     if above:
-        y = sheet.text(caption, x, y, width, size=0.9, colour=sheet.look.subtle, align=align)
+        y = sheet.text(caption, x, y, width, size=0.9, colour=sheet.look.subtle, align=align, close=True)
     size = min(size or rng.uniform(1.2, 2.6), width / (4.5 * sheet.look.em))
-    y = sheet.text(figure or phrases.figure(rng), x, y, width, size=size, align=align, colour=colour)
+    y = sheet.text(figure or phrases.figure(rng), x, y, width, size=size, align=align, colour=colour, close=True)
     if not above:
         y = sheet.text(caption, x, y, width, size=0.9, colour=sheet.look.subtle, align=align)
     return y + sheet.gap * 0.5
@@ -112,7 +125,7 @@ def person(sheet: Sheet, x: float, y: float, width: float, people: Sequence[str]
         size = em * rng.uniform(1.8, 4.5)
         paste_photo(sheet, Box("image", x, y, x + size, y + size), rng.random() < 0.5)
         start, room = x + size + em * 0.8, width - size - em * 0.8
-        line = sheet.text(name, start, y + rng.uniform(0, 0.3) * em, room, bold=rng.random() < 0.6)
+        line = sheet.text(name, start, y + rng.uniform(0, 0.3) * em, room, bold=rng.random() < 0.6, close=True)
         if more:
             line = sheet.text(more, start, line, room, size=0.9, colour=sheet.look.subtle)
         y = max(y + size, line) + sheet.gap * 0.8

@@ -171,6 +171,22 @@ def paragraph(rng: Random, sentences: int) -> str:
     return " ".join(rng.sample(SENTENCES, sentences))
 
 
+def beginning(rng: Random) -> str:
+    """The first two to seven words of a sentence."""
+    return " ".join(rng.choice(SENTENCES).split()[: rng.randint(2, 7)]).rstrip(",.;")
+
+
+def caption(rng: Random) -> str:
+    """What stands below a figure or a picture; in a narrow column it takes two lines or more."""
+    kinds = (rng.choice(FACTS).split(":")[0], rng.choice(NAMES), date(rng), f"{date(rng)} {place(rng)}", beginning(rng))
+    return rng.choice(kinds)
+
+
+def place(rng: Random) -> str:
+    """A town."""
+    return rng.choice(("Oslo", "Amsterdam", "San Francisco", "Lyon", "New Delhi", "Cork", "Porto Alegre", "Quebec"))
+
+
 def options(rng: Random) -> list[str]:
     """Two to eight answers to one question, most often three or four."""
     count = rng.choice((2, 3, 3, 3, 4, 4, 5, 6, 8))

@@ -19,7 +19,8 @@ def app_bar(sheet: Sheet, x: float, y: float, width: float) -> float:
     size = em * rng.uniform(1.8, 2.8)
     paste_photo(sheet, Box("image", x, y, x + size, y + size))
     start, room = x + size + 0.8 * em, width - size - 7 * em
-    line = sheet.text(rng.choice(phrases.APPS), start, y, max(room, 5 * em), size=1.1, bold=rng.random() < 0.7)
+    name, bold = rng.choice(phrases.APPS), rng.random() < 0.7
+    line = sheet.text(name, start, y, max(room, 5 * em), size=1.1, bold=bold, close=True)
     age = rng.choice((f"updated {rng.randint(2, 59)} minutes ago", phrases.date(rng)))
     if room > sheet.length(age, 0.8) and rng.random() < 0.8:
         line = sheet.text(age, start, line - 0.1 * em, room, size=0.8, colour=look.subtle)
@@ -54,7 +55,7 @@ def entries(sheet: Sheet, x: float, y: float, width: float) -> float:
             sheet.text(moment, right - room, middle - em / 2, room, size=0.85, align="right", colour=look.subtle)
             right -= room + 1.2 * em
         room = right - left
-        line = sheet.text(phrases.entry(rng), left, y, room, bold=bold) - 0.05 * em
+        line = sheet.text(phrases.entry(rng), left, y, room, bold=bold, close=True) - 0.05 * em
         small = rng.choice((phrases.date(rng), rng.choice(phrases.CONSENTS)))
         line = sheet.text(small, left, line, room, size=0.85, colour=rng.choice((look.subtle, look.text)))
         y = max(line, y + size if pictured else line) + (pad * 0.6 if framed else 0.1 * em)
@@ -113,11 +114,12 @@ def journey(sheet: Sheet, x: float, y: float, width: float) -> float:
         room = width * 0.4
         top = y
         if rng.random() < 0.5:
-            top = sheet.text(rng.choice(("Departs", "Arrives", "From", "To")), left, top, room, align=align, bold=True)
+            word = rng.choice(("Departs", "Arrives", "From", "To"))
+            top = sheet.text(word, left, top, room, align=align, bold=True, close=True)
         code = "".join(rng.choices("ABCDEGHKLMNOPRSTUV", k=3))
-        top = sheet.text(code, left, top, room, size=big, align=align, colour=tint)
+        top = sheet.text(code, left, top, room, size=big, align=align, colour=tint, close=True)
         for _ in range(rng.randint(0, 2)):
-            top = sheet.text(phrases.date(rng), left, top, room, align=align, colour=look.subtle)
+            top = sheet.text(phrases.caption(rng), left, top, room, align=align, colour=look.subtle)
         bottoms.append(top)
     middle, start, end = y + em * big * 0.6, x + width * 0.44, x + width * 0.56
     sheet.draw.line((start, middle, end, middle), look.text, max(1, em // 10))

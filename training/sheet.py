@@ -89,7 +89,7 @@ class Sheet:
         face = font(self.look.faces[bold], pixels)
         heavy = 0.02 * pixels if bold and not self.look.faces[1] else 0.0
         lines = _wrap(text, lambda piece: face.getlength(piece) <= width)
-        pitch = pixels * 1.3
+        pitch = pixels * self.look.leading
         left, right = x + width, x
         for number, line in enumerate(lines):
             length = face.getlength(line)
@@ -112,11 +112,17 @@ class Sheet:
         bold: bool = False,
         colour: Colour | None = None,
         align: str = "left",
+        close: bool = False,
     ) -> float:
-        """Like `ink`, but marks the text as a text box and returns where the next thing may start."""
+        """Like `ink`, but marks the text as a text box and returns where the next thing may start.
+
+        Two blocks of the same style can be told from one of two lines by nothing but the distance, so it is more than
+        that between lines; `close` is for what is followed by text of another style.
+        """
         extent = self.ink(text, x, y, width, size=size, bold=bold, colour=colour, align=align)
         self.mark(extent)
-        return extent.y2 + self.look.em * 0.35 * self.look.dense
+        apart = 0.35 * self.look.dense if close else self.look.leading - LINE + 0.45 * self.look.dense
+        return extent.y2 + self.look.em * apart
 
     def frame(self, box: Box, fill: Colour | None = None, outline: Colour | None = None) -> None:
         """A rectangle with the corners of this card's style."""
