@@ -6,11 +6,12 @@ from flask import Response, request
 from flask_openapi3.blueprint import APIBlueprint
 
 from api.answers import shown_detections
-from api.drawing import annotate
 from api.openapi import JOBS, answers, stream
 from api.problems import Refusal
 from api.schemas import AnnotatedQuery, JobPath
 from api.service import service
+from detectors.drawing import annotate
+from detectors.errors import PictureUndecodable
 from jobs.errors import PictureMissing
 from jobs.pictures import FORMATS, Picture
 from jobs.store import get_job
@@ -57,7 +58,10 @@ def show_annotated(path: JobPath, query: AnnotatedQuery) -> Any:
     picture, etag = _picture(job), f"{job.id}-{query.min_score}"
     if _has(etag):
         return _unchanged(etag)
-    data, media_type = annotate(service().store.get(picture.sha256), shown_detections(job, query.min_score))
+    try:
+        data, media_type = annotate(service().store.get(picture.sha256), shown_detections(job, query.min_score))
+    except PictureUndecodable as error:
+        raise Refusal(422, error.code, str(error)) from error
     return _image(data, media_type, etag)
 
 

@@ -28,11 +28,7 @@ def show_job(client: ServiceClient, job_id: str, as_json: bool) -> None:
         rows["ms"] = ", ".join(f"{part} {value}" for part, value in job["timings_ms"].items())
     output().print(_facts(rows))
     if job["detections"] is not None:
-        found = [
-            (one["label"], f"{one['score']:.2f}", ", ".join(f"{side:.0f}" for side in one["box"]))
-            for one in job["detections"]
-        ]
-        output().print(_table(["label", "score", "box (x1, y1, x2, y2)"], found))
+        _show_found([(one["label"], one["score"], one["box"]) for one in job["detections"]])
 
 
 def show_jobs(client: ServiceClient, filters: dict[str, str | None], limit: int, as_json: bool) -> None:
@@ -77,6 +73,23 @@ def show_models(client: ServiceClient, as_json: bool) -> None:
     output().print(_table(["model", "aliases", "runtime", "format", "available", "licence", "labels"], rows))
 
 
+def show_check(found: dict[str, Any]) -> None:
+    """What a model takes, gives, finds and costs."""
+    outputs = "; ".join(f"{name} {shape}" for name, shape in found["outputs"].items())
+    rows = {name: found[name] for name in ("model", "runtime", "format", "file", "digest")}
+    rows["device"] = f"{found['device']}, {found['threads']} threads" if found["threads"] > 1 else found["device"]
+    rows |= {
+        "input": found["input"],
+        "outputs": outputs,
+        "loading": f"{found['load_ms'] / 1000:.1f} s, first pictures {found['warm_up_ms'] / 1000:.1f} s",
+        "ms a picture": f"{found['alone_ms']} alone, {found['batch_ms']} in batches of {found['batch_size']}",
+    }
+    output().print(_facts(rows))
+    if found["detections"] is not None:
+        sides = ("x1", "y1", "x2", "y2")
+        _show_found([(one["label"], one["score"], [one[side] for side in sides]) for one in found["detections"]])
+
+
 def show_queues(client: ServiceClient, as_json: bool) -> None:
     queues = client.get("/v1/queues")["queues"]
     if as_json:
@@ -97,6 +110,12 @@ def show_queues(client: ServiceClient, as_json: bool) -> None:
     for queue in queues:
         for sentence in troubles(queue):
             output().print(Text(sentence, "yellow"), soft_wrap=True)
+
+
+def _show_found(found: Iterable[tuple[str, float, list[float]]]) -> None:
+    """The objects that a model found: label, score, box."""
+    rows = [(label, f"{score:.2f}", ", ".join(f"{side:.0f}" for side in box)) for label, score, box in found]
+    output().print(_table(["label", "score", "box (x1, y1, x2, y2)"], rows))
 
 
 def _jobs(client: ServiceClient, filters: dict[str, str | None], limit: int) -> Iterator[dict[str, Any]]:

@@ -13,6 +13,7 @@ from typer.core import TyperGroup
 from cli import demo as demo_command
 from cli import ingest as ingest_command
 from cli import listings, terminal
+from cli import models as models_command
 from cli.errors import INTERRUPTED, SOME_FAILED, CommandError, ServiceUnreachable, StopRequested
 from cli.target import JsonOption, UrlOption, service
 from cli.up import run_service
@@ -169,11 +170,55 @@ def batches(
     listings.show_batch(shown, as_json)
 
 
-@app.command()
-def models(url: UrlOption = None, as_json: JsonOption = False) -> None:
-    """List the models that can be asked for."""
+models = typer.Typer(
+    invoke_without_command=True,
+    help="List the models that can be asked for; check one of the catalogue, compile it.",
+    epilog=examples("boxqueue models", "boxqueue models check cards-pytorch --picture scan.png"),
+)
+app.add_typer(models, name="models")
+
+
+@models.callback()
+def models_or_list(context: typer.Context, url: UrlOption = None, as_json: JsonOption = False) -> None:
+    if context.invoked_subcommand is None:
+        list_models(url, as_json)
+
+
+@models.command("list", epilog=examples("boxqueue models list --json"))
+def list_models(url: UrlOption = None, as_json: JsonOption = False) -> None:
+    """List the models of the service, and which of them a worker serves now."""
     with service(url) as client:
         listings.show_models(client, as_json)
+
+
+@models.command("check", epilog=examples("boxqueue models check cards-pytorch --picture scan.png"))
+def check_model(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="A model of the catalogue.")],
+    picture: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Look at this picture. Without one: at a blank one.")
+    ] = None,
+    output: Annotated[Path, typer.Option(metavar="FILE", help="Where it goes with its boxes drawn.")] = Path("checked"),
+    as_json: JsonOption = False,
+) -> None:
+    """Load a model as a worker would, without a service: what it takes and gives, what it finds, what it costs."""
+    models_command.check(name, picture, output, as_json)
+
+
+@models.command("compile", epilog=examples("boxqueue models compile cards-pytorch --portable"))
+def compile_model(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="A model of the catalogue, an exported program (pt2).")],
+    portable: Annotated[
+        bool, typer.Option("--portable", help="For any x86 processor with AVX2, not for this one alone.")
+    ] = False,
+    call: Annotated[
+        str | None, typer.Option("--as", metavar="NEW", help="What the new entry is called. Default: NAME-compiled.")
+    ] = None,
+) -> None:
+    """Compile a PyTorch program to native code with AOTInductor, and enter it into the catalogue beside the other.
+
+    Needs a C++ compiler (g++) here; who runs the package needs none. A package is code: take none from strangers.
+    """
+    models_command.compile_model(name, portable, call)
 
 
 @app.command()

@@ -61,7 +61,7 @@ class Detector(ABC):
         for start in range(0, len(images), self.batch_size):
             chunk = images[start : start + self.batch_size]
             try:
-                outputs = self._infer(to_tensor(chunk, self.entry.input))
+                outputs = self.answers(to_tensor(chunk, self.entry.input))
             except (RuntimeError, ValueError, TypeError, LookupError) as error:
                 raise DetectionFailed(f"The model {self.entry.name} raised: {error}") from error
             lengths = [len(output) for output in outputs]
@@ -73,6 +73,10 @@ class Detector(ABC):
                 height, width = image.shape[:2]
                 found.append(read(self.entry, [np.asarray(part) for part in answer], width, height))
         return found
+
+    def answers(self, batch: Batch) -> Answers:
+        """What the model itself writes for pictures as `to_tensor` makes them; `_infer` says what that is."""
+        return self._infer(batch)
 
     def warm_up(self) -> None:
         """Runs the model on blank pictures, alone and as a full batch, so that no job pays for first-time work."""

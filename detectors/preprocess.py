@@ -45,6 +45,13 @@ class Decoded:
     """Pixels of the whole picture, as a person sees it."""
     height: int
 
+    def whole(self, boxes: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:
+        """Boxes k × 4 in pixels of `pixels` -> in pixels of the whole picture, to the hundredth."""
+        height, width = self.pixels.shape[:2]
+        growth = np.array([self.width / width, self.height / height] * 2)
+        whole: npt.NDArray[np.float64] = (boxes * growth).round(2)
+        return whole
+
 
 def decode(data: bytes, fit: Input | None = None) -> Decoded:
     """Decodes a picture; with `fit`, one larger than that model's input comes out just as large as the model sees it.

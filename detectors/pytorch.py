@@ -1,4 +1,4 @@
-"""Runtime `pytorch`: exported programs, TorchScript and torchvision's own models, on CPU or CUDA."""
+"""Runtime `pytorch`: exported programs, compiled or not, TorchScript, torchvision's own models, on CPU or CUDA."""
 
 import pickle
 from collections.abc import Callable, Mapping, Sequence
@@ -10,6 +10,7 @@ import numpy.typing as npt
 import torch
 from torch.export.passes import move_to_device_pass
 
+from detectors.aotinductor import load_package
 from detectors.base import Answers, Detector
 from detectors.catalogue import ModelEntry
 from detectors.errors import ModelUnusable, lacking
@@ -30,7 +31,7 @@ class PyTorchDetector(Detector):
     No file may bring Python code: weights are loaded `weights_only`.
     """
 
-    formats = frozenset({"pt2", "torchscript", "torchvision"})
+    formats = frozenset({"pt2", "torchscript", "torchvision", "aotinductor"})
 
     @classmethod
     def devices(cls) -> list[str]:
@@ -38,7 +39,7 @@ class PyTorchDetector(Detector):
 
     def _load(self, threads: int) -> None:
         torch.set_num_threads(threads)
-        load = {"pt2": _exported_program, "torchscript": _torchscript, "torchvision": _torchvision}[self.entry.format]
+        load = LOADERS[self.entry.format]
         try:
             self._model = load(self.entry, self.device)
         except pickle.UnpicklingError as error:
@@ -130,3 +131,15 @@ def _state_dict(entry: ModelEntry) -> dict[str, Any]:
         if all(name.startswith(prefix) for name in state):
             state = {name.removeprefix(prefix): weight for name, weight in state.items()}
     return state
+
+
+def _aotinductor(entry: ModelEntry, device: str) -> Model:
+    return load_package(entry.file, device)
+
+
+LOADERS = {
+    "pt2": _exported_program,
+    "torchscript": _torchscript,
+    "torchvision": _torchvision,
+    "aotinductor": _aotinductor,
+}

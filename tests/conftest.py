@@ -31,6 +31,12 @@ def missing(what: str) -> None:
     pytest.skip(f"{what} is missing")
 
 
+def require_compiler() -> None:
+    """A C++ compiler, which compiling a model needs."""
+    if not shutil.which(os.environ.get("CXX", "g++")):
+        missing("A C++ compiler (g++)")
+
+
 class RedisServer:
     """A redis-server on a Unix socket, which a test may kill and start again, empty."""
 

@@ -17,7 +17,13 @@ MAGENTA = (255, 0, 255)
 
 def write(kind: str, path: Path, batch: int | None = None, *any_size: bool) -> None:
     """`batch`: how many pictures the model insists on, where it does. SavedModels may take any size."""
-    kinds = {"pt2": _pt2, "torchscript": _torchscript, "saved_model": _saved_model, "frozen_graph": _frozen_graph}
+    kinds = {
+        "pt2": _pt2,
+        "aotinductor": _aotinductor,
+        "torchscript": _torchscript,
+        "saved_model": _saved_model,
+        "frozen_graph": _frozen_graph,
+    }
     kinds[kind](path, batch, *any_size)
 
 
@@ -27,6 +33,24 @@ def _pt2(path: Path, _: None) -> None:
     example = torch.zeros(2, SIZE, SIZE, 3, dtype=torch.uint8)
     dimension = torch.export.Dim("batch", min=1, max=64)
     torch.export.save(torch.export.export(_module(), (example,), dynamic_shapes=({0: dimension},)), path)
+
+
+def _aotinductor(path: Path, _: None) -> None:
+    from detectors.aotinductor import compile_package
+    from detectors.catalogue import Input, ModelEntry
+
+    _pt2(path.with_suffix(".program"), None)
+    entry = ModelEntry(
+        name="tiny",
+        runtime="pytorch",
+        format="pt2",
+        file=path.with_suffix(".program"),
+        sha256="0" * 64,
+        labels=("red", "green", "blue"),
+        input=Input(width=SIZE, height=SIZE, layout="NHWC", dtype="uint8"),
+    )
+    compile_package(entry, path.with_suffix(".pt2"), portable=False)
+    path.with_suffix(".pt2").rename(path)  # it insists on that ending, which a file may lose afterwards
 
 
 def _torchscript(path: Path, _: None) -> None:

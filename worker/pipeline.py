@@ -7,8 +7,6 @@ from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 
-import numpy as np
-
 from detectors.base import Detector
 from detectors.catalogue import ModelEntry
 from detectors.errors import DetectionFailed, DetectorError
@@ -211,9 +209,7 @@ def _detect_all_or_each(detector: Detector, work: Work) -> dict[str, Detections]
 
 def _views(found: Detections, picture: Decoded, labels: Sequence[str]) -> list[DetectionView]:
     """Detections in pixels of what was decoded -> in pixels of the whole picture."""
-    height, width = picture.pixels.shape[:2]
-    growth = np.array([picture.width / width, picture.height / height] * 2)
-    boxes = (found.boxes * growth).round(2).tolist()
+    boxes = picture.whole(found.boxes).tolist()
     return [
         DetectionView(labels[class_id], class_id, score, *box)
         for box, score, class_id in zip(boxes, found.scores.tolist(), found.class_ids.tolist(), strict=True)

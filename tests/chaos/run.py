@@ -66,6 +66,8 @@ def run_chaos(options: Options, console: Console) -> int:
             write_report(options.report, finding, records, about)
             print_report(console, finding, records, about)
     except KeyboardInterrupt:
+        if options.folder is None:
+            shutil.rmtree(folder, ignore_errors=True)
         console.print("Stopped; nothing of it is left running.", style="yellow")
         return 130
     wrong = verdict(finding, records)

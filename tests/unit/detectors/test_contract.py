@@ -16,7 +16,7 @@ from detectors.errors import DetectionFailed, ModelUnusable
 from detectors.outputs import Detections
 from detectors.preprocess import decode
 from tests import tiny_models
-from tests.conftest import DetectorProcesses
+from tests.conftest import DetectorProcesses, require_compiler
 from tests.detector_process import DetectorProcess, modules
 
 OBJECT_DETECTION_API = {
@@ -48,7 +48,9 @@ class Subject:
 def subject(
     processes: DetectorProcesses, folder: Path, kind: str, batch: int | None = None, *, any_size: bool = False
 ) -> Subject:
-    runtime = "pytorch" if kind in ("pt2", "torchscript") else "tensorflow"
+    runtime = "pytorch" if kind in ("pt2", "aotinductor", "torchscript") else "tensorflow"
+    if kind == "aotinductor":
+        require_compiler()
     file = folder / f"tiny.{kind}"
     sizes = (True,) if any_size else ()
     processes[runtime].run(tiny_models.write, kind, file, batch, *sizes)
@@ -67,13 +69,22 @@ def subject(
     scope="module",
     params=[
         ("pt2", None),
+        ("aotinductor", None),
         ("torchscript", None),
         ("saved_model", None),
         ("saved_model", 3),
         ("frozen_graph", None),
         ("frozen_graph", 1),
     ],
-    ids=["pt2", "torchscript", "saved_model", "saved_model of batch 3", "frozen_graph", "frozen_graph of batch 1"],
+    ids=[
+        "pt2",
+        "aotinductor",
+        "torchscript",
+        "saved_model",
+        "saved_model of batch 3",
+        "frozen_graph",
+        "frozen_graph of batch 1",
+    ],
 )
 def model(
     request: pytest.FixtureRequest, detector_processes: DetectorProcesses, tmp_path_factory: pytest.TempPathFactory

@@ -5,12 +5,12 @@ import io
 import threading
 from collections.abc import Sequence
 from functools import lru_cache
+from typing import Protocol
 
 from PIL import Image, ImageDraw, ImageFont, ImageOps
 
-from api.problems import Refusal
-from jobs.pictures import FORMATS
-from jobs.views import DetectionView
+from detectors.errors import PictureUndecodable
+from detectors.preprocess import FORMATS
 
 # Pixels of the shorter and of the longer side. Below, a label would cover the picture or not fit on it.
 SMALLEST = (120, 320)
@@ -25,16 +25,35 @@ Colour = tuple[int, int, int]
 Box = tuple[float, float, float, float]
 
 
-def annotate(data: bytes, detections: Sequence[DetectionView]) -> tuple[bytes, str]:
+class Found(Protocol):
+    """What is drawn: the box in pixels of the picture as a person sees it."""
+
+    @property
+    def label(self) -> str: ...
+    @property
+    def class_id(self) -> int: ...
+    @property
+    def score(self) -> float: ...
+    @property
+    def x1(self) -> float: ...
+    @property
+    def y1(self) -> float: ...
+    @property
+    def x2(self) -> float: ...
+    @property
+    def y2(self) -> float: ...
+
+
+def annotate(data: bytes, detections: Sequence[Found]) -> tuple[bytes, str]:
     """The picture with its boxes drawn, and its media type: JPEG, PNG and WebP stay what they are, others become PNG.
 
-    Raises `Refusal` where the picture can't be decoded.
+    Raises `PictureUndecodable`.
     """
     with _drawing:
         try:
             canvas, scale, form = _canvas(data)
         except (OSError, ValueError, SyntaxError, EOFError) as error:
-            raise Refusal(422, "picture_undecodable", f"The picture can't be decoded: {error}.") from error
+            raise PictureUndecodable(f"The picture can't be decoded: {error}.") from error
         draw(canvas, detections, scale)
         output = io.BytesIO()
         canvas.save(output, form, **({} if form == "PNG" else {"quality": 90}))
@@ -47,7 +66,7 @@ def colour_of(class_id: int) -> Colour:
     return round(red * 255), round(green * 255), round(blue * 255)
 
 
-def draw(canvas: Image.Image, detections: Sequence[DetectionView], scale: float = 1.0) -> None:
+def draw(canvas: Image.Image, detections: Sequence[Found], scale: float = 1.0) -> None:
     """Draws on `canvas`, an RGB or RGBA picture that shows the original at `scale`."""
     pen = ImageDraw.Draw(canvas)
     line = max(2, round(min(canvas.size) / 250))
@@ -65,7 +84,7 @@ def draw(canvas: Image.Image, detections: Sequence[DetectionView], scale: float 
 
 def _canvas(data: bytes) -> tuple[Image.Image, float, str]:
     """The picture upright in RGB or RGBA, at what scale it is, and the format to save it in."""
-    with Image.open(io.BytesIO(data), formats=list(FORMATS)) as picture:
+    with Image.open(io.BytesIO(data), formats=FORMATS) as picture:
         form = {"JPEG": "JPEG", "MPO": "JPEG", "WEBP": "WEBP"}.get(picture.format or "", "PNG")
         width, height = picture.size
         shorter, longer = sorted(picture.size)

@@ -1,0 +1,190 @@
+"""`boxqueue models check` and `compile`, on a tiny model in processes of their own, as a person runs them."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from detectors.catalogue import Catalogue
+from detectors.digest import digest_of
+from detectors.entries import copy_entry, home_of
+from detectors.errors import CatalogueError, ModelUnusable, UnknownEntry
+from tests import tiny_models
+from tests.conftest import DetectorProcesses, require_compiler
+from tests.unit.cli.conftest import Boxqueue
+
+ENTRY = """# Mine.
+[tiny] # the smallest
+runtime = "pytorch"
+format = "pt2"
+file = "tiny.pt2"
+sha256 = "{sha256}"
+labels = ["red", "green", "blue"]
+batch_size = 2
+input = {{ width = 32, height = 32, layout = "NHWC", dtype = "uint8" }}
+
+[tiny.defaults]
+min_score = 0.5
+"""
+
+
+@pytest.fixture
+def catalogue(detector_processes: DetectorProcesses, tmp_path: Path) -> Path:
+    file = tmp_path / "tiny.pt2"
+    detector_processes["pytorch"].run(tiny_models.write, "pt2", file)
+    path = tmp_path / "mine.toml"
+    path.write_text(ENTRY.format(sha256=digest_of(file)))
+    return path
+
+
+@pytest.fixture
+def here(catalogue: Path, boxqueue: Boxqueue, monkeypatch: pytest.MonkeyPatch) -> Boxqueue:
+    """The command where that catalogue holds."""
+    monkeypatch.setenv("BOXQUEUE_CATALOGUE", str(catalogue))
+    return boxqueue
+
+
+def test_check_tells_what_a_request_would_get_and_draws_it(here: Boxqueue, tmp_path: Path) -> None:
+    Image.new("RGB", (64, 64), (204, 102, 0)).save(tmp_path / "red.jpg", quality=100, subsampling=0)
+
+    done = here("models", "check", "tiny", "--picture", tmp_path / "red.jpg", "--output", tmp_path / "drawn", "--json")
+
+    found = json.loads(done.stdout)
+    assert done.exit_code == 0
+    assert [(one["label"], one["class_id"]) for one in found["detections"]] == [("red", 0)]
+    assert found["detections"][0]["score"] == pytest.approx(0.8, abs=0.01)
+    assert [found["detections"][0][side] for side in ("x1", "y1", "x2", "y2")] == [8, 16, 40, 48]
+    assert found["input"] == "uint8 1 × 32 × 32 × 3"
+    assert found["outputs"] == {"0": "float32 1 × 3 × 4", "1": "float32 1 × 3", "2": "int64 1 × 3"}
+    assert 0 < found["alone_ms"] < found["load_ms"] + found["warm_up_ms"]
+    drawn = np.asarray(Image.open(tmp_path / "drawn.jpeg").convert("RGB")).astype(int)
+    assert found["drawn"] == str(tmp_path / "drawn.jpeg")
+    assert (abs(drawn - (204, 102, 0)).sum(axis=2) > 60).any()
+
+
+def test_check_without_a_picture_tells_of_times_alone(here: Boxqueue) -> None:
+    done = here("models", "check", "tiny")
+
+    assert done.exit_code == 0
+    assert "in batches of 2" in done.stdout
+    assert "score" not in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["other"], "unknown_model: There is no model named 'other'. Known models: tiny."),
+        (["tiny", "--picture", "none.png"], "none.png can't be read: No such file or directory"),
+        (["tiny", "--picture", "mine.toml"], "picture_undecodable: "),
+    ],
+)
+def test_what_can_not_be_checked_has_a_sentence(here: Boxqueue, arguments: list[str], sentence: str) -> None:
+    done = here("models", "check", *arguments)
+
+    assert done.exit_code == 1
+    assert sentence in done.stderr
+
+
+def test_a_file_that_is_not_the_one_meant_is_not_run(here: Boxqueue, tmp_path: Path) -> None:
+    (tmp_path / "tiny.pt2").write_bytes(b"something else")
+
+    done = here("models", "check", "tiny")
+
+    assert done.exit_code == 1
+    assert "model_unusable: Model tiny: " in done.stderr
+    assert "but the catalogue says" in done.stderr
+
+
+def test_a_compiled_model_stands_beside_the_other_and_answers_the_same(here: Boxqueue, catalogue: Path) -> None:
+    require_compiler()
+    picture = catalogue.parent / "red.png"
+    Image.new("RGB", (64, 64), (204, 102, 0)).save(picture)
+
+    made = here("models", "compile", "tiny", "--portable")
+
+    assert made.exit_code == 0, made.stderr
+    text = catalogue.read_text()
+    assert text.startswith(ENTRY.format(sha256=digest_of(catalogue.parent / "tiny.pt2")))
+    entries = Catalogue.load(catalogue).entries
+    assert entries["tiny-compiled"].format == "aotinductor"
+    assert entries["tiny-compiled"].defaults.min_score == 0.5
+    one, other = (
+        json.loads(here("models", "check", name, "--picture", picture, "--json").stdout)["detections"]
+        for name in ("tiny", "tiny-compiled")
+    )
+    assert one == other
+    assert one
+
+
+def test_a_second_compiled_model_needs_another_name(here: Boxqueue, catalogue: Path) -> None:
+    copy_entry(catalogue, "tiny", "tiny-compiled", {})
+
+    done = here("models", "compile", "tiny")
+
+    assert done.exit_code == 1
+    assert "--as NAME" in done.stderr
+    assert not (catalogue.parent / "tiny-compiled.pt2").exists()
+
+
+def test_an_entry_is_found_in_the_catalogue_that_has_it(catalogue: Path, tmp_path: Path) -> None:
+    other = tmp_path / "other.toml"
+    other.write_text("[another]\n")
+
+    assert home_of("tiny", [other, catalogue]) == catalogue
+    with pytest.raises(UnknownEntry, match="another, tiny"):
+        home_of("none", [other, catalogue])
+    with pytest.raises(CatalogueError, match="already"):
+        copy_entry(catalogue, "tiny", "tiny", {})
+
+
+PACKAGE = """
+import json, sys, zipfile
+from pathlib import Path
+from detectors.aotinductor import load_package
+try:
+    load_package(Path(sys.argv[1]), sys.argv[2])
+except ValueError as error:
+    print(error)
+"""
+
+
+@pytest.mark.parametrize(
+    ("metadata", "device", "sentence"),
+    [
+        ({"BOXQUEUE_TORCH": "1.0.0"}, "cpu", "compiled by PyTorch 1.0.0"),
+        ({"BOXQUEUE_INSTRUCTIONS": "avx9000 sse4_2"}, "cpu", "a processor with avx9000, which this one lacks"),
+        ({}, "cuda:0", "compiled for cpu, not for cuda"),
+        (None, "cpu", "it is no package of AOTInductor"),
+    ],
+)
+def test_a_package_for_another_machine_is_refused(
+    tmp_path: Path, metadata: dict[str, str] | None, device: str, sentence: str
+) -> None:
+    import zipfile
+
+    file = tmp_path / "package.pt2"
+    with zipfile.ZipFile(file, "w") as package:
+        if metadata is not None:
+            package.writestr(
+                "package/data/aotinductor/model/x_metadata.json", json.dumps({"AOTI_DEVICE_KEY": "cpu", **metadata})
+            )
+        package.writestr("package/version", "1")
+
+    said = subprocess.run(
+        [sys.executable, "-c", PACKAGE, str(file), device], capture_output=True, text=True, check=True
+    ).stdout
+
+    assert sentence in said
+
+
+def test_a_runtime_that_nobody_has_is_named(catalogue: Path) -> None:
+    from detectors.check import check
+
+    entry = Catalogue.load(catalogue).entries["tiny"].model_copy(update={"runtime": "paper"})
+
+    with pytest.raises(ModelUnusable, match="no runtime 'paper'; there are "):
+        check(entry, "cpu", 1, None, None)
