@@ -131,6 +131,7 @@ LIMITS = """## Limits
 - A button with a pale face is reported as a text box and as an action set, because that is how pic2card labels it.
 - Lines of one block are sometimes found as one box each, most of all in narrow columns; a name and its value sometimes
   as one box, sometimes as two.
+- Stacked solid buttons sometimes give two action sets; a large busy picture, such as a map, may get too small a box.
 - An icon beside text is now and then taken for a radio button or a check box, one that stands alone for text.
 - Text lower than about 5 pixels in the model's input, as on very long cards, is lost.
 - Action sets, images and ratings were learnt from generated cards alone, and all text that was generated is English.
