@@ -36,7 +36,7 @@ def compile_model(name: str, portable: bool, call: str | None) -> None:
     """Compiles an exported program to native code and enters it into the catalogue."""
     asked = ["--portable"] * portable + (["--as", call] if call else [])
     with working(f"Compiling {name}, a minute or two …"):
-        made = _run("detectors.aotinductor", name, load_settings(), asked)
+        made = _run("detectors.compile", name, load_settings(), asked)
     say(
         f"{made['model']} is in {made['catalogue']} now, its file is {made['file']}. Try it: "
         f"boxqueue models check {made['model']}"

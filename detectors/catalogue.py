@@ -2,11 +2,11 @@
 
 import hashlib
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
@@ -18,6 +18,8 @@ from detectors.labels import read_labels
 # Part of what an answer depends on. Raise it when pre- or post-processing changes what comes out for the same picture
 # and weights: stored answers of an older revision are then not repeated.
 PIPELINE_REVISION = 1
+
+Tables = TypeVar("Tables", bound=Mapping[str, Any])
 
 
 class _Strict(BaseModel):
@@ -193,7 +195,7 @@ class Catalogue:
         """
         entries: dict[str, ModelEntry] = {}
         for path in paths:
-            for name, table in _tables(path).items():
+            for name, table in read_tables(path, tomllib.loads).items():
                 if name in entries:
                     raise CatalogueError(f"{path}, model {name}: another catalogue has a model of this name already.")
                 entries[name] = _entry(path, name, table, cache)
@@ -208,12 +210,13 @@ class Catalogue:
         return cls(entries, dict(aliases or {}))
 
 
-def _tables(path: Path) -> dict[str, Any]:
+def read_tables(path: Path, parse: Callable[[str], Tables]) -> Tables:
+    """What a parser of TOML makes of a catalogue. Raises `CatalogueError`."""
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
+        return parse(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise CatalogueError(f"The catalogue {path} can't be read: {error.strerror}.") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except ValueError as error:  # parsers raise kinds of it, and text that is not UTF-8 too
         raise CatalogueError(f"The catalogue {path} is not valid TOML: {error}.") from error
 
 

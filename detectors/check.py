@@ -18,7 +18,7 @@ from detectors.catalogue import ModelEntry
 from detectors.drawing import annotate
 from detectors.errors import ModelUnusable
 from detectors.preprocess import Batch, decode, to_tensor
-from detectors.runtimes import FRAMEWORKS, installed_runtimes, registered
+from detectors.runtimes import registered, require
 
 ALONE, BATCHES = 9, 5
 """Times that a picture, and a full batch, are run to tell the median."""
@@ -43,7 +43,8 @@ def check(entry: ModelEntry, wanted: str, threads: int, picture: Path | None, dr
 
     Times are milliseconds a picture, decoding left out. Raises `DetectorError`.
     """
-    detector_class = _runtime(entry)
+    require(entry.runtime)
+    detector_class = registered()[entry.runtime].load()
     device = choose_device(wanted, detector_class.devices())
     started = time.perf_counter()
     detector = detector_class(entry, device=device, threads=threads)
@@ -91,17 +92,6 @@ def check(entry: ModelEntry, wanted: str, threads: int, picture: Path | None, dr
         "detections": [asdict(one) for one in found] if data else None,
         "drawn": str(drawn) if data and drawn else None,
     }
-
-
-def _runtime(entry: ModelEntry) -> Any:
-    if entry.runtime not in registered():
-        raise ModelUnusable(f"There is no runtime {entry.runtime!r}; there are {', '.join(sorted(registered()))}.")
-    if entry.runtime not in installed_runtimes():
-        raise ModelUnusable(
-            f"The runtime {entry.runtime} needs {FRAMEWORKS[entry.runtime]}, which is not installed here: "
-            f"install requirements/{entry.runtime}.txt."
-        )
-    return registered()[entry.runtime].load()
 
 
 def _read(picture: Path) -> bytes:

@@ -31,7 +31,8 @@ def answer(work: Callable[[], Mapping[str, Any]]) -> int:
     try:
         found = work()
     except DetectorError as error:
-        sys.stderr.write(f"{error.code}: {error}\n")
+        # On one line, as a compiler's words may be many: whoever called takes the last one.
+        sys.stderr.write(f"{error.code}: {' '.join(str(error).split())}\n")
         return 1
     sys.stdout.write(json.dumps(found) + "\n")
     return 0

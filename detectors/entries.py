@@ -1,13 +1,14 @@
 """Writes entries into catalogues, and leaves all else in them as a person wrote it."""
 
+import shutil
 import tempfile
 from collections.abc import Mapping, Sequence
 from copy import deepcopy
 from pathlib import Path
 
 import tomlkit
-from tomlkit.exceptions import TOMLKitError
 
+from detectors.catalogue import read_tables
 from detectors.errors import CatalogueError, UnknownEntry
 
 
@@ -15,7 +16,7 @@ def home_of(name: str, catalogues: Sequence[Path]) -> Path:
     """The catalogue that has an entry of this name. Raises `CatalogueError`."""
     names: list[str] = []
     for path in catalogues:
-        document = _read(path)
+        document = read_tables(path, tomlkit.parse)
         if name in document:
             return path
         names += document
@@ -27,7 +28,7 @@ def copy_entry(catalogue: Path, name: str, copy: str, changes: Mapping[str, str]
 
     Raises `CatalogueError` where there is one of that name, or the file can't be written.
     """
-    document = _read(catalogue)
+    document = read_tables(catalogue, tomlkit.parse)
     if copy in document:
         raise CatalogueError(f"{catalogue} has a model {copy} already.")
     entry = deepcopy(document[name])
@@ -37,18 +38,10 @@ def copy_entry(catalogue: Path, name: str, copy: str, changes: Mapping[str, str]
     document[copy] = entry
     try:
         # Beside it first: whoever reads it meanwhile sees the old or the new one.
-        with tempfile.NamedTemporaryFile("w", dir=catalogue.parent, suffix=".toml", delete=False) as file:
-            file.write(tomlkit.dumps(document))
-        Path(file.name).chmod(catalogue.stat().st_mode)
-        Path(file.name).replace(catalogue)
+        with tempfile.TemporaryDirectory(dir=catalogue.parent, prefix=".entry-") as folder:
+            written = Path(folder) / catalogue.name
+            written.write_text(tomlkit.dumps(document), encoding="utf-8")
+            shutil.copymode(catalogue, written)
+            written.replace(catalogue)
     except OSError as error:
         raise CatalogueError(f"{catalogue} can't be written: {error.strerror}.") from error
-
-
-def _read(path: Path) -> tomlkit.TOMLDocument:
-    try:
-        return tomlkit.parse(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise CatalogueError(f"The catalogue {path} can't be read: {error.strerror}.") from error
-    except (TOMLKitError, UnicodeDecodeError) as error:
-        raise CatalogueError(f"The catalogue {path} is not valid TOML: {error}.") from error

@@ -3,6 +3,8 @@
 from importlib.metadata import EntryPoint, PackageNotFoundError, entry_points, version
 from importlib.util import find_spec
 
+from detectors.errors import ModelUnusable
+
 GROUP = "boxqueue.detectors"
 # The framework that each runtime of ours stands on. One from elsewhere counts as installed where it is registered.
 FRAMEWORKS = {"pytorch": "torch", "tensorflow": "tensorflow"}
@@ -18,6 +20,17 @@ def registered() -> dict[str, EntryPoint]:
 def installed_runtimes() -> list[str]:
     """Names of the runtimes whose framework is installed here, sorted."""
     return sorted(name for name in registered() if name not in FRAMEWORKS or find_spec(FRAMEWORKS[name]) is not None)
+
+
+def require(runtime: str) -> None:
+    """Raises `ModelUnusable` where there is no such runtime, or its framework is not installed here."""
+    if runtime not in registered():
+        raise ModelUnusable(f"There is no runtime {runtime!r}; there are {', '.join(sorted(registered()))}.")
+    if runtime not in installed_runtimes():
+        raise ModelUnusable(
+            f"The runtime {runtime} needs {FRAMEWORKS[runtime]}, which is not installed here: "
+            f"install requirements/{runtime}.txt."
+        )
 
 
 def framework_version(runtime: str) -> tuple[str, str] | None:

@@ -36,8 +36,8 @@ def _pt2(path: Path, _: None) -> None:
 
 
 def _aotinductor(path: Path, _: None) -> None:
-    from detectors.aotinductor import compile_package
     from detectors.catalogue import Input, ModelEntry
+    from detectors.compile import compile_package
 
     _pt2(path.with_suffix(".program"), None)
     entry = ModelEntry(

@@ -11,7 +11,7 @@ from detectors.base import Detector
 from detectors.catalogue import ModelEntry
 from detectors.errors import DetectionFailed, ModelUnusable, PictureUndecodable
 from detectors.preprocess import decode
-from detectors.runtimes import registered
+from detectors.runtimes import registered, require
 from training.scores import Found
 from training.sheet import Box
 
@@ -40,11 +40,9 @@ class Answers:
 
 def load(entry: ModelEntry) -> Detector:
     """The entry in its runtime, on one thread of the CPU, warmed up. Raises `ModelUnusable`."""
-    runtime = registered().get(entry.runtime)
-    if runtime is None:
-        raise ModelUnusable(f"Model {entry.name}: the runtime {entry.runtime} is not installed here.")
+    require(entry.runtime)
     try:
-        kind = runtime.load()
+        kind = registered()[entry.runtime].load()
     except ImportError as error:
         raise ModelUnusable(f"Model {entry.name}: the runtime {entry.runtime} can't be imported: {error}.") from error
     detector: Detector = kind(entry, device="cpu", threads=1)

@@ -13,7 +13,7 @@ from random import Random
 
 from training import phrases
 from training.photos import paste_photo
-from training.sheet import Box, Sheet, hull
+from training.sheet import ALIGNED, Box, Sheet, hull
 
 
 def heading(
@@ -41,7 +41,7 @@ def body(sheet: Sheet, x: float, y: float, width: float, blocks: Sequence[str] |
         # In a narrow column, where a block of lines is most easily taken for several.
         narrow = min(width, sheet.look.em * rng.uniform(6, 16))
         align = rng.choice(("left", "left", "centre", "right"))
-        x += (width - narrow) * {"left": 0.0, "centre": 0.5, "right": 1.0}[align]
+        x += (width - narrow) * ALIGNED[align]
         width = narrow
     for words in blocks or [_some_text(rng) for _ in range(rng.choice((1, 1, 2, 2, 3, 4)))]:
         colour = rng.choice((sheet.look.text, sheet.look.text, sheet.look.subtle, sheet.look.accent))

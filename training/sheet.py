@@ -15,6 +15,8 @@ ASCENT, DESCENT = 0.8, 0.25
 """For the boxes, a line of text reaches from 0.8 of its size above the baseline to 0.25 below it, always."""
 LINE = ASCENT + DESCENT
 """Height of a line of text in ems."""
+ALIGNED = {"left": 0.0, "centre": 0.5, "right": 1.0}
+"""Share of the free room that stands at the left of a line."""
 AIR = 0.15
 """Ems between ink and its box, as those have that people draw."""
 LONGEST_SHEET = 1000
@@ -93,7 +95,7 @@ class Sheet:
         left, right = x + width, x
         for number, line in enumerate(lines):
             length = face.getlength(line)
-            start = x + {"left": 0.0, "centre": (width - length) / 2, "right": width - length}[align]
+            start = x + (width - length) * ALIGNED[align]
             baseline = y + ASCENT * pixels + number * pitch
             fill = colour or self.look.text
             self.draw.text((start, baseline), line, fill, face, anchor="ls", stroke_width=heavy, stroke_fill=fill)

@@ -7,14 +7,13 @@ import subprocess
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError
 from pathlib import Path
 from typing import Any
 
 from detectors.base import choose_device
 from detectors.catalogue import Catalogue
-from detectors.errors import CatalogueError, DetectorError, ModelUnusable
-from detectors.runtimes import FRAMEWORKS, framework_version, registered
+from detectors.errors import ModelUnusable
+from detectors.runtimes import framework_version, registered, require
 from jobs.settings import Settings
 from jobs.tables import new_id
 
@@ -53,10 +52,10 @@ class Plan:
 
 
 def make_plan(settings: Settings, runtime: str) -> Plan:
-    """Raises `CatalogueError`, `ModelUnusable` where no model of the runtime can be served, or `DeviceUnavailable`."""
+    """Raises `CatalogueError`, `DeviceUnavailable`, or `ModelUnusable` where the runtime is not here or none of its
+    models can be served."""
     catalogue = Catalogue.load(*settings.catalogue, aliases=settings.model_aliases, cache=settings.data / "models")
-    if runtime not in registered():
-        raise CatalogueError(f"There is no runtime {runtime!r}; there are {', '.join(sorted(registered()))}.")
+    require(runtime)
     models = {}
     for name, entry in catalogue.of_runtime(runtime).items():
         try:
@@ -118,14 +117,7 @@ def _has_gpu() -> bool:
 
 
 def _versions(runtime: str) -> dict[str, str]:
-    try:
-        framework = framework_version(runtime)
-    except PackageNotFoundError as error:
-        raise DetectorError(
-            f"The runtime {runtime} needs {FRAMEWORKS[runtime]}, which is not installed here: "
-            f"install requirements/{runtime}.txt."
-        ) from error
-    return dict(filter(None, [("python", platform.python_version()), framework]))
+    return dict(filter(None, [("python", platform.python_version()), framework_version(runtime)]))
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ import pytest
 from PIL import Image
 
 from detectors.catalogue import Catalogue
+from detectors.check import check
 from detectors.digest import digest_of
 from detectors.entries import copy_entry, home_of
 from detectors.errors import CatalogueError, ModelUnusable, UnknownEntry
@@ -142,7 +144,7 @@ def test_an_entry_is_found_in_the_catalogue_that_has_it(catalogue: Path, tmp_pat
 
 
 PACKAGE = """
-import json, sys, zipfile
+import sys
 from pathlib import Path
 from detectors.aotinductor import load_package
 try:
@@ -164,8 +166,6 @@ except ValueError as error:
 def test_a_package_for_another_machine_is_refused(
     tmp_path: Path, metadata: dict[str, str] | None, device: str, sentence: str
 ) -> None:
-    import zipfile
-
     file = tmp_path / "package.pt2"
     with zipfile.ZipFile(file, "w") as package:
         if metadata is not None:
@@ -182,8 +182,6 @@ def test_a_package_for_another_machine_is_refused(
 
 
 def test_a_runtime_that_nobody_has_is_named(catalogue: Path) -> None:
-    from detectors.check import check
-
     entry = Catalogue.load(catalogue).entries["tiny"].model_copy(update={"runtime": "paper"})
 
     with pytest.raises(ModelUnusable, match="no runtime 'paper'; there are "):
