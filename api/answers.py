@@ -1,7 +1,6 @@
-"""What answers look like: a schema for the OpenAPI document and, beside it, the function that makes the JSON.
+"""What answers look like: the schemas of the OpenAPI document. A test holds what is answered to them.
 
-The functions make plain dictionaries, not instances of the schemas: a batch's answers come by the thousand. A
-test holds what they make to the document.
+A job's JSON is made in `jobs/documents.py`.
 """
 
 from datetime import datetime
@@ -9,8 +8,9 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, Field
 
-from jobs.tables import STATUSES, SUCCEEDED
-from jobs.views import BatchView, DetectionView, JobView
+from jobs.documents import timestamp
+from jobs.tables import STATUSES
+from jobs.views import BatchView
 
 JOB_ID = "0199c1d2-7c1e-7aa0-8000-0123456789ab"
 _BATCH_ID = "0199c1d2-0b5f-7d31-8000-9876543210fe"
@@ -53,6 +53,7 @@ class Job(BaseModel):
     id: str = Field(json_schema_extra={"format": "uuid", "example": JOB_ID})
     status: Literal[STATUSES]  # type: ignore[valid-type]
     model: str
+    model_digest: str = Field(description="The version: of the file, and how it is fed and read.")
     batch_id: str | None = Field(json_schema_extra={"example": None})
     source: str | None = Field(
         description="File name or URI as it was given.", json_schema_extra={"example": "card.png"}
@@ -137,48 +138,6 @@ class Problem(BaseModel):
     errors: list[FieldFault] | None = Field(None, description="With `invalid_parameter`: each field and its fault.")
 
 
-def job_json(job: JobView, min_score: float | None = None) -> dict[str, Any]:
-    """A job's JSON. `min_score` overrides the one that the job was submitted with."""
-    path = f"/v1/jobs/{job.id}"
-    return {
-        "id": job.id,
-        "status": job.status,
-        "model": job.model,
-        "batch_id": job.batch_id,
-        "source": job.source,
-        "priority": job.priority,
-        "deaths": job.deaths,
-        "repeated": job.repeated,
-        "image": job.image
-        and {
-            "sha256": job.image.sha256,
-            "media_type": job.image.media_type,
-            "width": job.image.width,
-            "height": job.image.height,
-        },
-        "detections": None
-        if job.status != SUCCEEDED
-        else [_detection_json(detection) for detection in shown_detections(job, min_score)],
-        "error": {"code": job.error_code, "message": job.error_message or ""} if job.error_code else None,
-        "metadata": job.metadata or {},
-        "device": job.device,
-        "timings_ms": job.timings_ms,
-        "created_at": _time(job.created_at),
-        "started_at": _time(job.started_at),
-        "finished_at": _time(job.finished_at),
-        "links": {"self": path, "image": f"{path}/image", "annotated": f"{path}/annotated"},
-    }
-
-
-def shown_detections(job: JobView, min_score: float | None = None) -> list[DetectionView]:
-    """The detections that the job's options let through: the store keeps everything from the model's floor score up."""
-    found = job.detections or []
-    least = job.options.get("min_score") if min_score is None else min_score
-    if least is not None:
-        found = [detection for detection in found if detection.score >= least]
-    return found[: job.options.get("max_detections")]
-
-
 def batch_json(batch: BatchView) -> dict[str, Any]:
     """A batch's JSON."""
     path = f"/v1/batches/{batch.id}"
@@ -193,22 +152,9 @@ def batch_json(batch: BatchView) -> dict[str, Any]:
         "cancelled": batch.cancelled,
         "rate_per_s": batch.rate_per_s and round(batch.rate_per_s, 3),
         "eta_s": batch.eta_s and round(batch.eta_s, 1),
-        "created_at": _time(batch.created_at),
-        "closed_at": _time(batch.closed_at),
-        "cancelled_at": _time(batch.cancelled_at),
-        "finished_at": _time(batch.finished_at),
+        "created_at": timestamp(batch.created_at),
+        "closed_at": timestamp(batch.closed_at),
+        "cancelled_at": timestamp(batch.cancelled_at),
+        "finished_at": timestamp(batch.finished_at),
         "links": {"self": path, "jobs": f"{path}/jobs", "results": f"{path}/results"},
     }
-
-
-def _detection_json(detection: DetectionView) -> dict[str, Any]:
-    return {
-        "label": detection.label,
-        "class_id": detection.class_id,
-        "score": round(detection.score, 4),
-        "box": [round(edge, 2) for edge in (detection.x1, detection.y1, detection.x2, detection.y2)],
-    }
-
-
-def _time(moment: datetime | None) -> str | None:
-    return None if moment is None else moment.isoformat(timespec="milliseconds").removesuffix("+00:00") + "Z"

@@ -9,7 +9,7 @@ from pydantic import BaseModel, Field
 
 from api.openapi import HEALTH, answers
 from api.service import service
-from api.version import describe
+from jobs.build import describe
 from jobs.errors import Unavailable
 from jobs.store import list_jobs
 

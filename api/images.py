@@ -5,15 +5,15 @@ from typing import Any
 from flask import Response, request
 from flask_openapi3.blueprint import APIBlueprint
 
-from api.answers import shown_detections
 from api.openapi import JOBS, answers, stream
-from api.problems import Refusal
 from api.schemas import AnnotatedQuery, JobPath
 from api.service import service
 from detectors.drawing import annotate
 from detectors.errors import PictureUndecodable
+from jobs.documents import shown_detections
 from jobs.errors import PictureMissing
 from jobs.pictures import FORMATS, Picture
+from jobs.problems import Refusal
 from jobs.store import get_job
 from jobs.tables import SUCCEEDED
 from jobs.views import JobView

@@ -9,13 +9,14 @@ from flask import request, url_for
 from flask_openapi3.blueprint import APIBlueprint
 from werkzeug.http import parse_dict_header
 
-from api.answers import Job, JobPage, Jobs, job_json
+from api.answers import Job, JobPage, Jobs
 from api.openapi import JOBS, answers, body, document
 from api.schemas import LONGEST_WAIT_SECONDS, JobDocument, JobForm, JobPath, JobQuery, ListQuery, SubmitHeaders
 from api.service import service
 from api.submission import accept
 from api.uploads import read_upload
 from jobs.batches import OPEN_STATUSES, get_batch
+from jobs.documents import job_json
 from jobs.store import cancel_job, get_job, get_jobs, list_jobs
 from jobs.views import JobView
 

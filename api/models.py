@@ -1,6 +1,6 @@
 """`/v1/models`: what can be asked for."""
 
-from typing import Any
+from typing import Any, Literal
 
 from flask_openapi3.blueprint import APIBlueprint
 from pydantic import BaseModel, Field
@@ -29,11 +29,13 @@ class Model(BaseModel):
     labels: list[str]
     licence: str
     description: str
-    batch_size: int = Field(description="Pictures that it takes at once.")
+    batch_size: int | Literal["auto"] = Field(
+        description="Pictures that it takes at once; auto: as many as each worker finds to be of use."
+    )
     input: ModelInput = Field(description="Pixels that a picture is brought to.")
     floor_score: float = Field(description="Detections below it are not kept.")
     defaults: ModelDefaults = Field(description="What applies where a request does not say it.")
-    sha256: str = Field(description="Of the model's file.")
+    sha256: str | None = Field(description="Of the model's file; null where a server has it.")
     aliases: list[str] = Field(description="Other names that it answers to.")
     available: bool = Field(description="A live worker serves it; jobs for it are accepted in any case and wait.")
 
@@ -63,7 +65,7 @@ def _documents() -> list[dict[str, Any]]:
             "input": {"width": entry.input.width, "height": entry.input.height},
             "floor_score": entry.output.floor_score,
             "defaults": entry.defaults.model_dump(),
-            "sha256": entry.sha256,
+            "sha256": entry.sha256 or None,
             "aliases": sorted(alias for alias, name in catalogue.aliases.items() if name == entry.name),
             "available": (entry.name, entry.digest) in live,
         }

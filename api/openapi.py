@@ -12,9 +12,9 @@ from flask_openapi3_swagger.plugins import RegisterPlugin  # type: ignore[import
 from pydantic import BaseModel
 
 from api.answers import JOB_ID, Jobs, Problem
-from api.problems import MEDIA_TYPE, problem_json, refuse_invalid
 from api.schemas import BatchDocument, JobDocument, JobForm
-from api.version import VERSION
+from jobs.build import VERSION
+from jobs.problems import MEDIA_TYPE, problem_json, refuse_invalid
 
 JOBS = Tag(name="jobs", description="One picture, one model, one answer.")
 BATCHES = Tag(name="batches", description="A named set of jobs with its progress and one export.")

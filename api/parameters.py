@@ -2,7 +2,7 @@
 
 from flask import Flask, current_app, request
 
-from api.problems import invalid_parameters
+from jobs.problems import invalid_parameters
 
 
 def register(app: Flask) -> None:

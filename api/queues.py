@@ -1,5 +1,6 @@
 """`/v1/queues`: how much waits, and who is there to work."""
 
+from datetime import datetime
 from typing import Any
 
 from flask_openapi3.blueprint import APIBlueprint
@@ -8,6 +9,7 @@ from pydantic import BaseModel, Field
 from api.openapi import CATALOGUE, answers
 from api.service import service
 from jobs import workers
+from jobs.documents import timestamp
 from jobs.views import QueueView
 
 queues = APIBlueprint("queues", __name__, url_prefix="/v1/queues", abp_tags=[CATALOGUE])
@@ -20,6 +22,26 @@ class Unserved(BaseModel):
     digest: str = Field(description="The version.")
     current: bool = Field(description="It is the version that the catalogue has now.")
     queued: int = Field(description="Jobs that wait for it.")
+
+
+class Build(BaseModel):
+    """Live workers that are alike: what they were built from, what they run on."""
+
+    workers: int = Field(description="How many.")
+    device: str = Field(json_schema_extra={"example": "cpu"})
+    versions: dict[str, str] = Field(
+        description="Of Boxqueue (in an image with commit, branch, build_time, build_options), Python, the framework.",
+        json_schema_extra={"example": {"boxqueue": "0.1.0", "python": "3.11.2", "torch": "2.13.0"}},
+    )
+
+
+class Outage(BaseModel):
+    """A model whose server does not answer: its jobs wait, and go on by themselves when it does."""
+
+    model: str = Field(json_schema_extra={"example": "cards-remote"})
+    code: str = Field(json_schema_extra={"example": "server_unreachable"})
+    message: str
+    since: datetime
 
 
 class Queue(BaseModel):
@@ -38,6 +60,8 @@ class Queue(BaseModel):
     )
     no_worker: bool = Field(description="Jobs wait for a model that no live worker serves; `unserved` names it.")
     unserved: list[Unserved]
+    builds: list[Build] = Field(description="The live workers by what they were built from; several while upgrading.")
+    outages: list[Outage] = Field(description="Models whose server does not answer the workers.")
     full_up_to_priority: int | None = Field(
         description="The queue is over its limit: submits of this priority and of lower ones are answered 429 "
         "`queue_full` just now. null where all are taken."
@@ -75,6 +99,18 @@ def _document(queue: QueueView) -> dict[str, Any]:
                 "queued": unserved.queued,
             }
             for unserved in queue.unserved
+        ],
+        "builds": [
+            {"workers": build.workers, "device": build.device, "versions": build.versions} for build in queue.builds
+        ],
+        "outages": [
+            {
+                "model": outage.model,
+                "code": outage.code,
+                "message": outage.message,
+                "since": timestamp(outage.since),
+            }
+            for outage in queue.outages
         ],
         "full_up_to_priority": service().pressure.closed_up_to(queue.runtime),
         "doorbells": service().queue.waiting(queue.runtime),

@@ -8,11 +8,11 @@ from typing import Any
 from flask import Response
 from flask_openapi3.blueprint import APIBlueprint
 
-from api.answers import job_json
 from api.openapi import BATCHES, answers, stream
 from api.schemas import BatchPath, ResultsQuery
 from api.service import service
 from jobs.batches import get_batch
+from jobs.documents import job_json
 from jobs.store import batch_results
 from jobs.views import JobView
 

@@ -1,27 +1,18 @@
 """What requests may say. These schemas validate, and the OpenAPI document is made from them."""
 
-import json
 import re
 import uuid
 from base64 import urlsafe_b64decode
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, Field
 from pydantic_core import PydanticCustomError
 
+from jobs.fields import Name, Score, Shown, Source, Strict, plain
 from jobs.tables import STATUSES
 
-# C0 and C1 control characters and lone surrogates: no name needs them, databases and logs stumble over them.
-_CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 _ID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
-MAX_METADATA_BYTES = 8192
 LONGEST_WAIT_SECONDS = 60
-
-
-def _plain(text: str) -> str:
-    if found := _CONTROL.search(text):
-        raise PydanticCustomError("control_character", f"It has the control character U+{ord(found[0]):04X}.")
-    return text
 
 
 def _id(text: str) -> str:
@@ -39,40 +30,7 @@ def _cursor(text: str) -> str:
         raise PydanticCustomError("bad_cursor", "This cursor is none of ours; begin again without one.") from None
 
 
-def _metadata(value: dict[str, Any]) -> dict[str, Any]:
-    _check_strings(value)
-    try:
-        size = len(json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode())
-    except ValueError:
-        raise PydanticCustomError("metadata", "It has a number that is not finite.") from None
-    if size > MAX_METADATA_BYTES:
-        raise PydanticCustomError("metadata", f"It has {size:,} bytes; at most {MAX_METADATA_BYTES:,} are kept.")
-    return value
-
-
-def _check_strings(value: Any) -> None:
-    if isinstance(value, str):
-        # Line breaks may stand in a note; a NUL can't be stored.
-        _plain(value.replace("\n", "").replace("\r", "").replace("\t", ""))
-    elif isinstance(value, dict):
-        for name, member in value.items():
-            _check_strings(name)
-            _check_strings(member)
-    elif isinstance(value, list):
-        for member in value:
-            _check_strings(member)
-
-
 Id = Annotated[str, AfterValidator(_id)]
-Name = Annotated[str, Field(min_length=1, max_length=255), AfterValidator(_plain)]
-Source = Annotated[str, Field(min_length=1, max_length=1024), AfterValidator(_plain)]
-Score = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
-
-
-class Strict(BaseModel):
-    """A typo must not pass silently: unknown names are refused."""
-
-    model_config = ConfigDict(extra="forbid")
 
 
 class JobPath(BaseModel):
@@ -84,7 +42,7 @@ class BatchPath(BaseModel):
 
 
 class SubmitHeaders(BaseModel):
-    prefer: Annotated[str, AfterValidator(_plain)] | None = Field(
+    prefer: Annotated[str, AfterValidator(plain)] | None = Field(
         None,
         description="`wait=10` answers with the finished job if it comes within 10 seconds (60 at most).",
         json_schema_extra={"example": "wait=10"},
@@ -98,26 +56,15 @@ class SubmitHeaders(BaseModel):
     )
 
 
-class _Options(Strict):
+class _Options(Shown):
     model: Name = Field(
         description="Name of a model, as `GET /v1/models` lists it.", json_schema_extra={"example": "cards-pytorch"}
-    )
-    min_score: Score | None = Field(
-        None, description="Detections below this score are not shown. Left out: everything that the model stores."
-    )
-    max_detections: Annotated[int, Field(ge=1, le=1000)] | None = Field(
-        None, description="At most so many detections are shown, those with the highest scores."
     )
     priority: int = Field(0, ge=-100, le=100, description="Higher goes first. Use negative ones for bulk work.")
     cache: bool = Field(
         True,
         description="The same picture and model give the stored answer without running the model again. "
         "`false` runs it in any case.",
-    )
-    metadata: Annotated[dict[str, Any], AfterValidator(_metadata)] | None = Field(
-        None,
-        description=f"A JSON object of your own, at most {MAX_METADATA_BYTES:,} bytes, given back with the job.",
-        json_schema_extra={"example": {"page": 3}},
     )
 
 

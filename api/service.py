@@ -8,6 +8,7 @@ from flask import current_app
 from api.waiting import Waiters
 from detectors.catalogue import Catalogue, ModelEntry
 from detectors.errors import UnknownEntry
+from detectors.live import LiveCatalogue
 from jobs.database import Database
 from jobs.errors import UnknownModel
 from jobs.images import ImageStore
@@ -28,7 +29,7 @@ class Service:
     store: ImageStore
     queue: Queue
     pressure: Pressure
-    catalogue: Catalogue
+    live: LiveCatalogue
     waiters: Waiters
 
     @classmethod
@@ -47,11 +48,14 @@ class Service:
             store=ImageStore(settings.store_url),
             queue=queue,
             pressure=Pressure(db, settings.max_queued_jobs, settings.max_queued_seconds),
-            catalogue=Catalogue.load(
-                *settings.catalogue, aliases=settings.model_aliases, cache=settings.data / "models"
-            ),
+            live=LiveCatalogue(*settings.catalogue, aliases=settings.model_aliases, cache=settings.data / "models"),
             waiters=Waiters(queue.listen, lambda ids: unfinished(db, ids), most),
         )
+
+    @property
+    def catalogue(self) -> Catalogue:
+        """As its files are now."""
+        return self.live.now()
 
     def model(self, name: str) -> ModelEntry:
         """The catalogue's entry of that name or alias. Raises `UnknownModel`, which names the known ones."""

@@ -66,9 +66,8 @@ def accept(service: Service, upload: Upload, *, batch_id: str | None = None, key
 
 
 def _look(file: File, settings: Settings) -> _Looked:
-    limits = {"max_bytes": settings.max_picture_mb * 1e6, "max_pixels": settings.max_picture_megapixels * 1e6}
     try:
-        return _Looked(file, inspect(file.data, **limits), None)
+        return _Looked(file, inspect(file.data, **settings.picture_limits), None)
     except PictureRefused as refusal:
         return _Looked(file, None, refusal)
 
@@ -85,7 +84,8 @@ def _new_jobs(entry: ModelEntry, upload: Upload, looked: list[_Looked]) -> list[
             refusal=one.refusal,
             source=one.file.source,
             options=options,
-            cache=upload.options.cache,
+            # What a server without a named version answered yesterday need not be what it answers today.
+            cache=upload.options.cache and entry.repeats,
             priority=upload.options.priority,
             metadata=upload.options.metadata,
         )

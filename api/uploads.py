@@ -1,20 +1,16 @@
 """Bodies that bring pictures: a multipart form with one file or several, or JSON with one in base64."""
 
-import binascii
 import io
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any
 
 from flask import Request
-from pydantic import BaseModel, ValidationError
-from pydantic_core import from_json
 from werkzeug.datastructures import FileStorage, MultiDict
 from werkzeug.formparser import MultiPartParser
 
-from api.problems import Refusal, invalid_parameters, refuse_invalid
 from api.schemas import JobDocument, JobForm
-
-M = TypeVar("M", bound=BaseModel)
+from jobs.bodies import M, decoded, json_object, no_picture, validated, with_metadata
+from jobs.problems import Refusal, invalid_parameters
 
 # Werkzeug's parser copies what it has buffered at each step: small steps cost half of what its 64 KiB cost.
 _STEP_BYTES = 16 * 1024
@@ -44,10 +40,10 @@ def read_upload(request: Request, max_pictures: int) -> Upload:
         return _from_form(request, max_pictures)
     if request.mimetype == "application/json":
         document = read_json(request, JobDocument)
-        return Upload([File(_decoded(document.image_base64), document.source)], document)
+        return Upload([File(decoded(document.image_base64), document.source)], document)
     if request.mimetype == "application/x-www-form-urlencoded" or not (request.mimetype or request.content_length):
         # A form without files, from a browser or from `curl -d`; or nothing at all.
-        raise _no_picture()
+        raise no_picture()
     raise Refusal(
         415,
         "unsupported_media_type",
@@ -59,16 +55,10 @@ def read_json(request: Request, schema: type[M], optional: bool = False) -> M:
     """The request's JSON, held to a schema; an empty body counts as `{}` where it is `optional`. Raises `Refusal`."""
     data = request.get_data(cache=False)
     if not data and optional:
-        return _validated(schema, {})
+        return validated(schema, {})
     if request.mimetype != "application/json":
         raise Refusal(415, "unsupported_media_type", "Send the body as application/json.")
-    try:
-        document = from_json(data, allow_inf_nan=False)
-    except ValueError as error:
-        raise Refusal(400, "malformed_json", f"The body is not valid JSON: {error}.") from error
-    if not isinstance(document, dict):
-        raise Refusal(400, "malformed_json", "The body must be a JSON object.")
-    return _validated(schema, document, strict=True)
+    return validated(schema, json_object(data), strict=True)
 
 
 def _from_form(request: Request, max_pictures: int) -> Upload:
@@ -79,12 +69,12 @@ def _from_form(request: Request, max_pictures: int) -> Upload:
     named = [(file.filename or "", file.stream.read()) for file in files.getlist("image")]
     named = [(name, data) for name, data in named if name or data]
     if not named:
-        raise _no_picture()
+        raise no_picture()
     if len(named) > max_pictures:
         raise Refusal(413, "too_many_pictures", f"At most {max_pictures} pictures a request; these are {len(named)}.")
     values = _plain_fields(fields)
     names = [name or "image" for name, _ in named]
-    form = _validated(JobForm, {**values, "image": names, "source": values["source"] or names})
+    form = validated(JobForm, {**values, "image": names, "source": values["source"] or names})
     if len(form.source) != len(named):
         raise invalid_parameters({"source": "Give as many as there are pictures, or none."})
     return Upload([File(data, source) for (_, data), source in zip(named, form.source, strict=True)], form)
@@ -118,34 +108,4 @@ def _plain_fields(fields: MultiDict[str, str]) -> dict[str, Any]:
     if "image" in plain:
         raise Refusal(400, "no_picture", "image came as text; send it as a file.")
     plain["source"] = fields.getlist("source")
-    if "metadata" in plain:
-        try:
-            plain["metadata"] = from_json(plain["metadata"], allow_inf_nan=False)
-        except ValueError as error:
-            raise invalid_parameters({"metadata": f"It is not valid JSON: {error}."}) from error
-    return plain
-
-
-def _validated(schema: type[M], values: dict[str, Any], strict: bool = False) -> M:
-    try:
-        return schema.model_validate(values, strict=strict)
-    except ValidationError as error:
-        if any(fault["type"] == "missing" and fault["loc"] == ("image_base64",) for fault in error.errors()):
-            raise _no_picture() from error
-        refuse_invalid(error)
-        raise
-
-
-def _decoded(text: str) -> bytes:
-    try:
-        return binascii.a2b_base64(text, strict_mode=True)
-    except ValueError:
-        # Line breaks are common (`base64` wraps its lines) and harmless.
-        try:
-            return binascii.a2b_base64("".join(text.split()), strict_mode=True)
-        except ValueError as error:
-            raise invalid_parameters({"image_base64": f"It is not valid base64: {error}."}) from error
-
-
-def _no_picture() -> Refusal:
-    return Refusal(400, "no_picture", "The request has no picture: send a file named image, or image_base64 in JSON.")
+    return with_metadata(plain)

@@ -12,7 +12,7 @@ from jobs.database import Database
 from jobs.pictures import Picture
 from jobs.tables import new_id
 from jobs.views import DetectionView, NewJob
-from jobs.waiting import more_waiting, waiting_runtimes
+from jobs.waiting import more_waiting, waiting_runtimes, waiting_versions
 
 CLAIM_SIZES = (1, 8)
 STEPS = 10
@@ -94,6 +94,7 @@ class Side:
         return {
             "more waiting?": lambda: more_waiting(self.db, RUNTIME, dict.fromkeys(MODELS, (DIGEST, 8))),
             "sweep: waiting runtimes": lambda: waiting_runtimes(self.db),
+            "sweep: waiting versions": lambda: waiting_versions(self.db, RUNTIME, MODELS[0]),
             "sweep: expired claims": lambda: deaths.expire(self.db),
             "progress of a batch": lambda: batches.get_batch(self.db, self._batch),
             "GET /v1/queues": lambda: workers.queues(self.db),

@@ -12,8 +12,8 @@ from benchmarks.bare import load
 from benchmarks.pictures import pictures
 from benchmarks.service import Service, service
 from detectors.base import Detector
+from detectors.machine import usable_cores
 from detectors.preprocess import decode
-from worker.plan import usable_cores
 
 
 def alone(detector: Detector, data: bytes) -> float:

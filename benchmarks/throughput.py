@@ -16,7 +16,7 @@ from pathlib import Path
 from benchmarks.bare import bare_loop
 from benchmarks.pictures import pictures
 from benchmarks.service import Service, service
-from worker.plan import usable_cores
+from detectors.machine import usable_cores
 
 FILES_A_REQUEST = 32
 

@@ -28,7 +28,7 @@ def show_job(client: ServiceClient, job_id: str, as_json: bool) -> None:
         rows["ms"] = ", ".join(f"{part} {value}" for part, value in job["timings_ms"].items())
     output().print(_facts(rows))
     if job["detections"] is not None:
-        _show_found([(one["label"], one["score"], one["box"]) for one in job["detections"]])
+        _show_found(job["detections"])
 
 
 def show_jobs(client: ServiceClient, filters: dict[str, str | None], limit: int, as_json: bool) -> None:
@@ -86,8 +86,7 @@ def show_check(found: dict[str, Any]) -> None:
     }
     output().print(_facts(rows))
     if found["detections"] is not None:
-        sides = ("x1", "y1", "x2", "y2")
-        _show_found([(one["label"], one["score"], [one[side] for side in sides]) for one in found["detections"]])
+        _show_found(found["detections"])
 
 
 def show_queues(client: ServiceClient, as_json: bool) -> None:
@@ -112,9 +111,11 @@ def show_queues(client: ServiceClient, as_json: bool) -> None:
             output().print(Text(sentence, "yellow"), soft_wrap=True)
 
 
-def _show_found(found: Iterable[tuple[str, float, list[float]]]) -> None:
+def _show_found(detections: Iterable[dict[str, Any]]) -> None:
     """The objects that a model found: label, score, box."""
-    rows = [(label, f"{score:.2f}", ", ".join(f"{side:.0f}" for side in box)) for label, score, box in found]
+    rows = [
+        (one["label"], f"{one['score']:.2f}", ", ".join(f"{side:.0f}" for side in one["box"])) for one in detections
+    ]
     output().print(_table(["label", "score", "box (x1, y1, x2, y2)"], rows))
 
 

@@ -13,12 +13,14 @@ from pathlib import Path
 from cli.address import require_free_address, url_of
 from cli.client import ServiceClient
 from cli.data_folder import LEAST_LEFT_MB, held, require_room
-from cli.errors import CommandError, Refused, ServiceUnreachable
+from cli.errors import CommandError, Refused, ServiceUnreachable, WrongUsage
 from cli.journal import Ended, LogFile, ended_programs, last_lines
 from cli.processes import adopt_orphans, end_descendants, kill_descendants, reap_orphans
 from cli.stop_signals import StopSignals
 from cli.supervision import GROUPS, STOP_SECONDS, log_of, programs_of, write_configuration
-from detectors.runtimes import installed_runtimes
+from detectors.catalogue import Catalogue
+from detectors.errors import CatalogueError
+from detectors.runtimes import ELSEWHERE, installed_runtimes
 from jobs.settings import Settings
 
 READY_SECONDS = 120
@@ -32,9 +34,12 @@ class LocalService:
     """Started by `start()`, and stopped by `stop()` whatever became of it."""
 
     def __init__(self, settings: Settings, requests: StopSignals, environment: Mapping[str, str]) -> None:
-        """`environment`: the settings that the programs are to have besides those of this process."""
+        """`environment`: the settings that the programs are to have besides those of this process.
+
+        Raises `CommandError` where no runtime that is here has a model in the catalogue.
+        """
         self.settings = settings
-        self.runtimes = installed_runtimes()
+        self.runtimes = _runtimes(settings)
         self.programs = programs_of(settings, self.runtimes)
         self.url = url_of(settings)
         self._requests = requests
@@ -147,6 +152,23 @@ class LocalService:
         return CommandError(
             "\n".join([f"The supervisor ended ({how}); what was left of the service is stopped.", *lines])
         )
+
+
+def _runtimes(settings: Settings) -> list[str]:
+    """Those that are here and have a model in the catalogue: a worker of another one would have nothing to do."""
+    try:
+        catalogue = Catalogue.load(*settings.catalogue, aliases=settings.model_aliases)
+    except CatalogueError as error:
+        raise WrongUsage(str(error)) from error
+    installed = installed_runtimes()
+    wanted = {entry.runtime for entry in catalogue.entries.values()}
+    # Where there is only what the command itself stands on, an API without workers is what is wanted.
+    if set(installed) - ELSEWHERE and wanted.isdisjoint(installed):
+        raise WrongUsage(
+            f"{', '.join(map(str, settings.catalogue))} has no model for a runtime that is installed here: "
+            f"{', '.join(installed)}. Add one: boxqueue models add FILE"
+        )
+    return [runtime for runtime in installed if runtime in wanted]
 
 
 @contextmanager

@@ -5,7 +5,7 @@ import subprocess
 import sys
 from importlib.metadata import version as installed_version
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 from typer.core import TyperGroup
@@ -172,8 +172,12 @@ def batches(
 
 models = typer.Typer(
     invoke_without_command=True,
-    help="List the models that can be asked for; check one of the catalogue, compile it.",
-    epilog=examples("boxqueue models", "boxqueue models check cards-pytorch --picture scan.png"),
+    help="List the models that can be asked for; add one to a catalogue, check it, compile it.",
+    epilog=examples(
+        "boxqueue models",
+        "boxqueue models add shop.pth --labels bottle,can,box",
+        "boxqueue models check cards-pytorch --picture scan.png",
+    ),
 )
 app.add_typer(models, name="models")
 
@@ -189,6 +193,66 @@ def list_models(url: UrlOption = None, as_json: JsonOption = False) -> None:
     """List the models of the service, and which of them a worker serves now."""
     with service(url) as client:
         listings.show_models(client, as_json)
+
+
+@models.command(
+    "add",
+    epilog=examples(
+        "boxqueue models add shop.pth --labels bottle,can,box",
+        "boxqueue models add forms.pt --size 512x512 --labels forms.txt --catalogue models.toml",
+    ),
+)
+def add_model(
+    file: Annotated[
+        Path,
+        typer.Argument(
+            metavar="FILE",
+            help="Exported program or AOTInductor package (.pt2), TorchScript, state dict of a torchvision detector, "
+            "SavedModel (its folder) or frozen graph (.pb); told by what is in it, not by its name.",
+        ),
+    ],
+    labels: Annotated[
+        str | None,
+        typer.Option(
+            metavar="LABELS",
+            help="What the classes are called, in their order: a,b,c; or a file: text with a label a line, a label map "
+            "(.pbtxt) or a COCO file (.json). Default: labels.txt, classes.txt or a .pbtxt beside the model, where "
+            "the model tells how many it needs.",
+        ),
+    ] = None,
+    name: Annotated[
+        str | None, typer.Option(metavar="NAME", help="What clients ask for. Default: the name of the file.")
+    ] = None,
+    builder: Annotated[
+        str | None,
+        typer.Option(
+            metavar="BUILDER",
+            help="For a state dict: the function of torchvision.models.detection that builds the model, where the "
+            "weights fit several.",
+        ),
+    ] = None,
+    size: Annotated[
+        str | None,
+        typer.Option(
+            metavar="WxH", help="How large pictures come to the model, in pixels, where the file does not say it."
+        ),
+    ] = None,
+    catalogue: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Where the entry goes; made if it is not there. Default: BOXQUEUE_CATALOGUE, otherwise catalogue.toml "
+            "beside the model.",
+        ),
+    ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the entry, and write nothing.")] = False,
+) -> None:
+    """Look into a model file, and enter it into a catalogue, once it has shown that it runs with that entry.
+
+    What the file does not say is guessed and has a comment, or is asked for. TorchScript and
+    AOTInductor packages are programs, and they are run: take none from strangers.
+    """
+    models_command.add(models_command.Add(file, labels, name, builder, size, catalogue, dry_run))
 
 
 @models.command("check", epilog=examples("boxqueue models check cards-pytorch --picture scan.png"))
@@ -213,12 +277,15 @@ def compile_model(
     call: Annotated[
         str | None, typer.Option("--as", metavar="NEW", help="What the new entry is called. Default: NAME-compiled.")
     ] = None,
+    runtime: Annotated[
+        Literal["pytorch", "libtorch"], typer.Option(help="Whose workers serve it; both run the same package.")
+    ] = "pytorch",
 ) -> None:
     """Compile a PyTorch program to native code with AOTInductor, and enter it into the catalogue beside the other.
 
     Needs a C++ compiler (g++) here; who runs the package needs none. A package is code: take none from strangers.
     """
-    models_command.compile_model(name, portable, call)
+    models_command.compile_model(name, portable, call, runtime)
 
 
 @app.command()

@@ -13,7 +13,7 @@ def troubles(queue: dict[str, Any]) -> list[str]:
     """A sentence or two for each trouble; none where all is well."""
     return [
         f"{queue['runtime']}: {sentence}"
-        for part in (_workers, _unserved, _late, _still, _full)
+        for part in (_workers, _unserved, _outages, _late, _still, _full)
         for sentence in part(queue)
     ]
 
@@ -45,8 +45,16 @@ def _unserved(queue: dict[str, Any]) -> Iterator[str]:
         else:
             yield (
                 f"{one['queued']} jobs wait for another version of {one['model']} ({version}…) than the catalogue has. "
-                f"Start a worker with the catalogue that has it, or cancel them and send their pictures again."
+                f"They get the one that it has when a worker serves that; the workers' logs say why none does."
             )
+
+
+def _outages(queue: dict[str, Any]) -> Iterator[str]:
+    for one in queue["outages"]:
+        yield (
+            f"the server of {one['model']} does not answer since {one['since']} ({one['code']}): {one['message']} "
+            f"Its jobs wait, and go on by themselves when it does."
+        )
 
 
 def _late(queue: dict[str, Any]) -> Iterator[str]:
@@ -58,7 +66,8 @@ def _late(queue: dict[str, Any]) -> Iterator[str]:
 def _still(queue: dict[str, Any]) -> Iterator[str]:
     served = queue["queued"] - sum(one["queued"] for one in queue["unserved"])
     waits_long = (queue["oldest_s"] or 0) > STILL_SECONDS
-    if not (served and queue["workers"] and waits_long) or queue["rate_per_s"] or queue["running"]:
+    moves = queue["rate_per_s"] or queue["running"]
+    if not (served and queue["workers"] and waits_long) or moves or queue["outages"]:
         return
     if queue["doorbells"] is None:
         yield "its workers take nothing, because Redis does not answer. Start it again; no job is lost by that."

@@ -1,15 +1,13 @@
 """AOTInductor packages, which `detectors.compile` makes: programs in native code, and what they need of a machine.
 
-A package is code, and it is run: take only those that you compiled yourself.
+A package is code, and it is run: take only those that you compiled yourself. No framework here.
 """
 
 import json
 import zipfile
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
-import torch
+from detectors.catalogue import Input
 
 # What compilers use where a processor has it; of its other flags no code needs any.
 INSTRUCTIONS = (
@@ -28,31 +26,36 @@ INSTRUCTIONS = (
     "vaes",
     "vpcl",
 )
-FEATURES, TORCH, DEVICE = "BOXQUEUE_INSTRUCTIONS", "BOXQUEUE_TORCH", "AOTI_DEVICE_KEY"
+FEATURES, TORCH, PICTURES = "BOXQUEUE_INSTRUCTIONS", "BOXQUEUE_TORCH", "BOXQUEUE_PICTURES"
+DEVICE = "AOTI_DEVICE_KEY"
 
 
-def load_package(file: Path, device: str) -> Callable[[Any], Any]:
-    """The program of a package. Raises ValueError where this machine can't run it: it is for another version of
-    PyTorch, another device, or a processor that has more than this one."""
+def require_runnable(file: Path, version: str, device: str, fed: Input | None) -> None:
+    """Raises ValueError where a package can't be run here: it is for another version of PyTorch than this one, another
+    device, a processor that has more than this one, or other pictures than it is to be fed with. It would not notice:
+    it reads past the end of what is too small."""
     said = _metadata(file)
     made_by = said.get(TORCH)
-    if made_by is not None and made_by.partition("+")[0] != torch.__version__.partition("+")[0]:
+    if made_by is not None and made_by.partition("+")[0] != version.partition("+")[0]:
         raise ValueError(
-            f"it was compiled by PyTorch {made_by}, and this is {torch.__version__}; compile it anew: "
-            "boxqueue models compile"
+            f"it was compiled by PyTorch {made_by}, and this is {version}; compile it anew: boxqueue models compile"
         )
     if missing := sorted(set(said.get(FEATURES, "").split()) - set(instructions())):
         raise ValueError(
             f"it was compiled for a processor with {', '.join(missing)}, which this one lacks; compile it here, or "
             "with --portable"
         )
-    kind, _, index = device.partition(":")
+    wanted = pictures(fed) if fed else None
+    if wanted and said.get(PICTURES, wanted) != wanted:
+        raise ValueError(f"it was compiled for {said[PICTURES]}, but its entry says {wanted}")
+    kind = device.partition(":")[0]
     if said[DEVICE] != kind:
         raise ValueError(f"it was compiled for {said[DEVICE]}, not for {kind}")
-    package: Callable[[Any], Any] = torch._inductor.aoti_load_package(
-        str(file), device_index=int(index) if index else -1
-    )
-    return package
+
+
+def pictures(fed: Input) -> str:
+    """What a program is compiled for: type, width, height and layout."""
+    return f"{fed.dtype} {fed.width} × {fed.height} {fed.layout}"
 
 
 def instructions() -> tuple[str, ...]:

@@ -1,5 +1,6 @@
 """The contract of a detector, and all the work that runtimes have in common."""
 
+import logging
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import Any, ClassVar
@@ -7,10 +8,13 @@ from typing import Any, ClassVar
 import numpy as np
 import numpy.typing as npt
 
+from detectors.batching import find_batch_size
 from detectors.catalogue import ModelEntry
-from detectors.errors import DetectionFailed, DeviceUnavailable, ModelUnusable
+from detectors.errors import DetectionFailed, DetectorError, DeviceUnavailable, ModelUnusable
 from detectors.outputs import Detections, read
 from detectors.preprocess import Batch, Pixels, to_tensor
+
+log = logging.getLogger(__name__)
 
 Answers = Sequence[npt.NDArray[Any] | list[npt.NDArray[Any]]]
 """Outputs of a model for n pictures, each as an array of n × … or as a list of n arrays."""
@@ -24,6 +28,8 @@ class Detector(ABC):
 
     formats: ClassVar[frozenset[str]]
     """Values of an entry's `format` that this runtime takes."""
+    patience_s: float = 0.0
+    """Seconds a picture that the runtime may wait for others, beside what a picture may take."""
 
     def __init__(self, entry: ModelEntry, *, device: str, threads: int, batch_size: int | None = None) -> None:
         if entry.format not in self.formats:
@@ -34,7 +40,9 @@ class Detector(ABC):
         entry.verify()
         self.entry = entry
         self.device = device
-        self.batch_size = batch_size or entry.batch_size
+        wanted = batch_size or entry.batch_size
+        self._batch_size_is_open = wanted == "auto"
+        self.batch_size = 1 if wanted == "auto" else wanted
         self._load(threads)
 
     @classmethod
@@ -55,7 +63,8 @@ class Detector(ABC):
     def detect(self, images: Sequence[Pixels]) -> list[Detections]:
         """Finds the objects in RGB pictures (uint8, H×W×3 each, any sizes): one `Detections` each, in order.
 
-        Raises `DetectionFailed` where the model raises, or what comes out makes no sense.
+        Raises `DetectionFailed` where the model raises, or what comes out makes no sense; a runtime may raise more of
+        `DetectorError`, among them `ModelUnavailable` and `NoAnswer`, which blame none of the pictures.
         """
         found: list[Detections] = []
         for start in range(0, len(images), self.batch_size):
@@ -74,23 +83,52 @@ class Detector(ABC):
                 found.append(read(self.entry, [np.asarray(part) for part in answer], width, height))
         return found
 
+    def detect_one(self, image: Pixels) -> Detections:
+        """Finds the objects in one picture, whatever it is that the detector raises: that is this picture's answer.
+
+        Raises `DetectorError`, of which `ModelUnavailable` and `NoAnswer` do not blame it.
+        """
+        try:
+            return self.detect([image])[0]
+        except DetectorError:
+            raise
+        except Exception as error:
+            log.exception("model %s", self.entry.name)
+            raise DetectionFailed(f"The detector raised {type(error).__name__}: {error}") from error
+
     def answers(self, batch: Batch) -> Answers:
         """What the model itself writes for pictures as `to_tensor` makes them; `_infer` says what that is."""
         return self._infer(batch)
 
-    def warm_up(self) -> None:
-        """Runs the model on blank pictures, alone and as a full batch, so that no job pays for first-time work."""
-        blank = np.full((self.entry.input.height, self.entry.input.width, 3), 255, np.uint8)
-        self.detect([blank])
-        self.detect([blank] * self.batch_size)
+    def warm_up(self, memory_limit: int | None = None) -> None:
+        """Runs the model on blank pictures, alone and as a full batch, so that no job pays for first-time work. Where
+        the entry's batch size is `auto` it is found now, for a process of no more than `memory_limit` bytes."""
+        if self._batch_size_is_open:
+            self.batch_size = find_batch_size(self._detect_at_once, memory_limit)
+            self._batch_size_is_open = False
+        else:
+            self.detect([self.blank()])
+            self.detect([self.blank()] * self.batch_size)
 
     def works(self) -> bool:
         """Whether the model still answers at all: looks at a blank picture."""
         try:
-            self.detect([np.full((self.entry.input.height, self.entry.input.width, 3), 255, np.uint8)])
+            self.detect([self.blank()])
         except Exception:  # noqa: BLE001 - a detector may be anybody's
             return False
         return True
+
+    def _detect_at_once(self, pictures: int) -> None:
+        """Looks at so many blank ones."""
+        self.batch_size = pictures
+        self.detect([self.blank()] * pictures)
+
+    def close(self) -> None:  # noqa: B027 - most have nothing to let go of
+        """Lets go of what it holds beside memory; it is not asked any more."""
+
+    def blank(self) -> Pixels:
+        """A white picture of the size of the model's input."""
+        return np.full((self.entry.input.height, self.entry.input.width, 3), 255, np.uint8)
 
 
 def choose_device(wanted: str, available: Sequence[str], child: int = 0) -> str:

@@ -8,12 +8,13 @@ from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from detectors.digest import digest_of
 from detectors.errors import CatalogueError, ModelUnusable, UnknownEntry
 from detectors.fetch import fetch
 from detectors.labels import read_labels
+from detectors.model_server import SERVED_FORMATS, ModelServer
 
 # Part of what an answer depends on. Raise it when pre- or post-processing changes what comes out for the same picture
 # and weights: stored answers of an older revision are then not repeated.
@@ -105,9 +106,10 @@ class ModelEntry(_Strict):
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$")
     runtime: str = Field(pattern=r"^[a-z][a-z0-9_-]{0,63}$")
     format: str
-    file: Path
+    file: Path = Path()
     source: str | None = Field(None, description="The URI that the file is fetched from, if it is not here.")
-    sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
+    sha256: str = Field("", pattern=r"^([0-9a-f]{64})?$")
+    server: ModelServer | None = Field(None, description="In place of the file: where the model is asked.")
     licence: str = ""
     description: str = ""
     labels: tuple[Annotated[str, Field(min_length=1, max_length=255)], ...] = Field(min_length=1)
@@ -115,25 +117,50 @@ class ModelEntry(_Strict):
         None, description="The class id of each label, where they do not simply count from `first_class` on."
     )
     builder: str | None = Field(None, description="With format torchvision: the function that builds the model.")
-    batch_size: int = Field(8, ge=1, le=1024)
+    precision: Literal["full", "half", "bfloat16"] = Field("full", description="Of what gains by it, on CUDA.")
+    channels_last: bool = Field(False, description="How weights lie in memory: faster for many convolutions.")
+    batch_size: int | Literal["auto"] = Field(
+        8, description="Pictures that the model takes at once. auto: found where it is loaded."
+    )
     input: Input
     output: Output = Output()
     defaults: Defaults = Defaults()
 
     @cached_property
     def digest(self) -> str:
-        """What tells one version of the model from another: the file, and how it is fed and read."""
-        # Without defaults, so that a field which is added one day changes no model that does not use it.
+        """What tells one version of the model from another: the file or the server, and how it is fed and read."""
+        # Without defaults, so that a field which is added one day changes no model that does not use it. The layout of
+        # the weights is none of it: it moves answers by no more than another processor does.
         meaning = self.model_dump_json(
-            include={"labels", "ids", "builder", "input", "output"}, exclude_defaults=True, exclude_none=True
+            include={"labels", "ids", "builder", "precision", "input", "output"},
+            exclude_defaults=True,
+            exclude_none=True,
         )
-        return hashlib.sha256(f"{self.sha256}\n{meaning}".encode()).hexdigest()
+        source = self.sha256 if self.server is None else f"{self.format} {self.server.identity}"
+        return hashlib.sha256(f"{source}\n{meaning}".encode()).hexdigest()
+
+    @property
+    def repeats(self) -> bool:
+        """Whether the same picture gets the same answer: a server may change what it has, unless a version is named."""
+        return self.server is None or self.server.version is not None
+
+    @property
+    def place(self) -> str:
+        """Where the model is, for people."""
+        return str(self.file) if self.server is None else self.server.place
 
     @property
     def class_ids(self) -> Sequence[int]:
         """The class id that the model gives each label."""
         first = self.output.first_class
         return self.ids if self.ids is not None else range(first, first + len(self.labels))
+
+    @field_validator("batch_size", mode="before")
+    @classmethod
+    def _number_or_auto(cls, given: Any) -> Any:
+        if given != "auto" and not (type(given) is int and 1 <= given <= 1024):
+            raise ValueError(f'a number from 1 to 1024, or "auto", but not {given!r}')
+        return given
 
     @model_validator(mode="after")
     def _one_id_each(self) -> Self:
@@ -145,17 +172,53 @@ class ModelEntry(_Strict):
             raise ValueError("the labels have ids of their own: leave output.first_class out")
         return self
 
+    @model_validator(mode="after")
+    def _of_its_format(self) -> Self:
+        for field, used, formats in (
+            ("precision", self.precision != "full", ("pt2", "torchscript", "torchvision")),
+            ("channels_last", self.channels_last, ("pt2", "torchvision")),
+        ):
+            if used and self.format not in formats:
+                raise ValueError(f"{field} is for the formats {', '.join(formats)}, not for {self.format}")
+        return self
+
+    @model_validator(mode="after")
+    def _file_or_server(self) -> Self:
+        if self.server is None:
+            if self.format in SERVED_FORMATS:
+                raise ValueError(f"format {self.format} needs a table server, with url and model")
+            if not (self.file.name and self.sha256):
+                raise ValueError("file and sha256 are needed: the model, and the digest that it has")
+            return self
+        if self.format not in SERVED_FORMATS:
+            raise ValueError(f"a server speaks {' or '.join(SERVED_FORMATS)}, which has to be the format")
+        if self.file.name or self.sha256:
+            raise ValueError("a model on a server has no file and no sha256: leave them out")
+        if self.format == "oip" and self.input.name is None:
+            raise ValueError("format oip needs input.name, the name of the tensor that the server takes")
+        if self.format == "tf_serving" and not all(isinstance(name, str) for name in self.output.wanted):
+            raise ValueError("format tf_serving needs the names of the outputs: boxes, scores and classes")
+        if self.server.encoding == "png":
+            if (self.format, self.input.dtype, self.input.layout) != ("tf_serving", "uint8", "NHWC"):
+                raise ValueError("encoding png needs format tf_serving, and input.dtype uint8 with layout NHWC")
+        return self
+
     def verify(self) -> None:
-        """Fetches the file or folder if it lies elsewhere.
+        """Fetches the file or folder if it lies elsewhere. A server is not asked.
 
         Raises `ModelUnusable` where it is missing, or is not the one that `sha256` names.
         """
+        if self.server is not None:
+            return
         try:
             if self.source:
                 fetch(self.source, self.file, self.sha256)
             found = digest_of(self.file)
         except OSError as error:
-            raise ModelUnusable(f"Model {self.name}: {self.file} can't be read: {error.strerror}.") from error
+            raise ModelUnusable(
+                f"Model {self.name}: {self.file} can't be read: {error.strerror}. Put it there, or correct the entry's "
+                "`file`."
+            ) from error
         except ModelUnusable as error:
             raise ModelUnusable(f"Model {self.name}: {error}") from error
         if found != self.sha256:
@@ -198,7 +261,7 @@ class Catalogue:
             for name, table in read_tables(path, tomllib.loads).items():
                 if name in entries:
                     raise CatalogueError(f"{path}, model {name}: another catalogue has a model of this name already.")
-                entries[name] = _entry(path, name, table, cache)
+                entries[name] = read_entry(path, name, table, cache)
         for alias, target in (aliases or {}).items():
             if target not in entries:
                 raise CatalogueError(
@@ -208,6 +271,11 @@ class Catalogue:
             if alias in entries:
                 raise CatalogueError(f"BOXQUEUE_MODEL_ALIASES: {alias} is the name of a model in the catalogue itself.")
         return cls(entries, dict(aliases or {}))
+
+
+def servers_of(entries: Mapping[str, ModelEntry]) -> dict[str, str]:
+    """Name -> address, of models that stand on a model server."""
+    return {name: entry.server.url.rstrip("/") for name, entry in entries.items() if entry.server is not None}
 
 
 def read_tables(path: Path, parse: Callable[[str], Tables]) -> Tables:
@@ -230,7 +298,8 @@ OF_FORMAT: dict[str, dict[str, dict[str, Any]]] = {
 }
 
 
-def _entry(path: Path, name: str, table: Any, cache: Path) -> ModelEntry:
+def read_entry(path: Path, name: str, table: Any, cache: Path) -> ModelEntry:
+    """An entry as it stands in the catalogue at `path`. Raises `CatalogueError`."""
     if not isinstance(table, dict):
         raise CatalogueError(f"{path}: {name} must be a table, [{name}].")
     given = {"name": name, **table}
@@ -243,9 +312,12 @@ def _entry(path: Path, name: str, table: Any, cache: Path) -> ModelEntry:
     except ValidationError as error:
         fault = error.errors()[0]
         field = ".".join(str(part) for part in fault["loc"])
-        raise CatalogueError(f"{path}, model {name}{field and f', field {field}'}: {fault['msg']}.") from error
+        said = fault["msg"].removeprefix("Value error, ")
+        raise CatalogueError(f"{path}, model {name}{field and f', field {field}'}: {said}.") from error
     except (CatalogueError, ValueError) as error:
         raise CatalogueError(f"{path}, model {name}, field labels: {error}") from error
+    if entry.server is not None:
+        return entry
     if "://" not in (uri := str(table["file"])):
         return entry.model_copy(update={"file": path.parent / entry.file})
     return entry.model_copy(update={"source": uri, "file": cache / entry.sha256 / entry.file.name})

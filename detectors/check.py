@@ -4,21 +4,20 @@ import argparse
 import sys
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 from typing import Any
 
-import numpy as np
 import numpy.typing as npt
 
 from detectors import command
-from detectors.base import Answers, choose_device
+from detectors.base import Answers, Detector, choose_device
 from detectors.catalogue import ModelEntry
 from detectors.drawing import annotate
 from detectors.errors import ModelUnusable
 from detectors.preprocess import Batch, decode, to_tensor
-from detectors.runtimes import registered, require
+from detectors.runtimes import ELSEWHERE, registered, require
 
 ALONE, BATCHES = 9, 5
 """Times that a picture, and a full batch, are run to tell the median."""
@@ -36,6 +35,26 @@ class Found:
     x2: float
     y2: float
 
+    def shown(self) -> dict[str, Any]:
+        """As over HTTP."""
+        return {
+            "label": self.label,
+            "class_id": self.class_id,
+            "score": self.score,
+            "box": [self.x1, self.y1, self.x2, self.y2],
+        }
+
+
+def runtime_here(runtime: str, wanted: str) -> tuple[type[Detector], str]:
+    """The class of a runtime's detectors, and the device for `wanted`: auto, cpu, cuda or cuda:N; of one that asks
+    a server its own name.
+
+    Raises `ModelUnusable` where the runtime is not there, `DeviceUnavailable`.
+    """
+    require(runtime)
+    detector_class = registered()[runtime].load()
+    return detector_class, runtime if runtime in ELSEWHERE else choose_device(wanted, detector_class.devices())
+
 
 def check(entry: ModelEntry, wanted: str, threads: int, picture: Path | None, drawn: Path | None) -> dict[str, Any]:
     """Runs the entry's model on a picture, a blank one without `picture`. With `drawn`, writes it with its boxes there,
@@ -43,18 +62,15 @@ def check(entry: ModelEntry, wanted: str, threads: int, picture: Path | None, dr
 
     Times are milliseconds a picture, decoding left out. Raises `DetectorError`.
     """
-    require(entry.runtime)
-    detector_class = registered()[entry.runtime].load()
-    device = choose_device(wanted, detector_class.devices())
+    detector_class, device = runtime_here(entry.runtime, wanted)
     started = time.perf_counter()
     detector = detector_class(entry, device=device, threads=threads)
     loaded = time.perf_counter()
     detector.warm_up()
     warm = time.perf_counter()
     data = _read(picture) if picture else None
-    blank = np.full((entry.input.height, entry.input.width, 3), 255, np.uint8)
     decoded = decode(data, entry.input) if data else None
-    pixels = decoded.pixels if decoded else blank
+    pixels = decoded.pixels if decoded else detector.blank()
     alone = _milliseconds(ALONE, lambda: detector.detect([pixels]))
     together = _milliseconds(BATCHES, lambda: detector.detect([pixels] * detector.batch_size)) / detector.batch_size
     (detections,) = detector.detect([pixels])
@@ -78,7 +94,7 @@ def check(entry: ModelEntry, wanted: str, threads: int, picture: Path | None, dr
         "model": entry.name,
         "runtime": entry.runtime,
         "format": entry.format,
-        "file": str(entry.file),
+        "file": entry.place,
         "digest": entry.digest,
         "device": device,
         "threads": threads,
@@ -89,7 +105,7 @@ def check(entry: ModelEntry, wanted: str, threads: int, picture: Path | None, dr
         "batch_ms": round(together, 2),
         "input": _described(batch),
         "outputs": dict(zip(map(str, entry.output.wanted), map(_described, detector.answers(batch)), strict=True)),
-        "detections": [asdict(one) for one in found] if data else None,
+        "detections": [one.shown() for one in found] if data else None,
         "drawn": str(drawn) if data and drawn else None,
     }
 
@@ -137,8 +153,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = command.parser("detectors.check", "Load a model, run it, and tell what it takes, gives and costs.")
-    parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N [auto]")
-    parser.add_argument("--threads", type=int, default=1, help="of the framework [1]")
+    command.add_device(parser)
     parser.add_argument("--picture", type=Path, metavar="FILE", help="what to look at; else a blank one")
     parser.add_argument("--drawn", type=Path, metavar="FILE", help="where the picture goes with its boxes drawn")
     return parser

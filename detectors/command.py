@@ -16,9 +16,20 @@ def parser(module: str, description: str | None) -> argparse.ArgumentParser:
     """Takes the name of a model and the catalogues that may have it."""
     made = argparse.ArgumentParser(prog=f"python -m {module}", description=description)
     made.add_argument("name", help="the model")
+    add_catalogues(made)
+    return made
+
+
+def add_catalogues(made: argparse.ArgumentParser) -> None:
+    """The options that say which catalogues there are."""
     made.add_argument("--catalogue", type=Path, action="append", required=True, metavar="FILE", help="or several")
     made.add_argument("--cache", type=Path, default=Path("data/models"), metavar="FOLDER", help="for fetched files")
-    return made
+
+
+def add_device(made: argparse.ArgumentParser) -> None:
+    """The options that say what a model runs on."""
+    made.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N [auto]")
+    made.add_argument("--threads", type=int, default=1, help="of the framework [1]")
 
 
 def catalogue_of(options: argparse.Namespace) -> Catalogue:

@@ -12,11 +12,12 @@ import numpy as np
 import torch
 
 from detectors import command
-from detectors.aotinductor import FEATURES, TORCH, instructions
+from detectors.aotinductor import FEATURES, PICTURES, TORCH, instructions, pictures
 from detectors.catalogue import ModelEntry
 from detectors.digest import digest_of
 from detectors.entries import copy_entry, home_of
 from detectors.errors import CatalogueError, ModelUnusable
+from detectors.exported import load_program
 from detectors.preprocess import to_tensor
 
 # What inductor is told for code that runs on every x86 processor since about 2013 (AVX2, FMA).
@@ -28,16 +29,21 @@ LEVEL_3 = ("avx", "avx2", "bmi1", "bmi2", "f16c", "fma", "movbe", "sse4_1", "sse
 def compile_package(entry: ModelEntry, target: Path, *, portable: bool) -> None:
     """Compiles an entry's exported program on the CPU. `portable`: for any processor with AVX2, otherwise for this one.
 
-    Takes about a minute. Raises RuntimeError where there is no C++ compiler.
+    Takes about a minute. Raises RuntimeError where there is no C++ compiler, and ValueError where the program can't be
+    loaded.
     """
-    program = torch.export.load(entry.file)
+    program = load_program(entry.file, "cpu")
     if program.example_inputs is None:  # only their shapes count, but it insists on some
         blank = np.zeros((entry.input.height, entry.input.width, 3), np.uint8)
         program.example_inputs = ((torch.from_numpy(to_tensor([blank] * 2, entry.input)),), {})
     needed = LEVEL_3 if portable and platform.machine() == "x86_64" else instructions()
     configuration: dict[str, Any] = {
         "freezing": True,
-        "aot_inductor.metadata": {FEATURES: " ".join(needed), TORCH: torch.__version__},
+        "aot_inductor.metadata": {
+            FEATURES: " ".join(needed),
+            TORCH: torch.__version__,
+            PICTURES: pictures(entry.input),
+        },
         **(PORTABLE if portable and platform.machine() == "x86_64" else {}),
     }
     with torch.no_grad():
@@ -60,6 +66,11 @@ def _compiled(options: argparse.Namespace) -> dict[str, str]:
         raise ModelUnusable(
             f"Model {entry.name} is of the format {entry.format}; what can be compiled is an exported program, pt2."
         )
+    if entry.channels_last or entry.precision != "full":
+        raise ModelUnusable(
+            f"Model {entry.name}: compiled code has a layout and a precision of its own; leave channels_last and "
+            "precision out of the entry."
+        )
     entry.verify()
     home = home_of(entry.name, options.catalogue)
     package = home.parent / f"{copy}.pt2"
@@ -67,7 +78,7 @@ def _compiled(options: argparse.Namespace) -> dict[str, str]:
         compile_package(entry, package, portable=options.portable)
     except (RuntimeError, OSError, ValueError) as error:
         raise ModelUnusable(f"Model {entry.name}: {entry.file} can't be compiled: {error}") from error
-    changes = {"format": "aotinductor", "file": package.name, "sha256": digest_of(package)}
+    changes = {"runtime": options.runtime, "format": "aotinductor", "file": package.name, "sha256": digest_of(package)}
     copy_entry(home, entry.name, copy, changes)
     return {"model": copy, "catalogue": str(home), "file": str(package)}
 
@@ -76,6 +87,9 @@ def _parser() -> argparse.ArgumentParser:
     parser = command.parser("detectors.compile", "Compile an exported program; needs a C++ compiler.")
     parser.add_argument(
         "--portable", action="store_true", help="for any x86 processor with AVX2, not just for this one"
+    )
+    parser.add_argument(
+        "--runtime", choices=("pytorch", "libtorch"), default="pytorch", help="whose workers serve it [pytorch]"
     )
     parser.add_argument("--as", dest="call", metavar="NAME", help="what the new entry is called [NAME-compiled]")
     return parser

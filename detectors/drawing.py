@@ -10,7 +10,7 @@ from typing import Protocol
 from PIL import Image, ImageDraw, ImageFont, ImageOps
 
 from detectors.errors import PictureUndecodable
-from detectors.preprocess import FORMATS
+from detectors.formats import FORMATS
 
 # Pixels of the shorter and of the longer side. Below, a label would cover the picture or not fit on it.
 SMALLEST = (120, 320)

@@ -57,3 +57,58 @@ class DetectionFailed(DetectorError):
     """The model raised on a picture, or what came out of it makes no sense (wrong shapes, NaN)."""
 
     code = "detection_failed"
+
+
+class NoAnswer(DetectorError):
+    """Base: the model server did not answer. `sent` is false where it never had the request: then nothing in that can
+    be the reason."""
+
+    def __init__(self, sentence: str, *, sent: bool = True) -> None:
+        super().__init__(sentence)
+        self.sent = sent
+
+
+class ServerUnreachable(NoAnswer):
+    """No connection to the model server, or it broke off before the answer was whole."""
+
+    code = "server_unreachable"
+
+
+class ServerTimeout(NoAnswer):
+    """The model server did not answer within the time that the entry gives it."""
+
+    code = "server_timeout"
+
+
+class ServerUnavailable(NoAnswer):
+    """The model server says that it can't answer now (429, 502, 503, 504), or that the model is not ready."""
+
+    code = "server_unavailable"
+
+
+class ServerFailed(DetectorError):
+    """The model server failed on the request (500)."""
+
+    code = "server_failed"
+
+
+class ServerRefused(DetectorError):
+    """The model server does not take the request (4xx)."""
+
+    code = "server_refused"
+
+
+class ServerAnswerInvalid(DetectorError):
+    """What the model server answered can't be read: no JSON, an output missing, data that is not of its shape."""
+
+    code = "server_answer_invalid"
+
+
+class ModelUnavailable(DetectorError):
+    """What the model stands on fails whatever picture it is given: the same one may do later. It has the code and the
+    sentence of what happened. `sent`: it had the pictures when it went out, so one of them may have done that."""
+
+    def __init__(self, cause: DetectorError, *, sent: bool = False) -> None:
+        super().__init__(str(cause))
+        self.code = cause.code
+        self.sent = sent

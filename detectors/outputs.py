@@ -3,6 +3,7 @@
 Everything is NumPy, for every runtime the same.
 """
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,10 +12,12 @@ import numpy.typing as npt
 
 from detectors.catalogue import Input, ModelEntry, Output
 from detectors.errors import DetectionFailed
-from detectors.preprocess import content_size
+from detectors.preprocess import Decoded, content_size
 
 Floats = npt.NDArray[np.float32]
 Integers = npt.NDArray[np.int64]
+Row = tuple[str, int, float, float, float, float, float]
+"""Label, class id, score, x1, y1, x2, y2."""
 
 MOST_CANDIDATES = 2000
 """Of a picture, so many boxes at most, best first, are compared with each other in the search for doubles."""
@@ -30,6 +33,12 @@ class Detections:
     """k, each 0 to 1, at least the entry's floor score."""
     class_ids: Integers
     """k, indices into the entry's labels."""
+
+    def rows(self, picture: Decoded, labels: Sequence[str]) -> Iterator[Row]:
+        """Each with its label, and its box in pixels of the whole picture, of which the decoded one was looked at."""
+        boxes = picture.whole(self.boxes).tolist()
+        for box, score, class_id in zip(boxes, self.scores.tolist(), self.class_ids.tolist(), strict=True):
+            yield labels[class_id], class_id, score, *box
 
 
 def read(entry: ModelEntry, outputs: list[npt.NDArray[Any]], width: int, height: int) -> Detections:
@@ -125,6 +134,8 @@ def _shaped(entry: ModelEntry, outputs: list[npt.NDArray[Any]]) -> tuple[Floats,
     if boxes.shape != (k, 4) or scores.ndim != 1 + per_class or classes.shape != (k,):
         told = f"scores {scores.shape}" + ("" if per_class else f" and classes {classes.shape}")
         raise DetectionFailed(f"The model {entry.name} gave boxes {boxes.shape}, {told} for a picture.")
+    if per_class:
+        _check_columns(entry, scores.shape[1])
     if others:
         counted = others[0]
         if counted.size != 1 or not np.isfinite(counted).all():
@@ -135,6 +146,17 @@ def _shaped(entry: ModelEntry, outputs: list[npt.NDArray[Any]]) -> tuple[Floats,
     if not np.isfinite(classes).all():
         raise DetectionFailed(f"The model {entry.name} gave classes that are not finite.")
     return boxes[:k].astype(np.float32), scores[:k].astype(np.float32), classes
+
+
+def _check_columns(entry: ModelEntry, columns: int) -> None:
+    """Labels that are merely listed name every column; those with ids may leave some out. Raises `DetectionFailed`."""
+    last = columns - 1 - (entry.output.background == "last")
+    highest = max(entry.class_ids)
+    if highest > last or (highest < last and entry.ids is None):
+        raise DetectionFailed(
+            f"The model {entry.name} has columns for the classes up to {last}, but the labels of its entry go up to "
+            f"{highest}: list as many labels as there are classes, or give them ids."
+        )
 
 
 def _activated(scores: Floats, activation: str) -> Floats:

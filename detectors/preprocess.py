@@ -11,10 +11,8 @@ from PIL import ExifTags, Image
 
 from detectors.catalogue import Input
 from detectors.errors import PictureUndecodable
+from detectors.formats import FORMATS
 
-# Formats that are decoded; the same that are accepted.
-FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF")
-Image.init()  # registers them all: `Image.open(formats=…)` knows only those that are registered
 # What lies beside a letterboxed picture. The value that the YOLO family made common.
 PADDING = 114
 

@@ -3,11 +3,20 @@
 from importlib.metadata import EntryPoint, PackageNotFoundError, entry_points, version
 from importlib.util import find_spec
 
+from detectors import libtorch
 from detectors.errors import ModelUnusable
 
 GROUP = "boxqueue.detectors"
-# The framework that each runtime of ours stands on. One from elsewhere counts as installed where it is registered.
-FRAMEWORKS = {"pytorch": "torch", "tensorflow": "tensorflow"}
+# The module that each runtime of ours stands on; `remote` has an HTTP client in place of a framework. A runtime from
+# elsewhere counts as installed where it is registered.
+FRAMEWORKS = {
+    "pytorch": "torch",
+    "tensorflow": "tensorflow",
+    "remote": "httpx",
+    "libtorch": "detectors.libtorch.binding",
+}
+# Runtimes whose models run in other processes, on whatever device these have.
+ELSEWHERE = frozenset({"remote"})
 # Packages that bring the same framework under another name.
 FLAVOURS = {"tensorflow": ("tensorflow", "tensorflow-cpu")}
 
@@ -27,6 +36,8 @@ def require(runtime: str) -> None:
     if runtime not in registered():
         raise ModelUnusable(f"There is no runtime {runtime!r}; there are {', '.join(sorted(registered()))}.")
     if runtime not in installed_runtimes():
+        if runtime == "libtorch":
+            raise ModelUnusable("The runtime libtorch is not built here: make libtorch builds it.")
         raise ModelUnusable(
             f"The runtime {runtime} needs {FRAMEWORKS[runtime]}, which is not installed here: "
             f"install requirements/{runtime}.txt."
@@ -36,8 +47,10 @@ def require(runtime: str) -> None:
 def framework_version(runtime: str) -> tuple[str, str] | None:
     """(framework, version) that a runtime stands on; None for a runtime from elsewhere.
 
-    Raises `PackageNotFoundError` where it is not installed.
+    Raises `PackageNotFoundError` where it is not installed, or OSError where it is not built.
     """
+    if runtime == "libtorch":
+        return runtime, libtorch.version()
     framework = FRAMEWORKS.get(runtime)
     if framework is None:
         return None

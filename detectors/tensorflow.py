@@ -46,6 +46,8 @@ tf.get_logger().setLevel("ERROR")
 
 SIGNATURE = "serving_default"
 Run = Callable[[tf.Tensor], list[tf.Tensor]]
+Loaded = tuple[Run, tf.TensorSpec, list[str]]
+"""A function, what it takes (with the name that this has), and the names of what it gives."""
 
 
 class TensorFlowDetector(Detector):
@@ -69,11 +71,11 @@ class TensorFlowDetector(Detector):
                 f"Model {self.entry.name}: this process runs TensorFlow on another device or with another number of "
                 f"threads already: {error}"
             ) from error
-        load = _saved_model if self.entry.format == "saved_model" else _frozen_graph
+        load = LOADERS[self.entry.format]
         name = self.entry.input.name
         try:
             # Outputs are wanted by name: the positions that a catalogue has by default mean nothing to TensorFlow.
-            self._run_batch, spec = load(
+            self._run_batch, spec, _ = load(
                 str(self.entry.file), name, [str(wanted) for wanted in self.entry.output.wanted]
             )
         except (tf.errors.OpError, RuntimeError, ValueError, TypeError, LookupError, OSError) as error:
@@ -132,27 +134,29 @@ def settle(device: str, threads: int) -> None:
     tf.config.threading.set_inter_op_parallelism_threads(threads)
 
 
-def _saved_model(path: str, name: str | None, outputs: list[str]) -> tuple[Run, tf.TensorSpec]:
-    """A SavedModel's default signature as a function of its input, and what that takes. Raises `ValueError`."""
+def _saved_model(path: str, name: str | None, outputs: list[str] | None) -> Loaded:
+    """A SavedModel's default signature, or its only one, as a function of its input. Without `outputs`, it gives all.
+    Raises `ValueError`."""
     model = tf.saved_model.load(path)
-    if SIGNATURE not in model.signatures:
-        raise ValueError(f"it has no signature {SIGNATURE}, but {', '.join(model.signatures) or 'none'}")
-    signature = model.signatures[SIGNATURE]
+    called = _one_of("signature", None if len(model.signatures) == 1 else SIGNATURE, model.signatures)
+    signature = model.signatures[called]
     inputs = signature.structured_input_signature[1]
     chosen = _one_of("input", name, inputs)
-    for output in outputs:
+    given = list(signature.structured_outputs) if outputs is None else outputs
+    for output in given:
         _one_of("output", output, signature.structured_outputs)
 
     def run(batch: tf.Tensor) -> list[tf.Tensor]:
         # By way of the model: a signature alone does not keep its variables alive.
-        answer = model.signatures[SIGNATURE](**{chosen: batch})
-        return [answer[output] for output in outputs]
+        answer = model.signatures[called](**{chosen: batch})
+        return [answer[output] for output in given]
 
-    return run, inputs[chosen]
+    return run, tf.TensorSpec(inputs[chosen].shape, inputs[chosen].dtype, chosen), given
 
 
-def _frozen_graph(path: str, name: str | None, outputs: list[str]) -> tuple[Run, tf.TensorSpec]:
-    """A frozen graph from its input to its outputs as one function, and what it takes. Raises `ValueError`."""
+def _frozen_graph(path: str, name: str | None, outputs: list[str] | None) -> Loaded:
+    """A frozen graph from its input to its outputs as one function. Without `outputs`, it gives what none of its own
+    operations takes. Raises `ValueError`."""
     graph = tf.compat.v1.GraphDef()
     with open(path, "rb") as file:
         try:
@@ -162,12 +166,23 @@ def _frozen_graph(path: str, name: str | None, outputs: list[str]) -> tuple[Run,
     operations = {node.name: node for node in graph.node}
     placeholders = [node.name for node in graph.node if node.op == "Placeholder"]
     chosen = _one_of("input", name and name.removesuffix(":0"), placeholders)
-    for output in outputs:
+    given = _ends(graph) if outputs is None else outputs
+    for output in given:
         _one_of("output", output.partition(":")[0], operations)
     wrapped = tf.compat.v1.wrap_function(lambda: tf.graph_util.import_graph_def(graph, name=""), [])
     fed = wrapped.graph.as_graph_element(f"{chosen}:0")
-    fetched = [wrapped.graph.as_graph_element(output if ":" in output else f"{output}:0") for output in outputs]
-    return wrapped.prune(fed, fetched), tf.TensorSpec(fed.shape, fed.dtype)
+    fetched = [wrapped.graph.as_graph_element(output if ":" in output else f"{output}:0") for output in given]
+    return wrapped.prune(fed, fetched), tf.TensorSpec(fed.shape, fed.dtype, chosen), given
+
+
+def _ends(graph: Any) -> list[str]:
+    """The operations of a graph whose results no other one takes."""
+    taken = {name.removeprefix("^").partition(":")[0] for node in graph.node for name in node.input}
+    no_results = ("Placeholder", "Const", "NoOp", "Assert")
+    return [node.name for node in graph.node if node.name not in taken and node.op not in no_results]
+
+
+LOADERS = {"saved_model": _saved_model, "frozen_graph": _frozen_graph}
 
 
 def _one_of(what: str, name: str | None, known: Any) -> str:

@@ -14,6 +14,7 @@ from jobs.batches import add_counts, batch_not_cancelled, mark_finished
 from jobs.clock import now, seconds_since
 from jobs.database import AnyRow, Database
 from jobs.deaths import GIVEN_BACK
+from jobs.quarantine import may_start
 from jobs.tables import FAILED, QUEUED, RUNNING, SUCCEEDED, Claim, Id, Job, Json, new_id
 from jobs.views import DetectionView
 from jobs.waiting import by_first_job, waiting_jobs
@@ -34,6 +35,7 @@ class HeldClaim:
     """Jobs of one model that this worker holds until it finishes them, gives them back or dies."""
 
     id: str
+    task_id: str
     model: str
     jobs: tuple[ClaimedJob, ...]
     alone: bool
@@ -59,24 +61,37 @@ def claim(
     worker_id: str,
     task_id: str,
     lease_seconds: float,
+    servers: Mapping[str, str] | None = None,
+    job_id: str | None = None,
 ) -> HeldClaim | None:
     """Takes the first queued job by (priority, turn, id) and more of its model, or None where nothing waits.
 
-    `models` maps the name of each model that this worker serves to its digest and the most pictures it takes at once.
+    `models` maps the name of each model that this worker serves to its digest and the most pictures it takes at once,
+    `servers` those that stand on a model server to its address. `job_id` asks for this very job alone.
     """
 
     def work(connection: Connection) -> HeldClaim | None:
+        on = servers or {}
+        busy: set[str] = set()
         # With one model there is nothing to choose.
         for name in list(models) if len(models) == 1 else by_first_job(connection, runtime, models):
             digest, most = models[name]
+            server = on.get(name)
+            if server in busy:
+                continue
             waiting = (
                 waiting_jobs(runtime, name, digest)
-                .add_columns(Job.image_sha256, Job.model, Job.suspect, _age)
+                .add_columns(Job.image_sha256, Job.model, Job.suspect, Job.absences, _age)
                 .with_for_update(of=Job.__table__, skip_locked=True)
             )
+            if job_id:
+                waiting = waiting.where(Job.id == job_id)
             first = connection.execute(waiting.limit(1)).one_or_none()
             if first is None:
                 continue  # others hold all of its jobs that wait
+            if server and not may_start(connection, first, [other for other in on if on[other] == server]):
+                busy.add(server)  # also to its other models, or it might never be free for this job
+                continue
             rows = [first]
             if not first.suspect and most > 1:
                 more = waiting.where(sa.not_(Job.suspect), Job.id != first.id)
@@ -187,7 +202,7 @@ def _hold(
         .values(status=RUNNING, claim_id=claim_id, started_at=now())
     )
     jobs = tuple(ClaimedJob(row.id, row.image_sha256, row.age_s) for row in rows)
-    return HeldClaim(claim_id, first.model, jobs, alone=first.suspect)
+    return HeldClaim(claim_id, task_id, first.model, jobs, alone=first.suspect)
 
 
 def _end(connection: Connection, held: HeldClaim, outcome: str) -> bool:

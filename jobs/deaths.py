@@ -7,6 +7,9 @@ stops doing so, and an innocent one in its company always succeeds in the end.
 A lease that runs out is no death: the worker may be frozen, cut off, or gone for no fault of the picture's. It makes
 suspects too, but is counted apart, as an absence, and taken back when the worker shows that it lives. Only a picture
 that was alone with several workers of which none came back takes whole machines down, and is `failed`.
+
+A model server that gives no more answer while it has pictures is counted like that. From its first absence on a job has
+the server for itself (`jobs/quarantine.py`), so that nothing counts against it that another picture did.
 """
 
 import logging
@@ -20,6 +23,7 @@ from jobs.batches import add_counts, mark_finished
 from jobs.clock import now
 from jobs.database import AnyRow, Database
 from jobs.tables import FAILED, QUEUED, RUNNING, Claim, Job
+from jobs.turns import last_turn
 
 log = logging.getLogger(__name__)
 
@@ -29,6 +33,7 @@ GIVEN_BACK, EXPIRED = "given_back", "expired"
 
 WORKER_LOST, TIMED_OUT, OUT_OF_MEMORY = "worker_lost", "timed_out", "out_of_memory"
 _ABSENT = "The worker went away, and did not come back, each time that it worked on this picture alone."
+_UNANSWERED = "The model server gave no more answer each time that it had this picture alone. The last time:"
 _SENTENCES = {
     WORKER_LOST: "The worker process died while it worked on this picture alone.",
     TIMED_OUT: "The picture took longer than the time limit (BOXQUEUE_PICTURE_SECONDS), on its own.",
@@ -54,6 +59,17 @@ def spare(db: Database, task_id: str) -> set[str]:
     return db.retry(lambda connection: _end(connection, Claim.task_id == task_id, GIVEN_BACK, None, proof=False))
 
 
+def doubt(db: Database, claim_id: str, code: str, sentence: str) -> None:
+    """Ends a claim whose model server had its pictures and gave no answer, or went out; `code` and `sentence` say how.
+
+    Its jobs go back as suspects. What was one before was alone, and the server well a moment ago: that is an absence,
+    after several of which it is `failed` with that code. Until then it goes behind what waits, so that the others have
+    their answers before the server is put at risk again.
+    """
+    absent = f"{_UNANSWERED} {sentence}"
+    db.retry(lambda connection: _end(connection, Claim.id == claim_id, GIVEN_BACK, code, False, absent))
+
+
 def expire(db: Database) -> set[str]:
     """Ends the claims of every task that has one past its lease; the runtimes that have jobs again.
 
@@ -71,7 +87,7 @@ def expire(db: Database) -> set[str]:
             if len(free) < len(connection.scalars(of_task).all()):
                 continue
             log.warning("task %s let its lease run out; its jobs go back into the queue", task_id)
-            runtimes |= _end(connection, Claim.task_id == task_id, EXPIRED, WORKER_LOST, proof=False)
+            runtimes |= _end(connection, Claim.task_id == task_id, EXPIRED, WORKER_LOST, False, _ABSENT)
         return runtimes
 
     return db.retry(work)
@@ -95,7 +111,10 @@ def forgive(db: Database, claim_id: str, job_ids: Sequence[str]) -> None:
     db.retry(work)
 
 
-def _end(connection: Connection, which: Any, outcome: str, cause: str | None, proof: bool) -> set[str]:
+def _end(
+    connection: Connection, which: Any, outcome: str, cause: str | None, proof: bool, absent: str | None = None
+) -> set[str]:
+    """Ends claims. With `absent`, a sentence, what was alone counts an absence where no death is known of."""
     claims = connection.execute(
         sa.select(Claim.id, Claim.runtime, Claim.size, Claim.cause)
         .where(which, Claim.ended_at.is_(None))
@@ -110,20 +129,24 @@ def _end(connection: Connection, which: Any, outcome: str, cause: str | None, pr
         cause = known_cause or cause
     connection.execute(sa.update(Claim).where(Claim.id.in_(ids)).values(ended_at=now(), outcome=outcome, cause=cause))
     jobs = connection.execute(
-        sa.select(Job.id, Job.batch_id, Job.deaths, Job.absences)
+        sa.select(
+            *(Job.id, Job.batch_id, Job.suspect, Job.deaths, Job.absences),
+            *(Job.runtime, Job.model, Job.model_digest, Job.priority, Job.turn),
+        )
         .where(Job.claim_id.in_(ids), Job.status == RUNNING)
         .order_by(Job.id)
         .with_for_update()
     ).all()
     if cause is None:
         _put_back(connection, jobs)
-    elif sum(claim.size for claim in claims) > 1:
+    elif sum(claim.size for claim in claims) > 1 or (outcome == GIVEN_BACK and not all(job.suspect for job in jobs)):
         _put_back(connection, jobs, suspect=True)
-    elif outcome == EXPIRED and known_cause is None:
+    elif absent and known_cause is None:
         if jobs and jobs[0].absences + 1 >= ABSENCES_THAT_FAIL:
-            _fail(connection, jobs[0], cause, _ABSENT, absences=Job.absences + 1)
+            _fail(connection, jobs[0], cause, absent, absences=Job.absences + 1)
         else:
-            _put_back(connection, jobs, suspect=True, absences=Job.absences + 1)
+            behind = {"turn": last_turn(connection, jobs[0]) + 1} if jobs and outcome == GIVEN_BACK else {}
+            _put_back(connection, jobs, suspect=True, absences=Job.absences + 1, **behind)
     elif jobs and (proof or jobs[0].deaths + 1 >= DEATHS_THAT_FAIL):
         _fail(connection, jobs[0], cause, _SENTENCES.get(cause, _SENTENCES[WORKER_LOST]), deaths=Job.deaths + 1)
     else:

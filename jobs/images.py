@@ -29,6 +29,8 @@ class ImageStore:
         except (ValueError, ImportError) as error:
             raise ConfigurationError(f"BOXQUEUE_STORE_URL: {error}") from error
         self._local = "file" in _as_tuple(self._files.protocol)
+        # Libraries of buckets have errors of their own: that of a host which does not answer is no OSError.
+        self._faults: tuple[type[Exception], ...] = (OSError,) if self._local else (Exception,)
 
     def put(self, data: bytes, sha256: str) -> None:
         """Keeps `data`; does nothing where it is kept already. Raises `StoreUnavailable`."""
@@ -46,8 +48,8 @@ class ImageStore:
                     self._files.pipe_file(path, data)
             for folder in folders:
                 _fsync(folder)
-        except OSError as error:
-            raise StoreUnavailable(f"The image store can't be written: {error.strerror or error}") from error
+        except self._faults as error:
+            raise StoreUnavailable(f"The image store can't be written: {_why(error)}") from error
 
     def get(self, sha256: str) -> bytes:
         """The bytes of a picture. Raises `PictureMissing` or `StoreUnavailable`."""
@@ -59,8 +61,8 @@ class ImageStore:
             self.check()
             self._check_not_empty()
             raise PictureMissing(f"The picture {sha256} is not in the image store any more.") from None
-        except OSError as error:
-            raise StoreUnavailable(f"The image store can't be read: {error.strerror or error}") from error
+        except self._faults as error:
+            raise StoreUnavailable(f"The image store can't be read: {_why(error)}") from error
 
     def age_seconds(self, sha256: str) -> float:
         """Seconds since a picture was last put. Raises `PictureMissing` or `StoreUnavailable`."""
@@ -68,8 +70,8 @@ class ImageStore:
             modified: datetime = self._files.modified(self._path(sha256))
         except FileNotFoundError:
             raise PictureMissing(f"The picture {sha256} is not in the image store any more.") from None
-        except OSError as error:
-            raise StoreUnavailable(f"The image store can't be read: {error.strerror or error}") from error
+        except self._faults as error:
+            raise StoreUnavailable(f"The image store can't be read: {_why(error)}") from error
         return (datetime.now(UTC) - modified.astimezone(UTC)).total_seconds()
 
     def delete(self, sha256: str) -> None:
@@ -78,8 +80,8 @@ class ImageStore:
             self._files.rm_file(self._path(sha256))
         except FileNotFoundError:
             return
-        except OSError as error:
-            raise StoreUnavailable(f"The image store can't be written: {error.strerror or error}") from error
+        except self._faults as error:
+            raise StoreUnavailable(f"The image store can't be written: {_why(error)}") from error
 
     def delete_old(self, sha256: str, seconds: float) -> None:
         """Forgets a picture unless it was put again within the last `seconds`. Raises `StoreUnavailable`.
@@ -102,8 +104,8 @@ class ImageStore:
                 aside.unlink()
         except FileNotFoundError:
             return
-        except OSError as error:
-            raise StoreUnavailable(f"The image store can't be written: {error.strerror or error}") from error
+        except self._faults as error:
+            raise StoreUnavailable(f"The image store can't be written: {_why(error)}") from error
 
     def prepare(self) -> None:
         """Makes the store's folder. Raises `StoreUnavailable`."""
@@ -111,8 +113,8 @@ class ImageStore:
             self._files.makedirs(self._root, exist_ok=True)
             if self._local:
                 _remove_leftovers(Path(self._root))
-        except OSError as error:
-            raise StoreUnavailable(f"The image store can't be made: {error.strerror or error}") from error
+        except self._faults as error:
+            raise StoreUnavailable(f"The image store can't be made: {_why(error)}") from error
 
     def check(self) -> None:
         """Raises `StoreUnavailable` where the store does not answer."""
@@ -123,8 +125,8 @@ class ImageStore:
                 self._files.ls(self._root, detail=False)
         except FileNotFoundError:
             return  # a bucket without an object yet has no such folder
-        except OSError as error:
-            raise StoreUnavailable(f"The image store can't be read: {error.strerror or error}") from error
+        except self._faults as error:
+            raise StoreUnavailable(f"The image store can't be read: {_why(error)}") from error
 
     def _check_not_empty(self) -> None:
         """Raises `StoreUnavailable` where there is nothing at all: an unmounted disk leaves such a folder."""
@@ -132,14 +134,18 @@ class ImageStore:
             empty = not self._files.ls(self._root, detail=False)
         except FileNotFoundError:
             empty = True
-        except OSError as error:
-            raise StoreUnavailable(f"The image store can't be read: {error.strerror or error}") from error
+        except self._faults as error:
+            raise StoreUnavailable(f"The image store can't be read: {_why(error)}") from error
         if empty:
             raise StoreUnavailable(f"The image store {self._root} is empty: is its disk mounted, its bucket right?")
 
     def _path(self, sha256: str) -> str:
         # Sixteen folders: few enough that a request of some dozens of pictures fsyncs each once.
         return f"{self._root}/{sha256[0]}/{sha256}"
+
+
+def _why(error: Exception) -> object:
+    return getattr(error, "strerror", None) or error
 
 
 def _as_tuple(protocol: Any) -> tuple[str, ...]:

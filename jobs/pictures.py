@@ -45,8 +45,7 @@ def inspect(data: bytes, *, max_bytes: float, max_pixels: float) -> Picture:
     """
     if not data:
         raise PictureEmpty("The file is empty.")
-    if len(data) > max_bytes:
-        raise PictureTooLarge(f"The file has {len(data):,} bytes; at most {int(max_bytes):,} are taken.")
+    check_size(len(data), max_bytes)
     try:
         with warnings.catch_warnings():
             # A torn EXIF block is not worth a warning here: the picture's size is known all the same.
@@ -70,6 +69,12 @@ def inspect(data: bytes, *, max_bytes: float, max_pixels: float) -> Picture:
     if turned:
         width, height = height, width
     return Picture(hashlib.sha256(data).hexdigest(), media_type, width, height, len(data))
+
+
+def check_size(size: int, max_bytes: float) -> None:
+    """Raises `PictureTooLarge` for a file of `size` bytes that is over the limit."""
+    if size > max_bytes:
+        raise PictureTooLarge(f"The file has {size:,} bytes; at most {int(max_bytes):,} are taken.")
 
 
 def orientation(image: Image.Image) -> int:

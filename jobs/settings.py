@@ -152,6 +152,21 @@ class Settings(BaseSettings):
         """True where no Redis was named, so that `boxqueue up` starts one of its own."""
         return self.redis_url == f"unix://{self._socket('redis.sock')}"
 
+    @property
+    def database_named(self) -> bool:
+        """False where none was named, and the database is the one under DATA."""
+        return "database_url" in self.model_fields_set
+
+    @property
+    def store_named(self) -> bool:
+        """False where none was named, and the pictures lie under DATA."""
+        return "store_url" in self.model_fields_set
+
+    @property
+    def picture_limits(self) -> dict[str, float]:
+        """Of a picture that is taken: the most bytes and pixels, as `jobs.pictures.inspect` asks for them."""
+        return {"max_bytes": self.max_picture_mb * 1e6, "max_pixels": self.max_picture_megapixels * 1e6}
+
     @classmethod
     def load(cls) -> Self:
         """Reads the environment. Raises `ConfigurationError`, one line for each wrong or unknown variable."""

@@ -245,6 +245,7 @@ def _view(row: AnyRow, detections: list[DetectionView] | None) -> JobView:
         id=row.id,
         status=row.effective_status,
         model=row.model,
+        model_digest=row.model_digest,
         batch_id=row.batch_id,
         source=row.source,
         priority=row.priority,

@@ -224,6 +224,9 @@ class Worker(Base):
     runtime: Mapped[str] = mapped_column(sa.String(64))
     host: Mapped[str] = mapped_column(sa.String(255))
     models: Mapped[dict[str, Any]] = mapped_column(comment="name -> digest of what it can load")
+    outages: Mapped[dict[str, Any] | None] = mapped_column(
+        comment="name -> code, message, since: of models whose server does not answer"
+    )
     device: Mapped[str] = mapped_column(sa.String(32))
     versions: Mapped[dict[str, Any]]
     started_at: Mapped[datetime] = mapped_column(server_default=now())

@@ -3,6 +3,7 @@
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
+from jobs.database import AnyRow
 from jobs.tables import Claim, Job
 from jobs.views import NewJob
 from jobs.waiting import is_queued
@@ -60,6 +61,23 @@ def current_turn(connection: Connection, runtime: str, priority: int) -> int:
         .limit(1)
     )
     return connection.scalar(latest) or 0
+
+
+def last_turn(connection: Connection, job: AnyRow) -> int:
+    """The last turn that a job has which waits for the same as this one, with its priority; its own where none does."""
+    last = (
+        sa.select(Job.turn)
+        .where(
+            Job.runtime == job.runtime,
+            Job.model == job.model,
+            Job.model_digest == job.model_digest,
+            Job.priority == job.priority,
+            is_queued,
+        )
+        .order_by(Job.turn.desc())
+        .limit(1)
+    )
+    return int(max(job.turn, connection.scalar(last) or 0))
 
 
 def last_lone_turn(connection: Connection, runtime: str, model: str, digest: str, priority: int) -> tuple[int, int]:

@@ -4,20 +4,20 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from jobs.errors import PictureRefused
+from jobs.errors import PictureMissing, PictureRefused
 from jobs.pictures import Picture
 
 
 @dataclass(frozen=True, slots=True)
 class NewJob:
-    """A job to submit. `picture` is None where its header disqualified it: then `refusal` says why, and the job is
-    `failed` from the start, so that a batch's totals equal the files that were given."""
+    """A job to submit. `picture` is None where its header disqualified it, or it could not be had: then `refusal` says
+    why, and the job is `failed` from the start, so that a batch's totals equal the files that were given."""
 
     model: str
     digest: str
     runtime: str
     picture: Picture | None
-    refusal: PictureRefused | None = None
+    refusal: PictureRefused | PictureMissing | None = None
     source: str | None = None
     options: dict[str, Any] | None = None
     cache: bool = True
@@ -45,6 +45,7 @@ class JobView:
     id: str
     status: str
     model: str
+    model_digest: str
     batch_id: str | None
     source: str | None
     priority: int
@@ -97,6 +98,26 @@ class Unserved:
 
 
 @dataclass(frozen=True, slots=True)
+class Build:
+    """Live workers that are alike: what they were built from, what they run on."""
+
+    workers: int
+    device: str
+    versions: dict[str, Any]
+    """Of Boxqueue, its image, Python and the framework."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outage:
+    """A model whose server does not answer: its jobs wait until it does."""
+
+    model: str
+    code: str
+    message: str
+    since: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class QueueView:
     """What one runtime's queue looks like. `oldest_s` is the age of the longest waiting job."""
 
@@ -112,6 +133,8 @@ class QueueView:
     workers_lost: int
     """Workers that were not seen for a while and never signed off: killed, hanging, or cut off from the database."""
     unserved: tuple[Unserved, ...]
+    builds: tuple[Build, ...]
+    outages: tuple[Outage, ...]
 
     @property
     def no_worker(self) -> bool:

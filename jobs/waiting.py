@@ -69,10 +69,22 @@ def more_waiting(db: Database, runtime: str, models: Mapping[str, tuple[str, int
 
 def waiting_runtimes(db: Database) -> list[str]:
     """Runtimes with at least one queued job, by name."""
+    return _different(db, Job.runtime)
+
+
+def waiting_versions(db: Database, runtime: str, model: str) -> list[str]:
+    """Digests of the versions of a model with at least one queued job."""
+    return _different(db, Job.model_digest, Job.runtime == runtime, Job.model == model)
+
+
+def _different(
+    db: Database, column: sa.orm.InstrumentedAttribute[str], *conditions: sa.ColumnElement[bool]
+) -> list[str]:
+    """Values of a column among the queued jobs."""
     found: list[str] = []
-    following = sa.select(sa.func.min(Job.runtime)).where(is_queued)
+    following = sa.select(sa.func.min(column)).where(*conditions, is_queued)
     with db.read() as connection:
         # From one to the next in the index: DISTINCT would read the whole queue at every sweep.
-        while runtime := connection.scalar(following.where(Job.runtime > found[-1]) if found else following):
-            found.append(runtime)
+        while value := connection.scalar(following.where(column > found[-1]) if found else following):
+            found.append(value)
     return found

@@ -2,6 +2,8 @@
 
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
+from datetime import datetime
+from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
@@ -10,7 +12,7 @@ from jobs.batches import batch_not_cancelled
 from jobs.clock import now
 from jobs.database import AnyRow, Database
 from jobs.tables import RUNNING, Claim, Job, Worker, first_id_of
-from jobs.views import QueueView, Unserved
+from jobs.views import Build, Outage, QueueView, Unserved
 from jobs.waiting import queue_depths
 
 # A worker refreshes its entry this often; one that missed three times is not counted on.
@@ -47,9 +49,34 @@ def seen(db: Database, worker_id: str) -> bool:
 
 
 def serves(db: Database, worker_id: str, models: Mapping[str, str]) -> None:
-    """Writes anew which models a worker serves: one of them could not be loaded."""
+    """Writes anew which models a worker serves: the catalogue has changed."""
     with db.write() as connection:
         connection.execute(sa.update(Worker).where(Worker.id == worker_id).values(models=dict(models)))
+
+
+def serves_no_more(db: Database, worker_id: str, model: str, digest: str) -> None:
+    """Takes one version of a model off a worker's entry: it could not be loaded."""
+    with db.write() as connection:
+        models = connection.scalar(sa.select(Worker.models).where(Worker.id == worker_id).with_for_update()) or {}
+        if models.pop(model, None) == digest:
+            connection.execute(sa.update(Worker).where(Worker.id == worker_id).values(models=models))
+
+
+def waits_for(db: Database, worker_id: str, model: str, code: str, message: str) -> None:
+    """Notes on a worker's entry why it takes no jobs of a model at present."""
+    with db.write() as connection:
+        outages = _outages_of(connection, worker_id)
+        since = outages.get(model, {}).get("since") or connection.execute(sa.select(now())).scalar_one().isoformat()
+        outages[model] = {"code": code, "message": message, "since": since}
+        connection.execute(sa.update(Worker).where(Worker.id == worker_id).values(outages=outages))
+
+
+def waits_no_more(db: Database, worker_id: str, model: str) -> None:
+    """Takes it off again."""
+    with db.write() as connection:
+        outages = _outages_of(connection, worker_id)
+        if outages.pop(model, None):
+            connection.execute(sa.update(Worker).where(Worker.id == worker_id).values(outages=outages))
 
 
 def leave(db: Database, worker_id: str) -> None:
@@ -104,7 +131,16 @@ def queues(db: Database) -> list[QueueView]:
             .where(Job.status == RUNNING, batch_not_cancelled())
             .group_by(Job.runtime)
         ).all()
-        workers = connection.execute(sa.select(Worker.runtime, Worker.models, _alive().label("alive"))).all()
+        workers = connection.execute(
+            sa.select(
+                Worker.runtime,
+                Worker.models,
+                Worker.outages,
+                Worker.device,
+                Worker.versions,
+                _alive().label("alive"),
+            )
+        ).all()
         taken = rates(connection)
     served = {pair for worker in workers if worker.alive for pair in worker.models.items()}
     views = []
@@ -123,6 +159,8 @@ def queues(db: Database) -> list[QueueView]:
                 workers=sum(map(bool, alive)),
                 workers_lost=sum(not there for there in alive),
                 unserved=_unserved(rows, served),
+                builds=_builds([worker for worker in workers if worker.runtime == runtime and worker.alive]),
+                outages=_outages([worker for worker in workers if worker.runtime == runtime and worker.alive]),
             )
         )
     return views
@@ -133,6 +171,27 @@ def _unserved(rows: Sequence[AnyRow], served: Collection[tuple[str, str]]) -> tu
     for row in rows:
         number[row.model, row.model_digest] += row.number
     return tuple(Unserved(*version, number[version]) for version in sorted(number) if version not in served)
+
+
+def _builds(workers: Sequence[AnyRow]) -> tuple[Build, ...]:
+    """The most frequent first."""
+    number = Counter((worker.device, tuple(sorted(worker.versions.items()))) for worker in workers)
+    return tuple(Build(count, device, dict(versions)) for (device, versions), count in number.most_common())
+
+
+def _outages(workers: Sequence[AnyRow]) -> tuple[Outage, ...]:
+    """Of each model the oldest one, by name."""
+    told = [
+        Outage(model, one["code"], one["message"], datetime.fromisoformat(one["since"]))
+        for worker in workers
+        for model, one in (worker.outages or {}).items()
+    ]
+    oldest = {outage.model: outage for outage in sorted(told, key=lambda outage: outage.since, reverse=True)}
+    return tuple(oldest[model] for model in sorted(oldest))
+
+
+def _outages_of(connection: Connection, worker_id: str) -> dict[str, Any]:
+    return connection.scalar(sa.select(Worker.outages).where(Worker.id == worker_id).with_for_update()) or {}
 
 
 def _alive() -> sa.ColumnElement[bool]:

@@ -17,9 +17,14 @@ import pytest
 import redis
 import sqlalchemy as sa
 
+import detectors.connection
+from detectors.catalogue import Catalogue
+from detectors.preprocess import decode
+from detectors.runtimes import installed_runtimes
 from jobs.database import Database
 from jobs.migrate import migrate
 from tests.detector_process import DetectorProcess
+from tests.served_model import ServedModel
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -35,6 +40,12 @@ def require_compiler() -> None:
     """A C++ compiler, which compiling a model needs."""
     if not shutil.which(os.environ.get("CXX", "g++")):
         missing("A C++ compiler (g++)")
+
+
+def require_libtorch() -> None:
+    """The runtime `libtorch`, which is built."""
+    if "libtorch" not in installed_runtimes():
+        missing("The runtime libtorch (make libtorch)")
 
 
 class RedisServer:
@@ -152,6 +163,14 @@ class DetectorProcesses(dict[str, DetectorProcess]):
         self[runtime] = DetectorProcess()
         return self[runtime]
 
+    def shown(self, model: str, picture: bytes) -> list[tuple[str, list[float]]]:
+        """Labels and boxes that a bundled model's own detector finds above the model's threshold, the best first."""
+        entry = Catalogue.load(ROOT / "weights" / "catalogue.toml").get(model)
+        decoded = decode(picture, entry.input)
+        [found] = self[entry.runtime].detect(entry, [decoded.pixels])
+        shown = [row for row in found.rows(decoded, entry.labels) if row[2] >= (entry.defaults.min_score or 0)]
+        return [(label, box) for label, _, _, *box in shown]
+
 
 @pytest.fixture(scope="session")
 def detector_processes() -> Iterator[DetectorProcesses]:
@@ -160,3 +179,17 @@ def detector_processes() -> Iterator[DetectorProcesses]:
     yield processes
     for process in processes.values():
         process.close()
+
+
+@pytest.fixture
+def short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A model server that gives no answer is asked again at once."""
+    monkeypatch.setattr(detectors.connection, "PAUSES_SECONDS", (0.01, 0.02))
+
+
+@pytest.fixture
+def server(short_pauses: None) -> Iterator[ServedModel]:
+    """A model server on loopback."""
+    server = ServedModel()
+    yield server
+    server.stop()

@@ -27,19 +27,43 @@ def write(kind: str, path: Path, batch: int | None = None, *any_size: bool) -> N
     kinds[kind](path, batch, *any_size)
 
 
-def _pt2(path: Path, _: None) -> None:
+def write_named_package(path: Path) -> None:
+    """The same as an AOTInductor package that gives a dictionary: scores, boxes and classes."""
     import torch
 
-    example = torch.zeros(2, SIZE, SIZE, 3, dtype=torch.uint8)
-    dimension = torch.export.Dim("batch", min=1, max=64)
-    torch.export.save(torch.export.export(_module(), (example,), dynamic_shapes=({0: dimension},)), path)
+    class Named(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.tiny = _module()
+
+        def forward(self, pictures: torch.Tensor) -> dict[str, torch.Tensor]:
+            boxes, scores, classes = self.tiny(pictures)
+            return {"scores": scores, "boxes": boxes, "classes": classes}
+
+    _compile(Named().eval(), path)
+
+
+def _pt2(path: Path, batch: int | None) -> None:
+    _export(_module(), path, batch)
+
+
+def _export(module: Any, path: Path, batch: int | None) -> None:
+    import torch
+
+    example = torch.zeros(batch or 2, SIZE, SIZE, 3, dtype=torch.uint8)
+    dimension = None if batch else torch.export.Dim("batch", min=1, max=64)
+    torch.export.save(torch.export.export(module, (example,), dynamic_shapes=({0: dimension},)), path)
 
 
 def _aotinductor(path: Path, _: None) -> None:
+    _compile(_module(), path)
+
+
+def _compile(module: Any, path: Path) -> None:
     from detectors.catalogue import Input, ModelEntry
     from detectors.compile import compile_package
 
-    _pt2(path.with_suffix(".program"), None)
+    _export(module, path.with_suffix(".program"), None)
     entry = ModelEntry(
         name="tiny",
         runtime="pytorch",
@@ -57,6 +81,27 @@ def _torchscript(path: Path, _: None) -> None:
     import torch
 
     torch.jit.script(_module()).save(str(path))
+
+
+def write_columns(path: Path) -> None:
+    """Another model, TorchScript, that takes n × 3 × height × width of 0 to 1 and gives a dictionary: the same boxes,
+    and for each of them logits of its three classes and, in the last column, of the background. The darker red, green
+    or blue is in the top left pixel, the more likely is the first, second or third box."""
+    import torch
+
+    class Columns(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.boxes = torch.nn.Buffer(torch.from_numpy(BOXES))
+            self.weight = torch.nn.Buffer(torch.eye(3)[:, :, None, None])
+
+        def forward(self, pictures: torch.Tensor) -> dict[str, torch.Tensor]:
+            pixel = torch.nn.functional.conv2d(pictures, self.weight)[:, :, 0, 0]
+            logits = torch.diag_embed(13 - 8 * pixel) - 9
+            n = pictures.shape[0]
+            return {"boxes": self.boxes.expand(n, -1, -1), "logits": torch.nn.functional.pad(logits, [0, 1])}
+
+    torch.jit.script(Columns().eval()).save(str(path))
 
 
 def _module() -> Any:

@@ -5,6 +5,9 @@ from typing import Any
 
 import numpy as np
 
+from detectors.catalogue import ModelEntry
+from detectors.outputs import Detections
+
 CLASSES = 4
 """The background and three labels."""
 
@@ -35,6 +38,15 @@ def detect(builder: str, path: Path, pictures: list[np.ndarray]) -> list[dict[st
     with torch.inference_mode():
         found = model([torch.from_numpy(picture).permute(2, 0, 1).float() / 255 for picture in pictures])
     return [{name: tensor.numpy() for name, tensor in one.items()} for one in found]
+
+
+def detect_in(precision: str, entry: ModelEntry, pictures: list[np.ndarray]) -> list[Detections]:
+    """What the entry's detector finds in a precision that it would refuse on the CPU, as it is slow there."""
+    from detectors.pytorch import PyTorchDetector
+
+    detector = PyTorchDetector(entry, device="cpu", threads=1)
+    detector.entry = entry.model_copy(update={"precision": precision})
+    return detector.detect(pictures)
 
 
 def _model(builder: str) -> Any:

@@ -1,6 +1,7 @@
-"""Parts of the twin, run in TensorFlow's process. Maps come as PyTorch lays them out, [b, channels, 112, 112]."""
+"""The twin and its parts, run in TensorFlow's process. Maps come as PyTorch lays them out, [b, channels, 112, 112]."""
 
 from collections.abc import Mapping
+from pathlib import Path
 
 import numpy as np
 
@@ -19,3 +20,10 @@ def moved(weights: Mapping[str, np.ndarray], edges: np.ndarray, corners: np.ndar
 
     found: np.ndarray = Twin(weights).borders(edges.transpose(0, 2, 3, 1), corners, kinds).numpy()
     return found
+
+
+def write_raw(weights: Mapping[str, np.ndarray], folder: Path) -> None:
+    """The SavedModel of `benchmarks.raw`."""
+    from benchmarks.raw import write
+
+    write(weights, folder)

@@ -19,6 +19,7 @@ def fields(sheet: Sheet, x: float, y: float, width: float, entries: Sequence[str
     rng, em, look = sheet.rng, sheet.look.em, sheet.look
     filled, bold = rng.random() < 0.35, rng.random() < 0.2
     edge = rng.choice((look.line, mix(look.line, look.text, 0.2), mix(look.line, (230, 90, 60), 0.6)))
+    filled_in = 0.0 if entries else 0.3
     entries = entries or rng.sample(phrases.FIELDS, rng.choice((1, 1, 2, 3, 4)))
     beside = width > 20 * em and rng.random() < 0.15
     pair = not beside and len(entries) == 2 and width > 20 * em and rng.random() < 0.3
@@ -41,7 +42,10 @@ def fields(sheet: Sheet, x: float, y: float, width: float, entries: Sequence[str
         if rng.random() < 0.85:
             inside = top + (min(height, 2.4 * em) - LINE * em) / 2
             start = left + em * rng.uniform(0.4, 0.8)
-            sheet.text(hint, start, inside, frame.x2 - start - 1.8 * em, colour=rng.choice((look.subtle, look.text)))
+            space = frame.x2 - start - 1.8 * em
+            typed = phrases.beginning(rng) if rng.random() < filled_in else hint
+            written = typed if height > 4 * em or sheet.length(typed) < space else hint
+            sheet.text(written, start, inside, space, colour=rng.choice((look.subtle, look.text)))
         bottoms.append(frame.y2)
         y = y if pair else frame.y2 + sheet.gap
     return max(bottoms) + sheet.gap
@@ -58,9 +62,14 @@ def _arrow(sheet: Sheet, frame: Box) -> None:
 
 
 def actions(sheet: Sheet, x: float, y: float, width: float, buttons: Sequence[str] | None = None) -> float:
-    """Buttons: a row of them, or a stack over the whole width. All together are the action set."""
+    """Buttons: a row of them, or a stack over the whole width. All together are the action set.
+
+    Nothing right after another action set, as two could not be told from one.
+    """
+    if sheet.boxes and sheet.boxes[-1].label == "actionset":
+        return y
     rng, em, look = sheet.rng, sheet.look.em, sheet.look
-    stacked, height = rng.random() < 0.4, em * rng.uniform(1.8, 2.9)
+    stacked, height = rng.random() < (0.55 if look.solid_buttons else 0.4), em * rng.uniform(1.8, 2.9)
     solid = look.solid_buttons
     pale = (look.card, look.card, mix(look.card, look.text, 0.1))
     face = look.accent if solid else rng.choice(pale)
@@ -68,7 +77,7 @@ def actions(sheet: Sheet, x: float, y: float, width: float, buttons: Sequence[st
     colour = (BLACK if sum(face) > 420 else WHITE) if solid else rng.choice((look.accent, look.text))
     bold, between = rng.random() < 0.5, em * rng.uniform(0.3, 1.0)
     left, faces = x, []
-    for words in buttons or rng.sample(phrases.BUTTONS, rng.choice((1, 1, 1, 2, 2, 3, 4))):
+    for words in buttons or rng.sample(phrases.BUTTONS, rng.choice((1, 1, 2, 2, 2, 3, 3, 4))):
         wide = width if stacked else min(width, sheet.length(words, 1.0, bold) + em * rng.uniform(1.4, 3))
         if left + wide > x + width + 1 and left > x:
             break

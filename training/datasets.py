@@ -16,7 +16,8 @@ from typing import Any
 from PIL import ExifTags, Image
 
 from detectors.errors import PictureUndecodable
-from detectors.preprocess import FORMATS, QUARTER_TURNS, decode
+from detectors.formats import FORMATS
+from detectors.preprocess import QUARTER_TURNS, decode
 from training.annotations import Annotation, Annotations, Drawn, read_coco, read_voc
 from training.sheet import Box
 

@@ -21,10 +21,27 @@ def differences(one: Detections, other: Detections) -> list[str]:
     ]
 
 
+def furthest(one: Detections, other: Detections) -> tuple[float, float]:
+    """How far apart the same detection above SCORE is at most in both: a side of its box in pixels, its score."""
+    pairs = [(n, m) for n, m in _matches(one, other) if m is not None]
+    sides = (float(np.abs(one.boxes[n] - other.boxes[m]).max()) for n, m in pairs)
+    scores = (float(abs(one.scores[n] - other.scores[m])) for n, m in pairs)
+    return max(sides, default=0.0), max(scores, default=0.0)
+
+
 def _missing(wanted: Detections, there: Detections) -> list[str]:
+    return [
+        f"class {wanted.class_ids[n]}, {wanted.scores[n]:.4f}, {wanted.boxes[n].round(2).tolist()}"
+        for n, match in _matches(wanted, there)
+        if match is None
+    ]
+
+
+def _matches(wanted: Detections, there: Detections) -> list[tuple[int, int | None]]:
+    """Of each that is wanted, above SCORE, which one there is the same, if any."""
     overlaps = overlap(wanted.boxes, there.boxes)
     free = np.ones(len(there.scores), bool)
-    missing = []
+    matches: list[tuple[int, int | None]] = []
     for n in np.flatnonzero(wanted.scores > SCORE + SCORE_MARGIN):
         same = (
             free
@@ -32,8 +49,8 @@ def _missing(wanted: Detections, there: Detections) -> list[str]:
             & (np.abs(there.scores - wanted.scores[n]) <= SCORE_MARGIN)
             & (overlaps[n] >= LEAST_OVERLAP)
         )
-        if same.any():
-            free[np.argmax(same * overlaps[n])] = False
-        else:
-            missing.append(f"class {wanted.class_ids[n]}, {wanted.scores[n]:.4f}, {wanted.boxes[n].round(2).tolist()}")
-    return missing
+        best = int(np.argmax(same * overlaps[n])) if same.any() else None
+        if best is not None:
+            free[best] = False
+        matches.append((int(n), best))
+    return matches

@@ -20,7 +20,7 @@ FINEST = 160
 
 def photo(rng: Random, width: int, height: int) -> Image.Image:
     """A picture that could be a photograph, a drawing or a map, RGB, of this size in pixels."""
-    draw_one = rng.choice((_landscape, _scene, _scene, _logo, _street_map))
+    draw_one = rng.choice((_landscape, _scene, _scene, _logo, _street_map, _street_map))
     scale = min(1.0, FINEST / max(width, height))
     picture = draw_one(rng, max(round(width * scale), 8), max(round(height * scale), 8)).resize((width, height))
     if rng.random() < 0.15:

@@ -75,8 +75,12 @@ class Twin:
 
     def detect(self, pictures: tf.Tensor) -> dict[str, tf.Tensor]:
         """Letterboxed RGB pictures, uint8 [b, 448, 448, 3] -> the outputs that the module's docstring lists."""
-        heat, distances, edges = self._maps(tf.cast(pictures, tf.float32) / 127.5 - 1.0)
-        return decode(heat, distances, lambda corners, kinds: self.borders(edges, corners, kinds))
+        return decode(*self.maps(tf.cast(pictures, tf.float32) / 127.5 - 1.0))
+
+    def maps(self, pixels: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, Corners]:
+        """RGB [b, 448, 448, 3], -1..1 -> heat, log distances, and what makes corners exact: what `decode` takes."""
+        heat, distances, edges = self._forward(pixels)
+        return heat, distances, lambda corners, kinds: self.borders(edges, corners, kinds)
 
     def borders(self, edges: tf.Tensor, corners: tf.Tensor, kinds: tf.Tensor) -> tf.Tensor:
         """`training.borders.Borders`: edges [b, 112, 112, 32], corners [b, n, 4], kinds [b, n] -> [b, n, 4]."""
@@ -86,7 +90,7 @@ class Twin:
         hidden = tf.nn.relu(tf.einsum("bnsi,sih->bnsh", read, seen) + bias)
         return corners + tf.reduce_sum(hidden * move, axis=3)
 
-    def _maps(self, pixels: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+    def _forward(self, pixels: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
         """`CenterNet.forward`: [b, 448, 448, 3] -> heat [b, 112, 112, c], log distances [b, 112, 112, 4c], edges."""
         block, residual = self._block, self._residual
         at4 = residual("stage4", block("stem.1", block("stem.0", pixels, 2), 2))
@@ -152,6 +156,20 @@ def _read(edges: tf.Tensor, x: tf.Tensor, y: tf.Tensor) -> tf.Tensor:
 
 def decode(heat: tf.Tensor, distances: tf.Tensor, exact: Corners) -> dict[str, tf.Tensor]:
     """`training.model.decode`, step by step: heat [b, 112, 112, c], distances [b, 112, 112, 4c] -> the outputs."""
+    corners, scores, kinds = peaks(heat, distances, exact)
+    scores = tf.where(_doubles(corners, kinds), 0.0, scores)
+    order = _highest(scores)
+    return {
+        "detection_boxes": tf.gather(tf.stack(corners, axis=2) / float(CELLS), order, batch_dims=1),
+        "detection_scores": tf.gather(scores, order, batch_dims=1),
+        "detection_classes": tf.gather(tf.cast(kinds + 1, tf.float32), order, batch_dims=1),
+        "num_detections": tf.fill([tf.shape(scores)[0]], float(DETECTIONS)),
+    }
+
+
+def peaks(heat: tf.Tensor, distances: tf.Tensor, exact: Corners) -> tuple[list[tf.Tensor], tf.Tensor, tf.Tensor]:
+    """The strongest peaks of the maps, doubles among them: y1, x1, y2, x2 in cells, scores and classes, [b, 100] each.
+    Rows beyond the last peak have the score 0."""
     classes, cells = heat.shape[3], CELLS * CELLS
     scores = tf.sigmoid(heat)
     strongest = tf.nn.max_pool2d(scores, ksize=WINDOW, strides=1, padding="SAME")
@@ -169,15 +187,7 @@ def decode(heat: tf.Tensor, distances: tf.Tensor, exact: Corners) -> dict[str, t
     y = tf.cast(cell // CELLS, tf.float32) + 0.5
     found = exact(tf.stack((x - left, y - top, x + right, y + bottom), axis=2), kinds)
     corners = [tf.clip_by_value(found[:, :, side], 0.0, float(CELLS)) for side in (1, 0, 3, 2)]
-
-    scores = tf.where(_doubles(corners, kinds), 0.0, scores)
-    order = _highest(scores)
-    return {
-        "detection_boxes": tf.gather(tf.stack(corners, axis=2) / float(CELLS), order, batch_dims=1),
-        "detection_scores": tf.gather(scores, order, batch_dims=1),
-        "detection_classes": tf.gather(tf.cast(kinds + 1, tf.float32), order, batch_dims=1),
-        "num_detections": tf.fill([tf.shape(scores)[0]], float(DETECTIONS)),
-    }
+    return corners, scores, kinds
 
 
 def _highest(scores: tf.Tensor) -> tf.Tensor:

@@ -29,7 +29,9 @@ class KeeperStep(bootsteps.StartStopStep):  # type: ignore[misc]
     requires = ("celery.worker.components:Pool",)
 
     def __init__(self, parent: Any, **_: Any) -> None:
-        self._keeper = Keeper(Settings.load(), Plan.from_json(parent.app.conf["boxqueue_plan"]))
+        conf = parent.app.conf
+        plan = Plan.from_json(conf["boxqueue_plan"])
+        self._keeper = Keeper(Settings.load(), plan, lambda new: conf.update(boxqueue_plan=new.to_json()))
 
     def start(self, parent: Any) -> None:
         self._keeper.start()

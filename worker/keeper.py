@@ -8,6 +8,8 @@ import re
 import signal
 import threading
 import time
+from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 from billiard.exceptions import TimeLimitExceeded, WorkerLostError
@@ -18,10 +20,12 @@ from jobs.errors import DatabaseUnavailable, StoreUnavailable
 from jobs.images import ImageStore
 from jobs.queue import Queue
 from jobs.settings import Settings
+from jobs.versions import move_on
 from worker.app import hard_limit_seconds
 from worker.housekeeping import keep_house
 from worker.plan import Plan
 from worker.presence import Presence
+from worker.served import Served
 from worker.sweep import sweep
 
 log = logging.getLogger(__name__)
@@ -34,12 +38,18 @@ _TERMINATED = {signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT, sig
 
 
 class Keeper(threading.Thread):
-    """Enters the worker, sweeps on a timer with jitter, and releases the claims of children that died."""
+    """Enters the worker, sweeps on a timer with jitter, follows the catalogue, and releases the claims of children that
+    died."""
 
-    def __init__(self, settings: Settings, plan: Plan) -> None:
+    def __init__(self, settings: Settings, plan: Plan, new_plan: Callable[[Plan], None]) -> None:
+        """`new_plan` is told when the catalogue has changed: children that start from then on need it."""
         super().__init__(name="keeper", daemon=True)
         self._settings = settings
         self._plan = plan
+        self._new_plan = new_plan
+        self._served = Served(settings, plan.runtime, plan.models)
+        self._read_at = -math.inf
+        self._untold = False
         # The sweep takes two, its lock and its work; the presence one.
         self._db = Database(settings.database_url, pool_size=3)
         self._presence = Presence(self._db, plan)
@@ -79,6 +89,7 @@ class Keeper(threading.Thread):
 
     def _round(self) -> None:
         try:
+            self._follow_catalogue()
             sweep(self._db, self._queue, may_expire=time.monotonic() >= self._may_expire_at)
             if time.monotonic() >= self._next_housekeeping:
                 self._next_housekeeping = time.monotonic() + HOUSEKEEPING_SECONDS
@@ -91,6 +102,19 @@ class Keeper(threading.Thread):
         except Exception:
             # A fault in one sweep must not end them all; the next one shows it again.
             log.exception("sweep")
+
+    def _follow_catalogue(self) -> None:
+        started = time.monotonic()
+        if self._served.follow():
+            self._read_at, self._untold = started, True
+        if self._untold:
+            self._plan = replace(self._plan, models=self._served.models)
+            self._new_plan(self._plan)
+            self._presence.serves(self._plan.digests)
+            self._untold = False
+        read_ago = time.monotonic() - self._read_at
+        for model, count in move_on(self._db, self._plan.runtime, self._plan.digests, read_ago=read_ago).items():
+            log.info("%d jobs that waited for another version of %s get the one that is here", count, model)
 
     def _note_outage(self) -> None:
         # The leases could not be extended either while the database was out: they get the time to.

@@ -10,6 +10,6 @@ def configure_logging(settings: Settings) -> None:
     logging.basicConfig(
         level=settings.log_level, format="%(asctime)s %(levelname)s %(processName)s %(name)s: %(message)s", force=True
     )
-    # One line for each doorbell says nothing that an operator needs.
-    for chatty in ("celery.worker.strategy", "celery.app.trace", "kombu", "fsspec", "alembic"):
+    # One line for each doorbell or request says nothing that an operator needs.
+    for chatty in ("celery.worker.strategy", "celery.app.trace", "kombu", "fsspec", "alembic", "httpx", "httpcore"):
         logging.getLogger(chatty).setLevel(max(logging.WARNING, logging.getLevelName(settings.log_level)))

@@ -8,12 +8,12 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 from detectors.base import Detector
-from detectors.catalogue import ModelEntry
-from detectors.errors import DetectionFailed, DetectorError
+from detectors.catalogue import ModelEntry, servers_of
+from detectors.errors import DetectorError, ModelUnavailable, NoAnswer
 from detectors.outputs import Detections
 from detectors.preprocess import Decoded, decode
 from jobs.claims import HeldClaim, Outcome, claim, finish, give_back
-from jobs.deaths import WORKER_LOST, forgive
+from jobs.deaths import WORKER_LOST, doubt, forgive
 from jobs.errors import BoxqueueError, DatabaseUnavailable, PictureMissing, StoreUnavailable
 from jobs.views import DetectionView
 from jobs.waiting import more_waiting
@@ -36,6 +36,8 @@ class Work:
     decoded: dict[str, Decoded] = field(default_factory=dict)
     failed: dict[str, BoxqueueError | DetectorError] = field(default_factory=dict)
     decode_ms: dict[str, float] = field(default_factory=dict)
+    doubt: DetectorError | None = None
+    """How the model's server gave no answer or went out when it had the pictures: one of them may have done it."""
     claimed_at: float = field(default_factory=time.perf_counter)
 
 
@@ -59,6 +61,9 @@ class Pipeline:
                     _wait(writing)
                     if self._decode(work):
                         self._write(work, self._detect(work))
+                    if work.entry.server is not None:
+                        # It may have been alone on its server, where nobody found anything to do meanwhile.
+                        self._ring_for_more()
                     work = self._fetch()
                     continue
                 ahead = fetcher.submit(self._fetch)
@@ -73,16 +78,18 @@ class Pipeline:
     def _fetch(self) -> Work | None:
         """The next claim with its pictures decoded, or None where there is none or the time is over."""
         child = self._child
-        entries = child.entries
         if child.stopping.is_set() or (self._rung and time.monotonic() >= self._until):
             return None
+        child.served.follow()
+        models = child.served.models
         held = claim(
             child.db,
             child.plan.runtime,
-            child.served,
+            child.takes(models),
             worker_id=child.plan.worker_id,
             task_id=self._task_id,
             lease_seconds=child.settings.lease_seconds,
+            servers=servers_of(models),
         )
         if held is None:
             return None
@@ -91,7 +98,7 @@ class Pipeline:
             # Wakes the next process, which wakes another one, before this one gets to work.
             self._rung = True
             self._ring_for_more()
-        work = Work(held, entries[held.model])
+        work = Work(held, models[held.model])
         # A claim that may be the death of its process is decoded when nothing else is at hand.
         return work if held.alone or self._decode(work) else None
 
@@ -99,7 +106,7 @@ class Pipeline:
         child = self._child
         if child.stopping.is_set() or time.monotonic() < child.quiet_until:
             return
-        if more_waiting(child.db, child.plan.runtime, child.served):
+        if more_waiting(child.db, child.plan.runtime, child.takes(child.served.models)):
             child.queue.ring(child.plan.runtime)
 
     def _decode(self, work: Work) -> bool:
@@ -124,20 +131,31 @@ class Pipeline:
         return True
 
     def _detect(self, work: Work) -> list[Outcome] | None:
-        """The answers of a claim; None where this process can't load its model."""
+        """The answers of a claim; None where this process can't load its model, or the model's server is out."""
         child = self._child
-        detector = child.detector(work.claim.model)
+        detector = child.detector(work.entry)
         if detector is None:
             return None
-        with child.vigil.limit(work.claim, child.settings.picture_seconds * max(1, len(work.decoded))):
-            started = time.perf_counter()
-            found = _detect_all_or_each(detector, work)
-            inference_ms = round(_ms_since(started) / max(1, len(work.decoded)), 1)
-            if len(found) < len(work.decoded) and not detector.works():
-                # A sticky CUDA error, for one: from here on it would fail every picture of the queue, as fast as it can
-                # claim them. Whoever is guilty shows when it is alone with the next process.
-                log.error("the model %s raises on a blank picture too", work.claim.model)
-                child.vigil.end_process([work.claim.id], WORKER_LOST)
+        seconds = (child.settings.picture_seconds + detector.patience_s) * max(1, len(work.decoded))
+        if work.claim.alone and work.entry.server is not None and not self._answers(detector, work, seconds):
+            return None
+        try:
+            with child.vigil.limit(work.claim, seconds):
+                started = time.perf_counter()
+                found = _detect_all_or_each(detector, work)
+                inference_ms = round(_ms_since(started) / max(1, len(work.decoded)), 1)
+                if len(found) < len(work.decoded) and not detector.works():
+                    # A sticky CUDA error, for one: from here on it would fail every picture of the queue, as fast as it
+                    # can claim them. Whoever is guilty shows when it is alone with the next process.
+                    log.error("the model %s raises on a blank picture too", work.claim.model)
+                    child.vigil.end_process([work.claim.id], WORKER_LOST)
+        except (ModelUnavailable, NoAnswer) as error:
+            # What was found before it is found again: the whole claim goes back.
+            if error.sent:
+                work.doubt = error
+            if isinstance(error, ModelUnavailable):
+                child.leave_alone(work.entry, detector, error)
+            return None
         outcomes = []
         for job in work.claim.jobs:
             queued_ms = round(job.age_s * 1000, 1)
@@ -147,12 +165,23 @@ class Pipeline:
                 "inference": inference_ms if job.id in work.decoded else 0.0,
                 "total": round(queued_ms + _ms_since(work.claimed_at), 1),
             }
-            if error := work.failed.get(job.id):
-                outcomes.append(Outcome(job.id, None, error.code, str(error), timings))
+            if fault := work.failed.get(job.id):
+                outcomes.append(Outcome(job.id, None, fault.code, str(fault), timings))
             else:
-                views = _views(found[job.id], work.decoded[job.id], work.entry.labels)
+                rows = found[job.id].rows(work.decoded[job.id], work.entry.labels)
+                views = [DetectionView(*row) for row in rows]
                 outcomes.append(Outcome(job.id, views, timings_ms=timings))
         return outcomes
+
+    def _answers(self, detector: Detector, work: Work, seconds: float) -> bool:
+        """Whether the model's server answers at all, right before it gets a picture that may have to answer for it."""
+        try:
+            with self._child.vigil.limit(work.claim, seconds):
+                detector.detect([detector.blank()])
+        except DetectorError as outage:
+            self._child.leave_alone(work.entry, detector, outage)
+            return False
+        return True
 
     def _write(self, work: Work, outcomes: Sequence[Outcome] | None) -> None:
         """Writes a claim's answers, or gives it back without; an outage is waited out while the claim is held."""
@@ -179,41 +208,36 @@ class Pipeline:
             child.queue.announce(sorted(taken))
 
     def _give_back(self, work: Work) -> None:
-        give_back(self._child.db, work.claim)
+        if work.doubt is None:
+            give_back(self._child.db, work.claim)
+        else:
+            doubt(self._child.db, work.claim.id, work.doubt.code, str(work.doubt))
         self._child.vigil.drop(work.claim)
 
 
 def _detect_all_or_each(detector: Detector, work: Work) -> dict[str, Detections]:
     """Runs the detector on the claim; where that raises, on each picture, so that only the guilty ones fail.
 
-    What fails is moved to `work.failed`.
+    What fails is moved to `work.failed`. Raises `ModelUnavailable` and `NoAnswer`, which are no picture's answer.
     """
     if not work.decoded:
         return {}
     try:
         found = detector.detect([picture.pixels for picture in work.decoded.values()])
         return dict(zip(work.decoded, found, strict=True))
+    except (ModelUnavailable, NoAnswer):
+        raise
     except Exception as error:  # noqa: BLE001 - a detector may be anybody's; what it raises is its picture's answer
         log.warning("claim %s: %s; its pictures are tried one by one", work.claim.id, error)
     each: dict[str, Detections] = {}
     for job_id, picture in work.decoded.items():
         try:
-            each[job_id] = detector.detect([picture.pixels])[0]
+            each[job_id] = detector.detect_one(picture.pixels)
+        except (ModelUnavailable, NoAnswer):
+            raise
         except DetectorError as error:
             work.failed[job_id] = error
-        except Exception as error:
-            log.exception("job %s", job_id)
-            work.failed[job_id] = DetectionFailed(f"The detector raised {type(error).__name__}: {error}")
     return each
-
-
-def _views(found: Detections, picture: Decoded, labels: Sequence[str]) -> list[DetectionView]:
-    """Detections in pixels of what was decoded -> in pixels of the whole picture."""
-    boxes = picture.whole(found.boxes).tolist()
-    return [
-        DetectionView(labels[class_id], class_id, score, *box)
-        for box, score, class_id in zip(boxes, found.scores.tolist(), found.class_ids.tolist(), strict=True)
-    ]
 
 
 def _wait(writing: "Future[None] | None") -> None:

@@ -1,7 +1,6 @@
 """What a worker will do, settled before its Celery parent starts: models, devices, children, threads."""
 
 import logging
-import os
 import platform
 import subprocess
 import sys
@@ -11,11 +10,14 @@ from pathlib import Path
 from typing import Any
 
 from detectors.base import choose_device
-from detectors.catalogue import Catalogue
+from detectors.catalogue import ModelEntry
 from detectors.errors import ModelUnusable
-from detectors.runtimes import framework_version, registered, require
+from detectors.machine import usable_cores
+from detectors.runtimes import ELSEWHERE, framework_version, registered, require
+from jobs.build import describe
 from jobs.settings import Settings
 from jobs.tables import new_id
+from worker.served import Served
 
 log = logging.getLogger(__name__)
 
@@ -30,73 +32,55 @@ class Plan:
 
     worker_id: str
     runtime: str
-    models: Mapping[str, str]
-    """Name -> digest of the models that this worker serves."""
+    models: Mapping[str, ModelEntry]
+    """By name, those that this worker serves."""
     devices: tuple[str, ...]
-    """What the children run on, in turn: `cpu`, or one per GPU."""
+    """What the children run on, in turn: `cpu`, or one per GPU; `remote` where a server does the work."""
     children: int
     threads: int
     """Framework threads a child."""
     versions: Mapping[str, str]
 
     @property
+    def digests(self) -> dict[str, str]:
+        """Name -> the version of each model."""
+        return {name: entry.digest for name, entry in self.models.items()}
+
+    @property
     def device(self) -> str:
         return ", ".join(dict.fromkeys(self.devices))
 
     def to_json(self) -> dict[str, Any]:
-        return {**self.__dict__, "models": dict(self.models), "versions": dict(self.versions)}
+        models = {name: entry.model_dump(mode="json") for name, entry in self.models.items()}
+        return {**self.__dict__, "models": models, "versions": dict(self.versions)}
 
     @classmethod
     def from_json(cls, plain: Mapping[str, Any]) -> "Plan":
-        return cls(**{**plain, "devices": tuple(plain["devices"])})
+        models = {name: ModelEntry.model_validate(entry) for name, entry in plain["models"].items()}
+        return cls(**{**plain, "models": models, "devices": tuple(plain["devices"])})
 
 
 def make_plan(settings: Settings, runtime: str) -> Plan:
     """Raises `CatalogueError`, `DeviceUnavailable`, or `ModelUnusable` where the runtime is not here or none of its
     models can be served."""
-    catalogue = Catalogue.load(*settings.catalogue, aliases=settings.model_aliases, cache=settings.data / "models")
     require(runtime)
-    models = {}
-    for name, entry in catalogue.of_runtime(runtime).items():
-        try:
-            entry.verify()
-            models[name] = entry.digest
-        except ModelUnusable as error:
-            log.error("%s It is not served.", error)
+    models = Served(settings, runtime).models
     if not models:
         files = ", ".join(map(str, settings.catalogue))
         raise ModelUnusable(f"{files} has no usable model for the runtime {runtime}.")
     devices = _devices(settings.device, runtime)
     cores = usable_cores()
-    on_cpu = devices == ("cpu",)
+    on_cpu = devices[0] in ("cpu", *ELSEWHERE)
     children = settings.children if isinstance(settings.children, int) else (cores if on_cpu else len(devices))
     # Many small processes beat one with many threads on the CPU: decoding, writing and the model overlap.
     threads = settings.threads if isinstance(settings.threads, int) else max(1, cores // children)
-    return Plan(new_id(), runtime, models, devices, children, threads, _versions(runtime))
-
-
-def usable_cores() -> int:
-    """Cores that this process may use: its affinity, and the quota of its control group (a container's limit)."""
-    cores = len(os.sched_getaffinity(0))
-    try:
-        quota, period = Path("/sys/fs/cgroup/cpu.max").read_text().split()
-    except (OSError, ValueError):
-        return cores
-    return cores if quota == "max" else max(1, min(cores, int(quota) // int(period)))
-
-
-def usable_memory() -> int:
-    """Bytes of memory that this process may use: the machine's, or the limit of its control group."""
-    machine = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    try:
-        limit = Path("/sys/fs/cgroup/memory.max").read_text().strip()
-    except OSError:
-        return machine
-    return machine if limit == "max" else min(machine, int(limit))
+    return Plan(new_id(), runtime, models, devices, children, threads, _versions(settings, runtime))
 
 
 def _devices(wanted: str, runtime: str) -> tuple[str, ...]:
     """The devices that the children use. Raises `DeviceUnavailable`."""
+    if runtime in ELSEWHERE:
+        return (runtime,)
     if wanted == "cpu" or (wanted == "auto" and not _has_gpu()):
         return ("cpu",)
     # In a process of its own: the parent of the pool must not carry a framework, nor a CUDA context.
@@ -116,8 +100,12 @@ def _has_gpu() -> bool:
     return any(Path(path).exists() for path in ("/dev/nvidiactl", "/dev/dxg"))
 
 
-def _versions(runtime: str) -> dict[str, str]:
-    return dict(filter(None, [("python", platform.python_version()), framework_version(runtime)]))
+def _versions(settings: Settings, runtime: str) -> dict[str, str]:
+    """Of Boxqueue and what it was built from, of Python and of the framework."""
+    build = describe(settings)
+    known = {"boxqueue": build.pop("version"), **build, "python": platform.python_version()}
+    known |= dict(filter(None, [framework_version(runtime)]))
+    return {name: value for name, value in known.items() if value}
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 import logging
 import socket
 import threading
+from collections.abc import Mapping
 
 from jobs import workers
 from jobs.database import Database
@@ -20,7 +21,14 @@ class Presence(threading.Thread):
         super().__init__(name="presence", daemon=True)
         self._db = db
         self._plan = plan
+        self._models: Mapping[str, str] = plan.digests
         self._leaving = threading.Event()
+
+    def serves(self, models: Mapping[str, str]) -> None:
+        """Says that the worker serves these from now on, name -> digest. Raises `DatabaseUnavailable`."""
+        # Before it is written: an entry that is made anew at this moment has them too.
+        self._models = models
+        workers.serves(self._db, self._plan.worker_id, models)
 
     def leave(self) -> None:
         """Takes the entry away and ends the thread."""
@@ -52,7 +60,7 @@ class Presence(threading.Thread):
             plan.worker_id,
             runtime=plan.runtime,
             host=socket.gethostname(),
-            models=plan.models,
+            models=self._models,
             device=plan.device,
             versions=plan.versions,
         )

@@ -7,8 +7,8 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
+from detectors.memory import resident_bytes
 from jobs.claims import HeldClaim, accuse, heartbeat
 from jobs.database import Database
 from jobs.deaths import OUT_OF_MEMORY, TIMED_OUT, forgive, spare
@@ -151,9 +151,3 @@ class Vigil(threading.Thread):
             accuse(self._db, claim_ids, cause)
         except DatabaseUnavailable as error:
             log.error("the cause could not be noted: %s", error)
-
-
-def resident_bytes() -> int:
-    """Memory of this process."""
-    pages = Path("/proc/self/statm").read_text().split()[1]
-    return int(pages) * os.sysconf("SC_PAGE_SIZE")

@@ -49,6 +49,7 @@ class Rig:
     """A database, an image store and workers. Jobs go in as the API would put them in."""
 
     runtime = "poison"
+    model = "poison"
 
     def __init__(self, folder: Path, database_url: str, redis_url: str, **settings: str) -> None:
         (folder / "model").write_bytes(b"nothing")
@@ -89,7 +90,7 @@ class Rig:
 
     def submit(self, colours: Sequence[tuple[int, int, int]]) -> tuple[BatchView, list[JobView]]:
         """A closed batch of pictures of these colours."""
-        entry = Catalogue.load(*self.settings.catalogue).get("poison")
+        entry = Catalogue.load(*self.settings.catalogue).get(self.model)
         batch = batches.create_batch(self.db, None)
         new = []
         for colour in colours:

@@ -49,8 +49,8 @@ class Up:
             try:
                 if words in " ".join(one.cmdline()):
                     return one
-            except psutil.ZombieProcess:
-                continue  # killed, and not yet buried
+            except psutil.NoSuchProcess:
+                continue  # killed since, buried or not yet
         return None
 
     def supervisor(self) -> psutil.Process:

@@ -137,3 +137,26 @@ def test_a_killed_queue_loses_nothing_the_other_does_not_notice_and_an_alias_mov
     for one, other in zip(after["detections"], before["detections"], strict=True):
         assert one["box"] == pytest.approx(other["box"], abs=0.01)
         assert one["score"] == pytest.approx(other["score"], abs=1e-3)
+
+
+def test_a_catalogue_with_models_of_one_framework_needs_no_worker_of_the_other(start: Start, tmp_path: Path) -> None:
+    weights = ROOT / "weights"
+    entries = (weights / "catalogue.toml").read_text().replace('"cards.pt2"', f'"{weights / "cards.pt2"}"')
+    catalogue = tmp_path / "catalogue.toml"
+    catalogue.write_text(entries[: entries.index("[cards-tensorflow]")])
+
+    up = start(CATALOGUE=str(catalogue))
+    up.wait_until_up()
+    assert up.program("-m worker pytorch")
+    assert not up.program("-m worker tensorflow")
+    assert detect(up, picture(tmp_path))["status"] == "succeeded"
+    assert up.end() == 0
+
+    catalogue.write_text(entries[entries.index("[cards-frozen]") :].replace('"tensorflow"', '"paper"'))
+    for refused, why in (
+        (catalogue, "no model for a runtime that is installed here"),
+        (tmp_path / "no", "can't be read"),
+    ):
+        wrong = start("refused", CATALOGUE=str(refused))
+        assert wrong.process.wait(30) == 2
+        assert why in wrong.said

@@ -17,7 +17,7 @@ from typing import Any
 import sqlalchemy as sa
 from psycopg.types.json import Json, Jsonb
 
-from jobs import batches, claims, deaths, idempotency, store, waiting, workers
+from jobs import batches, claims, deaths, idempotency, store, versions, waiting, workers
 from jobs.claims import Outcome
 from jobs.database import Database
 from jobs.errors import KeyInFlight, PictureEmpty
@@ -79,6 +79,8 @@ def _work(db: Database, batch: str) -> None:
     deaths.expire(db)
     deaths.forgive(db, away.id, [job.id for job in away.jobs])
     deaths.spare(db, "nobody")
+    for _ in range(2):
+        deaths.doubt(db, take(db, most=1).id, "server_timeout", "It did not answer.")
     while last := take_any(db):
         claims.finish(db, last, [Outcome(job.id, None, "broken", "Torn.") for job in last.jobs], device="cpu")
     batches.close_batch(db, batch)
@@ -104,6 +106,10 @@ def _read(db: Database, batch: str) -> None:
     workers.live_models(db)
     stranger = new_id()
     workers.register(db, stranger, runtime="pytorch", host="h", models={}, device="cpu", versions={})
+    workers.serves(db, stranger, {"seals": "e" * 64, "signs": DIGEST})
+    workers.serves_no_more(db, stranger, "signs", DIGEST)
+    submit(db, new_job(40, model="seals"))
+    versions.move_on(db, "pytorch", {"seals": "e" * 64}, read_ago=-60.0)
     workers.leave(db, stranger)
 
 

@@ -4,6 +4,7 @@ import pytest
 import sqlalchemy as sa
 
 from jobs import batches, claims, deaths, store
+from jobs.claims import HeldClaim
 from jobs.database import Database
 from jobs.migrate import migrate
 from jobs.tables import Claim
@@ -153,3 +154,60 @@ def test_a_worker_that_froze_while_it_wrote_holds_up_nobody_else(empty_postgres:
     assert deaths.expire(db) == {"pytorch"}
     assert store.get_job(db, ids(frozen)[0]).status == "queued"
     db.close()
+
+
+def doubt(db: Database, held: HeldClaim) -> None:
+    deaths.doubt(db, held.id, "server_timeout", "It did not answer.")
+
+
+def test_those_who_were_there_when_a_server_gave_no_answer_are_asked_for_alone(db: Database) -> None:
+    jobs = submit(db, *(new_job(number) for number in range(3)))
+    doubt(db, take(db))
+
+    for job in jobs:
+        held = take(db)
+        assert (held.alone, ids(held)) == (True, [job.id])
+        finish(db, held)
+    assert {job.status for job in store.get_jobs(db, [job.id for job in jobs])} == {"succeeded"}
+
+
+def test_a_picture_that_takes_its_server_down_alone_each_time_fails_with_the_code_of_that(db: Database) -> None:
+    batch = batches.create_batch(db, None)
+    (job,) = submit(db, new_job(), batch_id=batch.id)
+    batches.close_batch(db, batch.id)
+    # The first time nobody had looked before whether the server is well.
+    for _ in range(deaths.ABSENCES_THAT_FAIL + 1):
+        assert store.get_job(db, job.id).status == "queued"
+        held = take(db)
+        doubt(db, held)
+        doubt(db, held)
+
+    failed = store.get_job(db, job.id)
+    assert (failed.status, failed.error_code, failed.deaths) == ("failed", "server_timeout", 0)
+    assert failed.error_message
+    assert "It did not answer." in failed.error_message
+    assert batches.get_batch(db, batch.id).failed == 1
+    with db.read() as connection:
+        ledger = connection.execute(sa.select(Claim.outcome, Claim.cause)).all()
+    assert set(ledger) == {("given_back", "server_timeout")}
+
+
+def test_a_picture_that_its_server_went_away_with_lets_the_others_go_first(db: Database) -> None:
+    (job,) = submit(db, new_job())
+    doubt(db, take(db))
+    others = submit(db, *(new_job(number) for number in range(1, 4)))
+    doubt(db, take(db))
+
+    assert set(ids(take(db))) == {other.id for other in others}
+    assert ids(take(db)) == [job.id]
+
+
+def test_a_job_that_was_cancelled_meanwhile_stays_so(db: Database) -> None:
+    (job,) = submit(db, new_job())
+    for _ in range(deaths.ABSENCES_THAT_FAIL):
+        doubt(db, take(db))
+    held = take(db)
+    store.cancel_job(db, job.id)
+    doubt(db, held)
+
+    assert store.get_job(db, job.id).status == "cancelled"

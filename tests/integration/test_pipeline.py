@@ -4,6 +4,7 @@ import logging
 import threading
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -14,9 +15,9 @@ from billiard.exceptions import TimeLimitExceeded, WorkerLostError
 import worker.keeper
 import worker.pipeline
 import worker.vigil
-from detectors.catalogue import ModelEntry
+from detectors.catalogue import Input, ModelEntry
 from detectors.errors import ModelUnusable
-from jobs import claims, deaths, store
+from jobs import claims, deaths, store, workers
 from jobs.database import Database
 from jobs.errors import DatabaseUnavailable, StoreUnavailable
 from jobs.settings import Settings
@@ -25,12 +26,23 @@ from tests.conftest import wait_for
 from tests.integration.engine import DIGEST, answer, ids, new_job, submit, take
 from worker import tasks
 from worker.child import Child
+from worker.circuits import Circuits
 from worker.keeper import Keeper, cause_of_death
 from worker.pipeline import Pipeline, Work
 from worker.plan import Plan
+from worker.served import Served
 from worker.vigil import Vigil
 
-PLAN = Plan(new_id(), "pytorch", {"cards": DIGEST}, ("cpu",), 1, 1, {})
+CARDS = ModelEntry(
+    name="cards",
+    runtime="pytorch",
+    format="pt2",
+    file=Path("cards.pt2"),
+    sha256="0" * 64,
+    labels=("button",),
+    input=Input(width=32, height=32),
+)
+PLAN = Plan(new_id(), "pytorch", {"cards": CARDS}, ("cpu",), 1, 1, {})
 
 
 @pytest.fixture
@@ -62,8 +74,8 @@ def child(db: Database, vigil: Vigil, monkeypatch: pytest.MonkeyPatch) -> Simple
         plan=PLAN,
         device="cpu",
         settings=Settings(drain_seconds=0, lease_seconds=1.0),
-        entries={"cards": SimpleNamespace()},
-        served={"cards": (DIGEST, 8)},
+        served=SimpleNamespace(follow=lambda: False, models={"cards": CARDS}),
+        takes=lambda _: {"cards": (DIGEST, 8)},
         stopping=threading.Event(),
         quiet_until=0.0,
         rings=0,
@@ -208,14 +220,17 @@ def test_a_model_that_can_not_be_loaded_is_no_surprise_to_the_next_claim(
 
     broken = Child.__new__(Child)
     broken.db, broken.plan, broken.device, broken.settings = db, PLAN, "cpu", Settings()
-    broken.entries = {"cards": ModelEntry.model_construct(name="cards")}
+    broken.served = Served(Settings(), "pytorch", PLAN.models)
+    broken.circuits = Circuits(db, PLAN.worker_id, is_served=lambda _: True, on_close=lambda: None)
     broken._detectors, broken._detector_class = {}, unusable  # type: ignore[assignment]
-    before = broken.entries
+    workers.register(
+        db, PLAN.worker_id, runtime="pytorch", host="here", models={"cards": CARDS.digest}, device="cpu", versions={}
+    )
 
-    assert broken.detector("cards") is None
-    assert broken.detector("cards") is None
-    # The thread that claims ahead may be reading it.
-    assert list(before) == ["cards"]
+    assert broken.detector(CARDS) is None
+    assert broken.detector(CARDS) is None
+    assert broken.served.models == {}
+    assert workers.live_models(db) == set()
 
 
 @pytest.fixture
@@ -230,7 +245,7 @@ def keeper(db: Database, database_url: str, monkeypatch: pytest.MonkeyPatch) -> 
 
     monkeypatch.setattr(worker.keeper, "sweep", out_at_first)
     settings = Settings(database_url=database_url, sweep_seconds=0.2, redis_url="redis://127.0.0.1:1/0")
-    keeper = Keeper(settings, PLAN)
+    keeper = Keeper(settings, PLAN, lambda _: None)
     keeper.start()
     wait_for(lambda: rounds, "the first round")
     yield keeper

@@ -9,13 +9,13 @@ import pytest
 import sqlalchemy as sa
 
 import jobs.pressure
-from jobs import batches, claims, workers
+from jobs import batches, claims, deaths, workers
 from jobs.clock import now
 from jobs.database import Database
 from jobs.images import ImageStore
 from jobs.pressure import REST, Pressure
 from jobs.tables import Image, Job, new_id
-from jobs.waiting import more_waiting, waiting_runtimes
+from jobs.waiting import more_waiting, waiting_runtimes, waiting_versions
 from tests.integration.deep import queue_up
 from tests.integration.engine import DIGEST, new_job, submit, take
 from worker.housekeeping import keep_house
@@ -90,6 +90,32 @@ def test_a_claim_reads_nothing_of_what_it_does_not_serve(db: Database, models: d
         assert all("model_digest" in line for line in lookups)
 
 
+@pytest.mark.parametrize("alone", [False, True])
+def test_whether_a_model_server_is_free_is_seen_without_reading_jobs(db: Database, alone: bool) -> None:
+    fill(db)
+    if alone:
+        with db.write() as connection:
+            connection.execute(sa.update(Job).where(Job.turn == 0).values(suspect=True, absences=1))
+    arguments = {"worker_id": new_id(), "task_id": new_id(), "lease_seconds": 15.0, "servers": {"cards": "http://here"}}
+
+    found = plans(db, lambda: claims.claim(db, "pytorch", claim_of(("cards", DIGEST)), **arguments))
+
+    for plan in found:
+        assert "ix_jobs_queued_model" in plan or "ix_jobs_running" in plan
+
+
+def test_the_turn_behind_all_others_is_found_without_reading_the_queue(db: Database) -> None:
+    fill(db)
+    for _ in range(2):
+        held = take(db, most=1)
+        found = plans(db, lambda held=held: deaths.doubt(db, held.id, "server_timeout", "It did not answer."))
+
+    last = [plan for plan in found if "ix_jobs_queued_model" in plan]
+    assert len(last) == 1
+    assert "Sort" not in last[0]
+    assert "TEMP B-TREE" not in last[0]
+
+
 def test_looking_for_more_reads_no_queue(db: Database) -> None:
     fill(db)
 
@@ -101,7 +127,11 @@ def test_a_sweep_reads_no_queue(db: Database) -> None:
     fill(db)
 
     assert waiting_runtimes(db) == ["pytorch"]
-    for plan in plans(db, lambda: waiting_runtimes(db)):
+    assert waiting_versions(db, "pytorch", "cards") == [DIGEST]
+    for plan in [
+        *plans(db, lambda: waiting_runtimes(db)),
+        *plans(db, lambda: waiting_versions(db, "pytorch", "cards")),
+    ]:
         assert "ix_jobs_queued_model" in plan
         assert "Limit" in plan or "SEARCH" in plan
 

@@ -55,6 +55,18 @@ def test_a_worker_that_signed_off_is_not_lost(db: Database) -> None:
     assert workers.queues(db) == []
 
 
+def test_live_workers_are_told_by_what_they_were_built_from(db: Database) -> None:
+    for commit in ("old", "new", "new"):
+        workers.register(
+            db, new_id(), runtime="pytorch", host="h", models={}, device="cpu", versions={"commit": commit}
+        )
+    lose(db, enter(db))
+
+    builds = the_queue(db).builds
+
+    assert [(build.workers, build.versions) for build in builds] == [(2, {"commit": "new"}), (1, {"commit": "old"})]
+
+
 def test_jobs_of_a_version_that_nobody_serves_are_named(db: Database) -> None:
     enter(db, digest="e" * 64)
     submit(db, new_job(1), new_job(2))
@@ -91,7 +103,7 @@ def test_the_rate_is_what_workers_took_and_kept(db: Database) -> None:
 
 def test_a_worker_shows_itself_until_it_leaves(db: Database, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(worker.presence.workers, "SEEN_SECONDS", 0.05)
-    presence = Presence(db, Plan(new_id(), "pytorch", {"cards": DIGEST}, ("cpu",), 1, 1, {}))
+    presence = Presence(db, Plan(new_id(), "pytorch", {}, ("cpu",), 1, 1, {}))
     presence.start()
     wait_for(lambda: workers.queues(db), "its entry")
     with db.write() as connection:
@@ -104,3 +116,30 @@ def test_a_worker_shows_itself_until_it_leaves(db: Database, monkeypatch: pytest
     presence.leave()
 
     assert workers.queues(db) == []
+
+
+def test_the_oldest_reason_why_a_model_waits_is_shown_until_its_server_is_back(db: Database) -> None:
+    first, second = enter(db), enter(db)
+    workers.waits_for(db, first, "cards", "server_timeout", "Late.")
+    workers.waits_for(db, second, "cards", "server_unreachable", "Gone.")
+    (before,) = the_queue(db).outages
+
+    workers.waits_for(db, first, "cards", "server_unreachable", "Gone, too.")
+    (after,) = the_queue(db).outages
+    workers.waits_no_more(db, first, "cards")
+    (left,) = the_queue(db).outages
+    workers.waits_no_more(db, second, "cards")
+
+    assert (before.model, before.code, before.message) == ("cards", "server_timeout", "Late.")
+    assert (after.code, after.message, after.since) == ("server_unreachable", "Gone, too.", before.since)
+    assert left.since >= before.since
+    assert left.message == "Gone."
+    assert the_queue(db).outages == ()
+
+
+def test_what_a_lost_worker_said_of_a_server_is_not_shown(db: Database) -> None:
+    worker_id = enter(db)
+    workers.waits_for(db, worker_id, "cards", "server_timeout", "Late.")
+    lose(db, worker_id)
+
+    assert the_queue(db).outages == ()

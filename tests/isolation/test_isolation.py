@@ -1,7 +1,8 @@
 """No framework leaks into another one's process: each side in an environment that lacks the other's packages.
 
-`make test-isolation` builds them from requirements/*.txt: `.venv-isolation/pytorch` and `.venv-isolation/tensorflow` as
-their workers' images have it, and `.venv-isolation/service` as the API's and the command's have it.
+`make test-isolation` builds them from requirements/*.txt: `.venv-isolation/pytorch`, `.venv-isolation/tensorflow` and
+`.venv-isolation/libtorch` as their workers' images have it, `.venv-isolation/remote` as that of the worker without a
+framework, and `.venv-isolation/service` as the API's and the command's have it.
 """
 
 import os
@@ -16,19 +17,21 @@ import pytest
 from PIL import Image
 
 from cli.address import free_port
+from detectors.runtimes import installed_runtimes
 from jobs.settings import PREFIX, ROOT
-from tests.conftest import RedisServer, wait_for
+from tests.conftest import RedisServer, require_libtorch, wait_for
 
 FRAMEWORKS = ("torch", "torchvision", "tensorflow")
-SERVICE, PYTORCH, TENSORFLOW = (
-    ROOT / ".venv-isolation" / name / "bin" / "python" for name in ("service", "pytorch", "tensorflow")
+SERVICE, PYTORCH, TENSORFLOW, REMOTE, LIBTORCH = (
+    ROOT / ".venv-isolation" / name / "bin" / "python"
+    for name in ("service", "pytorch", "tensorflow", "remote", "libtorch")
 )
-WORKERS = {"pytorch": PYTORCH, "tensorflow": TENSORFLOW}
+WORKERS = {"pytorch": PYTORCH, "tensorflow": TENSORFLOW, "remote": REMOTE, "libtorch": LIBTORCH}
 
 
 @pytest.fixture(autouse=True, scope="module")
 def environments() -> None:
-    if not all(python.exists() for python in (SERVICE, PYTORCH, TENSORFLOW)):
+    if not all(python.exists() for python in (SERVICE, *WORKERS.values())):
         pytest.fail("the environments are missing: `make test-isolation` builds them")
 
 
@@ -48,6 +51,8 @@ def test_the_environments_lack_what_they_should() -> None:
     assert installed(SERVICE, *FRAMEWORKS) == []
     assert installed(PYTORCH, *FRAMEWORKS) == ["torch", "torchvision"]
     assert installed(TENSORFLOW, *FRAMEWORKS) == ["tensorflow"]
+    assert installed(LIBTORCH, *FRAMEWORKS) == []
+    assert installed(REMOTE, *FRAMEWORKS) == []
     for worker in WORKERS.values():
         assert installed(worker, "flask", "gunicorn", "typer", "supervisor") == []
 
@@ -67,13 +72,24 @@ print(*(name for name in {FRAMEWORKS!r} if name in sys.modules))
 
 def test_the_runtimes_are_those_whose_framework_is_there() -> None:
     code = "from detectors.runtimes import installed_runtimes; print(*installed_runtimes())"
+    # It needs nothing of an environment: it is in the checkout, once it is built.
+    built = ["libtorch"] * ("libtorch" in installed_runtimes())
 
-    assert [python(each, code) for each in (SERVICE, PYTORCH, TENSORFLOW)] == [[], ["pytorch"], ["tensorflow"]]
+    assert python(LIBTORCH, code) == built
+    for runtime in ("pytorch", "tensorflow", "remote"):
+        assert python(WORKERS[runtime], code) == sorted([*built, runtime])
+    # The command has the HTTP client that is all which `remote` needs.
+    assert python(SERVICE, code) == [*built, "remote"]
 
 
 # In the environment of a checkout, which has both: where only one is installed, the other can't be loaded anyway.
-@pytest.mark.parametrize(("runtime", "loaded"), [("pytorch", ["torch"]), ("tensorflow", ["tensorflow"])])
+@pytest.mark.parametrize(
+    ("runtime", "loaded"),
+    [("pytorch", ["torch"]), ("tensorflow", ["tensorflow"]), ("remote", []), ("libtorch.detector", [])],
+)
 def test_a_detector_loads_no_other_framework(runtime: str, loaded: list[str]) -> None:
+    if runtime == "libtorch.detector":
+        require_libtorch()
     code = f"import detectors.{runtime}, sys; print(*(name for name in {FRAMEWORKS!r} if name in sys.modules))"
 
     assert python(Path(sys.executable), code) == loaded
@@ -112,16 +128,29 @@ def running(interpreter: Path, *arguments: str, environment: dict[str, str], log
         process.wait(timeout=40)
 
 
+@pytest.mark.timeout(900)
 @pytest.mark.parametrize(
-    ("runtime", "models"), [("pytorch", ["cards-pytorch"]), ("tensorflow", ["cards-tensorflow", "cards-frozen"])]
+    ("runtime", "models"),
+    [
+        ("pytorch", ["cards-pytorch"]),
+        ("tensorflow", ["cards-tensorflow", "cards-frozen"]),
+        ("libtorch", ["cards-libtorch"]),
+    ],
 )
 def test_a_worker_without_the_other_framework_answers_an_api_without_any(
-    tmp_path: Path, redis_server: RedisServer, runtime: str, models: list[str]
+    tmp_path: Path, redis_server: RedisServer, request: pytest.FixtureRequest, runtime: str, models: list[str]
 ) -> None:
     redis_server.flush()
+    catalogue = request.getfixturevalue("with_libtorch") if runtime == "libtorch" else ROOT / "weights/catalogue.toml"
     port = free_port("127.0.0.1")
     environment = {name: value for name, value in os.environ.items() if not name.startswith(PREFIX)}
-    own = {"DATA": str(tmp_path), "PORT": str(port), "REDIS_URL": redis_server.url, "CHILDREN": "1"}
+    own = {
+        "DATA": str(tmp_path),
+        "PORT": str(port),
+        "REDIS_URL": redis_server.url,
+        "CHILDREN": "1",
+        "CATALOGUE": str(catalogue),
+    }
     environment |= {PREFIX + name: value for name, value in own.items()}
     subprocess.run([SERVICE, "-P", "-m", "jobs.migrate"], env=environment, check=True)
     Image.new("RGB", (200, 120), "white").save(tmp_path / "white.png")

@@ -87,8 +87,8 @@ def service(app: Flask) -> Service:
 def work(service: Service) -> Callable[..., list[str]]:
     """Does what a worker does: takes every queued job and answers it; the ids."""
 
-    def work(found: Sequence[DetectionView] = FOUND, error: str | None = None) -> list[str]:
-        entry = service.catalogue.entries[MODEL]
+    def work(found: Sequence[DetectionView] = FOUND, error: str | None = None, model: str = MODEL) -> list[str]:
+        entry = service.catalogue.entries[model]
         done: list[str] = []
         while held := claims.claim(
             service.db,

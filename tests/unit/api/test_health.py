@@ -1,14 +1,15 @@
 """Health, version, models and queues."""
 
 from collections.abc import Callable
+from datetime import datetime
 from pathlib import Path
 
 import sqlalchemy as sa
 from flask.testing import FlaskClient
 
 from api.service import Service
-from api.version import checked_out
 from jobs import workers
+from jobs.build import checked_out
 from jobs.tables import Job, new_id
 from tests.unit.api.conftest import MODEL, encoded, form
 
@@ -88,6 +89,18 @@ def test_queue_names_the_versions_that_nobody_serves(client: FlaskClient, servic
         ("of yesterday", False, 1),
         (today, True, 1),
     }
+
+
+def test_queue_tells_of_a_server_that_does_not_answer(client: FlaskClient, service: Service) -> None:
+    worker = new_id()
+    workers.register(service.db, worker, runtime="remote", host="h", models={}, device="remote", versions={})
+    workers.waits_for(service.db, worker, "distant", "server_timeout", "It did not answer within 10 s.")
+
+    (queue,) = client.get("/v1/queues").json["queues"]
+
+    (outage,) = queue["outages"]
+    assert datetime.fromisoformat(outage.pop("since")).tzinfo is not None
+    assert outage == {"model": "distant", "code": "server_timeout", "message": "It did not answer within 10 s."}
 
 
 def test_version(client: FlaskClient) -> None:

@@ -2,6 +2,7 @@
 
 import base64
 import io
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -9,9 +10,18 @@ import pytest
 from flask.testing import FlaskClient
 
 from api.service import Service
+from jobs.settings import Settings
 from tests.unit.api.conftest import MODEL, encoded, form
 
 Work = Callable[..., list[str]]
+SERVED = """
+[distant]
+runtime = "remote"
+format = "oip"
+labels = ["textbox", "radiobutton"]
+server = {url = "http://127.0.0.1:9", model = "cards"NAMED}
+input = {name = "image", width = 384, height = 384}
+"""
 
 
 def test_a_picture_becomes_a_job(client: FlaskClient, service: Service) -> None:
@@ -106,6 +116,23 @@ def test_repeat_answers_at_once(client: FlaskClient, work: Work) -> None:
     assert (answer.json["status"], answer.json["repeated"], answer.json["source"]) == ("succeeded", True, "again.png")
     assert len(answer.json["detections"]) == 3
     assert client.post("/v1/jobs", data=form((encoded(), "card.png"), cache="false")).status_code == 202
+
+
+@pytest.mark.parametrize("version", [None, "3"])
+def test_what_a_server_said_is_repeated_only_if_its_version_is_named(
+    client: FlaskClient, settings: Settings, work: Work, version: str | None
+) -> None:
+    (catalogue,) = settings.catalogue
+    named = f', version = "{version}"' if version else ""
+    catalogue.write_text(catalogue.read_text() + SERVED.replace("NAMED", named))
+    os.utime(catalogue, (1e9, 1e9))
+    client.post("/v1/jobs", data=form((encoded(), "card.png"), model="distant"))
+    work(model="distant")
+
+    again = client.post("/v1/jobs", data=form((encoded(), "again.png"), model="distant"))
+
+    assert again.json["repeated"] is (version is not None)
+    assert again.status_code == (200 if version else 202)
 
 
 def test_idempotency_key_gives_the_same_job(client: FlaskClient) -> None:

@@ -162,6 +162,7 @@ QUEUE = {
     "workers_lost": 1,
     "no_worker": True,
     "unserved": [{"model": "cards", "digest": "d" * 64, "current": True, "queued": 7}],
+    "outages": [],
     "full_up_to_priority": None,
     "doorbells": 1,
 }

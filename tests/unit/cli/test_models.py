@@ -1,9 +1,6 @@
 """`boxqueue models check` and `compile`, on a tiny model in processes of their own, as a person runs them."""
 
 import json
-import subprocess
-import sys
-import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -59,7 +56,7 @@ def test_check_tells_what_a_request_would_get_and_draws_it(here: Boxqueue, tmp_p
     assert done.exit_code == 0
     assert [(one["label"], one["class_id"]) for one in found["detections"]] == [("red", 0)]
     assert found["detections"][0]["score"] == pytest.approx(0.8, abs=0.01)
-    assert [found["detections"][0][side] for side in ("x1", "y1", "x2", "y2")] == [8, 16, 40, 48]
+    assert found["detections"][0]["box"] == [8, 16, 40, 48]
     assert found["input"] == "uint8 1 × 32 × 32 × 3"
     assert found["outputs"] == {"0": "float32 1 × 3 × 4", "1": "float32 1 × 3", "2": "int64 1 × 3"}
     assert 0 < found["alone_ms"] < found["load_ms"] + found["warm_up_ms"]
@@ -122,6 +119,16 @@ def test_a_compiled_model_stands_beside_the_other_and_answers_the_same(here: Box
     assert one
 
 
+def test_a_compiled_model_may_be_for_the_workers_of_libtorch(here: Boxqueue, catalogue: Path) -> None:
+    require_compiler()
+
+    made = here("models", "compile", "tiny", "--runtime", "libtorch", "--as", "tiny-libtorch")
+
+    assert made.exit_code == 0, made.stderr
+    entry = Catalogue.load(catalogue).entries["tiny-libtorch"]
+    assert (entry.runtime, entry.format) == ("libtorch", "aotinductor")
+
+
 def test_a_second_compiled_model_needs_another_name(here: Boxqueue, catalogue: Path) -> None:
     copy_entry(catalogue, "tiny", "tiny-compiled", {})
 
@@ -141,44 +148,6 @@ def test_an_entry_is_found_in_the_catalogue_that_has_it(catalogue: Path, tmp_pat
         home_of("none", [other, catalogue])
     with pytest.raises(CatalogueError, match="already"):
         copy_entry(catalogue, "tiny", "tiny", {})
-
-
-PACKAGE = """
-import sys
-from pathlib import Path
-from detectors.aotinductor import load_package
-try:
-    load_package(Path(sys.argv[1]), sys.argv[2])
-except ValueError as error:
-    print(error)
-"""
-
-
-@pytest.mark.parametrize(
-    ("metadata", "device", "sentence"),
-    [
-        ({"BOXQUEUE_TORCH": "1.0.0"}, "cpu", "compiled by PyTorch 1.0.0"),
-        ({"BOXQUEUE_INSTRUCTIONS": "avx9000 sse4_2"}, "cpu", "a processor with avx9000, which this one lacks"),
-        ({}, "cuda:0", "compiled for cpu, not for cuda"),
-        (None, "cpu", "it is no package of AOTInductor"),
-    ],
-)
-def test_a_package_for_another_machine_is_refused(
-    tmp_path: Path, metadata: dict[str, str] | None, device: str, sentence: str
-) -> None:
-    file = tmp_path / "package.pt2"
-    with zipfile.ZipFile(file, "w") as package:
-        if metadata is not None:
-            package.writestr(
-                "package/data/aotinductor/model/x_metadata.json", json.dumps({"AOTI_DEVICE_KEY": "cpu", **metadata})
-            )
-        package.writestr("package/version", "1")
-
-    said = subprocess.run(
-        [sys.executable, "-c", PACKAGE, str(file), device], capture_output=True, text=True, check=True
-    ).stdout
-
-    assert sentence in said
 
 
 def test_a_runtime_that_nobody_has_is_named(catalogue: Path) -> None:

@@ -11,8 +11,18 @@ import pytest
 from cli import data_folder, supervision
 from cli.address import free_port, require_free_address, url_of
 from cli.errors import CommandError
+from cli.local_service import LocalService
 from cli.redis_server import redis_binary
+from cli.stop_signals import StopSignals
 from jobs.settings import Settings
+
+ENTRY = """
+[m]
+runtime = RUNTIME
+labels = ["box"]
+input = { name = "image", width = 32, height = 32 }
+"""
+REMOTE = '"remote"\nformat = "oip"\nserver = { url = "http://127.0.0.1:9", model = "m" }'
 
 
 def settings(folder: Path, **given: object) -> Settings:
@@ -114,3 +124,18 @@ def test_a_path_too_long_for_a_socket_costs_only_the_control(tmp_path: Path) -> 
     text = supervision.write_configuration(settings(folder), []).read_text()
 
     assert "unix_http_server" not in text
+
+
+@pytest.mark.parametrize(
+    ("runtime", "runtimes"),
+    [('"pytorch"\nformat = "pt2"\nfile = "m"\nsha256 = "SHA"', ["pytorch"]), (REMOTE, ["remote"])],
+)
+def test_a_worker_is_started_where_the_catalogue_has_something_for_it(
+    tmp_path: Path, runtime: str, runtimes: list[str]
+) -> None:
+    (tmp_path / "one.toml").write_text(ENTRY.replace("RUNTIME", runtime.replace("SHA", "0" * 64)))
+
+    service = LocalService(settings(tmp_path, catalogue=(tmp_path / "one.toml",)), StopSignals(), {})
+
+    assert service.runtimes == runtimes
+    assert [program.name for program in service.programs if "worker" in program.name] == [f"worker-{runtimes[0]}"]

@@ -1,3 +1,4 @@
+import time
 from pathlib import Path
 from typing import Any
 
@@ -39,7 +40,8 @@ def detector(tmp_path: Path, **given: Any) -> Scripted:
     empty = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
     entry = ModelEntry(
         name="m", runtime="r", format=given.pop("format", "script"), file=tmp_path / "m", sha256=empty,
-        labels=("a", "b"), batch_size=4, input=Input(width=100, height=100), output=Output(**output),
+        labels=("a", "b"), batch_size=given.pop("batch_size", 4),
+        input=Input(width=100, height=100), output=Output(**output),
     )  # fmt: skip
     kind = type("Given", (Scripted,), given)
     return kind(entry, device="cpu", threads=1)
@@ -107,6 +109,24 @@ def test_logits_become_scores(tmp_path: Path) -> None:
     (found,) = detector(tmp_path, scores=[0.0], output={"activation": "sigmoid"}).detect([PICTURE])
 
     assert found.scores.tolist() == [0.5]
+
+
+def test_how_many_at_once_is_found_when_the_model_is_warmed_up(tmp_path: Path) -> None:
+    def infer(self: Scripted, batch: Any) -> Any:
+        if len(batch) > 2:
+            raise RuntimeError("out of memory")
+        time.sleep(0.02)
+        return Scripted._infer(self, batch)
+
+    model = detector(tmp_path, batch_size="auto", _infer=infer)
+    assert model.batch_size == 1
+
+    model.warm_up()
+
+    assert model.batch_size == 2
+    model.batches.clear()
+    assert len(model.detect([PICTURE] * 5)) == 5
+    assert model.batches == [2, 2, 1]
 
 
 def test_pictures_of_mixed_sizes_keep_their_order_in_batches_of_the_entry(tmp_path: Path) -> None:

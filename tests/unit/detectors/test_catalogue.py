@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from detectors.catalogue import Catalogue
+from detectors.catalogue import Catalogue, ModelEntry
 from detectors.errors import CatalogueError, ModelUnusable, UnknownEntry
 
 ENTRY = """
@@ -50,6 +50,8 @@ def test_an_unknown_model_names_the_known_ones(path: Path) -> None:
         ("height = 32", 'height = 32\nlayuot = "NHWC"', "input.layuot"),
         ('sha256 = "', 'sha256 = "x', "sha256"),
         ('labels = ["textbox", "image"]', "labels = []", "labels"),
+        ('labels = ["textbox", "image"]', 'labels = ["textbox", "image"]\nbatch_size = "many"', "batch_size"),
+        ('labels = ["textbox", "image"]', 'labels = ["textbox", "image"]\nbatch_size = 0', "batch_size"),
     ],
 )
 def test_a_faulty_entry_is_named_with_its_file_and_field(path: Path, old: str, new: str, named: str) -> None:
@@ -84,6 +86,14 @@ def test_another_file_than_the_digest_names_is_refused(path: Path) -> None:
         entry.verify()
 
 
+def test_a_file_that_is_missing_is_told(path: Path) -> None:
+    entry = Catalogue.load(path).get("cards")
+    entry.file.unlink()
+
+    with pytest.raises(ModelUnusable, match=f"cards: {entry.file} can't be read: No such file .* Put it there"):
+        entry.verify()
+
+
 def test_a_folder_has_the_digest_of_what_sha256sum_lists(path: Path) -> None:
     folder = path.parent / "model"
     for name in ("b/inner", "a", "b-c", ".hidden", "ü"):
@@ -107,6 +117,33 @@ def test_the_digest_tells_how_a_model_is_read_as_well(path: Path) -> None:
     path.write_text(path.read_text().replace("width = 64", "width = 128"))
 
     assert Catalogue.load(path).get("cards").digest != before
+
+
+def test_the_precision_is_part_of_a_version_and_the_layout_is_not(path: Path) -> None:
+    def digest(more: str) -> str:
+        text = ENTRY.format(sha256=hashlib.sha256(MODEL).hexdigest())
+        path.write_text(text.replace("labels =", f"{more}\nlabels ="))
+        return Catalogue.load(path).get("cards").digest
+
+    plain = digest("")
+
+    assert digest("channels_last = true") == digest('precision = "full"') == plain
+    assert len({plain, digest('precision = "half"'), digest('precision = "bfloat16"')}) == 3
+
+
+@pytest.mark.parametrize(
+    ("kind", "field"),
+    [
+        ("aotinductor", 'precision = "half"'),
+        ("saved_model", 'precision = "half"'),
+        ("torchscript", "channels_last = true"),
+    ],
+)
+def test_what_a_format_can_not_do_is_refused(path: Path, kind: str, field: str) -> None:
+    path.write_text(path.read_text().replace('format = "pt2"', f'format = "{kind}"\n{field}'))
+
+    with pytest.raises(CatalogueError, match=f"{field.partition(' ')[0]} is for the formats .*, not for {kind}"):
+        Catalogue.load(path)
 
 
 def test_several_catalogues_count_as_one(path: Path) -> None:
@@ -175,3 +212,81 @@ def test_models_of_torchvision_need_neither_input_nor_output(path: Path) -> None
     assert entry.output.wanted == ["boxes", "scores", "labels"]
     assert (entry.input.resize, entry.output.floor_score) == ("none", 0.2)
     assert list(entry.class_ids) == [1, 2]
+
+
+SERVED = """
+[distant]
+runtime = "remote"
+format = "oip"
+labels = ["textbox", "image"]
+server = { url = "http://models:8000", model = "cards", version = "3" }
+input = { name = "image", width = 64, height = 32 }
+"""
+
+
+def served(folder: Path, *changes: tuple[str, str]) -> Catalogue:
+    path = folder / "served.toml"
+    text = SERVED
+    for old, new in changes:
+        assert old in text
+        text = text.replace(old, new)
+    path.write_text(text)
+    return Catalogue.load(path)
+
+
+def test_a_model_on_a_server_has_no_file(tmp_path: Path) -> None:
+    entry = served(tmp_path).get("distant")
+
+    entry.verify()
+    assert entry.place == "http://models:8000 cards version 3"
+    # As it travels to the processes of a worker.
+    assert ModelEntry.model_validate(entry.model_dump(mode="json")) == entry
+
+
+@pytest.mark.parametrize(
+    "change",
+    [("models:8000", "models:8001"), ('"cards"', '"forms"'), ('version = "3"', 'version = "4"'), ("oip", "tf_serving")],
+)
+def test_another_server_model_or_version_is_another_digest(tmp_path: Path, change: tuple[str, str]) -> None:
+    names = ("input = {", 'output = { boxes = "b", scores = "s", classes = "c" }\ninput = {')
+
+    assert served(tmp_path, names).get("distant").digest != served(tmp_path, names, change).get("distant").digest
+
+
+def test_how_long_a_server_may_take_is_no_part_of_the_digest(tmp_path: Path) -> None:
+    slow = ('version = "3"', 'version = "3", timeout_s = 60, requests = 1, binary = true')
+
+    assert served(tmp_path).get("distant").digest == served(tmp_path, slow).get("distant").digest
+
+
+def test_answers_are_repeated_only_where_it_is_known_who_gave_them(path: Path, tmp_path: Path) -> None:
+    assert Catalogue.load(path).get("cards").repeats
+    assert served(tmp_path).get("distant").repeats
+    assert not served(tmp_path, (', version = "3"', "")).get("distant").repeats
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "told"),
+    [
+        ("server = {", "#", "needs a table server"),
+        ('format = "oip"', 'format = "pt2"', "oip or tf_serving"),
+        ('format = "oip"', 'format = "oip"\nfile = "model.pt2"', "no file"),
+        ('name = "image", ', "", "input.name"),
+        ('format = "oip"', 'format = "tf_serving"', "names of the outputs"),
+        ('version = "3"', 'encoding = "png"', "tf_serving"),
+        ("http://models:8000", "http://me:secret@models:8000", "server.url"),
+        ("http://models:8000", "grpc://models:8000", "server.url"),
+        ('version = "3"', "timeout_s = 600", "server.timeout_s"),
+    ],
+)
+def test_an_entry_of_a_server_that_makes_no_sense_is_told(tmp_path: Path, old: str, new: str, told: str) -> None:
+    with pytest.raises(CatalogueError, match=told):
+        served(tmp_path, (old, new))
+
+
+@pytest.mark.parametrize("line", ["file", "sha256"])
+def test_an_entry_without_a_server_has_a_file_and_its_digest(path: Path, line: str) -> None:
+    path.write_text("\n".join(each for each in path.read_text().splitlines() if not each.startswith(line)))
+
+    with pytest.raises(CatalogueError, match="file and sha256"):
+        Catalogue.load(path)

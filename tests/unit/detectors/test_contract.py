@@ -16,7 +16,7 @@ from detectors.errors import DetectionFailed, ModelUnusable
 from detectors.outputs import Detections
 from detectors.preprocess import decode
 from tests import tiny_models
-from tests.conftest import DetectorProcesses, require_compiler
+from tests.conftest import DetectorProcesses, require_libtorch
 from tests.detector_process import DetectorProcess, modules
 
 OBJECT_DETECTION_API = {
@@ -48,13 +48,15 @@ class Subject:
 def subject(
     processes: DetectorProcesses, folder: Path, kind: str, batch: int | None = None, *, any_size: bool = False
 ) -> Subject:
-    runtime = "pytorch" if kind in ("pt2", "aotinductor", "torchscript") else "tensorflow"
-    if kind == "aotinductor":
-        require_compiler()
+    runtime = "pytorch" if kind in ("pt2", "torchscript") else "tensorflow"
     file = folder / f"tiny.{kind}"
     sizes = (True,) if any_size else ()
     processes[runtime].run(tiny_models.write, kind, file, batch, *sizes)
-    output = {} if runtime == "pytorch" else OBJECT_DETECTION_API
+    return served(processes, runtime, kind, file)
+
+
+def served(processes: DetectorProcesses, runtime: str, kind: str, file: Path) -> Subject:
+    output = OBJECT_DETECTION_API if runtime == "tensorflow" else {}
     entry = ModelEntry.model_validate(
         {
             "name": "tiny", "runtime": runtime, "format": kind, "file": file, "sha256": digest_of(file),
@@ -69,7 +71,8 @@ def subject(
     scope="module",
     params=[
         ("pt2", None),
-        ("aotinductor", None),
+        ("aotinductor", "pytorch"),
+        ("aotinductor", "libtorch"),
         ("torchscript", None),
         ("saved_model", None),
         ("saved_model", 3),
@@ -78,7 +81,8 @@ def subject(
     ],
     ids=[
         "pt2",
-        "aotinductor",
+        "aotinductor in PyTorch",
+        "aotinductor in libtorch",
         "torchscript",
         "saved_model",
         "saved_model of batch 3",
@@ -89,7 +93,12 @@ def subject(
 def model(
     request: pytest.FixtureRequest, detector_processes: DetectorProcesses, tmp_path_factory: pytest.TempPathFactory
 ) -> Subject:
-    return subject(detector_processes, tmp_path_factory.mktemp("tiny"), *request.param)
+    kind, rest = request.param
+    if kind != "aotinductor":
+        return subject(detector_processes, tmp_path_factory.mktemp("tiny"), kind, rest)
+    if rest == "libtorch":
+        require_libtorch()
+    return served(detector_processes, rest, kind, request.getfixturevalue("tiny_package"))
 
 
 def picture(colour: tuple[int, int, int], width: int = 64, height: int = 64) -> np.ndarray:
@@ -210,7 +219,7 @@ def test_no_pictures_have_no_answers(model: Subject) -> None:
 def test_an_output_that_the_model_lacks_is_told(model: Subject) -> None:
     entry = model.entry_with(name="wrong", output={**model.entry.output.model_dump(), "boxes": "bxs"})
 
-    with pytest.raises((ModelUnusable, DetectionFailed), match=r"bxs|wrong"):
+    with pytest.raises((ModelUnusable, DetectionFailed), match=r"wrong.*it has no output 'bxs', but "):
         model.process.detect(entry, [picture((0, 0, 0))])
 
 
@@ -251,3 +260,4 @@ def test_the_frameworks_stay_apart(detector_processes: DetectorProcesses) -> Non
 
     assert detector_processes["pytorch"].run(modules, *names) == ["torch"]
     assert detector_processes["tensorflow"].run(modules, *names) == ["tensorflow"]
+    assert detector_processes["libtorch"].run(modules, *names) == []

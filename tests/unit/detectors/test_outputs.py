@@ -103,6 +103,18 @@ def test_a_class_in_a_hole_or_behind_the_last_is_a_failure(wrong: int) -> None:
         found([[1, 1, 2, 2]], [0.9], [wrong], ids=(1, 44, 90))
 
 
+@pytest.mark.parametrize("labels", [("a", "b"), ("a", "b", "c", "d")])
+def test_more_or_fewer_labels_than_columns_are_a_failure_before_anything_is_found(labels: tuple[str, ...]) -> None:
+    with pytest.raises(DetectionFailed, match=f"up to 2, .* up to {len(labels) - 1}: list as many labels"):
+        found(np.zeros((0, 4)), np.zeros((0, 4)), labels=labels, class_scores=1, background="last")
+
+
+def test_labels_with_ids_need_not_name_every_column() -> None:
+    one = found([[1, 1, 2, 2]], [[0.1, 0.9, 0.1, 0.1]], labels=("b",), ids=(1,), class_scores=1)
+
+    assert one.class_ids.tolist() == [0]
+
+
 DOUBLES = ([[10, 10, 30, 30], [11, 10, 31, 30], [10, 10, 30, 30], [60, 20, 80, 40]], [0.8, 0.9, 0.7, 0.6], [0, 0, 1, 0])
 
 

@@ -67,6 +67,43 @@ def test_it_finds_what_torchvision_finds(
         assert one.class_ids.tolist() == (other["labels"][order] - 1).tolist()
 
 
+def test_weights_may_lie_channels_last(process: DetectorProcess, tmp_path: Path, pictures: list[np.ndarray]) -> None:
+    process.run(torchvision_models.write, SSDLITE, tmp_path / "weights.pth")
+    plain = entry(tmp_path, SSDLITE, floor=0.1)
+    # Another name for the file, as a process keeps what it has loaded by file and digest.
+    (tmp_path / "same.pth").symlink_to(tmp_path / "weights.pth")
+    laid_out = plain.model_copy(update={"file": tmp_path / "same.pth", "channels_last": True})
+
+    found, wanted = (process.detect(one, pictures) for one in (laid_out, plain))
+
+    for one, other in zip(found, wanted, strict=True):
+        assert one.class_ids.tolist() == other.class_ids.tolist() != []
+        np.testing.assert_allclose(one.scores, other.scores, atol=1e-4)
+        np.testing.assert_allclose(one.boxes, other.boxes, atol=0.05)
+
+
+def test_less_than_full_precision_is_refused_on_the_cpu(process: DetectorProcess, tmp_path: Path) -> None:
+    process.run(torchvision_models.write, SSDLITE, tmp_path / "weights.pth")
+    half = entry(tmp_path, SSDLITE).model_copy(update={"precision": "half"})
+
+    with pytest.raises(ModelUnusable, match=r"shop: the precision half is for CUDA.*BOXQUEUE_DEVICE=cuda"):
+        process.detect(half, [])
+
+
+@pytest.mark.parametrize("precision", ["half", "bfloat16"])
+def test_less_than_full_precision_finds_nearly_the_same(
+    process: DetectorProcess, tmp_path: Path, pictures: list[np.ndarray], precision: str
+) -> None:
+    process.run(torchvision_models.write, FASTER_RCNN, tmp_path / "weights.pth")
+    full = entry(tmp_path, FASTER_RCNN)
+
+    (found,) = process.run(torchvision_models.detect_in, precision, full, pictures[:1])
+
+    (wanted,) = process.detect(full, pictures[:1])
+    np.testing.assert_allclose(found.scores[:10], wanted.scores[:10], atol=0.02)
+    assert not np.array_equal(found.scores[:10], wanted.scores[:10])
+
+
 @pytest.mark.parametrize("wrapping", ["checkpoint", "DataParallel", "Lightning"])
 def test_weights_come_in_the_usual_wrappings(process: DetectorProcess, tmp_path: Path, wrapping: str) -> None:
     process.run(torchvision_models.write, SSDLITE, tmp_path / "weights.pth", wrapping)

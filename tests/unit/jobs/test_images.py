@@ -3,7 +3,9 @@ import os
 import shutil
 from pathlib import Path
 
+import fsspec
 import pytest
+from fsspec.implementations.memory import MemoryFileSystem
 
 from jobs.errors import ConfigurationError, PictureMissing, StoreUnavailable
 from jobs.images import ImageStore
@@ -58,6 +60,30 @@ def test_a_store_that_is_away_is_an_outage_and_no_missing_picture(tmp_path: Path
         store.put(DATA, NAME)
     with pytest.raises(StoreUnavailable):
         store.check()
+
+
+class Refused(Exception):
+    """Of a bucket's library: no OSError, as botocore's are none."""
+
+
+class UnreachableBucket(MemoryFileSystem):
+    protocol = "unreachable"
+
+    def _refuse(self, *_: object, **__: object) -> None:
+        raise Refused("nobody answers")
+
+    makedirs = ls = pipe_file = cat_file = modified = rm_file = _refuse
+
+
+def test_a_bucket_that_does_not_answer_is_an_outage() -> None:
+    fsspec.register_implementation("unreachable", UnreachableBucket, clobber=True)
+    store = ImageStore("unreachable://pictures")
+    calls = [store.prepare, store.check, lambda: store.put(DATA, NAME), lambda: store.get(NAME)]
+    calls += [lambda: store.age_seconds(NAME), lambda: store.delete(NAME)]
+
+    for call in calls:
+        with pytest.raises(StoreUnavailable, match="nobody answers"):
+            call()
 
 
 def test_a_write_that_fails_leaves_nothing_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

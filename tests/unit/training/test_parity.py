@@ -1,12 +1,15 @@
 """The bundled model finds the same in PyTorch and in TensorFlow."""
 
 from itertools import starmap
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
+from benchmarks.formats import RAW
 from detectors.catalogue import Catalogue
+from detectors.digest import digest_of
 from detectors.outputs import Detections
 from detectors.preprocess import decode as decode_picture
 from jobs.settings import ROOT
@@ -14,8 +17,9 @@ from tests import twin_decoding
 from tests.conftest import DetectorProcesses
 from training.borders import Borders
 from training.cards import draw_card
+from training.export import trained
 from training.model import decode
-from training.parity import differences
+from training.parity import differences, furthest
 from training.views import INPUT
 
 GENERATED = 26
@@ -23,9 +27,13 @@ UNUSED = 1 << 52
 """Cards with seeds from here on were neither trained nor measured on."""
 
 
+def samples() -> list[np.ndarray]:
+    files = [path for path in sorted((ROOT / "samples").iterdir()) if path.suffix != ".md"]
+    return [decode_picture(path.read_bytes(), INPUT).pixels for path in files]
+
+
 def test_the_same_weights_find_the_same_everywhere(detector_processes: DetectorProcesses) -> None:
-    samples = [path for path in sorted((ROOT / "samples").iterdir()) if path.suffix != ".md"]
-    pictures = [decode_picture(path.read_bytes(), INPUT).pixels for path in samples]
+    pictures = samples()
     pictures += [np.asarray(draw_card(UNUSED + n).image) for n in range(GENERATED)]
     catalogue = Catalogue.load(ROOT / "weights" / "catalogue.toml")
 
@@ -37,6 +45,24 @@ def test_the_same_weights_find_the_same_everywhere(detector_processes: DetectorP
     assert sum(int((one.scores > 0.3).sum()) for one in expected) > 10 * len(pictures)
     for name in ("cards-tensorflow", "cards-frozen"):
         assert [line for lines in starmap(differences, zip(expected, found(name), strict=True)) for line in lines] == []
+
+
+def test_a_renamed_and_raw_one_finds_the_same_by_its_entry(
+    detector_processes: DetectorProcesses, tmp_path: Path
+) -> None:
+    weights = {name: weight.numpy() for name, weight in trained(ROOT / "weights" / "cards.pt2").state_dict().items()}
+    detector_processes["tensorflow"].run(twin_decoding.write_raw, weights, tmp_path / "cards-raw")
+    (tmp_path / "catalogue.toml").write_text(RAW.format(sha256=digest_of(tmp_path / "cards-raw")))
+    catalogue = Catalogue.load(ROOT / "weights" / "catalogue.toml", tmp_path / "catalogue.toml")
+    pictures = samples()
+
+    expected, found = (
+        detector_processes[entry.runtime].detect(entry, pictures)
+        for entry in map(catalogue.get, ("cards-pytorch", "cards-raw"))
+    )
+
+    assert sum(len(one.scores) for one in found) > 5 * len(pictures)
+    assert [line for lines in starmap(differences, zip(expected, found, strict=True)) for line in lines] == []
 
 
 def test_both_decodings_choose_the_same_of_equals(detector_processes: DetectorProcesses) -> None:
@@ -90,3 +116,16 @@ def test_differences_are_told(other: list[list[float]], told: int) -> None:
         return Detections(np.array(boxes, np.float32), np.full(n, 0.5, np.float32), np.zeros(n, np.int64))
 
     assert len(differences(detections([[10, 10, 30, 30], [50, 50, 70, 70]]), detections(other))) == told
+
+
+def test_how_far_the_same_detections_are_apart() -> None:
+    boxes = np.array([[0, 0, 100, 100], [200, 0, 300, 100], [0, 0, 9, 9]], np.float32)
+    one = Detections(boxes, np.array([0.9, 0.8, 0.1], np.float32), np.array([0, 1, 0]))
+    moved = boxes + np.array([[0, 0, 0.25, 0], [0, 0, 0, 0], [50, 50, 50, 50]], np.float32)
+    other = Detections(moved, np.array([0.9, 0.8005, 0.1], np.float32), np.array([0, 1, 0]))
+
+    assert furthest(one, other) == (0.25, pytest.approx(0.0005, abs=1e-6))
+    assert differences(one, other) == []
+    nothing = Detections(boxes[:0], one.scores[:0], one.class_ids[:0])
+    assert furthest(one, nothing) == (0.0, 0.0)
+    assert len(differences(one, nothing)) == 2

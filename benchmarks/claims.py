@@ -1,0 +1,103 @@
+"""How many workers one database feeds: claims and finishes of 1, 4, 16 and 64 workers at once on a real PostgreSQL;
+what a doorbell costs a Redis; what a store in a folder reads.
+
+The claimers are workers without a model. They share this machine with the server, so what both used of its cores stands
+beside the claims: a database on a machine of its own has its cores for itself. docs/scale.md computes on from here.
+"""
+
+import argparse
+from collections.abc import Callable
+
+import psutil
+import sqlalchemy as sa
+from rich.box import SIMPLE
+from rich.console import Console
+from rich.progress import Progress
+from rich.table import Table
+
+from benchmarks.claimers import Measured, RanOut, measure
+from benchmarks.databases import databases
+from benchmarks.deep_tables import fill, settle
+from benchmarks.doorbells import doorbells, store_reads
+from benchmarks.engine_work import CLAIM_SIZES
+
+CLAIMERS = (1, 4, 16, 64)
+PICTURES_PER_S = 20
+"""Of a worker: what a small model does on a core or two."""
+READERS = 16
+EXAMPLES = """
+examples:
+  python -m benchmarks.claims                                          10 s each, behind 1,000,000 finished jobs
+  python -m benchmarks.claims --rows 10000 --queued 20000 --seconds 2  smaller, for a look
+"""
+console = Console(width=120)
+
+
+def claims(finished: int, queued: int, seconds: float) -> list[Measured]:
+    """Each number of claimers with each size of a claim, on one database with a past and a backlog."""
+    with databases("postgresql", "claims") as (db,):
+        with Progress(console=console) as progress:
+            task = progress.add_task("filling postgresql", total=finished + queued)
+            fill(db, finished, queued, lambda more: progress.advance(task, more))
+        with db.read() as connection:
+            backend = psutil.Process(connection.scalar(sa.text("SELECT pg_backend_pid()")))
+        server = backend.parent()
+        assert server is not None
+        url = db.engine.url.render_as_string(hide_password=False)
+        found = []
+        with Progress(console=console) as progress:
+            task = progress.add_task("measuring", total=len(CLAIM_SIZES) * len(CLAIMERS))
+            for size in CLAIM_SIZES:
+                for claimers in CLAIMERS:
+                    settle(db)
+                    try:
+                        found.append(measure(url, server, claimers, size, seconds))
+                    except RanOut:
+                        raise SystemExit("The queue ran out of jobs: give more of them (--queued).") from None
+                    progress.advance(task)
+        return found
+
+
+def show(found: list[Measured]) -> None:
+    columns: dict[str, Callable[[Measured], str]] = {
+        "claimers": lambda row: f"{row.claimers}",
+        "jobs a claim": lambda row: f"{row.size}",
+        "claims/s": lambda row: f"{row.cycles_per_s:,.0f}",
+        "ms a claim": lambda row: f"{row.claim_ms:.1f}",
+        "pictures/s": lambda row: f"{row.pictures_per_s:,.0f}",
+        f"workers of {PICTURES_PER_S}/s fed": lambda row: f"{row.pictures_per_s / PICTURES_PER_S:,.0f}",
+        "CPU ms, database": lambda row: f"{row.database_cpu_ms:.2f}",
+        "fed by a core of it": lambda row: f"{1000 * row.size / row.database_cpu_ms / PICTURES_PER_S:,.0f}",
+        "CPU ms, claimers": lambda row: f"{row.client_cpu_ms:.2f}",
+    }
+    table = Table(title="claims, each with its finish", title_justify="left", box=SIMPLE)
+    for heading in columns:
+        table.add_column(heading, justify="right")
+    for row in found:
+        table.add_row(*(column(row) for column in columns.values()))
+    console.print(table)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.claims",
+        description=__doc__,
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--rows", type=int, default=1_000_000, help="finished jobs in the tables")
+    parser.add_argument("--queued", type=int, default=300_000, help="queued jobs, of which nine in ten are claimed")
+    parser.add_argument("--seconds", type=float, default=10, help="for each number of claimers")
+    given = parser.parse_args()
+    show(claims(given.rows, given.queued, given.seconds))
+    rung = doorbells(given.seconds)
+    console.print(
+        f"doorbells: {rung.per_s:,.0f}/s of one client; {rung.redis_cpu_us:.0f} µs of Redis each: "
+        f"{1e6 / rung.redis_cpu_us:,.0f}/s of one Redis"
+    )
+    written, read = store_reads(READERS)
+    console.print(f"pictures of 50 kB in a folder: {written:,.0f}/s written, {read:,.0f}/s read by {READERS} threads")
+
+
+if __name__ == "__main__":
+    main()

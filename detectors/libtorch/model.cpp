@@ -1,0 +1,82 @@
+#include "model.h"
+
+#include <cstdlib>
+#include <fstream>
+#include <sstream>
+#include <stdexcept>
+
+#include <ATen/Parallel.h>
+#include <c10/core/InferenceMode.h>
+#include <c10/util/Exception.h>
+#include <torch/headeronly/version.h>
+
+namespace boxqueue {
+namespace {
+
+std::runtime_error trimmed(std::string message) {
+    message.erase(message.find_last_not_of(" \n") + 1);
+    return std::runtime_error(message);
+}
+
+template <typename Work>
+auto translated(Work work) {
+    try {
+        return work();
+    } catch (const c10::Error& error) {
+        throw trimmed(error.what_without_backtrace());
+    } catch (const std::exception& error) {
+        throw trimmed(error.what());
+    }
+}
+
+// The flags of this processor, as Linux names them, each between blanks; empty where it does not say.
+std::string processor_flags() {
+    std::ifstream file("/proc/cpuinfo");
+    for (std::string line; std::getline(file, line);) {
+        if (line.starts_with("flags")) return line.substr(line.find(':') + 1) + ' ';
+    }
+    return "";
+}
+
+}  // namespace
+
+void require_runnable(const std::string& file, const at::Tensor& pictures) {
+    auto said = translated([&] {
+        return torch::inductor::AOTIModelPackageLoader::load_metadata_from_package(file, "model");
+    });
+    const std::string& version = said["BOXQUEUE_TORCH"];
+    if (!version.empty() && version.substr(0, version.find('+')) != TORCH_VERSION) {
+        throw std::runtime_error("it was compiled by PyTorch " + version + ", and this is " TORCH_VERSION);
+    }
+    if (said["AOTI_DEVICE_KEY"] != "cpu") throw std::runtime_error("it was not compiled for the CPU");
+    const std::string flags = processor_flags();
+    std::istringstream needed(said["BOXQUEUE_INSTRUCTIONS"]);
+    for (std::string name; needed >> name;) {
+        if (flags.find(' ' + name + ' ') == std::string::npos) {
+            throw std::runtime_error("it was compiled for a processor with " + name + ", which this one lacks");
+        }
+    }
+    constexpr const char* check = "AOTI_RUNTIME_CHECK_INPUTS";  // which a package looks for at its first run
+    Model model(file, 1);
+    setenv(check, "1", 1);
+    model.run(pictures);
+    unsetenv(check);
+}
+
+Model::Model(const std::string& file, int threads)
+    : loader_(translated([&] { return torch::inductor::AOTIModelPackageLoader(file); })) {
+    at::set_num_threads(threads);
+}
+
+std::vector<at::Tensor> Model::run(const at::Tensor& pictures) {
+    return translated([&] {
+        c10::InferenceMode inference;
+        return loader_.run({pictures});
+    });
+}
+
+std::string Model::output_spec() {
+    return translated([&] { return loader_.get_call_spec().at(1); });
+}
+
+}  // namespace boxqueue

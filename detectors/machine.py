@@ -1,0 +1,28 @@
+"""What this process may use of its machine."""
+
+import os
+from pathlib import Path
+
+
+def usable_cores() -> int:
+    """Cores that this process may use: its affinity, and the quota of its control group (a container's limit)."""
+    cores = len(os.sched_getaffinity(0))
+    version_1 = [*_control_group("cpu/cpu.cfs_quota_us"), *_control_group("cpu/cpu.cfs_period_us")]
+    quota, period = _control_group("cpu.max") or version_1 or [-1, 1]
+    return cores if quota < 0 else max(1, min(cores, quota // period))
+
+
+def usable_memory() -> int:
+    """Bytes of memory that this process may use: the machine's, or the limit of its control group."""
+    machine = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    [limit] = _control_group("memory.max") or _control_group("memory/memory.limit_in_bytes") or [-1]
+    return machine if limit < 0 else min(machine, limit)
+
+
+def _control_group(file: str) -> list[int]:
+    """The numbers in a file of this process's control group, -1 for no limit; none where its version lacks the file."""
+    try:
+        words = (Path("/sys/fs/cgroup") / file).read_text().split()
+    except OSError:
+        return []
+    return [-1 if word == "max" else int(word) for word in words]

@@ -1,0 +1,110 @@
+"""Refusals: every error class gets its HTTP status here, and every refusal the same shape (RFC 9457)."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, NoReturn
+
+from pydantic import ValidationError
+from pydantic_core import ErrorDetails
+
+from jobs import errors
+from jobs.errors import BoxqueueError
+
+MEDIA_TYPE = "application/problem+json"
+# Seconds after which a client may try again what could not be done just now.
+RETRY_AFTER = 2
+
+# The first class of an error's own line of classes that stands here decides.
+STATUS: dict[type[BoxqueueError], int] = {
+    errors.NotFound: 404,
+    errors.UnknownModel: 422,
+    errors.BatchClosed: 409,
+    errors.BatchCancelled: 409,
+    errors.JobFinished: 409,
+    errors.KeyReused: 422,
+    errors.KeyInFlight: 409,
+    errors.BadCursor: 400,
+    # Not 503: that says the server can't serve (RFC 9110, 15.6.4), and proxies take such a server out, with all who
+    # only read. This one serves; it has more than enough to do for all its clients together, which 429 says as well
+    # (RFC 6585, 4: requests may be counted across the whole server).
+    errors.QueueFull: 429,
+    errors.PictureEmpty: 400,
+    errors.PictureUnknownFormat: 415,
+    errors.PictureTooLarge: 413,
+    errors.PictureRefused: 400,
+    errors.Unavailable: 503,
+    BoxqueueError: 500,
+}
+
+
+class Refusal(Exception):
+    """A request that this side refuses. `members` are put into the answer beside the usual ones."""
+
+    def __init__(self, status: int, code: str, detail: str, **members: Any) -> None:
+        super().__init__(detail)
+        self.status = status
+        self.code = code
+        self.members = members
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """An answer of the type application/problem+json."""
+
+    status: int
+    body: dict[str, Any]
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
+def problem_json(status: int, code: str, detail: str) -> dict[str, Any]:
+    """The members that every problem has."""
+    title = code.replace("_", " ").capitalize()
+    return {"type": f"urn:boxqueue:problem:{code}", "title": title, "status": status, "detail": detail, "code": code}
+
+
+def problem_of(error: BoxqueueError | Refusal) -> Problem:
+    """What a client is told."""
+    members: dict[str, Any] = {}
+    retry_after = None
+    if isinstance(error, Refusal):
+        status, members = error.status, error.members
+    else:
+        status = next(STATUS[cls] for cls in type(error).__mro__ if cls in STATUS)
+        if isinstance(error, errors.UnknownModel):
+            members = {"known": error.known}
+        if isinstance(error, errors.QueueFull):
+            retry_after = error.retry_after_s
+    if status == 503 or isinstance(error, errors.KeyInFlight):
+        retry_after = RETRY_AFTER
+    headers = {} if retry_after is None else {"Retry-After": str(retry_after)}
+    return Problem(status, problem_json(status, error.code, str(error)) | members, headers)
+
+
+def invalid_parameters(faults: dict[str, str]) -> Refusal:
+    """The refusal of fields or parameters: name -> what is wrong with it."""
+    listed = [{"field": name, "message": message} for name, message in faults.items()]
+    detail = "; ".join(f"{name}: {message}" for name, message in faults.items())
+    return Refusal(422, "invalid_parameter", detail, errors=listed)
+
+
+def refuse_invalid(error: ValidationError) -> NoReturn:
+    """Turns what a schema found into the refusal that clients see."""
+    faults = error.errors(include_url=False, include_context=False, include_input=False)
+    for fault in faults:
+        if fault["type"] == "not_found":
+            raise errors.NotFound(fault["msg"])
+        if fault["type"] == "bad_cursor":
+            raise errors.BadCursor(fault["msg"])
+        if fault["type"] == "control_character":
+            raise Refusal(400, "control_character", f"{_field(fault)}: {fault['msg']}", field=_field(fault))
+    raise invalid_parameters({_field(fault): _message(fault) for fault in faults})
+
+
+def _field(fault: ErrorDetails) -> str:
+    return ".".join(str(part) for part in fault["loc"]) or "body"
+
+
+def _message(fault: ErrorDetails) -> str:
+    if fault["type"] == "extra_forbidden":
+        return "There is no such parameter."
+    return fault["msg"].removeprefix("Value error, ")

@@ -1,0 +1,64 @@
+"""The catalogue changes under real workers."""
+
+import os
+
+from detectors.catalogue import Catalogue
+from jobs import workers
+from tests.conftest import wait_for
+from tests.e2e.conftest import GOOD, SLOW, Rig, children
+
+
+def change(rig: Rig, old: str, new: str) -> None:
+    """As an editor does it: a whole new file in place of the old one."""
+    (path,) = rig.settings.catalogue
+    beside = path.with_suffix(".new")
+    beside.write_text(path.read_text().replace(old, new))
+    os.utime(beside, (path.stat().st_atime, path.stat().st_mtime - 60))
+    beside.rename(path)
+
+
+def digest(rig: Rig) -> str:
+    return Catalogue.load(*rig.settings.catalogue).get("poison").digest
+
+
+def test_a_model_that_changes_under_load_answers_every_job_by_one_version(rig: Rig) -> None:
+    rig.start_worker()
+    first = digest(rig)
+    batch, _ = rig.submit([*[GOOD] * 500, *[SLOW] * 10, *[GOOD] * 490])
+    wait_for(lambda: workers.queues(rig.db)[0].queued < 700, "a third of the answers")
+
+    change(rig, '"box"', '"crate"')
+    second = digest(rig)
+    late, _ = rig.submit([GOOD] * 20)
+    results = rig.wait_finished(batch)
+    later = rig.wait_finished(late)
+
+    assert [job.status for job in (*results, *later)] == ["succeeded"] * 1020
+    said = {(job.model_digest, found.label) for job in (*results, *later) for found in job.detections or ()}
+    assert said == {(first, "box"), (second, "crate")}
+    assert {job.model_digest for job in later} == {second}
+    assert workers.live_models(rig.db) == {("poison", second)}
+
+
+def test_a_broken_catalogue_changes_nothing_not_even_for_a_process_that_starts_anew(sqlite_rig: Rig) -> None:
+    rig = sqlite_rig
+    worker = rig.start_worker()
+    change(rig, '"box"', '"crate"')
+    wait_for(lambda: workers.live_models(rig.db) == {("poison", digest(rig))}, "the new version")
+    good = rig.settings.catalogue[0].read_text()
+    rig.wait_finished(rig.submit([GOOD])[0])
+    before = set(children(worker))
+
+    change(rig, "[poison]", "[poison")
+    for child in before:
+        child.kill()
+    wait_for(lambda: len(set(children(worker)) - before) == len(before), "the new children")
+    beside = rig.settings.catalogue[0].with_name("good.toml")
+    beside.write_text(good)
+    rig.settings = rig.settings.model_copy(update={"catalogue": (beside,)})  # `submit` reads it; the workers do not
+    batch, _ = rig.submit([GOOD] * 8)
+    results = rig.wait_finished(batch)
+
+    assert [job.status for job in results] == ["succeeded"] * 8
+    assert {found.label for job in results for found in job.detections or ()} == {"crate"}
+    assert "The catalogue stays as it was before." in rig.log.read_text()

@@ -1,0 +1,101 @@
+"""The Docker command and Compose, as the tests use them."""
+
+import json
+import os
+import secrets
+import subprocess
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Self
+
+from cli.address import free_port
+from jobs.settings import PREFIX, ROOT
+from tests.conftest import wait_for
+
+TAG = os.environ.get("TAG", "test")
+BASE = "python:3.11-slim-bookworm"
+
+
+def docker(*arguments: str, timeout: float = 120) -> str:
+    """What the command says; fails with what it complains of."""
+    done = subprocess.run(["docker", *arguments], capture_output=True, text=True, check=False, timeout=timeout)
+    assert done.returncode == 0, f"docker {' '.join(arguments)}\n{done.stderr}{done.stdout}"
+    return done.stdout.strip()
+
+
+def image(kind: str) -> str:
+    return f"boxqueue/{kind}:{TAG}"
+
+
+def inspect(what: str) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(docker("inspect", what))[0]
+    return found
+
+
+def inside(kind: str, command: str, *arguments: str) -> str:
+    """What a command says in a fresh container of an image, as its own user and with nothing to write to."""
+    alone = ["--rm", "--read-only", "--network", "none", "--entrypoint", command]
+    return docker("run", *alone, image(kind), *arguments)
+
+
+def _compose() -> list[str]:
+    plugin = subprocess.run(["docker", "compose", "version"], capture_output=True, check=False)
+    return ["docker", "compose"] if plugin.returncode == 0 else ["docker-compose"]
+
+
+class Stack:
+    """A Compose project of one's own, from the checkout's compose.yaml; taken down at the end with all that it kept."""
+
+    def __init__(self, models: Path, **environment: str) -> None:
+        self.project = f"boxqueue-test-{secrets.token_hex(4)}"
+        self.port = free_port("127.0.0.1")
+        self.url = f"http://127.0.0.1:{self.port}"
+        clean = {name: value for name, value in os.environ.items() if not name.startswith(PREFIX)}
+        self._environment = clean | {
+            "TAG": TAG,
+            "MODELS": str(models),
+            "POSTGRES_PASSWORD": secrets.token_hex(16),
+            "REDIS_PASSWORD": secrets.token_hex(16),
+            "BOXQUEUE_PORT": str(self.port),
+            "BOXQUEUE_CHILDREN": "1",
+            **environment,
+        }
+        self._command = [*_compose(), "--project-name", self.project, "--file", str(ROOT / "compose.yaml")]
+
+    def compose(self, *arguments: str, timeout: float = 300, environment: Mapping[str, str] | None = None) -> str:
+        done = subprocess.run(
+            [*self._command, *arguments],
+            env=self._environment | (environment or {}),
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=timeout,
+        )
+        assert done.returncode == 0, f"compose {' '.join(arguments)}\n{done.stderr}{done.stdout}"
+        return done.stdout
+
+    def containers(self, service: str | None = None) -> list[str]:
+        """Ids, stopped ones among them."""
+        return self.compose("ps", "--quiet", *([service] if service else [])).split()
+
+    def wait_until_healthy(self, *services: str, seconds: float = 180) -> None:
+        """Every container of these services, or else of all that have a check."""
+        wait_for(lambda: self._healthy(services), f"{self.project}: {', '.join(services) or 'all'} healthy", seconds)
+
+    def _healthy(self, services: tuple[str, ...]) -> bool:
+        ids = [container for service in services for container in self.containers(service)] or self.containers()
+        states = [inspect(container)["State"] for container in ids]
+        return all(state["Health"]["Status"] == "healthy" for state in states if "Health" in state)
+
+    @property
+    def database_url(self) -> str:
+        """As it is reached from this machine."""
+        [container] = self.containers("postgres")
+        [network] = inspect(container)["NetworkSettings"]["Networks"].values()
+        return f"postgresql://boxqueue:{self._environment['POSTGRES_PASSWORD']}@{network['IPAddress']}/boxqueue"
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.compose("down", "--volumes", "--remove-orphans", "--timeout", "20")

@@ -1,0 +1,246 @@
+"""The custom handler of Azure Functions in an environment of its own, started and asked as its host does it; with the
+service's database on SQLite and on PostgreSQL, and without any."""
+
+import base64
+import json
+import os
+import signal
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from jobs.database import Database
+from jobs.images import ImageStore
+from jobs.migrate import migrate
+from jobs.settings import PREFIX, ROOT
+from jobs.store import list_jobs
+from tests.conftest import DetectorProcesses
+from tests.functions_host import Returned, RunningHandler, TriedAgain, started
+from tests.isolation.conftest import Measured
+from tests.isolation.test_isolation import FRAMEWORKS, installed
+from tests.isolation.test_lambda import boxes, refuse_connections, same
+
+Boxes = list[tuple[str, list[float]]]
+PYTHON = ROOT / ".venv-isolation" / "azure" / "bin" / "python"
+CARD = ROOT / "samples" / "lunch-poll.png"
+PNG = {"Content-Type": "image/png"}
+URI = "https://account.blob.core.windows.net/boxqueue-pictures/lunch-poll.png"
+TEXT = base64.b64encode(CARD.read_bytes()).decode()
+BROKEN = CARD.read_bytes()[:2000]
+"""Its header is whole."""
+pytestmark = pytest.mark.timeout(600)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def environment_is_there() -> None:
+    if not PYTHON.exists():
+        pytest.fail("the environment is missing: `make test-isolation` builds it")
+
+
+def environment(**own: str) -> dict[str, str]:
+    clean = {name: value for name, value in os.environ.items() if not name.startswith(PREFIX)}
+    return clean | {"TARGET_API": "pytorch"} | {PREFIX + name: value for name, value in own.items()}
+
+
+@pytest.fixture(scope="module")
+def alone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningHandler]:
+    """Without a database."""
+    folder = tmp_path_factory.mktemp("alone")
+    with started(PYTHON, environment(DATA=str(folder), MAX_PICTURE_MB="1", MAX_REQUEST_MB="3"), folder / "log") as host:
+        yield host
+
+
+def of(returned: Returned) -> tuple[str, dict[str, Any]]:
+    """The path of the blob that was written, and the document in it."""
+    [(path, content)] = returned.outputs.items()
+    return path, json.loads(content)
+
+
+@pytest.fixture(scope="module")
+def expected(detector_processes: DetectorProcesses) -> Boxes:
+    """What a worker's detector finds on the card, above the model's threshold."""
+    found = detector_processes.shown("cards-pytorch", CARD.read_bytes())
+    assert len(found) > 3
+    return found
+
+
+def assert_found(job: dict[str, Any], expected: Boxes) -> None:
+    assert job["status"] == "succeeded"
+    assert same(boxes(job), expected)
+
+
+def test_the_environment_lacks_what_it_should() -> None:
+    assert installed(PYTHON, *FRAMEWORKS, "flask", "typer", "awslambdaric") == ["torch", "torchvision"]
+
+
+def test_a_request_is_answered_with_the_boxes_of_a_worker(
+    alone: RunningHandler, expected: Boxes, measured: Measured
+) -> None:
+    response = alone.http("detect", CARD.read_bytes(), headers=PNG, source="poll")
+
+    assert response.status_code == 200
+    assert_found(response.json(), expected)
+    assert response.json()["source"] == "poll"
+    measured["azure, without a database: s until it answers"] = f"{alone.start_seconds:.1f}"
+    measured["azure, without a database: MB"] = f"{alone.memory_mb():.0f}"
+
+
+def test_a_blob_is_answered_in_a_blob_beside_it(alone: RunningHandler, expected: Boxes) -> None:
+    returned = alone.blob("blob", URI + "?sig=secret", "lunch-poll.png", CARD.read_bytes())
+
+    path, job = of(returned)
+    assert path == "boxqueue-answers/lunch-poll.png.json"
+    assert_found(job, expected)
+    assert job["source"] == URI
+    assert returned.logs == [f"{URI}: succeeded, {len(expected)} detections"]
+
+
+@contextmanager
+def web(folder: Path) -> Iterator[str]:
+    """The address of a folder, served on loopback."""
+
+    class Quiet(SimpleHTTPRequestHandler):
+        def __init__(self, *arguments: Any) -> None:
+            super().__init__(*arguments, directory=str(folder))
+
+        def send_head(self) -> Any:
+            return self.send_error(403) if "denied" in self.path else super().send_head()
+
+        def log_message(self, *_: Any) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Quiet) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+
+
+@pytest.mark.parametrize(
+    ("picture", "code"),
+    [
+        (b"", "picture_empty"),
+        (b"not a picture", "picture_unknown_format"),
+        (CARD.read_bytes() + bytes(10**6), "picture_too_large"),
+        (BROKEN, "picture_undecodable"),
+    ],
+)
+def test_a_blob_that_is_no_picture_is_answered_and_not_tried_again(
+    alone: RunningHandler, picture: bytes, code: str
+) -> None:
+    returned = alone.blob("blob", URI, "broken.png", picture)
+
+    _, job = of(returned)
+    assert (job["status"], job["error"]["code"], job["detections"]) == ("failed", code, None)
+    assert returned.logs == [f"{URI}: failed, {code}"]
+
+
+def test_messages_bring_a_picture_or_say_where_it_lies(alone: RunningHandler, expected: Boxes) -> None:
+    with web(CARD.parent) as url:
+        sent = alone.message("queue", {"image_base64": TEXT, "source": "poll"}, "m-1")
+        named = alone.message(
+            "queue", {"uri": f"{url}/{CARD.name}?sig=secret", "model": "cards-pytorch", "metadata": {"page": 3}}, "m-2"
+        )
+        gone = alone.message("queue", {"uri": f"{url}/gone.png"}, "m-3")
+        with pytest.raises(TriedAgain) as denied:
+            alone.message("queue", {"uri": f"{url}/denied.png?sig=secret"}, "m-4")
+    with pytest.raises(TriedAgain) as away:
+        alone.message("queue", {"uri": f"{url}/{CARD.name}?sig=secret"}, "m-5")
+
+    path, job = of(sent)
+    assert (path, job["source"]) == ("boxqueue-answers/m-1.json", "poll")
+    assert_found(job, expected)
+    _, job = of(named)
+    assert (job["source"], job["metadata"]) == (f"{url}/{CARD.name}", {"page": 3})
+    assert_found(job, expected)
+    _, job = of(gone)
+    assert (job["status"], job["error"]["code"], job["source"]) == ("failed", "picture_missing", f"{url}/gone.png")
+    for tried in (denied.value, away.value):
+        assert (tried.status, tried.problem["code"]) == (503, "store_unavailable")
+        assert "secret" not in str(tried)
+    assert denied.value.problem["detail"] == f"{url}/denied.png can't be read: status 403."
+
+
+def test_a_message_for_an_unknown_model_is_told_so(alone: RunningHandler) -> None:
+    _, problem = of(alone.message("queue", {"image_base64": TEXT, "model": "crads"}, "m-4"))
+
+    assert (problem["status"], problem["code"], problem["known"]) == (422, "unknown_model", ["cards-pytorch"])
+
+
+def test_requests_that_come_at_once_wait_their_turn(alone: RunningHandler, expected: Boxes) -> None:
+    with ThreadPoolExecutor(4) as clients:
+        asked = [clients.submit(alone.http, "detect", CARD.read_bytes(), headers=PNG) for _ in range(8)]
+        jobs = [one.result().json() for one in asked]
+
+    for job in jobs:
+        assert_found(job, expected)
+
+
+def test_a_process_that_dies_is_replaced(alone: RunningHandler, expected: Boxes) -> None:
+    [child] = alone.children()
+
+    os.kill(child, signal.SIGKILL)
+
+    assert_found(alone.http("detect", CARD.read_bytes(), headers=PNG).json(), expected)
+    assert alone.children() != [child]
+
+
+# ------------------------------------------------------------------------------------- with the service's database
+
+
+def test_what_is_answered_is_in_the_database_of_the_service(tmp_path: Path, expected: Boxes) -> None:
+    url, store = f"sqlite:///{tmp_path / 'boxqueue.db'}", f"file://{tmp_path / 'images'}"
+    migrate(url)
+    ImageStore(store).prepare()
+
+    own = environment(DATA=str(tmp_path), DATABASE_URL=url, STORE_URL=store)
+    with started(PYTHON, own, tmp_path / "log") as host:
+        written = of(host.blob("blob", URI, "lunch-poll.png", CARD.read_bytes()))[1]
+        delivered_again = of(host.blob("blob", URI, "lunch-poll.png", CARD.read_bytes()))[1]
+        broken = of(host.message("queue", {"image_base64": base64.b64encode(BROKEN).decode()}, "m-1"))[1]
+        empty = of(host.blob("blob", URI, "lunch-poll.png", b""))[1]
+        asked = host.http("detect", CARD.read_bytes(), headers=PNG).json()
+
+    assert_found(written, expected)
+    assert delivered_again == written
+    assert_found(asked, expected)
+    assert (written["repeated"], asked["repeated"]) == (False, True)
+    db = Database(url)
+    rows = {job.id: job for job in list_jobs(db)}
+    db.close()
+    assert rows.keys() == {written["id"], broken["id"], empty["id"], asked["id"]}
+    stored = rows[written["id"]]
+    assert (stored.status, stored.source, stored.model, stored.device) == ("succeeded", URI, "cards-pytorch", "cpu")
+    assert [found.label for found in stored.detections or []][: len(expected)] == [label for label, _ in expected]
+    assert rows[broken["id"]].error_code == "picture_undecodable"
+    assert (rows[empty["id"]].error_code, rows[empty["id"]].image) == ("picture_empty", None)
+    assert ImageStore(store).get(written["image"]["sha256"]) == CARD.read_bytes()
+
+
+def test_an_outage_of_the_database_is_outlasted(tmp_path: Path, empty_postgres: str, expected: Boxes) -> None:
+    migrate(empty_postgres)
+    store = f"file://{tmp_path / 'images'}"
+    ImageStore(store).prepare()
+    message = {"image_base64": TEXT}
+
+    own = environment(DATA=str(tmp_path), DATABASE_URL=empty_postgres, STORE_URL=store)
+    with started(PYTHON, own, tmp_path / "log") as host:
+        refuse_connections(empty_postgres, "false")
+        asked = host.http("detect", CARD.read_bytes(), headers=PNG)
+        with pytest.raises(TriedAgain) as refused:
+            host.message("queue", message, "m-1")
+        refuse_connections(empty_postgres, "true")
+        _, job = of(host.message("queue", message, "m-1"))
+
+    assert (asked.status_code, asked.json()["code"]) == (503, "database_unavailable")
+    assert int(asked.headers["Retry-After"]) > 0
+    assert (refused.value.status, refused.value.problem["code"]) == (503, "database_unavailable")
+    assert_found(job, expected)
+    db = Database(empty_postgres)
+    assert [row.id for row in list_jobs(db)] == [job["id"]]
+    db.close()

@@ -1,0 +1,96 @@
+"""`boxqueue models add`, on a tiny model, as a person runs it: where the entry goes, and what is said."""
+
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from detectors.catalogue import Catalogue
+from jobs.settings import ROOT
+from tests import tiny_models
+from tests.conftest import DetectorProcesses
+from tests.unit.cli.conftest import Boxqueue
+
+THEIRS = '# Mine.\n[other] # as it was\nruntime = "pytorch"\nformat = "pt2"\nfile = "o.pt2"\nlabels = ["a"]\n'
+LABELS = ("--labels", "red,green,blue")
+
+
+@pytest.fixture
+def model(detector_processes: DetectorProcesses, tmp_path: Path) -> Path:
+    (tmp_path / "models").mkdir()
+    file = tmp_path / "models" / "tiny.pt2"
+    detector_processes["pytorch"].run(tiny_models.write, "pt2", file)
+    return file
+
+
+@pytest.fixture
+def theirs(tmp_path: Path) -> Path:
+    """A catalogue that somebody has already."""
+    path = tmp_path / "theirs.toml"
+    path.write_text(THEIRS + f'sha256 = "{"0" * 64}"\ninput = {{ width = 32, height = 32 }}\n')
+    path.chmod(0o640)
+    return path
+
+
+def test_without_a_catalogue_the_entry_goes_beside_the_model(boxqueue: Boxqueue, model: Path) -> None:
+    done = boxqueue("models", "add", "models/tiny.pt2", *LABELS)
+
+    assert done.exit_code == 0, done.stderr
+    catalogue = model.parent / "catalogue.toml"
+    assert done.stdout == catalogue.read_text()
+    assert Catalogue.load(catalogue).get("tiny").file == model
+    assert "BOXQUEUE_CATALOGUE=models/catalogue.toml boxqueue models check tiny --picture" in done.stderr
+    checked = boxqueue("models", "add", "models/tiny.pt2", *LABELS)
+    assert checked.exit_code == 1
+    assert "There is a model tiny already; --name NAME calls the new one differently." in checked.stderr
+
+
+def test_the_catalogue_that_was_set_gets_it_and_keeps_what_it_has(
+    boxqueue: Boxqueue, model: Path, theirs: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("BOXQUEUE_CATALOGUE", str(theirs))
+    before = theirs.read_text()
+
+    done = boxqueue("models", "add", model, *LABELS, "--name", "mine")
+
+    assert done.exit_code == 0, done.stderr
+    assert theirs.read_text() == f"{before}\n{done.stdout}"
+    assert theirs.stat().st_mode & 0o777 == 0o640
+    assert tomllib.loads(done.stdout)["mine"]["file"] == "models/tiny.pt2"
+    assert "Try it: boxqueue models check mine" in done.stderr
+
+
+def test_a_dry_run_writes_nothing(boxqueue: Boxqueue, model: Path) -> None:
+    done = boxqueue("models", "add", model, *LABELS, "--dry-run")
+
+    assert done.exit_code == 0, done.stderr
+    assert list(tomllib.loads(done.stdout)) == ["tiny"]
+    assert [path.name for path in model.parent.iterdir()] == ["tiny.pt2"]
+
+
+def test_of_several_catalogues_one_has_to_be_named_and_no_name_is_there_twice(
+    boxqueue: Boxqueue, model: Path, theirs: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("BOXQUEUE_CATALOGUE", f"{theirs},new.toml")
+
+    assert boxqueue("models", "add", model, *LABELS).exit_code == 2
+    taken = boxqueue("models", "add", model, *LABELS, "--catalogue", "new.toml", "--name", "other")
+
+    assert taken.exit_code == 1
+    assert "There is a model other already" in taken.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        ([ROOT / "weights" / "cards.pt2", *LABELS], "is the bundled catalogue; --catalogue FILE says"),
+        (["any.pt", *LABELS, "--size", "640"], "--size is a width and a height in pixels, such as 640x480, not 640."),
+    ],
+)
+def test_wrong_usage_is_told_before_anything_is_loaded(
+    boxqueue: Boxqueue, arguments: list[object], sentence: str
+) -> None:
+    done = boxqueue("models", "add", *arguments)
+
+    assert done.exit_code == 2
+    assert sentence in done.stderr

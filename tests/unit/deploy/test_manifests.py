@@ -1,0 +1,152 @@
+"""The manifests: valid for Kubernetes and for KEDA, and as careful as they claim to be."""
+
+import json
+from pathlib import Path
+
+import kubernetes_validate
+import pytest
+import yaml
+from cloudcoil.models.keda import v1alpha1 as keda
+
+from jobs.settings import ROOT, Settings
+from tests.manifests import COMPONENTS, OVERLAYS, Manifest, of_kind, overlay, pods, rendered, worker_manifests
+from worker.app import hard_limit_seconds
+
+KEDA = {"ScaledObject": keda.ScaledObject, "TriggerAuthentication": keda.TriggerAuthentication}
+every_overlay = pytest.mark.parametrize("name", OVERLAYS)
+
+
+def check(manifest: Manifest) -> None:
+    """Fails where Kubernetes, or KEDA for its own kinds, would not take it as it is."""
+    model = KEDA.get(manifest["kind"])
+    if model is None:
+        kubernetes_validate.validate(manifest, "1.37", strict=True)
+        return
+    # What the model does not know it drops: then it is not what was given.
+    read = model.model_validate(manifest)
+    assert read.model_dump(mode="json", by_alias=True, exclude_unset=True) == manifest
+
+
+@every_overlay
+def test_an_overlay_is_valid(name: str) -> None:
+    for manifest in overlay(name):
+        check(manifest)
+
+
+@pytest.mark.parametrize("name", COMPONENTS)
+def test_a_component_makes_an_overlay_with_one_more_worker(name: str, tmp_path: Path) -> None:
+    # Kustomize takes relative paths only.
+    deploy = tmp_path / "deploy"
+    deploy.symlink_to(ROOT / "deploy")
+    mine = tmp_path / "mine"
+    mine.mkdir()
+    mine.joinpath("kustomization.yaml").write_text(
+        yaml.safe_dump({"resources": ["../deploy/overlays/managed"], "components": [f"../deploy/components/{name}"]})
+    )
+
+    manifests = rendered(mine)
+
+    assert pods(manifests).keys() - pods(overlay("managed")).keys() == {name}
+    for manifest in manifests:
+        check(manifest)
+
+
+@pytest.mark.parametrize(
+    ("kind", "wrong"),
+    [("Deployment", {"replicaCount": 2}), ("ScaledObject", {"minReplicas": 0})],
+)
+def test_what_is_misspelt_does_not_pass(kind: str, wrong: Manifest) -> None:
+    manifest = of_kind(overlay("cpu"), kind)[0]
+
+    with pytest.raises((kubernetes_validate.ValidationError, AssertionError)):
+        check({**manifest, "spec": manifest["spec"] | wrong})
+
+
+@every_overlay
+def test_every_pod_may_do_as_little_as_it_can(name: str) -> None:
+    found = pods(overlay(name))
+
+    assert {"api", "migrate", "redis", "worker-pytorch", "worker-tensorflow"} <= found.keys()
+    for pod in found.values():
+        assert pod["securityContext"]["runAsNonRoot"] is True
+        assert pod["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
+        assert pod["automountServiceAccountToken"] is False
+        [container] = pod["containers"]
+        assert container["securityContext"] == {
+            "allowPrivilegeEscalation": False,
+            "readOnlyRootFilesystem": True,
+            "capabilities": {"drop": ["ALL"]},
+        }
+        assert {"requests", "limits"} <= container["resources"].keys()
+
+
+@every_overlay
+def test_what_runs_is_probed_and_ends_in_peace(name: str) -> None:
+    for process, pod in pods(overlay(name)).items():
+        [container] = pod["containers"]
+        if process != "migrate":
+            assert {"livenessProbe", "readinessProbe"} <= container.keys()
+        # Else Kubernetes adds variables like API_PORT, which are refused where they begin with BOXQUEUE_.
+        assert pod["enableServiceLinks"] is False
+        if process.startswith("worker-"):
+            assert pod["terminationGracePeriodSeconds"] > hard_limit_seconds(Settings())
+
+
+@every_overlay
+def test_what_serves_has_a_budget_and_every_worker_is_scaled_from_none(name: str) -> None:
+    manifests = overlay(name)
+    workers = {process for process in pods(manifests) if process.startswith("worker-")}
+    scaled = {one["spec"]["scaleTargetRef"]["name"]: one["spec"] for one in of_kind(manifests, "ScaledObject")}
+    budgets = {one["metadata"]["name"] for one in of_kind(manifests, "PodDisruptionBudget")}
+
+    assert scaled.keys() == workers
+    assert all(spec["minReplicaCount"] == 0 < spec["maxReplicaCount"] for spec in scaled.values())
+    assert budgets == {"api", *workers}
+    # A number here would undo, at every apply, what the scaler has found.
+    assert not [
+        one
+        for one in of_kind(manifests, "Deployment")
+        if one["metadata"]["name"] in workers and "replicas" in one["spec"]
+    ]
+
+
+def test_policies_and_budgets_mean_pods_that_are_there() -> None:
+    for name in OVERLAYS:
+        manifests = overlay(name)
+        makers = of_kind(manifests, "Deployment", "StatefulSet", "Job")
+        labels = [maker["spec"]["template"]["metadata"]["labels"] for maker in makers]
+        selectors = [
+            one["spec"]["podSelector" if one["kind"] == "NetworkPolicy" else "selector"].get("matchLabels", {})
+            for one in of_kind(manifests, "NetworkPolicy", "PodDisruptionBudget")
+        ]
+        for selector in selectors:
+            assert any(selector.items() <= pod.items() for pod in labels), selector
+
+
+def test_nothing_is_reachable_that_no_policy_names() -> None:
+    policies = of_kind(overlay("managed"), "NetworkPolicy")
+
+    [default] = [one["spec"] for one in policies if one["metadata"]["name"] == "nothing-else"]
+    assert default == {"podSelector": {}, "policyTypes": ["Ingress", "Egress"]}
+
+
+def test_workers_differ_in_their_runtime_alone() -> None:
+    found = worker_manifests()
+
+    assert len(found) == 4
+    plain = [
+        json.dumps(manifests).replace(name.removeprefix("worker-"), "RUNTIME") for name, manifests in found.items()
+    ]
+    assert len(set(plain)) == 1
+
+
+def test_a_gpu_is_asked_for_where_the_image_is_for_cuda() -> None:
+    for name, pod in pods(overlay("gpu")).items():
+        [container] = pod["containers"]
+        assert container["image"].endswith("-cuda") == ("nvidia.com/gpu" in container["resources"]["limits"])
+        assert container["image"].endswith("-cuda") == name.startswith("worker-")
+
+
+def test_no_secret_is_written_down() -> None:
+    for name in OVERLAYS:
+        assert not of_kind(overlay(name), "Secret")

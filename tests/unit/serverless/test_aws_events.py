@@ -1,0 +1,260 @@
+"""The events of AWS Lambda, as its documentation has them, and what is answered to each."""
+
+import base64
+import json
+from typing import Any
+
+import pytest
+
+from jobs.errors import PictureMissing, StoreUnavailable, Unavailable
+from serverless.aws_events import Events, UnknownEvent
+from serverless.buckets import Buckets
+from serverless.detection import Detection
+from tests.served_model import ServedModel
+from tests.unit.serverless.conftest import DAMAGED, MODEL, WHITE
+
+QUEUE = "arn:aws:sqs:eu-central-1:123456789012:pictures"
+
+
+class Shelf(Buckets):
+    """Objects in memory: `bucket/key` or `bucket/key version` -> bytes, or what reading them raises."""
+
+    def __init__(self, **objects: bytes | Exception) -> None:
+        super().__init__(max_bytes=1e6)
+        self.objects: dict[str, bytes | Exception] = {"pictures/a b.png": WHITE, **objects}
+
+    def read(self, bucket: str, key: str, version: str | None = None) -> bytes:
+        name = f"{bucket}/{key}" + (f" {version}" if version else "")
+        found = self.objects.get(name, PictureMissing(f"s3://{name} is not there."))
+        if isinstance(found, Exception):
+            raise found
+        return found
+
+
+@pytest.fixture
+def shelf() -> Shelf:
+    return Shelf()
+
+
+@pytest.fixture
+def events(detection: Detection, shelf: Shelf) -> Events:
+    return Events(detection, shelf)
+
+
+def request_1(data: bytes, media_type: str = "image/png", **query: list[str]) -> dict[str, Any]:
+    return {
+        "resource": "/{proxy+}",
+        "path": "/",
+        "httpMethod": "POST",
+        "headers": {"Content-Type": media_type},
+        "queryStringParameters": {name: values[-1] for name, values in query.items()} or None,
+        "multiValueQueryStringParameters": query or None,
+        "requestContext": {"httpMethod": "POST", "stage": "prod"},
+        "body": base64.b64encode(data).decode(),
+        "isBase64Encoded": True,
+    }
+
+
+def request_2(data: bytes, media_type: str = "image/png", query: str = "") -> dict[str, Any]:
+    return {
+        "version": "2.0",
+        "rawPath": "/",
+        "rawQueryString": query,
+        "headers": {"content-type": media_type},
+        "requestContext": {"http": {"method": "POST", "path": "/"}},
+        "body": base64.b64encode(data).decode(),
+        "isBase64Encoded": True,
+    }
+
+
+def put(key: str = "a+b.png", version: str | None = None, name: str = "ObjectCreated:Put") -> dict[str, Any]:
+    found = {"key": key, "size": len(WHITE), "sequencer": "0A1B2C3D4E5F678901"}
+    return {
+        "eventVersion": "2.1",
+        "eventSource": "aws:s3",
+        "eventName": name,
+        "s3": {"bucket": {"name": "pictures"}, "object": found | ({"versionId": version} if version else {})},
+    }
+
+
+def message(number: int, body: Any) -> dict[str, Any]:
+    text = body if isinstance(body, str) else json.dumps(body)
+    return {"messageId": f"message-{number}", "body": text, "eventSource": "aws:sqs", "eventSourceARN": QUEUE}
+
+
+def messages(*bodies: Any) -> dict[str, Any]:
+    return {"Records": [message(number, body) for number, body in enumerate(bodies)]}
+
+
+def lines(capsys: pytest.CaptureFixture[str]) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+
+
+@pytest.mark.parametrize(
+    "event",
+    [
+        request_1(WHITE, min_score=["0.5"]),
+        request_2(WHITE, query="min_score=0.5"),
+        request_2(WHITE, query="min_score=0.5") | {"headers": {"Content-Type": "image/png"}},
+        {**request_1(b"", "application/json"), "isBase64Encoded": False}
+        | {"body": json.dumps({"image_base64": base64.b64encode(WHITE).decode(), "min_score": 0.5})},
+    ],
+    ids=["1.0", "2.0", "2.0, headers as they were sent", "JSON as text"],
+)
+def test_http_is_answered_with_the_job(events: Events, event: dict[str, Any]) -> None:
+    answer = events(event, None)
+
+    assert (answer["statusCode"], answer["isBase64Encoded"]) == (200, False)
+    assert answer["headers"] == {"Content-Type": "application/json"}
+    job = json.loads(answer["body"])
+    assert (job["status"], job["model"], len(job["detections"])) == ("succeeded", MODEL, 1)
+
+
+@pytest.mark.parametrize(
+    "event",
+    [request_1(WHITE, model=["crads"]), request_2(WHITE, query="model=crads")],
+    ids=["1.0", "2.0"],
+)
+def test_http_is_refused_with_a_problem(events: Events, event: dict[str, Any]) -> None:
+    answer = events(event, None)
+
+    assert (answer["statusCode"], answer["headers"]["Content-Type"]) == (422, "application/problem+json")
+    assert json.loads(answer["body"])["known"] == ["buttons", MODEL]
+
+
+def test_a_query_says_a_thing_once(events: Events) -> None:
+    for event in (request_1(WHITE, model=[MODEL, MODEL]), request_2(WHITE, query=f"model={MODEL}&model={MODEL}")):
+        assert events(event, None)["statusCode"] == 422
+
+
+def test_every_object_of_an_event_gets_its_answer(
+    events: Events, shelf: Shelf, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shelf.objects |= {"pictures/ä.png v2": WHITE, "pictures/notes.txt": b"hello"}
+
+    jobs = events({"Records": [put(), put("%C3%A4.png", "v2"), put("notes.txt"), put("gone.png")]}, None)["jobs"]
+
+    assert [job["source"] for job in jobs] == [
+        "s3://pictures/a b.png", "s3://pictures/ä.png", "s3://pictures/notes.txt", "s3://pictures/gone.png",
+    ]  # fmt: skip
+    assert [job["status"] for job in jobs] == ["succeeded", "succeeded", "failed", "failed"]
+    assert [job["error"] and job["error"]["code"] for job in jobs[2:]] == ["picture_unknown_format", "picture_missing"]
+    # Without a database these lines are all that stays of them.
+    assert lines(capsys) == jobs
+
+
+def test_an_event_of_s3_comes_again_where_an_object_can_not_be_read_now(
+    events: Events, shelf: Shelf, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shelf.objects["pictures/denied.png"] = StoreUnavailable("s3://pictures/denied.png can't be read: Forbidden")
+
+    with pytest.raises(Unavailable, match=r"denied\.png"):
+        events({"Records": [put("denied.png"), put()]}, None)
+
+    assert [job["source"] for job in lines(capsys)] == ["s3://pictures/a b.png"]
+
+
+def test_names_that_can_not_be_stored_are_written_so_that_they_can(events: Events) -> None:
+    [strange, long] = events({"Records": [put("a%00%0Ab.png"), put("x" * 1024)]}, None)["jobs"]
+
+    assert strange["source"] == "s3://pictures/a%00%0Ab.png"
+    assert len(long["source"]) == 1024
+
+
+GOOD = [
+    {"Records": [put()]},
+    {"uri": "s3://pictures/a b.png"},
+    {"image_base64": base64.b64encode(WHITE).decode(), "model": "buttons", "source": "here"},
+]
+
+
+def test_messages_are_answered(events: Events, capsys: pytest.CaptureFixture[str]) -> None:
+    assert events(messages(*GOOD), None) == {"batchItemFailures": []}
+
+    jobs = lines(capsys)
+    assert [job["status"] for job in jobs] == ["succeeded"] * 3
+    assert [job["source"] for job in jobs] == ["s3://pictures/a b.png", "s3://pictures/a b.png", "here"]
+
+
+def test_only_messages_whose_trouble_may_pass_come_again(
+    events: Events, shelf: Shelf, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shelf.objects |= {"pictures/denied.png": StoreUnavailable("Forbidden"), "pictures/damaged.png": DAMAGED}
+    given = messages(
+        {"uri": "s3://pictures/denied.png"},
+        *GOOD,
+        {"uri": "s3://pictures/damaged.png"},
+        {"uri": "s3://pictures/gone.png"},
+        {"Records": [put("denied.png"), put()]},
+    )
+
+    failures = events(given, None)["batchItemFailures"]
+
+    assert failures == [{"itemIdentifier": "message-0"}, {"itemIdentifier": "message-6"}]
+    assert [job["error"]["code"] for job in lines(capsys) if job["error"]] == ["picture_undecodable", "picture_missing"]
+
+
+def test_a_model_that_is_out_gives_every_message_back(events: Events, server: ServedModel) -> None:
+    server.stop()
+
+    failures = events(messages(*GOOD), None)["batchItemFailures"]
+
+    assert [failure["itemIdentifier"] for failure in failures] == ["message-0", "message-1", "message-2"]
+
+
+REFUSED = {
+    "no JSON": ("picture", "malformed_json"),
+    "something else": ({"key": "value"}, "unknown_event"),
+    "both": ({"uri": "s3://pictures/a b.png", "image_base64": "AAAA"}, "invalid_parameter"),
+    "a file": ({"uri": "file:///etc/hostname"}, "invalid_parameter"),
+    "another scheme": ({"uri": "https://pictures/a.png"}, "invalid_parameter"),
+    "no key": ({"uri": "s3://pictures"}, "invalid_parameter"),
+    "no base64": ({"image_base64": "§"}, "invalid_parameter"),
+    "a typo": ({"uri": "s3://pictures/a b.png", "modle": MODEL}, "invalid_parameter"),
+    "an unknown model": ({"uri": "s3://pictures/a b.png", "model": "crads"}, "unknown_model"),
+    "an object that was deleted": ({"Records": [put(name="ObjectRemoved:Delete")]}, "unknown_event"),
+}
+
+
+@pytest.mark.parametrize(("body", "code"), REFUSED.values(), ids=REFUSED)
+def test_a_message_that_makes_no_sense_is_told_and_does_not_come_again(
+    events: Events, capsys: pytest.CaptureFixture[str], body: Any, code: str
+) -> None:
+    assert events(messages(body, GOOD[0]), None) == {"batchItemFailures": []}
+
+    told, job = lines(capsys)
+    assert (told["message_id"], told["problem"]["code"]) == ("message-0", code)
+    assert job["status"] == "succeeded"
+
+
+def test_a_fault_of_our_own_in_one_message_hurts_no_other(
+    events: Events, shelf: Shelf, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shelf.objects["pictures/bug.png"] = RuntimeError("a bug")
+
+    answer = events(messages({"uri": "s3://pictures/bug.png"}, GOOD[0]), None)
+
+    assert answer == {"batchItemFailures": [{"itemIdentifier": "message-0"}]}
+    assert [job["status"] for job in lines(capsys)] == ["succeeded"]
+
+
+def test_what_s3_sends_to_try_the_way_is_nothing_to_do(events: Events) -> None:
+    test = {"Service": "Amazon S3", "Event": "s3:TestEvent", "Bucket": "pictures"}
+
+    assert events(test, None) == {"jobs": []}
+    assert events(messages(test), None) == {"batchItemFailures": []}
+
+
+@pytest.mark.parametrize(
+    ("event", "told"),
+    [
+        ({"key1": "value1"}, "it has key1"),
+        ({}, "it has nothing"),
+        ([1], "no JSON object"),
+        ({"Records": [{"eventSource": "aws:kinesis"}]}, "it has Records from"),
+        ({"Records": [put(name="ObjectRemoved:Delete")]}, "ObjectRemoved:Delete"),
+    ],
+)
+def test_another_event_is_an_error_that_says_so(events: Events, event: Any, told: str) -> None:
+    with pytest.raises(UnknownEvent, match=told):
+        events(event, None)

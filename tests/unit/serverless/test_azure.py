@@ -1,0 +1,264 @@
+"""The custom handler of Azure Functions, asked as its host asks it; behind it stands a detection that only keeps what
+it was asked for. With the real one, in processes of its own: tests/isolation/test_azure.py."""
+
+import base64
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from cli.address import free_port
+from jobs.errors import DatabaseUnavailable, UnknownModel
+from jobs.settings import PREFIX, ROOT, Settings
+from serverless.azure_functions.handler import Handler
+from tests.functions_host import FunctionsHost, TriedAgain, functions, settings
+
+PICTURE = b"\x89PNG the bytes of a picture"
+TEXT = base64.b64encode(PICTURE).decode()
+URI = "https://account.blob.core.windows.net/boxqueue-pictures/card.png"
+HELD_SECONDS = 0.3
+
+
+class Detection:
+    """Answers what it is told to, and keeps what it was asked for."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.asked: list[dict[str, Any]] = []
+        self.error: Exception | None = None
+
+    def answer(self, data: bytes, **arguments: Any) -> dict[str, Any]:
+        self.asked.append({"data": data, **{name: value for name, value in arguments.items() if value is not None}})
+        if self.error:
+            raise self.error
+        found = [{"label": "textbox", "class_id": 0, "score": 0.97, "box": [1.0, 2.0, 3.0, 4.0]}]
+        source = arguments.get("source")
+        return {"id": "0199", "status": "succeeded", "source": source, "detections": found, "error": None}
+
+
+@pytest.fixture
+def detection(tmp_path: Path) -> Detection:
+    return Detection(Settings(data=tmp_path, max_request_mb=0.5))
+
+
+@pytest.fixture
+def host(detection: Detection) -> FunctionsHost:
+    handler = Handler(detection, outage_seconds=HELD_SECONDS)  # type: ignore[arg-type]
+
+    def served(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
+        # As gunicorn does for a body without a length.
+        return handler(environ | {"wsgi.input_terminated": True}, start_response)
+
+    return FunctionsHost(httpx.Client(transport=httpx.WSGITransport(served), base_url="http://127.0.0.1"))
+
+
+# ------------------------------------------------------------------------------------------------------------ HTTP
+
+
+def test_a_request_is_answered_as_it_came(host: FunctionsHost, detection: Detection) -> None:
+    response = host.http("detect", PICTURE, headers={"Content-Type": "image/png"}, model="cards", source="a.png")
+
+    assert (response.status_code, response.headers["Content-Type"]) == (200, "application/json")
+    assert response.json()["status"] == "succeeded"
+    # The key of the function, which stands in the address too, is none of its business.
+    assert detection.asked == [{"data": PICTURE, "model": "cards", "source": "a.png"}]
+
+
+@pytest.mark.parametrize(
+    ("body", "query", "status", "code"),
+    [
+        (PICTURE, {"modle": "cards"}, 422, "invalid_parameter"),
+        (PICTURE, {"source": "a\x00b"}, 400, "control_character"),
+        (bytes(600_000), {}, 413, "request_too_large"),
+    ],
+)
+def test_a_request_is_refused_as_the_service_does_it(
+    host: FunctionsHost, detection: Detection, body: bytes, query: dict[str, str], status: int, code: str
+) -> None:
+    response = host.http("detect", body, headers={"Content-Type": "image/png"}, **query)
+
+    assert (response.status_code, response.json()["code"]) == (status, code)
+    assert response.headers["Content-Type"] == "application/problem+json"
+    assert detection.asked == []
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "code"),
+    [
+        (UnknownModel("crads", ["cards-pytorch"]), 422, "unknown_model"),
+        (DatabaseUnavailable("It does not answer."), 503, "database_unavailable"),
+        (RuntimeError("a secret of the function's own"), 500, "internal_error"),
+    ],
+)
+def test_what_goes_wrong_has_its_status(
+    host: FunctionsHost, detection: Detection, error: Exception, status: int, code: str
+) -> None:
+    detection.error = error
+
+    started = time.monotonic()
+    response = host.http("detect", PICTURE, headers={"Content-Type": "image/png"})
+
+    assert (response.status_code, response.json()["code"]) == (status, code)
+    assert ("Retry-After" in response.headers) == (status == 503)
+    assert "secret" not in response.text
+    # Whoever asks can wait himself.
+    assert time.monotonic() - started < HELD_SECONDS
+
+
+# -------------------------------------------------------------------------------------------------- blobs, messages
+
+
+def test_every_folder_is_a_function(host: FunctionsHost) -> None:
+    assert functions().keys() == {"detect", "blob", "queue"}
+    assert host.blob("blob", URI, "card.png", PICTURE).outputs.keys() == {"boxqueue-answers/card.png.json"}
+    assert host.message("queue", {"image_base64": TEXT}, "m-1").outputs.keys() == {"boxqueue-answers/m-1.json"}
+
+
+def test_a_blob_becomes_a_document_and_a_line_of_the_log(host: FunctionsHost, detection: Detection) -> None:
+    returned = host.blob("blob", f"{URI}?sig=secret", "card.png", PICTURE)
+
+    [content] = returned.outputs.values()
+    assert json.loads(content)["source"] == URI
+    assert returned.logs == [f"{URI}: succeeded, 1 detections"]
+    [asked] = detection.asked
+    assert (asked["data"], asked["source"]) == (PICTURE, URI)
+
+
+def test_a_delivery_keeps_its_name_when_it_comes_again(host: FunctionsHost, detection: Detection) -> None:
+    for content in (PICTURE, PICTURE, b"another"):
+        host.blob("blob", URI, "card.png", content)
+    for message_id in ("m-1", "m-1", "m-2"):
+        host.message("queue", {"image_base64": TEXT}, message_id)
+
+    first, again, written_over, message, message_again, other = (asked["event"] for asked in detection.asked)
+    assert (again, message_again) == (first, message)
+    assert len({first, written_over, message, other}) == 4
+
+
+def test_a_message_asks_for_what_a_request_can(host: FunctionsHost, detection: Detection) -> None:
+    wanted = {"model": "cards", "min_score": 0.4, "max_detections": 5, "metadata": {"page": 3}, "source": "a.png"}
+
+    host.message("queue", {"image_base64": TEXT, **wanted}, "m-1")
+
+    [asked] = detection.asked
+    assert asked == {"data": PICTURE, "event": asked["event"], **wanted}
+
+
+def test_the_message_of_the_documentation_is_read(host: FunctionsHost, detection: Detection) -> None:
+    # Text as it is, numbers as numbers.
+    body = {
+        "Data": {"message": json.dumps({"image_base64": TEXT})},
+        "Metadata": {"DequeueCount": 1, "Id": "800ae4b3-bdd2-4c08-badd-f08e5a34b865", "sys": {"MethodName": "queue"}},
+    }
+
+    response = host.post("queue", json.dumps(body).encode())
+
+    assert response.status_code == 200
+    [asked] = detection.asked
+    assert asked["data"] == PICTURE
+
+
+@pytest.mark.parametrize(
+    ("message", "code"),
+    [
+        ({}, "invalid_parameter"),
+        ({"image_base64": TEXT, "uri": "https://example.org/a.png"}, "invalid_parameter"),
+        ({"image_base64": TEXT, "modle": "cards"}, "invalid_parameter"),
+        ({"image_base64": "?"}, "invalid_parameter"),
+        ({"uri": "file:///etc/passwd"}, "invalid_parameter"),
+        ({"uri": "/etc/passwd"}, "invalid_parameter"),
+        ({"uri": "http://example.org/::file:///etc/passwd"}, "invalid_parameter"),
+        ("words", "malformed_json"),
+        ([], "malformed_json"),
+    ],
+)
+def test_a_message_that_would_be_refused_each_time_has_its_answer(
+    host: FunctionsHost, detection: Detection, message: Any, code: str
+) -> None:
+    returned = host.message("queue", message, "m-1")
+
+    [content] = returned.outputs.values()
+    assert (json.loads(content)["code"], json.loads(content)["status"] >= 400) == (code, True)
+    assert returned.logs[0].startswith(f"message m-1: {code}, ")
+    assert detection.asked == []
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "code"),
+    [
+        (b"", 400, "malformed_json"),
+        (b"[]", 400, "malformed_json"),
+        (b"{}", 400, "malformed_json"),
+        (b'{"Data": {}, "Metadata": {}}', 400, "malformed_json"),
+        (bytes(600_000), 413, "request_too_large"),
+    ],
+)
+def test_what_is_no_call_of_a_function_ends_in_the_poison_queue(
+    host: FunctionsHost, body: bytes, status: int, code: str
+) -> None:
+    for function in ("blob", "queue"):
+        response = host.post(function, body)
+
+        assert (response.status_code, response.json()["code"]) == (status, code)
+    assert host.post("blub", b"{}").status_code == 404
+
+
+def test_in_an_outage_the_host_is_to_try_again(host: FunctionsHost, detection: Detection) -> None:
+    detection.error = DatabaseUnavailable("It does not answer.")
+
+    started = time.monotonic()
+    with pytest.raises(TriedAgain) as message:
+        host.message("queue", {"image_base64": TEXT}, "m-1")
+    between = time.monotonic()
+    with pytest.raises(TriedAgain) as blob:
+        host.blob("blob", URI, "card.png", PICTURE)
+
+    assert (message.value.status, blob.value.status) == (503, 503)
+    # The host waits between the tries of a message, but not between those of a blob.
+    assert settings()["extensions"]["queues"]["visibilityTimeout"] >= "00:01:00"
+    assert between - started < HELD_SECONDS <= time.monotonic() - between
+
+
+# ---------------------------------------------------------------------------------------------------------- starting
+
+
+@pytest.mark.parametrize(
+    ("environment", "sentence"),
+    [
+        ({}, "FUNCTIONS_CUSTOMHANDLER_PORT: the Functions host sets it; to start by hand, give a free port."),
+        (
+            {"FUNCTIONS_CUSTOMHANDLER_PORT": "8080", f"{PREFIX}THREADS": "0"},
+            f"{PREFIX}THREADS: must be auto or at least 1",
+        ),
+    ],
+)
+def test_a_wrong_setting_stops_the_start_with_a_sentence(environment: dict[str, str], sentence: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "serverless.azure_functions"],
+        cwd=ROOT, env=environment, capture_output=True, text=True, check=False, timeout=100,
+    )  # fmt: skip
+
+    assert (done.returncode, done.stderr) == (2, f"{sentence}\n")
+
+
+def test_what_can_not_be_served_ends_the_process_with_a_sentence(tmp_path: Path) -> None:
+    environment = {
+        "FUNCTIONS_CUSTOMHANDLER_PORT": str(free_port("127.0.0.1")),
+        "TARGET_API": "pytroch",
+        f"{PREFIX}DATA": str(tmp_path),
+    }
+
+    done = subprocess.run(
+        [sys.executable, "-m", "serverless.azure_functions"],
+        cwd=ROOT, env=environment, capture_output=True, text=True, check=False, timeout=100,
+    )  # fmt: skip
+
+    assert done.returncode != 0
+    assert done.stderr.startswith("TARGET_API: 'pytroch' is none of pytorch, ")
+    assert "Traceback" not in done.stderr

@@ -1,0 +1,71 @@
+"""Which models a function has: TARGET_API picks them."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from detectors.errors import ModelUnusable
+from jobs.errors import ConfigurationError
+from jobs.settings import ROOT, Settings
+from serverless.detection import Detection
+from tests.conftest import DetectorProcesses
+from tests.detector_process import modules
+
+
+def answer(target: str, data: Path) -> dict[str, Any]:
+    detection = Detection(Settings(data=data, device="cpu", threads=1), target)
+    return detection.answer((ROOT / "samples" / "lunch-poll.png").read_bytes())
+
+
+@pytest.mark.parametrize(
+    ("target", "runtime", "model"),
+    [
+        ("pytorch", "pytorch", "cards-pytorch"),
+        ("saved_model", "tensorflow", "cards-tensorflow"),
+        ("frozen_graph", "tensorflow", "cards-frozen"),
+    ],
+)
+def test_target_api_picks_the_runtime_and_the_model(
+    detector_processes: DetectorProcesses, tmp_path: Path, target: str, runtime: str, model: str
+) -> None:
+    process = detector_processes[runtime]
+
+    job = process.run(answer, target, tmp_path)
+
+    assert (job["status"], job["model"], job["device"]) == ("succeeded", model, "cpu")
+    assert "actionset" in {found["label"] for found in job["detections"]}
+    other = {"pytorch": "tensorflow", "tensorflow": "torch"}[runtime]
+    assert process.run(modules, other) == []
+
+
+@pytest.mark.parametrize(
+    ("target", "error", "sentence"),
+    [
+        ("keras", ConfigurationError, "TARGET_API: 'keras' is none of pytorch, saved_model, frozen_graph"),
+        ("saved_model", ConfigurationError, "has no model for TARGET_API=saved_model"),
+        ("pytorch", ModelUnusable, "cards.pt2 can't be read"),
+    ],
+)
+def test_what_can_not_be_served_stops_the_start_with_a_sentence(
+    catalogue: Path, tmp_path: Path, target: str, error: type[Exception], sentence: str
+) -> None:
+    with pytest.raises(error, match=sentence):
+        Detection(Settings(data=tmp_path, catalogue=(catalogue,)), target)
+
+
+def test_a_database_needs_a_store_that_others_see(catalogue: Path, tmp_path: Path) -> None:
+    settings = Settings(data=tmp_path, catalogue=(catalogue,), database_url="postgresql://db/boxqueue")
+
+    with pytest.raises(ConfigurationError, match=r"^BOXQUEUE_STORE_URL: "):
+        Detection(settings, "remote")
+
+
+def test_the_environment_says_which(monkeypatch: pytest.MonkeyPatch, catalogue: Path, tmp_path: Path) -> None:
+    monkeypatch.setenv("TARGET_API", "remote")
+    monkeypatch.setenv("BOXQUEUE_CATALOGUE", str(catalogue))
+    monkeypatch.setenv("BOXQUEUE_DATA", str(tmp_path))
+
+    detection = Detection.open()
+
+    assert (detection.models.entry(None).name, detection.stored) == ("distant", False)

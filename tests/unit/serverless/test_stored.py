@@ -1,0 +1,316 @@
+"""With the service's database: a picture is a job there, accepted once and counted once, whatever happens meanwhile."""
+
+import threading
+from collections.abc import Iterator
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+
+import serverless.stored
+from detectors.catalogue import PIPELINE_REVISION, ModelEntry
+from jobs import claims, deaths, store
+from jobs.claims import HeldClaim, Outcome
+from jobs.database import Database
+from jobs.documents import job_json
+from jobs.errors import DatabaseUnavailable, PictureEmpty, Unavailable
+from jobs.images import ImageStore
+from jobs.pictures import inspect
+from jobs.settings import Settings
+from jobs.tables import Claim, Job, new_id
+from jobs.tables import Detection as DetectionRow
+from jobs.views import DetectionView, NewJob
+from serverless.detection import Detection
+from serverless.models import Look
+from tests.conftest import wait_for
+from tests.served_model import ServedModel, colour_of
+from tests.unit.serverless.conftest import DAMAGED, MODEL, WHITE, encoded
+
+EVENT = "s3://pictures/card.png"
+FOUND = DetectionView("button", 0, 0.5, 1.0, 2.0, 3.0, 4.0)
+
+
+@pytest.fixture
+def settings(db: Database, database_url: str, catalogue: Path, tmp_path: Path) -> Settings:
+    (tmp_path / "images").mkdir()
+    return Settings(
+        data=tmp_path,
+        catalogue=(catalogue,),
+        database_url=database_url,
+        store_url=f"file://{tmp_path}/images",
+        lease_seconds=1,
+    )
+
+
+@pytest.fixture
+def detection(settings: Settings) -> Iterator[Detection]:
+    detection = Detection(settings, "remote")
+    yield detection
+    detection.close()
+
+
+def rows(db: Database, *columns: Any) -> list[tuple[Any, ...]]:
+    with db.read() as connection:
+        return [tuple(row) for row in connection.execute(sa.select(*columns).order_by(columns[0]))]
+
+
+def test_a_picture_becomes_a_job_with_its_claim_and_its_picture(
+    detection: Detection, db: Database, settings: Settings
+) -> None:
+    job = detection.answer(WHITE, source="card.png", min_score=0.5, metadata={"page": 3})
+
+    assert job == job_json(store.get_job(db, job["id"]))
+    assert (job["status"], job["repeated"], job["deaths"]) == ("succeeded", False, 0)
+    assert (job["source"], job["metadata"], job["device"]) == ("card.png", {"page": 3}, "remote")
+    assert job["links"]["self"] == f"/v1/jobs/{job['id']}"
+    assert set(job["timings_ms"]) == {"queued", "decode", "inference", "total"}
+    assert rows(db, Claim.runtime, Claim.model, Claim.size, Claim.outcome) == [("remote", MODEL, 1, "finished")]
+    assert rows(db, DetectionRow.job_id, DetectionRow.rank, DetectionRow.label) == [(job["id"], 0, "button")]
+    assert ImageStore(settings.store_url).get(job["image"]["sha256"]) == WHITE
+
+
+def test_a_function_takes_its_own_job_and_no_other(detection: Detection, db: Database) -> None:
+    entry = detection.models.entry(None)
+    picture = inspect(encoded(size=(9, 9)), max_bytes=1e6, max_pixels=1e6)
+    waiting = NewJob(entry.name, entry.digest, entry.runtime, picture, priority=100)
+    [others] = store.submit(db, [waiting], pipeline=PIPELINE_REVISION)
+
+    job = detection.answer(WHITE)
+
+    assert job["status"] == "succeeded"
+    assert store.get_job(db, others.id).status == "queued"
+
+
+def test_a_picture_that_had_its_answer_gets_it_without_the_model(
+    detection: Detection, db: Database, server: ServedModel
+) -> None:
+    first = detection.answer(WHITE)
+    second = detection.answer(WHITE)
+
+    assert second["id"] != first["id"]
+    assert (second["repeated"], second["detections"]) == (True, first["detections"])
+    assert server.answered == 1
+    assert len(rows(db, Claim.id)) == 1
+
+
+def test_an_event_that_comes_again_makes_no_second_job(detection: Detection, db: Database, server: ServedModel) -> None:
+    first = detection.answer(WHITE, event=EVENT)
+    second = detection.answer(WHITE, event=EVENT)
+    other = detection.answer(WHITE, event="s3://pictures/other.png")
+
+    assert second == first
+    assert (other["id"] != first["id"], other["repeated"]) == (True, True)
+    assert len(rows(db, Job.id)) == 2
+    assert server.answered == 1
+
+
+@pytest.mark.parametrize(
+    ("data", "code"),
+    [(b"", "picture_empty"), (b"hello", "picture_unknown_format"), (DAMAGED, "picture_undecodable")],
+    ids=["empty", "text", "damaged"],
+)
+def test_a_broken_picture_of_an_event_is_a_job_that_failed(
+    detection: Detection, db: Database, data: bytes, code: str
+) -> None:
+    job = detection.answer(data, source="a.png", event=EVENT)
+
+    assert (job["status"], job["error"]["code"], job["detections"]) == ("failed", code, None)
+    assert job == job_json(store.get_job(db, job["id"]))
+    assert detection.answer(data, source="a.png", event=EVENT)["id"] == job["id"]
+
+
+def test_a_broken_picture_that_somebody_waits_for_is_refused(detection: Detection, db: Database) -> None:
+    with pytest.raises(PictureEmpty):
+        detection.answer(b"")
+
+    assert rows(db, Job.id) == []
+
+
+def test_a_model_that_is_out_leaves_the_job_for_the_next_delivery(
+    detection: Detection, db: Database, server: ServedModel
+) -> None:
+    server.stop()
+    with pytest.raises(Unavailable) as raised:
+        detection.answer(WHITE, event=EVENT)
+    assert raised.value.code == "server_unreachable"
+    [(job_id, status, deaths_)] = rows(db, Job.id, Job.status, Job.deaths)
+    assert (status, deaths_) == ("queued", 0)
+
+    server.start()
+    job = detection.answer(WHITE, event=EVENT)
+
+    assert (job["id"], job["status"]) == (job_id, "succeeded")
+    assert sorted(outcome for _, outcome in rows(db, Claim.id, Claim.outcome)) == ["finished", "given_back"]
+
+
+def test_a_picture_that_takes_its_model_server_down_fails_in_the_end(detection: Detection, db: Database) -> None:
+    poison = encoded(colour_of("reset"))
+
+    # Once among others, as far as anybody knows, and then alone with the server.
+    for _ in range(1 + deaths.ABSENCES_THAT_FAIL):
+        with pytest.raises(Unavailable):
+            detection.answer(poison, event=EVENT)
+    job = detection.answer(poison, event=EVENT)
+
+    assert (job["status"], job["error"]["code"]) == ("failed", "server_unreachable")
+    assert detection.answer(WHITE)["status"] == "succeeded"
+
+
+class Killed(BaseException):
+    """What ends a function in the middle of its work."""
+
+
+def stop_in_the_model(detection: Detection, monkeypatch: pytest.MonkeyPatch, error: BaseException) -> None:
+    def look(*_: object, **__: object) -> Look:
+        raise error
+
+    monkeypatch.setattr(detection.models, "look", look)
+
+
+def test_a_function_that_was_killed_leaves_the_job_for_the_next_delivery(
+    detection: Detection, db: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        stop_in_the_model(detection, patch, Killed())
+        with pytest.raises(Killed):
+            detection.answer(WHITE, event=EVENT)
+    [(job_id, status)] = rows(db, Job.id, Job.status)
+    assert status == "running"
+
+    job = detection.answer(WHITE, event=EVENT)
+
+    assert (job["id"], job["status"], job["deaths"]) == (job_id, "succeeded", 0)
+    assert rows(db, Job.id, Job.absences) == [(job_id, 1)]
+
+
+def test_a_fault_of_our_own_does_not_come_round_for_ever(detection: Detection, monkeypatch: pytest.MonkeyPatch) -> None:
+    stop_in_the_model(detection, monkeypatch, RuntimeError("a bug"))
+
+    for _ in range(deaths.DEATHS_THAT_FAIL):
+        with pytest.raises(RuntimeError):
+            detection.answer(WHITE, event=EVENT)
+    job = detection.answer(WHITE, event=EVENT)
+
+    assert (job["status"], job["error"]["code"]) == ("failed", "worker_lost")
+
+
+def test_a_long_look_keeps_its_lease(detection: Detection, db: Database, server: ServedModel) -> None:
+    server.wait_s = 2.5
+    answers: list[dict[str, Any]] = []
+    working = threading.Thread(target=lambda: answers.append(detection.answer(WHITE)))
+    working.start()
+
+    wait_for(lambda: rows(db, Claim.id), "the claim")
+    while working.is_alive():
+        assert deaths.expire(db) == set()
+        working.join(0.2)
+
+    assert answers[0]["status"] == "succeeded"
+    assert [outcome for _, outcome in rows(db, Claim.id, Claim.outcome)] == ["finished"]
+
+
+def leave_queued(detection: Detection, server: ServedModel) -> None:
+    """The first delivery of the event ends early."""
+    server.stop()
+    with pytest.raises(Unavailable):
+        detection.answer(WHITE, event=EVENT)
+    server.start()
+
+
+def take(detection: Detection, db: Database) -> HeldClaim:
+    """As a worker of the service does."""
+    models = {MODEL: (detection.models.entry(None).digest, 8)}
+    held = claims.claim(db, "remote", models, worker_id=new_id(), task_id=new_id(), lease_seconds=60)
+    assert held
+    return held
+
+
+def test_a_job_that_a_worker_has_taken_is_waited_for(detection: Detection, db: Database, server: ServedModel) -> None:
+    leave_queued(detection, server)
+    held = take(detection, db)
+    found = [Outcome(held.jobs[0].id, [FOUND])]
+    threading.Timer(0.5, lambda: claims.finish(db, held, found, device="cuda:0")).start()
+
+    job = detection.answer(WHITE, event=EVENT)
+
+    assert (job["status"], job["device"], job["detections"][0]["score"]) == ("succeeded", "cuda:0", 0.5)
+    assert server.answered == 0
+
+
+def test_a_job_that_somebody_else_keeps_comes_again(detection: Detection, db: Database, server: ServedModel) -> None:
+    leave_queued(detection, server)
+    held = take(detection, db)
+
+    with pytest.raises(Unavailable, match=f"Job {held.jobs[0].id} is running elsewhere"):
+        detection.answer(WHITE, event=EVENT)
+
+
+def test_what_is_cancelled_meanwhile_is_not_written(
+    detection: Detection, db: Database, server: ServedModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    look = detection.models.look
+
+    def look_while_it_is_cancelled(entry: ModelEntry, data: bytes, *, suspect: bool) -> Look:
+        [(job_id,)] = rows(db, Job.id)
+        store.cancel_job(db, job_id)
+        return look(entry, data, suspect=suspect)
+
+    monkeypatch.setattr(detection.models, "look", look_while_it_is_cancelled)
+
+    job = detection.answer(WHITE)
+
+    assert (job["status"], job["detections"]) == ("cancelled", None)
+    assert rows(db, DetectionRow.job_id) == []
+
+
+def test_a_job_that_waited_for_a_model_which_is_no_more_gets_the_present_one(
+    detection: Detection, settings: Settings, catalogue: Path, server: ServedModel
+) -> None:
+    leave_queued(detection, server)
+    catalogue.write_text(catalogue.read_text().replace('labels = ["button"]', 'labels = ["actionset"]'))
+    replaced = Detection(settings, "remote")
+
+    job = replaced.answer(WHITE, event=EVENT)
+
+    assert (job["status"], job["detections"][0]["label"]) == ("succeeded", "actionset")
+    assert job["model_digest"] == replaced.models.entry(None).digest
+    replaced.close()
+
+
+def test_a_picture_that_was_replaced_meanwhile_does_not_answer_for_the_first(
+    detection: Detection, server: ServedModel
+) -> None:
+    leave_queued(detection, server)
+
+    job = detection.answer(encoded(colour_of("NaN")), event=EVENT)
+
+    assert (job["status"], job["image"]["sha256"]) == ("succeeded", sha256(WHITE).hexdigest())
+
+
+def test_a_picture_that_was_replaced_and_is_lost_is_an_answer(
+    detection: Detection, settings: Settings, server: ServedModel
+) -> None:
+    leave_queued(detection, server)
+    ImageStore(settings.store_url).delete(sha256(WHITE).hexdigest())
+    ImageStore(settings.store_url).put(b"", "another")
+
+    job = detection.answer(DAMAGED, event=EVENT)
+
+    assert (job["status"], job["error"]["code"]) == ("failed", "picture_missing")
+
+
+def test_an_outage_of_the_database_at_the_end_is_waited_out(
+    detection: Detection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tries = iter([DatabaseUnavailable("gone"), DatabaseUnavailable("gone")])
+
+    def finish(*given: Any, **named: Any) -> set[str]:
+        if error := next(tries, None):
+            raise error
+        return claims.finish(*given, **named)
+
+    monkeypatch.setattr(serverless.stored, "finish", finish)
+
+    assert detection.answer(WHITE)["status"] == "succeeded"

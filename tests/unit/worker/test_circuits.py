@@ -1,0 +1,103 @@
+"""Models that a worker leaves alone while their server is out."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+import worker.circuits
+from detectors.catalogue import ModelEntry
+from detectors.errors import ModelUnavailable, ServerFailed, ServerTimeout
+from jobs import workers
+from jobs.database import Database
+from jobs.migrate import migrate
+from jobs.tables import new_id
+from tests.conftest import wait_for
+from worker.circuits import Circuits
+
+ENTRY = ModelEntry.model_validate(
+    {
+        "name": "distant",
+        "runtime": "remote",
+        "format": "oip",
+        "labels": ("box",),
+        "server": {"url": "http://127.0.0.1:9", "model": "m"},
+        "input": {"name": "image", "width": 32, "height": 32},
+    }
+)
+OUT = ModelUnavailable(ServerTimeout("It did not answer."))
+
+
+class World(SimpleNamespace):
+    """A worker's entry, its circuits, and what is asked of the server: each fault once, then answers."""
+
+    def told(self) -> list[str]:
+        return [outage.code for queue in workers.queues(self.db) for outage in queue.outages]
+
+    def detector(self, *faults: Exception) -> Any:
+        left = list(faults)
+
+        def detect(_: object) -> None:
+            if left:
+                raise left.pop(0)
+
+        return SimpleNamespace(detect=detect, blank=lambda: None, close=lambda: self.closed.append(True), left=left)
+
+
+@pytest.fixture
+def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
+    monkeypatch.setattr(worker.circuits, "FIRST_PAUSE_SECONDS", 0.05)
+    monkeypatch.setattr(worker.circuits, "LONGEST_PAUSE_SECONDS", 0.05)
+    url = f"sqlite:///{tmp_path / 'test.db'}"
+    migrate(url)
+    world = World(db=Database(url), served=True, rung=[], closed=[])
+    worker_id = new_id()
+    workers.register(world.db, worker_id, runtime="remote", host="h", models={}, device="remote", versions={})
+    world.circuits = Circuits(
+        world.db, worker_id, is_served=lambda _: world.served, on_close=lambda: world.rung.append(True)
+    )
+    yield world
+    world.db.close()
+
+
+def closed(world: World) -> bool:
+    return not world.circuits.is_open(ENTRY) and bool(world.rung)
+
+
+def test_the_reason_is_told_while_it_lasts_and_work_is_rung_for_afterwards(world: World) -> None:
+    detector = world.detector(OUT, OUT, *[ModelUnavailable(ServerFailed("500"))] * 10_000)
+    world.circuits.open(ENTRY, detector, OUT)
+
+    assert world.circuits.is_open(ENTRY)
+    wait_for(lambda: world.told() == ["server_failed"], "the reason of now")
+    assert world.rung == []
+    detector.left.clear()
+    wait_for(lambda: closed(world), "the end")
+    assert (world.told(), world.rung, world.closed) == ([], [True], [True])
+
+
+def test_a_server_that_comes_back_between_two_requests_is_back(world: World) -> None:
+    world.circuits.open(ENTRY, world.detector(ServerTimeout("It did, then it answered.")), OUT)
+
+    wait_for(lambda: closed(world), "the end")
+    assert world.told() == []
+
+
+def test_a_fault_that_nobody_thought_of_does_not_end_the_watch(world: World) -> None:
+    detector = world.detector(KeyError("surprise"))
+    world.circuits.open(ENTRY, detector, OUT)
+
+    wait_for(lambda: closed(world), "the end")
+    assert detector.left == []
+
+
+def test_a_model_that_the_catalogue_has_no_more_is_watched_no_more(world: World) -> None:
+    world.circuits.open(ENTRY, world.detector(*[OUT] * 10_000), OUT)
+    wait_for(world.told, "the reason")
+
+    world.served = False
+
+    wait_for(lambda: closed(world), "the end")
+    assert world.told() == []
