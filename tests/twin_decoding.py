@@ -1,4 +1,4 @@
-"""The twin and its parts, run in TensorFlow's process. Maps come as PyTorch lays them out, [b, channels, 112, 112]."""
+"""The twin and its parts, run in TensorFlow's process. Maps come as PyTorch lays them out, [b, channels, 128, 128]."""
 
 from collections.abc import Mapping
 from pathlib import Path

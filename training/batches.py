@@ -16,9 +16,9 @@ from torch.utils.data import Dataset
 
 from detectors.preprocess import content_size
 from training.datasets import Example
-from training.layout import INPUT_SIZE
+from training.layout import VIEW_SIZE
 from training.targets import targets
-from training.views import INPUT, varied
+from training.views import VIEW, varied
 
 SHAPES = 6
 """Pictures are sorted by their shape into so many groups, and a batch is made of one, without most of the grey that
@@ -57,7 +57,7 @@ class Batches(Dataset[Batch]):
         rng = Random(f"{self.seed} {number}")
         shape = rng.randrange(SHAPES)
         groups = [source[shape] for source in rng.choices(self._groups, self._shares, k=self.size)]
-        room = (INPUT_SIZE, INPUT_SIZE) if rng.random() < WHOLE else self._rooms[shape]
+        room = (VIEW_SIZE, VIEW_SIZE) if rng.random() < WHOLE else self._rooms[shape]
         examples = [rng.choice(group) for group in groups]
         views = [varied(rng, example, room) for example in examples]
         wanted = [targets(view, self.labels, example.known) for view, example in zip(views, examples, strict=True)]
@@ -83,6 +83,6 @@ def _by_shape(examples: Sequence[Example]) -> list[list[Example]]:
 
 def _room(examples: Sequence[Example]) -> tuple[int, int]:
     """Width and height that half of the pictures fit into without a margin, as multiples of GRAIN."""
-    sizes = [content_size(example.width, example.height, INPUT) for example in examples]
-    width, height = (min(INPUT_SIZE, math.ceil(median(side) / GRAIN) * GRAIN) for side in zip(*sizes, strict=True))
+    sizes = [content_size(example.width, example.height, VIEW) for example in examples]
+    width, height = (min(VIEW_SIZE, math.ceil(median(side) / GRAIN) * GRAIN) for side in zip(*sizes, strict=True))
     return width, height

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import torch
 
-from training.layout import INPUT_SIZE
+from training.layout import INPUT_SIZE, VIEW_SIZE
 from training.scores import SURE, Report, Row
 
 FILE = "README.md"
@@ -43,7 +43,9 @@ def write_card(folder: Path, making: Making) -> Path:
 def _parts(making: Making) -> Iterator[str]:
     speed = f"{making.milliseconds:.0f} ms a picture on one core ({torch.backends.cpu.get_cpu_capability()})"
     yield HEAD.format(parameters=making.parameters / 1e6, size=INPUT_SIZE)
-    yield MADE.format(command=making.command, cards=making.cards, card_views=making.card_views)
+    yield MADE.format(
+        command=making.command, cards=making.cards, card_views=making.card_views, size=VIEW_SIZE
+    )
     if making.real:
         yield MADE_REAL.format(real=making.real, real_views=making.real_views)
     yield MEASURED.format(sure=SURE[1] - SURE[0])
@@ -105,8 +107,8 @@ MADE = """## How it was made
 
     {command}
 
-It draws {cards:,} cards, each with its boxes known exactly, and looks at {card_views:,} views of them: moved,
-stretched, recoloured, blurred, compressed.
+It draws {cards:,} cards, each with its boxes known exactly, and looks at {card_views:,} views of them, {size}
+pixels wide and high at most: moved, stretched, recoloured, blurred, compressed.
 """
 
 MADE_REAL = """Then it looks at {real_views:,} more, half of them views of {real} labelled real cards. For the model in

@@ -15,10 +15,10 @@ from PIL import Image
 
 from training.cards import draw_card
 from training.datasets import Dataset, Example, read, write_coco
-from training.layout import INPUT_SIZE, LABELS
+from training.layout import LABELS, VIEW_SIZE
 from training.sheet import Box
 
-LONGEST = 3 * INPUT_SIZE // 2
+LONGEST = 3 * VIEW_SIZE // 2
 """Pixels of the longer side, at most: enough for a close view, and quick to read."""
 TOLD = "made.json"
 

@@ -100,7 +100,7 @@ def unfolded(network: CenterNet, pixels: Tensor) -> CenterNet:
 def export(network: CenterNet, folder: Path, described: Description, pictures: Tensor) -> list[Path]:
     """Writes a folded network as NAME.pt2, NAME.saved_model/ and NAME.pb into the folder, and the catalogue that lists
     them. Needs TensorFlow, which runs in a process of its own. The files are compared on the `pictures`, uint8
-    [n, 448, 448, 3], in which the network should find something.
+    [n, 512, 512, 3], in which the network should find something.
 
     Raises RuntimeError if a file, loaded again, does not give the same answers as the network; then none is written.
     """

@@ -15,15 +15,16 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from training.borders import Borders
-from training.layout import DETECTIONS, DOUBLE, LONGEST_LOG, PER_SIDE, SIDES, STRIDE, WINDOW
+from training.layout import DETECTIONS, DOUBLE, LONGEST_LOG, PER_SIDE, SIDES, STRIDE, WIDE, WINDOW
 
 
 class Convolution(nn.Sequential):
-    """Convolution with zero padding of half its kernel, batch normalisation, ReLU."""
+    """Convolution with zero padding that keeps the size, batch normalisation, ReLU."""
 
-    def __init__(self, inputs: int, outputs: int, kernel: int = 3, stride: int = 1) -> None:
+    def __init__(self, inputs: int, outputs: int, kernel: int = 3, stride: int = 1, dilation: int = 1) -> None:
+        around = dilation * (kernel // 2)
         super().__init__(
-            nn.Conv2d(inputs, outputs, kernel, stride=stride, padding=kernel // 2, bias=False),
+            nn.Conv2d(inputs, outputs, kernel, stride=stride, padding=around, dilation=dilation, bias=False),
             nn.BatchNorm2d(outputs),
             nn.ReLU(inplace=True),
         )
@@ -32,10 +33,10 @@ class Convolution(nn.Sequential):
 class Residual(nn.Module):
     """Two 3x3 convolutions whose result is added to their input."""
 
-    def __init__(self, channels: int) -> None:
+    def __init__(self, channels: int, dilation: int = 1) -> None:
         super().__init__()
-        self.first = Convolution(channels, channels)
-        self.second = Convolution(channels, channels)
+        self.first = Convolution(channels, channels, dilation=dilation)
+        self.second = Convolution(channels, channels, dilation=dilation)
 
     def forward(self, features: Tensor) -> Tensor:
         """[b, c, h, w] -> the same shape."""
@@ -58,7 +59,7 @@ class CenterNet(nn.Module):
         self.stage8 = nn.Sequential(Convolution(quarter, eighth, stride=2), Residual(eighth))
         self.stage16 = nn.Sequential(Convolution(eighth, sixteenth, stride=2), Residual(sixteenth), Residual(sixteenth))
         self.stage32 = nn.Sequential(
-            Convolution(sixteenth, thirtysecond, stride=2), Residual(thirtysecond), Residual(thirtysecond)
+            Convolution(sixteenth, thirtysecond, stride=2), Residual(thirtysecond), Residual(thirtysecond, WIDE)
         )
         self.lateral32 = Convolution(thirtysecond, sixteenth, kernel=1)
         self.merge16 = Convolution(sixteenth, sixteenth)

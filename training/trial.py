@@ -54,6 +54,6 @@ def milliseconds(network: CenterNet, examples: Sequence[Example]) -> float:
 
 
 def as_inputs(examples: Sequence[Example]) -> torch.Tensor:
-    """What a worker would feed the model: uint8 [n, 448, 448, 3]."""
+    """What a worker would feed the model: uint8 [n, 512, 512, 3]."""
     pictures = [decode(example.file.read_bytes(), INPUT).pixels for example in examples]
     return torch.from_numpy(to_tensor(pictures, INPUT))

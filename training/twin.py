@@ -33,6 +33,7 @@ from training.layout import (
     POINTS,
     SIDES,
     STRIDE,
+    WIDE,
     WINDOW,
 )
 from training.parity import differences
@@ -74,16 +75,16 @@ class Twin:
         self._weights = weights
 
     def detect(self, pictures: tf.Tensor) -> dict[str, tf.Tensor]:
-        """Letterboxed RGB pictures, uint8 [b, 448, 448, 3] -> the outputs that the module's docstring lists."""
+        """Letterboxed RGB pictures, uint8 [b, 512, 512, 3] -> the outputs that the module's docstring lists."""
         return decode(*self.maps(tf.cast(pictures, tf.float32) / 127.5 - 1.0))
 
     def maps(self, pixels: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, Corners]:
-        """RGB [b, 448, 448, 3], -1..1 -> heat, log distances, and what makes corners exact: what `decode` takes."""
+        """RGB [b, 512, 512, 3], -1..1 -> heat, log distances, and what makes corners exact: what `decode` takes."""
         heat, distances, edges = self._forward(pixels)
         return heat, distances, lambda corners, kinds: self.borders(edges, corners, kinds)
 
     def borders(self, edges: tf.Tensor, corners: tf.Tensor, kinds: tf.Tensor) -> tf.Tensor:
-        """`training.borders.Borders`: edges [b, 112, 112, 32], corners [b, n, 4], kinds [b, n] -> [b, n, 4]."""
+        """`training.borders.Borders`: edges [b, 128, 128, 32], corners [b, n, 4], kinds [b, n] -> [b, n, 4]."""
         seen, kind, move = (tf.constant(self._weights[f"borders.{name}"]) for name in ("seen", "kind", "move"))
         read = _read(edges, *_points(corners))
         bias = tf.reshape(tf.gather(kind, kinds), [-1, DETECTIONS, *move.shape])
@@ -91,30 +92,32 @@ class Twin:
         return corners + tf.reduce_sum(hidden * move, axis=3)
 
     def _forward(self, pixels: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-        """`CenterNet.forward`: [b, 448, 448, 3] -> heat [b, 112, 112, c], log distances [b, 112, 112, 4c], edges."""
+        """`CenterNet.forward`: [b, 512, 512, 3] -> heat [b, 128, 128, c], log distances [b, 128, 128, 4c], edges."""
         block, residual = self._block, self._residual
         at4 = residual("stage4", block("stem.1", block("stem.0", pixels, 2), 2))
         at8 = residual("stage8.1", block("stage8.0", at4, 2))
         at16 = residual("stage16.2", residual("stage16.1", block("stage16.0", at8, 2)))
-        at32 = residual("stage32.2", residual("stage32.1", block("stage32.0", at16, 2)))
+        at32 = residual("stage32.2", residual("stage32.1", block("stage32.0", at16, 2)), WIDE)
         at16 = block("merge16", at16 + _twice(block("lateral32", at32)))
         at8 = block("merge8", at8 + _twice(block("lateral16", at16)))
         at4 = block("merge4", at4 + _twice(block("lateral8", at8)))
         heat, distances, edges = (self._convolution(name, at4) for name in ("heat", "distances", "edges"))
         return heat, distances, edges
 
-    def _residual(self, name: str, features: tf.Tensor) -> tf.Tensor:
-        return features + self._block(f"{name}.second", self._block(f"{name}.first", features))
+    def _residual(self, name: str, features: tf.Tensor, dilation: int = 1) -> tf.Tensor:
+        first = self._block(f"{name}.first", features, dilation=dilation)
+        return features + self._block(f"{name}.second", first, dilation=dilation)
 
-    def _block(self, name: str, features: tf.Tensor, stride: int = 1) -> tf.Tensor:
-        return tf.nn.relu(self._convolution(f"{name}.0", features, stride))
+    def _block(self, name: str, features: tf.Tensor, stride: int = 1, dilation: int = 1) -> tf.Tensor:
+        return tf.nn.relu(self._convolution(f"{name}.0", features, stride, dilation))
 
-    def _convolution(self, name: str, features: tf.Tensor, stride: int = 1) -> tf.Tensor:
+    def _convolution(self, name: str, features: tf.Tensor, stride: int = 1, dilation: int = 1) -> tf.Tensor:
         # PyTorch's [out, in, height, width] is TensorFlow's [height, width, in, out].
         weight = np.ascontiguousarray(self._weights[f"{name}.weight"].transpose(2, 3, 1, 0))
-        around = [weight.shape[0] // 2] * 2
+        around = [dilation * (weight.shape[0] // 2)] * 2
         # Not "SAME": with a stride of 2 TensorFlow would pad only at the right and below.
-        convolved = tf.nn.conv2d(features, tf.constant(weight), stride, [[0, 0], around, around, [0, 0]])
+        padding = [[0, 0], around, around, [0, 0]]
+        convolved = tf.nn.conv2d(features, tf.constant(weight), stride, padding, dilations=dilation)
         return tf.nn.bias_add(convolved, tf.constant(self._weights[f"{name}.bias"]))
 
 
@@ -155,7 +158,7 @@ def _read(edges: tf.Tensor, x: tf.Tensor, y: tf.Tensor) -> tf.Tensor:
 
 
 def decode(heat: tf.Tensor, distances: tf.Tensor, exact: Corners) -> dict[str, tf.Tensor]:
-    """`training.model.decode`, step by step: heat [b, 112, 112, c], distances [b, 112, 112, 4c] -> the outputs."""
+    """`training.model.decode`, step by step: heat [b, 128, 128, c], distances [b, 128, 128, 4c] -> the outputs."""
     corners, scores, kinds = peaks(heat, distances, exact)
     scores = tf.where(_doubles(corners, kinds), 0.0, scores)
     order = _highest(scores)

@@ -15,17 +15,19 @@ from PIL import Image, ImageFilter, ImageOps
 from detectors.catalogue import Input
 from detectors.preprocess import PADDING, Pixels, content_size, decode, place
 from training.datasets import Example
-from training.layout import INPUT_SIZE
+from training.layout import INPUT_SIZE, VIEW_SIZE
 from training.sheet import Box
 
 INPUT = Input(width=INPUT_SIZE, height=INPUT_SIZE, resize="letterbox", layout="NHWC", dtype="uint8")
 """What the catalogue says of the model's input."""
-KEPT = Input(width=2 * INPUT_SIZE, height=2 * INPUT_SIZE)
+VIEW = Input(width=VIEW_SIZE, height=VIEW_SIZE)
+"""The same while it learns."""
+KEPT = Input(width=2 * VIEW_SIZE, height=2 * VIEW_SIZE)
 """Pictures are held in memory no larger than this, so that a part of one can still be enlarged."""
 REMEMBERED = 512
 """Pictures: a small collection is decoded once only."""
 UNVARIED = 0.2
-"""Share of the views, among those that have the whole input for room, that are just what the detector will see."""
+"""Share of the views, among those that have the whole input for room, that are plain."""
 MARGIN = (-0.2, 0.2)
 """What is cut from a side, or added to it where negative, as a share of the picture's width or height."""
 STRETCH = 0.2
@@ -52,24 +54,24 @@ def _pixels(file: Path) -> Pixels:
 
 
 def plain(example: Example) -> View:
-    """What the detector will see, but that larger pictures than KEPT have been made smaller twice."""
+    """The whole picture, as the detector will see it but smaller; larger ones than KEPT have been made smaller twice."""
     pixels = _pixels(example.file)
     height, width = pixels.shape[:2]
-    inside = content_size(width, height, INPUT)
+    inside = content_size(width, height, VIEW)
     across, down = inside[0] / example.width, inside[1] / example.height
     boxes, unclear = ([_moved(box, across, down) for box in some] for some in (example.boxes, example.unclear))
-    return View(place(pixels, INPUT), tuple(boxes), tuple(unclear))
+    return View(place(pixels, VIEW), tuple(boxes), tuple(unclear))
 
 
-def varied(rng: Random, example: Example, room: tuple[int, int] = (INPUT_SIZE, INPUT_SIZE)) -> View:
-    """Another view of it by chance, as large as it will be for the detector: what does not fit into `room`, width and
-    height, is cut off."""
-    if room == (INPUT_SIZE, INPUT_SIZE) and rng.random() < UNVARIED:
+def varied(rng: Random, example: Example, room: tuple[int, int] = (VIEW_SIZE, VIEW_SIZE)) -> View:
+    """Another view of it by chance, about as large as the plain one: what does not fit into `room`, width and height, is
+    cut off."""
+    if room == (VIEW_SIZE, VIEW_SIZE) and rng.random() < UNVARIED:
         return plain(example)
     image = Image.fromarray(_pixels(example.file))
     left, top, right, bottom = _frame(rng, image.width, image.height)
     stretch = math.exp(rng.uniform(-STRETCH, STRETCH))
-    scale = INPUT_SIZE / max((right - left) * stretch, bottom - top)
+    scale = VIEW_SIZE / max((right - left) * stretch, bottom - top)
     across, down = scale * stretch, scale
     left, right = _fitting(rng, left, right, room[0] / across, image.width)
     top, bottom = _fitting(rng, top, bottom, room[1] / down, image.height)

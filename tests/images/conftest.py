@@ -53,7 +53,7 @@ runtime = "remote"
 format = "oip"
 labels = ["textbox", "radiobutton", "checkbox", "actionset", "image", "rating"]
 server = { url = "http://models:8080", model = "cards", binary = false }
-input = { name = "image", width = 448, height = 448, layout = "NHWC", dtype = "uint8" }
+input = { name = "image", width = 512, height = 512, layout = "NHWC", dtype = "uint8" }
 output = { boxes = "boxes", scores = "scores", classes = "classes", floor_score = 0.1 }
 defaults = { min_score = 0.3 }
 """

@@ -67,7 +67,7 @@ runtime = "remote"
 format = "oip"
 labels = ["textbox"]
 server = { url = "http://models:8080", model = "cards" }
-input = { name = "image", width = 448, height = 448 }
+input = { name = "image", width = 512, height = 512 }
 """
 
 

@@ -10,10 +10,10 @@ from training.model import CenterNet, Program, decode
 
 def maps(*peaks: tuple[int, int, int, float]) -> tuple[torch.Tensor, torch.Tensor]:
     """Heat with peaks (class, row, column, logit) and distances of 2, 3, 4, 5 cells everywhere."""
-    heat = torch.full((1, 6, 112, 112), -9.0)
+    heat = torch.full((1, 6, 128, 128), -9.0)
     for kind, row, column, logit in peaks:
         heat[0, kind, row, column] = logit
-    return heat, torch.log(torch.tensor([2.0, 3.0, 4.0, 5.0])).repeat(6)[None, :, None, None].expand(1, 24, 112, 112)
+    return heat, torch.log(torch.tensor([2.0, 3.0, 4.0, 5.0])).repeat(6)[None, :, None, None].expand(1, 24, 128, 128)
 
 
 def unmoved(corners: torch.Tensor, _: torch.Tensor) -> torch.Tensor:
@@ -49,7 +49,7 @@ def test_neighbours_and_other_classes_stay() -> None:
 def test_a_double_is_left_out_and_the_rest_stays_sorted() -> None:
     # Two rows apart, but wide enough to overlap by more than DOUBLE.
     heat, _ = maps((0, 40, 40, 3.0), (0, 42, 40, 2.0), (0, 80, 40, 1.0))
-    distances = torch.log(torch.tensor([30.0, 6.0, 30.0, 6.0])).repeat(6)[None, :, None, None].expand(1, 24, 112, 112)
+    distances = torch.log(torch.tensor([30.0, 6.0, 30.0, 6.0])).repeat(6)[None, :, None, None].expand(1, 24, 128, 128)
 
     boxes, scores, _ = decode(heat, distances, unmoved)
 

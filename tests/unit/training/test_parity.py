@@ -68,8 +68,8 @@ def test_a_renamed_and_raw_one_finds_the_same_by_its_entry(
 def test_both_decodings_choose_the_same_of_equals(detector_processes: DetectorProcesses) -> None:
     rng = np.random.default_rng(0)
     # Few different values, so that most peaks have equals, in their neighbourhood and elsewhere.
-    heat = rng.integers(-4, 3, (2, 6, 112, 112)).astype(np.float32)
-    distances = rng.normal(1, 1, (2, 24, 112, 112)).astype(np.float32)
+    heat = rng.integers(-4, 3, (2, 6, 128, 128)).astype(np.float32)
+    distances = rng.normal(1, 1, (2, 24, 128, 128)).astype(np.float32)
 
     maps = torch.from_numpy(heat), torch.from_numpy(distances)
     boxes, scores, classes = (answer.numpy() for answer in decode(*maps, lambda corners, _: corners))
@@ -85,7 +85,7 @@ def test_both_move_the_sides_of_boxes_alike(detector_processes: DetectorProcesse
     borders = Borders(6)
     torch.nn.init.normal_(borders.kind)
     torch.nn.init.normal_(borders.move)
-    edges = torch.randn(2, 32, 112, 112)
+    edges = torch.randn(2, 32, 128, 128)
     corners = torch.rand(2, 100, 4) * 120 - 4  # some of them outside
     kinds = torch.randint(0, 6, (2, 100))
 

@@ -10,7 +10,7 @@ from torch.utils.data import DataLoader
 from tests.unit.training.conftest import SHAPES
 from training.batches import Batches, Source
 from training.datasets import Example
-from training.layout import INPUT_SIZE
+from training.layout import VIEW_SIZE
 from training.model import CenterNet
 from training.train import Plan, Progress, _confused, _focal, _generous_overlap, train
 
@@ -164,5 +164,5 @@ def test_a_batch_is_always_the_same(shapes: list[Example]) -> None:
     assert first["image"].shape != other["image"].shape or not torch.equal(first["image"], other["image"])
     b, height, width, _ = first["image"].shape
     assert (b, first["heat"].shape) == (8, (8, 2, height // 4, width // 4))
-    assert max(height, width) == INPUT_SIZE
+    assert max(height, width) == VIEW_SIZE
     assert first["cells"][:, 0].max() <= 7

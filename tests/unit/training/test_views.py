@@ -7,7 +7,7 @@ from PIL import Image
 
 from detectors.preprocess import PADDING
 from training.datasets import Example
-from training.layout import INPUT_SIZE
+from training.layout import VIEW_SIZE
 from training.sheet import Box
 from training.views import plain, varied
 
@@ -26,9 +26,9 @@ def example(tmp_path: Path) -> Example:
 def test_a_plain_view_is_what_the_detector_sees(example: Example) -> None:
     view = plain(example)
 
-    scale = INPUT_SIZE / 600
+    scale = VIEW_SIZE / 600
     (box,) = view.boxes
-    assert view.pixels.shape == (INPUT_SIZE, INPUT_SIZE, 3)
+    assert view.pixels.shape == (VIEW_SIZE, VIEW_SIZE, 3)
     assert (view.pixels[300:] == PADDING).all()
     assert (box.x1, box.y1, box.x2, box.y2) == pytest.approx((200 * scale, 100 * scale, 400 * scale, 180 * scale))
 
