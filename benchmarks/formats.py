@@ -46,10 +46,12 @@ def write_formats(folder: Path) -> Path:
     catalogue = folder / "catalogue.toml"
     _run("detectors.compile", "cards-pytorch", "--as", "cards-compiled", "--catalogue", catalogue)
     copy_entry(catalogue, "cards-compiled", "cards-libtorch", {"runtime": "libtorch"})
-    script, weights, raw = folder / "cards.torchscript", folder / "weights.npz", folder / "cards-raw"
-    _run("benchmarks.torchscript", folder / "cards.pt2", script, weights)
-    changes = {"format": "torchscript", "file": script.name, "sha256": digest_of(script)}
-    copy_entry(catalogue, "cards-pytorch", "cards-torchscript", changes)
+    script, unfolded, weights = (folder / name for name in ("cards.torchscript", "unfolded.pt2", "weights.npz"))
+    _run("benchmarks.programs", folder / "cards.pt2", script, unfolded, weights)
+    for name, kind, file in (("cards-torchscript", "torchscript", script), ("cards-unfolded", "pt2", unfolded)):
+        changes = {"format": kind, "file": file.name, "sha256": digest_of(file)}
+        copy_entry(catalogue, "cards-pytorch", name, changes)
+    raw = folder / "cards-raw"
     _run("benchmarks.raw", weights, raw)
     with catalogue.open("a") as file:
         file.write(RAW.format(sha256=digest_of(raw)))

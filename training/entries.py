@@ -20,7 +20,7 @@ FORMATS = {
     "frozen_graph": ("frozen", "tensorflow", "pb"),
 }
 """Format -> what the entry's name ends with, its runtime, what the file's name ends with."""
-MIN_SCORE = 0.3
+MIN_SCORE = 0.4
 """What is shown unless a request says otherwise."""
 FLOOR_SCORE = 0.1
 """What is stored."""

@@ -109,7 +109,7 @@ def export(network: CenterNet, folder: Path, described: Description, pictures: T
     files = [described.file(kind) for kind in FORMATS]
     with tempfile.TemporaryDirectory(dir=folder, prefix="export-") as made:
         pt2, saved_model, frozen_graph = (Path(made) / file for file in files)
-        _write_program(program, pt2)
+        write_program(program, pt2)
         verify(program, pt2)
         _write_twins(program, saved_model, frozen_graph, pictures)
         for file in files:
@@ -120,7 +120,8 @@ def export(network: CenterNet, folder: Path, described: Description, pictures: T
     return [folder / file for file in (*files, CATALOGUE)]
 
 
-def _write_program(program: Program, file: Path) -> None:
+def write_program(program: Program, file: Path) -> None:
+    """Exports it for batches of 1 to 64 pictures."""
     pictures = torch.zeros(2, INPUT_SIZE, INPUT_SIZE, 3, dtype=torch.uint8)
     batch = torch.export.Dim("batch", min=1, max=LARGEST_BATCH)
     with torch.no_grad():

@@ -55,7 +55,7 @@ labels = ["textbox", "radiobutton", "checkbox", "actionset", "image", "rating"]
 server = { url = "http://models:8080", model = "cards", binary = false }
 input = { name = "image", width = 512, height = 512, layout = "NHWC", dtype = "uint8" }
 output = { boxes = "boxes", scores = "scores", classes = "classes", floor_score = 0.1 }
-defaults = { min_score = 0.3 }
+defaults = { min_score = 0.4 }
 """
 
 

@@ -1,6 +1,7 @@
-"""The bundled network as TorchScript, and its weights as `benchmarks.raw` takes them.
+"""The bundled network as TorchScript; as it is before its normalisations are folded into the convolutions, exported;
+and its weights as `benchmarks.raw` takes them.
 
-python -m benchmarks.torchscript PROGRAM.pt2 SCRIPT WEIGHTS.npz
+python -m benchmarks.programs PROGRAM.pt2 SCRIPT UNFOLDED.pt2 WEIGHTS.npz
 """
 
 import sys
@@ -11,9 +12,12 @@ from unittest.mock import patch
 import numpy as np
 import torch
 
+from detectors.preprocess import decode, to_tensor
+from jobs.settings import ROOT
 from training import model
-from training.export import trained
+from training.export import trained, unfolded, write_program
 from training.layout import DETECTIONS, INPUT_SIZE
+from training.views import INPUT
 
 
 def highest(scores: torch.Tensor) -> torch.Tensor:
@@ -22,14 +26,17 @@ def highest(scores: torch.Tensor) -> torch.Tensor:
 
 
 def main() -> None:
-    """Traces the program and writes both."""
-    program, script, weights = map(Path, sys.argv[1:])
+    """Writes all three."""
+    program, script, apart, weights = map(Path, sys.argv[1:])
     network = trained(program)
     example = torch.zeros(2, INPUT_SIZE, INPUT_SIZE, 3, dtype=torch.uint8)
     # They warn of sizes that become constants: here every picture has the same.
     warnings.simplefilter("ignore", torch.jit.TracerWarning)  # type: ignore[attr-defined]
     with torch.no_grad(), patch.object(model, "_highest", highest):
         torch.jit.trace(model.Program(network).eval(), example).save(script)  # type: ignore[no-untyped-call]
+    pictures = [decode(file.read_bytes(), INPUT).pixels for file in sorted((ROOT / "samples").glob("*.png"))]
+    pixels = torch.from_numpy(to_tensor(pictures, INPUT)).permute(0, 3, 1, 2).to(torch.float32) / 127.5 - 1.0
+    write_program(model.Program(unfolded(network, pixels)).eval(), apart)
     np.savez(weights, **{name: weight.numpy() for name, weight in network.state_dict().items()})
 
 
