@@ -9,6 +9,7 @@ from pathlib import Path
 from detectors.digest import digest_of
 from detectors.entries import copy_entry
 from jobs.settings import ROOT
+from training.entries import BATCH_SIZE
 from training.layout import DOUBLE, INPUT_SIZE, LABELS
 
 RAW = f"""
@@ -18,7 +19,7 @@ format = "saved_model"
 file = "cards-raw"
 sha256 = "{{sha256}}"
 labels = {json.dumps(LABELS)}
-batch_size = 8
+batch_size = {BATCH_SIZE}
 
 [cards-raw.input]
 width = {INPUT_SIZE}

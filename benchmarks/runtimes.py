@@ -40,7 +40,7 @@ from training.parity import differences, furthest
 PICTURES = 32
 EXPORTED, SERVED = "cards-pytorch", "cards-served"
 FORMATS = {
-    "cards-unfolded": "exported program, normalisations apart",
+    "cards-unfolded": "exported program, not folded",
     EXPORTED: "exported program",
     "cards-torchscript": "TorchScript",
     "cards-compiled": "AOTInductor",
