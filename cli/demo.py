@@ -29,7 +29,7 @@ STALLED_SECONDS = 180
 STOP_SECONDS = 5
 
 
-def demo(pictures: Path | None, destination: Path, min_score: float) -> int:
+def demo(pictures: Path | None, destination: Path, min_score: float | None) -> int:
     """Returns the exit code: 1 where a picture failed, which the table then shows."""
     folder = pictures or SAMPLES
     require_folder(folder)
@@ -55,7 +55,7 @@ def demo(pictures: Path | None, destination: Path, min_score: float) -> int:
 
 
 def _detect(
-    service: LocalService, client: ServiceClient, folder: Path, files: list[str], min_score: float
+    service: LocalService, client: ServiceClient, folder: Path, files: list[str], min_score: float | None
 ) -> list[Answer]:
     """Every picture through every model that the service offers, a batch for each model."""
     models = [model["name"] for model in client.get("/v1/models")["models"] if model["available"]]
@@ -64,8 +64,8 @@ def _detect(
     answers = []
     with PictureProgress(len(files) * len(models), "demo") as progress:
         client.on_wait = progress.note
-        options = [{"model": model, "min_score": str(min_score)} for model in models]
-        batches = [Batch.open(client, f"demo of {chosen['model']}", chosen) for chosen in options]
+        shown = {} if min_score is None else {"min_score": str(min_score)}
+        batches = [Batch.open(client, f"demo of {model}", {"model": model, **shown}) for model in models]
         for batch in batches:
             for group in requests_of(folder, files):
                 batch.send(group)

@@ -83,7 +83,9 @@ def demo(
         Path | None, typer.Option(metavar="FOLDER", help="Your own pictures. Default: the project's samples.")
     ] = None,
     output: Annotated[Path, typer.Option(metavar="FOLDER", help="Where the drawn boxes go.")] = Path("demo-output"),
-    min_score: Annotated[float, typer.Option(min=0, max=1, help="Show detections from this score up.")] = 0.3,
+    min_score: Annotated[
+        float | None, typer.Option(min=0, max=1, help="Show detections from this score up. Default: each model's own.")
+    ] = None,
 ) -> None:
     """Show it working: a service of its own on a free port, the samples through every model, a table, drawn boxes.
 
