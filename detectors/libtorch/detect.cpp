@@ -82,7 +82,7 @@ Options parsed(const std::vector<std::string>& arguments) {
             options.model = value;
         } else if (name == "--size") {
             const size_t times = value.find('x');
-            if (times == std::string::npos) throw WrongUsage("--size is WxH, such as 448x448");
+            if (times == std::string::npos) throw WrongUsage("--size is WxH, such as 512x512");
             options.size = {number(value.substr(0, times), 8, 8192), number(value.substr(times + 1), 8, 8192)};
         } else if (name == "--labels") {
             std::istringstream list(value);
