@@ -56,7 +56,7 @@ Labels that occur nowhere in the real pictures count as not looked for in them. 
 is measured by cross-validation: each third of them by a model that has seen the others only.
 
 Stop it whenever you like: the same command goes on from the last minute. The same seed gives the same weights on the
-same machine. With two CPU cores it takes an hour and a half to two, with a GPU minutes."""
+same machine. With two CPU cores it takes forty minutes to two hours, with a GPU minutes."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
