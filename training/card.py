@@ -43,9 +43,7 @@ def write_card(folder: Path, making: Making) -> Path:
 def _parts(making: Making) -> Iterator[str]:
     speed = f"{making.milliseconds:.0f} ms a picture on one core ({torch.backends.cpu.get_cpu_capability()})"
     yield HEAD.format(parameters=making.parameters / 1e6, size=INPUT_SIZE)
-    yield MADE.format(
-        command=making.command, cards=making.cards, card_views=making.card_views, size=VIEW_SIZE
-    )
+    yield MADE.format(command=making.command, cards=making.cards, card_views=making.card_views, size=VIEW_SIZE)
     if making.real:
         yield MADE_REAL.format(real=making.real, real_views=making.real_views)
     yield MEASURED.format(sure=SURE[1] - SURE[0])

@@ -54,7 +54,7 @@ def _pixels(file: Path) -> Pixels:
 
 
 def plain(example: Example) -> View:
-    """The whole picture, as the detector will see it but smaller; larger ones than KEPT have been made smaller twice."""
+    """The whole picture, as the detector will see it but smaller; larger ones than KEPT were made smaller twice."""
     pixels = _pixels(example.file)
     height, width = pixels.shape[:2]
     inside = content_size(width, height, VIEW)
@@ -64,8 +64,8 @@ def plain(example: Example) -> View:
 
 
 def varied(rng: Random, example: Example, room: tuple[int, int] = (VIEW_SIZE, VIEW_SIZE)) -> View:
-    """Another view of it by chance, about as large as the plain one: what does not fit into `room`, width and height, is
-    cut off."""
+    """Another view of it by chance, about as large as the plain one: what does not fit into `room`, width and height,
+    is cut off."""
     if room == (VIEW_SIZE, VIEW_SIZE) and rng.random() < UNVARIED:
         return plain(example)
     image = Image.fromarray(_pixels(example.file))

@@ -7,6 +7,7 @@ import sys
 import time
 from functools import cache
 
+from billiard import pool
 from billiard.process import current_process
 from celery import current_app, shared_task
 from celery.app.task import Task
@@ -25,6 +26,8 @@ log = logging.getLogger(__name__)
 
 # Between two starts of a child that can't: its parent replaces it at once.
 START_AGAIN_SECONDS = 3.0
+# Tries, a tenth of a second each, of a child that shuts down to see its last message read by its parent.
+FAREWELL_TRIES = 10
 
 # This process's own; None in the parent of the pool.
 _child: Child | None = None
@@ -43,11 +46,18 @@ def start_child(**_: object) -> None:
         log.exception("this process can't start")
         time.sleep(START_AGAIN_SECONDS)
         os._exit(1)
+    shorten_farewell()
     # The parent sends it when the worker shuts down: finish what is claimed, claim no more.
     signal.signal(signal.SIGUSR2, lambda *_: child.stopping.set())
     # Where the whole group or this process alone is terminated: `detect` gives back what it holds on its way out.
     signal.signal(signal.SIGTERM, _leave)
     _child = child
+
+
+def shorten_farewell() -> None:
+    """A parent that shuts down may read no more what its children say, and each would wait 30 s for that. Here nothing
+    hangs on it: answers are in the database, and of lost claims the lease runs out."""
+    pool.GUARANTEE_MESSAGE_CONSUMPTION_RETRY_LIMIT = FAREWELL_TRIES
 
 
 def _leave(*_: object) -> None:
