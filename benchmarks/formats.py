@@ -49,8 +49,8 @@ def write_formats(folder: Path) -> Path:
     copy_entry(catalogue, "cards-compiled", "cards-libtorch", {"runtime": "libtorch"})
     script, unfolded, weights = (folder / name for name in ("cards.torchscript", "unfolded.pt2", "weights.npz"))
     _run("benchmarks.programs", folder / "cards.pt2", script, unfolded, weights)
-    for name, kind, file in (("cards-torchscript", "torchscript", script), ("cards-unfolded", "pt2", unfolded)):
-        changes = {"format": kind, "file": file.name, "sha256": digest_of(file)}
+    for name, kind, program in (("cards-torchscript", "torchscript", script), ("cards-unfolded", "pt2", unfolded)):
+        changes = {"format": kind, "file": program.name, "sha256": digest_of(program)}
         copy_entry(catalogue, "cards-pytorch", name, changes)
     raw = folder / "cards-raw"
     _run("benchmarks.raw", weights, raw)
