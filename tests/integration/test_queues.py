@@ -1,5 +1,7 @@
 """What an operator is told of the queues while something is wrong."""
 
+import time
+
 import pytest
 import sqlalchemy as sa
 
@@ -121,6 +123,7 @@ def test_a_worker_shows_itself_until_it_leaves(db: Database, monkeypatch: pytest
 def test_the_oldest_reason_why_a_model_waits_is_shown_until_its_server_is_back(db: Database) -> None:
     first, second = enter(db), enter(db)
     workers.waits_for(db, first, "cards", "server_timeout", "Late.")
+    time.sleep(0.005)  # the clock of SQLite counts milliseconds
     workers.waits_for(db, second, "cards", "server_unreachable", "Gone.")
     (before,) = the_queue(db).outages
 

@@ -2,14 +2,14 @@ import numpy as np
 import pytest
 import torch
 
-from training.layout import INPUT_SIZE, LABELS, STRIDE
+from training.layout import LABELS, STRIDE, VIEW_SIZE
 from training.model import decode
 from training.sheet import Box
 from training.targets import Targets, targets
 from training.views import View
 
-GREY = np.zeros((INPUT_SIZE, INPUT_SIZE, 3), np.uint8)
-CELLS = INPUT_SIZE // STRIDE
+GREY = np.zeros((VIEW_SIZE, VIEW_SIZE, 3), np.uint8)
+CELLS = VIEW_SIZE // STRIDE
 
 
 def answers(wanted: Targets) -> tuple[torch.Tensor, torch.Tensor]:
