@@ -67,16 +67,19 @@ class Connection:
         deadline = time.monotonic() + self._timeout_s
         url = self._url + path
         pauses = iter(PAUSES_SECONDS)
-        sent = False
+        fault: NoAnswer | None = None
         while True:
             try:
                 return self._ask_once(method, url, content, headers, deadline)
             except NoAnswer as error:
-                # Once is enough: a server that a request took down can't be reached afterwards.
-                sent = error.sent = sent or error.sent
+                late = isinstance(error, ServerTimeout)
+                # The first fault of a request that was sent is told: a server that it took down can't be reached
+                # afterwards. Without one the last, unless that only had no time left.
+                if fault is None or (not fault.sent and (error.sent or not late)):
+                    fault = error
                 seconds = next(pauses, math.inf) * random.uniform(0.5, 1.5)
-                if isinstance(error, ServerTimeout) or time.monotonic() + seconds >= deadline:
-                    raise
+                if late or time.monotonic() + seconds >= deadline:
+                    raise fault  # noqa: B904 - it has a cause of its own
                 time.sleep(seconds)
 
     def _ask_once(self, method: str, url: str, content: bytes, headers: Mapping[str, str], deadline: float) -> Reply:

@@ -67,6 +67,11 @@ class NoAnswer(DetectorError):
         super().__init__(sentence)
         self.sent = sent
 
+    @property
+    def doubt(self) -> "DetectorError | None":
+        """What throws doubt on the pictures of the request."""
+        return self if self.sent else None
+
 
 class ServerUnreachable(NoAnswer):
     """No connection to the model server, or it broke off before the answer was whole."""
@@ -106,9 +111,10 @@ class ServerAnswerInvalid(DetectorError):
 
 class ModelUnavailable(DetectorError):
     """What the model stands on fails whatever picture it is given: the same one may do later. It has the code and the
-    sentence of what happened. `sent`: it had the pictures when it went out, so one of them may have done that."""
+    sentence of what is wrong now. `doubt`: what happened to the pictures that it had when it went out, one of which may
+    have done that."""
 
-    def __init__(self, cause: DetectorError, *, sent: bool = False) -> None:
-        super().__init__(str(cause))
-        self.code = cause.code
-        self.sent = sent
+    def __init__(self, outage: DetectorError, *, doubt: DetectorError | None = None) -> None:
+        super().__init__(str(outage))
+        self.code = outage.code
+        self.doubt = doubt

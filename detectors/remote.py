@@ -63,7 +63,8 @@ class RemoteDetector(Detector):
                 self._model.require_ready()
                 super().detect([self.blank()])
             except DetectorError as outage:
-                raise ModelUnavailable(outage, sent=not isinstance(error, NoAnswer) or error.sent) from error
+                doubt = error.doubt if isinstance(error, NoAnswer) else error
+                raise ModelUnavailable(outage, doubt=doubt) from error
             raise
 
     def works(self) -> bool:

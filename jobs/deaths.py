@@ -33,7 +33,7 @@ GIVEN_BACK, EXPIRED = "given_back", "expired"
 
 WORKER_LOST, TIMED_OUT, OUT_OF_MEMORY = "worker_lost", "timed_out", "out_of_memory"
 _ABSENT = "The worker went away, and did not come back, each time that it worked on this picture alone."
-_UNANSWERED = "The model server gave no more answer each time that it had this picture alone. The last time:"
+_UNANSWERED = "The model server did not get through this picture, each time that it had it alone. The last time:"
 _SENTENCES = {
     WORKER_LOST: "The worker process died while it worked on this picture alone.",
     TIMED_OUT: "The picture took longer than the time limit (BOXQUEUE_PICTURE_SECONDS), on its own.",

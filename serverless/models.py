@@ -18,15 +18,15 @@ from jobs.views import DetectionView
 
 
 class ModelOut(Unavailable):
-    """The model gives no answer now, whatever picture it is given. It has the code of what happened.
+    """The model gives no answer now, whatever picture it is given. It has the code of what is wrong.
 
-    `sent`: its server had the picture when it went out, so that may have done it.
+    `doubt`: what happened to the picture where the model's server had it when it went out, so that may have done it.
     """
 
-    def __init__(self, cause: DetectorError, *, sent: bool = False) -> None:
+    def __init__(self, cause: DetectorError, *, doubt: DetectorError | None = None) -> None:
         super().__init__(str(cause))
         self.code = cause.code
-        self.sent = sent
+        self.doubt = doubt
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +109,7 @@ class Models:
             return _look(detector, data)
         except (ModelUnavailable, NoAnswer) as error:
             self._drop(entry)
-            raise ModelOut(error, sent=error.sent) from error
+            raise ModelOut(error, doubt=error.doubt) from error
 
     def _drop(self, entry: ModelEntry) -> None:
         """It is loaded anew, should it be asked for again."""

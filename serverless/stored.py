@@ -106,8 +106,8 @@ class Stored:
             try:
                 outcome = self._outcome(held, new, data)
             except ModelOut as error:
-                if error.sent:
-                    doubt(self._db, held.id, error.code, str(error))
+                if error.doubt:
+                    doubt(self._db, held.id, error.doubt.code, str(error.doubt))
                 else:
                     give_back(self._db, held)
                 raise

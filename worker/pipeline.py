@@ -37,7 +37,8 @@ class Work:
     failed: dict[str, BoxqueueError | DetectorError] = field(default_factory=dict)
     decode_ms: dict[str, float] = field(default_factory=dict)
     doubt: DetectorError | None = None
-    """How the model's server gave no answer or went out when it had the pictures: one of them may have done it."""
+    """What happened when the model's server had the pictures, and gave no answer or went out: one of them may have done
+    it."""
     claimed_at: float = field(default_factory=time.perf_counter)
 
 
@@ -151,8 +152,7 @@ class Pipeline:
                     child.vigil.end_process([work.claim.id], WORKER_LOST)
         except (ModelUnavailable, NoAnswer) as error:
             # What was found before it is found again: the whole claim goes back.
-            if error.sent:
-                work.doubt = error
+            work.doubt = error.doubt
             if isinstance(error, ModelUnavailable):
                 child.leave_alone(work.entry, detector, error)
             return None

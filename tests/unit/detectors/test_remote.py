@@ -4,12 +4,15 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
 
+import detectors.connection
 from detectors.catalogue import ModelEntry
-from detectors.errors import DetectorError, ModelUnavailable, NoAnswer
+from detectors.connection import Connection
+from detectors.errors import DetectorError, ModelUnavailable, NoAnswer, ServerTimeout, ServerUnreachable
 from detectors.remote import RemoteDetector
 from tests.served_model import BOX, FAULTS, SIZE, SLOW_SECONDS, STATUSES, ServedModel, colour_of
 
@@ -138,7 +141,7 @@ def test_a_server_that_is_gone_blames_no_picture_and_may_return(server: ServedMo
     with pytest.raises(ModelUnavailable) as caught:
         model.detect([WHITE])
 
-    assert (caught.value.code, caught.value.sent) == ("server_unreachable", False)
+    assert (caught.value.code, caught.value.doubt) == ("server_unreachable", None)
     server.start()
     assert len(model.detect([WHITE])[0].scores) == 1
 
@@ -157,7 +160,53 @@ def test_a_server_that_goes_down_with_a_picture_had_it(server: ServedModel, dete
         model.detect([WHITE])
 
     # What was asked last could not be sent.
-    assert (caught.value.code, caught.value.sent) == ("server_unreachable", True)
+    assert caught.value.code == "server_unreachable"
+    assert "broke off" in str(caught.value.doubt)
+
+
+def test_what_happened_to_the_picture_is_told_apart_from_what_is_wrong_afterwards(
+    server: ServedModel, detector: Make
+) -> None:
+    model = detector("oip")
+
+    def fail_and_start_anew(pictures: np.ndarray) -> str:
+        server.fault_of = lambda _: "503"  # type: ignore[method-assign]
+        return "500"
+
+    server.fault_of = fail_and_start_anew  # type: ignore[method-assign]
+    with pytest.raises(ModelUnavailable) as caught:
+        model.detect([WHITE])
+
+    assert caught.value.code == "server_unavailable"
+    assert getattr(caught.value.doubt, "code", None) == "server_failed"
+
+
+REFUSED, LATE_TO_CONNECT = ServerUnreachable("refused", sent=False), ServerTimeout("no time left", sent=False)
+BROKE_OFF, NO_ANSWER = ServerUnreachable("broke off"), ServerTimeout("no answer")
+
+
+@pytest.mark.parametrize(
+    ("faults", "told"),
+    [
+        ((REFUSED, LATE_TO_CONNECT), REFUSED),
+        ((REFUSED, NO_ANSWER), NO_ANSWER),
+        ((BROKE_OFF, REFUSED, LATE_TO_CONNECT), BROKE_OFF),
+        ((BROKE_OFF, NO_ANSWER), BROKE_OFF),
+        ((REFUSED, BROKE_OFF, REFUSED, REFUSED), BROKE_OFF),
+    ],
+    ids=lambda value: "-".join(map(str, value)) if isinstance(value, tuple) else "",
+)
+def test_of_the_faults_of_a_request_that_is_told_which_says_the_most(
+    server: ServedModel, monkeypatch: pytest.MonkeyPatch, faults: tuple[NoAnswer, ...], told: NoAnswer
+) -> None:
+    connection = Connection(entry(server, "oip").server)  # type: ignore[arg-type]
+    monkeypatch.setattr(detectors.connection, "PAUSES_SECONDS", (0.01, 0.01, 0.01))
+    monkeypatch.setattr(connection, "_ask_once", Mock(side_effect=faults))
+
+    with pytest.raises(NoAnswer) as caught:
+        connection.get("/v2")
+
+    assert caught.value is told
 
 
 @pytest.mark.parametrize("fault", ["reset", "truncated", "slow", "503"])
