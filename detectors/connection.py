@@ -81,6 +81,8 @@ class Connection:
                 if late or time.monotonic() + seconds >= deadline:
                     raise fault  # noqa: B904 - it has a cause of its own
                 time.sleep(seconds)
+                if time.monotonic() >= deadline:
+                    raise fault  # noqa: B904
 
     def _ask_once(self, method: str, url: str, content: bytes, headers: Mapping[str, str], deadline: float) -> Reply:
         late = f"{url} did not answer within {self._timeout_s:g} s."

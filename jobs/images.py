@@ -53,14 +53,24 @@ class ImageStore:
 
     def get(self, sha256: str) -> bytes:
         """The bytes of a picture. Raises `PictureMissing` or `StoreUnavailable`."""
+        data = self._read(sha256)
+        if data is None:
+            # A whole store that is away is an outage, not a picture that is gone.
+            self.check()
+            self._check_not_empty()
+            # It may have come back since.
+            data = self._read(sha256)
+        if data is None:
+            raise PictureMissing(f"The picture {sha256} is not in the image store any more.")
+        return data
+
+    def _read(self, sha256: str) -> bytes | None:
+        """None where there is no such picture, or no store. Raises `StoreUnavailable`."""
         path = self._path(sha256)
         try:
             return Path(path).read_bytes() if self._local else self._files.cat_file(path)
         except FileNotFoundError:
-            # A whole store that is away is an outage, not a picture that is gone.
-            self.check()
-            self._check_not_empty()
-            raise PictureMissing(f"The picture {sha256} is not in the image store any more.") from None
+            return None
         except self._faults as error:
             raise StoreUnavailable(f"The image store can't be read: {_why(error)}") from error
 

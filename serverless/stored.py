@@ -54,12 +54,12 @@ class Stored:
                 self._work(held, new, data)
             else:
                 waited = time.monotonic() - started
-                if waited > 2 * self._lease_seconds:
-                    raise Unavailable(f"Job {job.id} is {job.status} elsewhere, and has no answer yet.")
                 if waited > self._lease_seconds and not expired:
                     # Whoever had it is gone, perhaps: here nobody sweeps.
                     expired = True
                     expire(self._db)
+                elif waited > 2 * self._lease_seconds:
+                    raise Unavailable(f"Job {job.id} is {job.status} elsewhere, and has no answer yet.")
                 time.sleep(POLL_SECONDS)
             job = get_job(self._db, job.id)
         return job

@@ -12,7 +12,9 @@ import time
 from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
+import httpx
 import pytest
 import redis
 import sqlalchemy as sa
@@ -84,13 +86,21 @@ def _answers(client: redis.Redis) -> bool:
         return False
 
 
-def wait_for(condition: "object", what: str, seconds: float = 60.0) -> None:
+def wait_for(condition: "object", what: str, seconds: float = 180.0) -> None:
     """Polls `condition()` until it is true; fails with `what` after `seconds`."""
     until = time.monotonic() + seconds
     while not condition():  # type: ignore[operator]
         if time.monotonic() > until:
             pytest.fail(f"{what} did not come within {seconds:g} s")
         time.sleep(0.05)
+
+
+def answered(client: httpx.Client, job: dict[str, Any], seconds: float = 300.0) -> dict[str, Any]:
+    """The job with its answer: a request waits for a minute at most, which a worker may need to start."""
+    until = time.monotonic() + seconds
+    while job["status"] in ("queued", "running") and time.monotonic() < until:
+        job = client.get(f"/v1/jobs/{job['id']}?wait=60", timeout=120).raise_for_status().json()
+    return job
 
 
 @pytest.fixture(scope="session")

@@ -23,7 +23,7 @@ class DetectorProcess:
 
     def run(self, function: Callable[..., Any], *arguments: Any) -> Any:
         """What the function, which has to be one of a module, returns or raises there."""
-        return self._pool.submit(function, *arguments).result(timeout=100)
+        return self._pool.submit(function, *arguments).result(timeout=500)
 
     def detect(self, entry: ModelEntry, images: Sequence[np.ndarray]) -> list[Detections]:
         """What the entry's detector finds, on one thread."""

@@ -26,7 +26,7 @@ from PIL import Image
 Answer = dict[str, np.ndarray]
 SIZE = 32
 BOX = [8.0, 8.0, 24.0, 24.0]
-SLOW_SECONDS = 3.0
+SLOW_SECONDS = 30.0
 ROUTE = re.compile(r"/v[12]/models/cards(?:/versions/(?P<version>[^/:]+))?(?P<rest>/ready|/infer|:predict|)")
 
 STATUSES = {"400": 400, "404": 404, "429": 429, "500": 500, "502": 502, "503": 503, "504": 504, "redirect": 302}
@@ -62,6 +62,7 @@ class ServedModel:
         """Pictures."""
         self.most_at_once = 0
         self.connections: set[socket.socket] = set()
+        self.stopping = threading.Event()
         self._at_once = 0
         self._lock = threading.Lock()
         self._port = port
@@ -72,6 +73,7 @@ class ServedModel:
         return f"http://127.0.0.1:{self._port}"
 
     def start(self) -> None:
+        self.stopping.clear()
         handler = type("Handler", (_Handler,), {"model": self})
         self._server = ThreadingHTTPServer(("127.0.0.1", self._port), handler)
         self._server.daemon_threads = True
@@ -79,6 +81,7 @@ class ServedModel:
         threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True).start()
 
     def stop(self) -> None:
+        self.stopping.set()
         self._server.shutdown()
         self._server.server_close()
         for connection in list(self.connections):
@@ -177,7 +180,7 @@ class _Handler(BaseHTTPRequestHandler):
             self._send_bytes(BODIES[fault])
         else:
             if fault == "slow":
-                time.sleep(SLOW_SECONDS)
+                self.model.stopping.wait(SLOW_SECONDS)
             answer = SPOILED.get(fault or "", lambda answer: answer)(self.model.infer(pictures))
             sent = _outputs(answer, fault, binary) if of_tensors else (_predictions(answer, fault), None)
             self._send_bytes(*sent, fault=fault)
@@ -207,7 +210,7 @@ class _Handler(BaseHTTPRequestHandler):
             for byte in body:
                 self.wfile.write(bytes([byte]))
                 self.wfile.flush()
-                time.sleep(0.05)
+                time.sleep(0.2)
         else:
             self.wfile.write(body)
 

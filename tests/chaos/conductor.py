@@ -12,7 +12,7 @@ from tests.chaos.schedule import Step
 # Numbers of probe pictures: none of the plan has one.
 FIRST_PROBE = 1 << 20
 PROBE_SECONDS = 120.0
-SPARE_SECONDS = 15.0
+SPARE_SECONDS = 60.0
 # With all of its pictures answered already a fault hits an idle service, which is worth a try as well.
 BUSY_SECONDS, IDLE_SECONDS = 15.0, 1.0
 

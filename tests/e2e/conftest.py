@@ -12,6 +12,7 @@ from pathlib import Path
 
 import psutil
 import pytest
+import sqlalchemy as sa
 from PIL import Image
 
 from cli.address import free_port
@@ -23,6 +24,7 @@ from jobs.migrate import migrate
 from jobs.pictures import inspect
 from jobs.queue import Queue
 from jobs.settings import PREFIX, ROOT, Settings
+from jobs.tables import Worker
 from jobs.views import BatchView, JobView, NewJob
 from tests.conftest import RedisServer, wait_for
 from tests.e2e.service import Start, Up
@@ -78,15 +80,20 @@ class Rig:
 
     def start_worker(self) -> subprocess.Popen[bytes]:
         """A worker that is up: it has entered itself, and its children run."""
-        before = sum(queue.workers for queue in workers.queues(self.db))
+        before = self._entries()
         with self.log.open("ab") as log:
             worker = subprocess.Popen(
                 [sys.executable, "-m", "worker", self.runtime], cwd=ROOT, env=self.environment, stderr=log, stdout=log
             )
         self._workers.append(worker)
-        wait_for(lambda: sum(queue.workers for queue in workers.queues(self.db)) > before, "the worker's entry")
+        # A dead one's may be there for a while, and go in the meantime.
+        wait_for(lambda: self._entries() - before, "the worker's entry")
         wait_for(lambda: len(children(worker)) == int(self.settings.children), "the worker's children")
         return worker
+
+    def _entries(self) -> set[str]:
+        with self.db.read() as connection:
+            return set(connection.scalars(sa.select(Worker.id)))
 
     def submit(self, colours: Sequence[tuple[int, int, int]]) -> tuple[BatchView, list[JobView]]:
         """A closed batch of pictures of these colours."""
@@ -103,7 +110,7 @@ class Rig:
         self.queue.ring(entry.runtime)
         return batches.close_batch(self.db, batch.id), jobs
 
-    def wait_finished(self, batch: BatchView, seconds: float = 90) -> list[JobView]:
+    def wait_finished(self, batch: BatchView, seconds: float = 240) -> list[JobView]:
         wait_for(
             lambda: batches.get_batch(self.db, batch.id).finished_at is not None,
             f"the end of the batch; the worker said:\n{self.log.read_text()[-3000:]}",
@@ -120,7 +127,7 @@ class Rig:
                 worker.send_signal(signal.SIGTERM)
         try:
             for worker in self._workers:
-                worker.wait(timeout=30)
+                worker.wait(timeout=60)
         finally:
             for worker in self._workers:
                 if worker.poll() is None:

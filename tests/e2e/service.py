@@ -36,7 +36,7 @@ class Up:
         return self._said.read_text()
 
     def wait_until_up(self) -> None:
-        wait_for(lambda: "Ctrl-C stops it" in self.said or self.process.poll() is not None, "the service", 90)
+        wait_for(lambda: "Ctrl-C stops it" in self.said or self.process.poll() is not None, "the service", 240)
         assert self.process.poll() is None, self.said
 
     def family(self) -> list[psutil.Process]:

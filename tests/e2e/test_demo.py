@@ -43,7 +43,7 @@ def test_it_shows_a_table_draws_the_boxes_and_leaves_nothing_else(tmp_path: Path
     (pictures / "empty.png").touch()
     # The user's own service must stay out of it.
     started = demo(tmp_path, pictures, DATA=str(tmp_path / "mine"), DATABASE_URL="postgresql://nobody@127.0.0.1:1/none")
-    table, said = started.communicate(timeout=110)
+    table, said = started.communicate(timeout=400)
 
     # One picture failed: the table and the exit code say so.
     assert started.returncode == 1, table + said
@@ -64,7 +64,7 @@ def test_a_taken_port_is_a_sentence(tmp_path: Path, pictures: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         started = demo(tmp_path, pictures, PORT=str(port))
-        _, said = started.communicate(timeout=30)
+        _, said = started.communicate(timeout=120)
 
     assert started.returncode == 1
     assert said == (
@@ -79,7 +79,7 @@ def test_ctrl_c_is_a_sentence_and_leaves_no_process(tmp_path: Path, pictures: Pa
     family = process.children(recursive=True)
 
     started.send_signal(signal.SIGINT)
-    _, said = started.communicate(timeout=30)
+    _, said = started.communicate(timeout=120)
 
     assert started.returncode == 130
     assert said.endswith("Interrupted: everything that the demo started is stopped.\n")

@@ -37,7 +37,7 @@ def test_a_model_that_changes_under_load_answers_every_job_by_one_version(rig: R
     said = {(job.model_digest, found.label) for job in (*results, *later) for found in job.detections or ()}
     assert said == {(first, "box"), (second, "crate")}
     assert {job.model_digest for job in later} == {second}
-    assert workers.live_models(rig.db) == {("poison", second)}
+    wait_for(lambda: workers.live_models(rig.db) == {("poison", second)}, "the entry of the worker")
 
 
 def test_a_broken_catalogue_changes_nothing_not_even_for_a_process_that_starts_anew(sqlite_rig: Rig) -> None:

@@ -38,7 +38,7 @@ runtime = "remote"
 format = "oip"
 labels = ["box"]
 batch_size = 4
-server = { url = "URL", model = "cards", version = "1", timeout_s = 2 }
+server = { url = "URL", model = "cards", version = "1", timeout_s = TIMEOUT_S }
 input = { name = "image", width = 32, height = 32, layout = "NHWC", dtype = "uint8" }
 output = { boxes = "boxes", scores = "scores", classes = "classes" }
 """
@@ -67,13 +67,18 @@ def remote(tmp_path: Path, redis_server: RedisServer, server: ServedModel) -> It
 
 
 def rig_on(
-    database_url: str, folder: Path, redis_server: RedisServer, server: "ServedModel | ServerProcess"
+    database_url: str,
+    folder: Path,
+    redis_server: RedisServer,
+    server: "ServedModel | ServerProcess",
+    timeout_s: float = 5,
 ) -> Iterator[RemoteRig]:
     redis_server.flush()
     migrate(database_url)
     catalogue = folder / "remote.toml"
-    catalogue.write_text(ENTRY.replace("URL", server.url))
-    rig = RemoteRig(folder, database_url, redis_server.url, CATALOGUE=str(catalogue))
+    catalogue.write_text(ENTRY.replace("URL", server.url).replace("TIMEOUT_S", str(timeout_s)))
+    # No lease runs out here for a machine that stands still.
+    rig = RemoteRig(folder, database_url, redis_server.url, CATALOGUE=str(catalogue), LEASE_SECONDS="60")
     yield rig
     rig.stop()
 
@@ -138,10 +143,10 @@ def remote_of_mortal(
     tmp_path: Path, empty_postgres: str, redis_server: RedisServer, mortal: ServerProcess
 ) -> Iterator[RemoteRig]:
     """Workers on PostgreSQL that ask a server which may end."""
-    yield from rig_on(empty_postgres, tmp_path, redis_server, mortal)
+    yield from rig_on(empty_postgres, tmp_path, redis_server, mortal, timeout_s=2)
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(600)
 def test_jobs_wait_while_the_server_is_out_and_go_on_when_it_is_back(
     remote_on_each: RemoteRig, server: ServedModel
 ) -> None:
@@ -159,7 +164,7 @@ def test_jobs_wait_while_the_server_is_out_and_go_on_when_it_is_back(
     during = remote.queue_now()
     server.start()
     back = time.monotonic()
-    results = remote.wait_finished(batch, seconds=200)
+    results = remote.wait_finished(batch, seconds=300)
     seconds = time.monotonic() - back
 
     assert (outage.model, outage.code) == ("distant", "server_unreachable")
@@ -175,7 +180,7 @@ def test_jobs_wait_while_the_server_is_out_and_go_on_when_it_is_back(
     assert set(claims) == {"finished", "given_back"}
     # While it was out nothing was claimed and given back again and again: each process had its claims at hand, once.
     assert claims["given_back"] <= 3 * int(remote.settings.children)
-    wait_for(lambda: not remote.queue_now().outages, "the note to be taken off", 15)
+    wait_for(lambda: not remote.queue_now().outages, "the note to be taken off")
     log.info("%d jobs, %g s out, the last answer %.1f s later, claims %s", JOBS, OUTAGE_SECONDS, seconds, dict(claims))
 
 
@@ -222,10 +227,10 @@ def test_a_picture_that_the_server_fails_fails_alone_with_its_code(remote: Remot
 
     assert [job.error_code for job in results] == [None, *codes.values(), None, None]
     assert [job.detections is None for job in results] == [False, *[True] * len(codes), False, False]
-    assert remote.queue_now().outages == ()
+    wait_for(lambda: remote.queue_now().outages == (), "no outage")
 
 
-@pytest.mark.timeout(400)
+@pytest.mark.timeout(600)
 @pytest.mark.parametrize(
     ("bad", "code", "away_s"),
     [(DEADLY, "server_unreachable", 3.0), (PARALYSING, "server_timeout", 7.0)],
@@ -240,7 +245,7 @@ def test_a_picture_that_takes_the_server_down_fails_and_hurts_no_other(
         remote.start_worker()
     batch, jobs = remote.submit([GOOD] * 6 + [bad] + [GOOD] * 30)
 
-    results = {job.id: job for job in remote.wait_finished(batch, seconds=250)}
+    results = {job.id: job for job in remote.wait_finished(batch, seconds=300)}
 
     guilty = results.pop(jobs[6].id)
     assert (guilty.status, guilty.error_code, guilty.deaths) == ("failed", code, 0)
@@ -258,7 +263,7 @@ def test_a_picture_that_takes_the_server_down_fails_and_hurts_no_other(
     log.info("%s: away %d times, claims %s", code, mortal.times_away, dict(outcomes))
 
 
-@pytest.mark.timeout(400)
+@pytest.mark.timeout(600)
 def test_a_server_that_is_killed_again_and_again_fails_no_job(
     remote_of_mortal: RemoteRig, mortal: ServerProcess
 ) -> None:
@@ -275,7 +280,7 @@ def test_a_server_that_is_killed_again_and_again_fails_no_job(
         mortal.away_s = 0.1 if number % 2 else 3.0
         mortal.kill()
 
-    jobs = [job for batch in sent for job in remote.wait_finished(batch, seconds=250)]
+    jobs = [job for batch in sent for job in remote.wait_finished(batch, seconds=300)]
 
     assert Counter(job.status for job in jobs) == {"succeeded": 60 * KILLS}
     assert {job.deaths for job in jobs} == {0}

@@ -26,7 +26,7 @@ def annotate(example: Example) -> None:
     )
 
 
-@pytest.mark.timeout(400)
+@pytest.mark.timeout(1200)
 def test_a_folder_becomes_a_model_that_is_served(tmp_path: Path, start: Start) -> None:
     for example in draw_shapes(tmp_path / "shapes", 10):
         annotate(example)
@@ -35,7 +35,7 @@ def test_a_folder_becomes_a_model_that_is_served(tmp_path: Path, start: Start) -
 
     def python(*arguments: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
-            [sys.executable, "-m", *arguments], capture_output=True, text=True, timeout=250, check=False
+            [sys.executable, "-m", *arguments], capture_output=True, text=True, timeout=800, check=False
         )
 
     made = python("training", "--data", str(tmp_path / "shapes"), "--out", str(out), "--steps", "3")

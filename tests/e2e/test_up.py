@@ -1,6 +1,7 @@
 """`boxqueue up` with everything real: it serves, it repairs itself, and nothing of it stays."""
 
 import json
+import re
 import socket
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ import pytest
 from PIL import Image
 
 from jobs.settings import ROOT
-from tests.conftest import wait_for
+from tests.conftest import answered, wait_for
 from tests.e2e.service import Start, Up
 
 
@@ -21,15 +22,14 @@ def picture(folder: Path) -> bytes:
 
 
 def detect(up: Up, image: bytes, model: str = "cards-pytorch") -> dict[str, Any]:
-    answer = httpx.post(
-        f"{up.url}/v1/jobs",
-        files={"image": ("white.png", image)},
-        data={"model": model, "cache": "false"},
-        headers={"Prefer": "wait=60"},
-        timeout=70,
-    )
-    job: dict[str, Any] = answer.raise_for_status().json()
-    return job
+    with httpx.Client(base_url=up.url, timeout=120) as client:
+        answer = client.post(
+            "/v1/jobs",
+            files={"image": ("white.png", image)},
+            data={"model": model, "cache": "false"},
+            headers={"Prefer": "wait=60"},
+        )
+        return answered(client, answer.raise_for_status().json())
 
 
 def test_it_serves_repairs_itself_and_leaves_nothing(start: Start, tmp_path: Path) -> None:
@@ -65,8 +65,8 @@ def test_it_serves_repairs_itself_and_leaves_nothing(start: Start, tmp_path: Pat
 def test_a_setting_that_cant_be_met_ends_it_with_the_workers_words(start: Start) -> None:
     up = start(DEVICE="cuda:63")
 
-    assert up.process.wait(timeout=90) == 1
-    assert "worker-pytorch does not stay up (exit status 2)" in up.said
+    assert up.process.wait(timeout=240) == 1
+    assert re.search(r"worker-(pytorch|tensorflow) does not stay up \(exit status 2\)", up.said)
     assert "BOXQUEUE_DEVICE" in up.said
 
 
@@ -77,7 +77,7 @@ def test_whoever_is_killed_nothing_is_left_and_the_next_one_starts(start: Start)
 
     up.supervisor().kill()
 
-    assert up.process.wait(timeout=60) == 1
+    assert up.process.wait(timeout=120) == 1
     assert "The supervisor ended (killed by SIGKILL)" in up.said
     assert psutil.wait_procs(family, timeout=0)[1] == []
 
@@ -92,7 +92,7 @@ def test_whoever_is_killed_nothing_is_left_and_the_next_one_starts(start: Start)
 
 def batch_of(up: Up, model: str, image: bytes, count: int) -> str:
     """The address of a closed batch of so many jobs of one picture."""
-    with httpx.Client(base_url=up.url, timeout=30) as client:
+    with httpx.Client(base_url=up.url, timeout=60) as client:
         batch = str(client.post("/v1/batches", json={"name": model}).raise_for_status().json()["links"]["self"])
         files = [("image", (f"{number}.png", image)) for number in range(count)]
         client.post(f"{batch}/jobs", data={"model": model, "cache": "false"}, files=files).raise_for_status()
@@ -101,8 +101,9 @@ def batch_of(up: Up, model: str, image: bytes, count: int) -> str:
 
 
 def results_of(up: Up, batch: str) -> list[dict[str, Any]]:
-    wait_for(lambda: httpx.get(f"{up.url}{batch}").json()["finished_at"], f"the end of {batch}", 60)
-    return [json.loads(line) for line in httpx.get(f"{up.url}{batch}/results").text.splitlines()]
+    with httpx.Client(base_url=up.url, timeout=60) as client:
+        wait_for(lambda: client.get(batch).json()["finished_at"], f"the end of {batch}")
+        return [json.loads(line) for line in client.get(f"{batch}/results").text.splitlines()]
 
 
 def test_a_killed_queue_loses_nothing_the_other_does_not_notice_and_an_alias_moves_a_client(start: Start) -> None:
@@ -112,7 +113,8 @@ def test_a_killed_queue_loses_nothing_the_other_does_not_notice_and_an_alias_mov
     before = detect(up, image, "cards")
     batches = {model: batch_of(up, model, image, 100) for model in ("cards-tensorflow", "cards-pytorch")}
 
-    wait_for(lambda: httpx.get(up.url + batches["cards-tensorflow"]).json()["succeeded"], "the first answers")
+    first = up.url + batches["cards-tensorflow"]
+    wait_for(lambda: httpx.get(first, timeout=60).json()["succeeded"], "the first answers")
     worker = up.program("-m worker tensorflow")
     assert worker is not None
     for process in [*worker.children(recursive=True), worker]:

@@ -13,7 +13,7 @@ from jobs.database import Database
 from jobs.pressure import Pressure
 from jobs.tables import CANCELLED, Job
 from jobs.waiting import more_waiting
-from tests.conftest import ROOT, RedisServer, wait_for
+from tests.conftest import ROOT, RedisServer
 from tests.integration.deep import queue_up
 from tests.integration.engine import DIGEST, finish, ids, new_job, submit, take, take_any
 
@@ -64,6 +64,26 @@ def test_what_waits_behind_it_is_next(db: Database, big: str) -> None:
     assert rows(db, big) == 0
 
 
+# The sweep, whose process is killed when some rows have followed.
+KILLED = """
+import os, signal
+from unittest.mock import patch
+from jobs.batches import cancel_rows
+from worker import sweep
+
+chunks = []
+
+def some_rows(*given):
+    chunks.append(given)
+    if len(chunks) > 3:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return cancel_rows(*given)
+
+with patch.object(sweep, "cancel_rows", some_rows):
+    sweep.main()
+"""
+
+
 def test_a_sweep_that_was_killed_is_taken_up_by_the_next(
     db: Database, database_url: str, redis_server: RedisServer
 ) -> None:
@@ -71,16 +91,14 @@ def test_a_sweep_that_was_killed_is_taken_up_by_the_next(
     queue_up(db, number, batch_id=batch)
     batches.cancel_batch(db, batch)
     environment = {**os.environ, "BOXQUEUE_DATABASE_URL": database_url, "BOXQUEUE_REDIS_URL": redis_server.url}
-    command = [sys.executable, "-m", "worker.sweep"]
 
-    first = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.DEVNULL)
-    wait_for(lambda: rows(db, batch), "the first rows")
-    first.send_signal(signal.SIGKILL)
-    first.wait()
-    followed = rows(db, batch)
-    assert 0 < followed < number
+    killed = subprocess.run([sys.executable, "-c", KILLED], cwd=ROOT, env=environment, check=False)
+
+    assert killed.returncode == -signal.SIGKILL
+    assert 0 < rows(db, batch) < number
     assert batches.get_batch(db, batch).cancelled == number
 
+    command = [sys.executable, "-m", "worker.sweep"]
     subprocess.run(command, cwd=ROOT, env=environment, check=True, stdout=subprocess.DEVNULL)
 
     assert rows(db, batch) == number

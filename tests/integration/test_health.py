@@ -1,6 +1,7 @@
 """What a container's HEALTHCHECK says of a worker: whether it takes work, not whether it runs."""
 
 import os
+import re
 import socket
 import subprocess
 import sys
@@ -62,7 +63,7 @@ def test_a_worker_that_never_came_or_shows_itself_no_more_is_not(db: Database) -
     enter(db)
     age(db, Worker, "last_seen")
 
-    assert "last seen 70 s ago" in str(fault(db, "pytorch", "h"))
+    assert re.search("last seen 7[0-9] s ago", str(fault(db, "pytorch", "h")))
 
 
 def test_a_worker_that_leaves_a_job_waiting_is_not(db: Database, worker_id: str) -> None:

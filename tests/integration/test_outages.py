@@ -99,8 +99,10 @@ class World:
         """A picture of this colour is the last one that the server gets."""
 
         def fault_of(pictures: np.ndarray) -> str | None:
-            if (pictures[:, 0, 0] != colour).any(axis=1).all():
+            if self.server.fault is None and (pictures[:, 0, 0] != colour).any(axis=1).all():
                 return None
+            # Until the thread has stopped it.
+            self.server.fault = "reset"
             threading.Thread(target=self.server.stop).start()
             return "reset"
 

@@ -103,22 +103,29 @@ def test_it_is_alone_however_many_ask_at_once(db: Database) -> None:
     company: list[dict[str, bool]] = []
     answered: set[str] = set()
     lock = threading.Lock()
+    over = threading.Event()
 
     def work() -> None:
-        while len(answered) < len(jobs):
-            held = take(db)
-            if held is None:
-                continue
-            with lock:
-                at_work[held.id] = bool(suspects & set(ids(held)))
-                company.append(dict(at_work))
-            time.sleep(0.01)
-            with lock:
-                # Before the row says so: what starts from then on does not meet it.
-                del at_work[held.id]
-            taken = finish(db, held)
-            with lock:
-                answered.update(taken)
+        try:
+            while len(answered) < len(jobs) and not over.is_set():
+                held = take(db)
+                if held is None:
+                    # SQLite's lock goes to whoever asks at the right moment, not to whoever waits for it.
+                    time.sleep(0.005)
+                    continue
+                with lock:
+                    at_work[held.id] = bool(suspects & set(ids(held)))
+                    company.append(dict(at_work))
+                time.sleep(0.01)
+                with lock:
+                    # Before the row says so: what starts from then on does not meet it.
+                    del at_work[held.id]
+                taken = finish(db, held)
+                with lock:
+                    answered.update(taken)
+        finally:
+            # Where this one fell, the others would wait for its claim for ever.
+            over.set()
 
     threads = [threading.Thread(target=work) for _ in range(4)]
     for thread in threads:

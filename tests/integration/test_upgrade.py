@@ -11,6 +11,7 @@ import pytest
 import redis
 import sqlalchemy as sa
 
+import jobs.queue
 from jobs.database import Database
 from jobs.migrate import migrate
 from jobs.queue import MESSAGE_VERSION, TASK, VERSION_HEADER, Queue
@@ -83,7 +84,10 @@ def test_the_statements_of_earlier_versions_do_the_same_on_the_newest_schema(
     assert recording.replay(db) == []
 
 
-def test_a_doorbell_says_its_version_where_an_old_worker_does_not_look(redis_server: RedisServer) -> None:
+def test_a_doorbell_says_its_version_where_an_old_worker_does_not_look(
+    redis_server: RedisServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(jobs.queue, "RING_BUDGET_SECONDS", 60)
     server, queue = redis.Redis(unix_socket_path=str(redis_server.socket)), f"queue-{new_id()}"
 
     Queue(Settings(redis_url=redis_server.url)).ring(queue)

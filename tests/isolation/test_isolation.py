@@ -19,7 +19,7 @@ from PIL import Image
 from cli.address import free_port
 from detectors.runtimes import installed_runtimes
 from jobs.settings import PREFIX, ROOT
-from tests.conftest import RedisServer, require_libtorch, wait_for
+from tests.conftest import RedisServer, answered, require_libtorch, wait_for
 
 FRAMEWORKS = ("torch", "torchvision", "tensorflow")
 SERVICE, PYTORCH, TENSORFLOW, REMOTE, LIBTORCH = (
@@ -37,7 +37,7 @@ def environments() -> None:
 
 def python(interpreter: Path, code: str) -> list[str]:
     """The words that a Python program prints."""
-    done = subprocess.run([interpreter, "-P", "-c", code], capture_output=True, text=True, check=False, timeout=100)
+    done = subprocess.run([interpreter, "-P", "-c", code], capture_output=True, text=True, check=False, timeout=400)
     assert done.returncode == 0, done.stderr
     return done.stdout.split()
 
@@ -110,7 +110,7 @@ from detectors.tensorflow import settle, tf
 settle("cpu", 1)
 print(int(tf.constant(1) + 1))
 """
-    done = subprocess.run([TENSORFLOW, "-P", "-c", code], capture_output=True, text=True, check=False, timeout=100)
+    done = subprocess.run([TENSORFLOW, "-P", "-c", code], capture_output=True, text=True, check=False, timeout=400)
 
     assert (done.stdout, done.stderr) == ("2\n", "E0000 00:00:1.0 1 cuda.cc:1] no driver\n")
 
@@ -125,7 +125,7 @@ def running(interpreter: Path, *arguments: str, environment: dict[str, str], log
         yield
     finally:
         process.terminate()
-        process.wait(timeout=40)
+        process.wait(timeout=90)
 
 
 @pytest.mark.timeout(900)
@@ -161,7 +161,7 @@ def test_a_worker_without_the_other_framework_answers_an_api_without_any(
         httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=70) as client,
     ):
         wait_for(lambda: _is_ready(client), "the API")
-        jobs = [
+        accepted = [
             client.post(
                 "/v1/jobs",
                 files={"image": (tmp_path / "white.png").read_bytes()},
@@ -170,6 +170,7 @@ def test_a_worker_without_the_other_framework_answers_an_api_without_any(
             ).json()
             for model in models
         ]
+        jobs = [answered(client, job) for job in accepted]
 
     assert [job["status"] for job in jobs] == ["succeeded"] * len(jobs), (tmp_path / "worker.log").read_text()
 

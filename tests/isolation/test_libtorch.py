@@ -55,7 +55,7 @@ print(counted - before)
 @pytest.mark.timeout(900)
 def test_other_threads_go_on_while_libtorch_works(with_libtorch: Path) -> None:
     done = subprocess.run(
-        [LIBTORCH, "-P", "-c", COUNTING, with_libtorch], capture_output=True, text=True, check=True, timeout=100
+        [LIBTORCH, "-P", "-c", COUNTING, with_libtorch], capture_output=True, text=True, check=True, timeout=400
     )
 
     # Some hundred milliseconds of a batch are hundred thousands of turns; a single switch of threads is 5 ms of them.
@@ -73,7 +73,7 @@ def test_the_program_stays_within_its_tolerance(with_libtorch: Path, detector_pr
 
     done = subprocess.run(
         [DETECT, "--model", entry.file, "--size", size, "--labels", labels, *files],
-        capture_output=True, text=True, check=True, timeout=100,
+        capture_output=True, text=True, check=True, timeout=400,
     )  # fmt: skip
 
     for picture, line in zip(pictures, done.stdout.splitlines(), strict=True):

@@ -18,7 +18,7 @@ from detectors.catalogue import Catalogue
 from detectors.preprocess import decode
 from detectors.remote import RemoteDetector
 from jobs.settings import PREFIX, ROOT
-from tests.conftest import DetectorProcesses, RedisServer, wait_for
+from tests.conftest import DetectorProcesses, RedisServer, answered, wait_for
 from tests.isolation.test_isolation import PYTORCH, REMOTE, SERVICE, running
 from training.cards import draw_card
 from training.parity import differences, furthest
@@ -83,23 +83,23 @@ def api(environment: dict[str, str], log: Path, aliases: str) -> Iterator[httpx.
     port = free_port("127.0.0.1")
     given = environment | {PREFIX + "PORT": str(port), PREFIX + "MODEL_ALIASES": aliases}
     url = f"http://127.0.0.1:{port}"
-    with running(SERVICE, "api", environment=given, log=log), httpx.Client(base_url=url, timeout=100) as client:
+    with running(SERVICE, "api", environment=given, log=log), httpx.Client(base_url=url, timeout=400) as client:
         wait_for(lambda: kserve.is_ready(f"{url}/readyz"), "the API")
         yield client
 
 
 def ask(client: httpx.Client) -> dict[str, Any]:
     """The same request, word for word, whoever answers it."""
-    job: dict[str, Any] = client.post(
+    accepted = client.post(
         "/v1/jobs",
         files={"image": ("card.png", SAMPLES[0].read_bytes())},
         data={"model": "cards", "min_score": "0.3"},
         headers={"Prefer": "wait=60"},
-    ).json()
-    return job
+    )
+    return answered(client, accepted.json())
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(600)
 def test_one_variable_moves_a_request_from_the_embedded_model_to_the_server(
     catalogue: Path, tmp_path: Path, redis_server: RedisServer
 ) -> None:

@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from detectors.base import Detector
 
-MEGABYTES_EATEN = 1200
+MEGABYTES_EATEN = 600
 
 
 def _raise() -> None:

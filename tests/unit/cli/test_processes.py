@@ -28,7 +28,7 @@ print(child.stdout)
 
 
 def test_an_orphan_that_ignores_sigterm_is_ended_too() -> None:
-    done = subprocess.run([sys.executable, "-c", PARENT], capture_output=True, text=True, check=True, timeout=30)
+    done = subprocess.run([sys.executable, "-c", PARENT], capture_output=True, text=True, check=True, timeout=120)
 
     assert not psutil.pid_exists(int(done.stdout))
 
@@ -51,5 +51,5 @@ def test_the_supervisor_ends_with_its_parent(tmp_path: Path) -> None:
     parent.kill()
     parent.wait()
 
-    _, left = psutil.wait_procs(family, timeout=10)
+    _, left = psutil.wait_procs(family, timeout=60)
     assert left == []

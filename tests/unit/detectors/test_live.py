@@ -79,6 +79,7 @@ def test_a_broken_one_is_refused_once_and_the_old_stays(
 
 
 def test_a_file_that_is_being_written_is_left_alone(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("detectors.live.SETTLED_SECONDS", 30.0)
     live = LiveCatalogue(path)
 
     write(path, "half", seconds_ago=0)

@@ -48,6 +48,18 @@ def test_what_was_deleted_is_missing(store: ImageStore) -> None:
         store.get(NAME)
 
 
+def test_a_store_that_comes_back_in_the_middle_of_a_look_misses_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = ImageStore(f"file://{tmp_path}/images")
+    store.prepare()
+    store.put(DATA, NAME)
+    shutil.move(tmp_path / "images", tmp_path / "away")
+    monkeypatch.setattr(store, "check", lambda: shutil.move(tmp_path / "away", tmp_path / "images"))
+
+    assert store.get(NAME) == DATA
+
+
 def test_a_store_that_is_away_is_an_outage_and_no_missing_picture(tmp_path: Path) -> None:
     store = ImageStore(f"file://{tmp_path}/images")
     store.prepare()

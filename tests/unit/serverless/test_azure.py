@@ -5,14 +5,15 @@ import base64
 import json
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import httpx
 import pytest
 
+import serverless.azure_functions.handler
 from cli.address import free_port
 from jobs.errors import DatabaseUnavailable, UnknownModel
 from jobs.settings import PREFIX, ROOT, Settings
@@ -58,6 +59,14 @@ def host(detection: Detection) -> FunctionsHost:
     return FunctionsHost(httpx.Client(transport=httpx.WSGITransport(served), base_url="http://127.0.0.1"))
 
 
+@pytest.fixture
+def held(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """Seconds that answers were held back for, which nobody waits for here."""
+    seconds: list[float] = []
+    monkeypatch.setattr(serverless.azure_functions.handler, "time", SimpleNamespace(sleep=seconds.append))
+    return seconds
+
+
 # ------------------------------------------------------------------------------------------------------------ HTTP
 
 
@@ -97,18 +106,17 @@ def test_a_request_is_refused_as_the_service_does_it(
     ],
 )
 def test_what_goes_wrong_has_its_status(
-    host: FunctionsHost, detection: Detection, error: Exception, status: int, code: str
+    host: FunctionsHost, detection: Detection, held: list[float], error: Exception, status: int, code: str
 ) -> None:
     detection.error = error
 
-    started = time.monotonic()
     response = host.http("detect", PICTURE, headers={"Content-Type": "image/png"})
 
     assert (response.status_code, response.json()["code"]) == (status, code)
     assert ("Retry-After" in response.headers) == (status == 503)
     assert "secret" not in response.text
     # Whoever asks can wait himself.
-    assert time.monotonic() - started < HELD_SECONDS
+    assert held == []
 
 
 # -------------------------------------------------------------------------------------------------- blobs, messages
@@ -209,20 +217,19 @@ def test_what_is_no_call_of_a_function_ends_in_the_poison_queue(
     assert host.post("blub", b"{}").status_code == 404
 
 
-def test_in_an_outage_the_host_is_to_try_again(host: FunctionsHost, detection: Detection) -> None:
+def test_in_an_outage_the_host_is_to_try_again(host: FunctionsHost, detection: Detection, held: list[float]) -> None:
     detection.error = DatabaseUnavailable("It does not answer.")
 
-    started = time.monotonic()
     with pytest.raises(TriedAgain) as message:
         host.message("queue", {"image_base64": TEXT}, "m-1")
-    between = time.monotonic()
+    held_a_message = list(held)
     with pytest.raises(TriedAgain) as blob:
         host.blob("blob", URI, "card.png", PICTURE)
 
     assert (message.value.status, blob.value.status) == (503, 503)
     # The host waits between the tries of a message, but not between those of a blob.
     assert settings()["extensions"]["queues"]["visibilityTimeout"] >= "00:01:00"
-    assert between - started < HELD_SECONDS <= time.monotonic() - between
+    assert (held_a_message, held) == ([], [HELD_SECONDS])
 
 
 # ---------------------------------------------------------------------------------------------------------- starting
@@ -241,7 +248,7 @@ def test_in_an_outage_the_host_is_to_try_again(host: FunctionsHost, detection: D
 def test_a_wrong_setting_stops_the_start_with_a_sentence(environment: dict[str, str], sentence: str) -> None:
     done = subprocess.run(
         [sys.executable, "-m", "serverless.azure_functions"],
-        cwd=ROOT, env=environment, capture_output=True, text=True, check=False, timeout=100,
+        cwd=ROOT, env=environment, capture_output=True, text=True, check=False, timeout=300,
     )  # fmt: skip
 
     assert (done.returncode, done.stderr) == (2, f"{sentence}\n")
@@ -256,7 +263,7 @@ def test_what_can_not_be_served_ends_the_process_with_a_sentence(tmp_path: Path)
 
     done = subprocess.run(
         [sys.executable, "-m", "serverless.azure_functions"],
-        cwd=ROOT, env=environment, capture_output=True, text=True, check=False, timeout=100,
+        cwd=ROOT, env=environment, capture_output=True, text=True, check=False, timeout=300,
     )  # fmt: skip
 
     assert done.returncode != 0

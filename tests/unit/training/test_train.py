@@ -71,7 +71,7 @@ def test_what_is_complete_is_not_learnt_again_unless_the_pictures_differ(shapes:
         learn(shapes[:-1], checkpoint, plan, stop_after=1)
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(600)
 def test_it_learns(shapes: list[Example], tmp_path: Path) -> None:
     losses: list[Progress] = []
     torch.manual_seed(0)
