@@ -309,7 +309,8 @@ def test_a_function_that_is_killed_in_its_work_loses_nothing_and_counts_nothing_
 
     with function(store, tmp_path, measured, "to be killed", **settings) as killed:
         with db.write() as connection:
-            # So it can't write its answer.
+            # So it can't write its answer, however long it takes to start.
+            connection.execute(sa.text("SET LOCAL idle_in_transaction_session_timeout = 0"))
             connection.execute(sa.text("LOCK TABLE detections IN EXCLUSIVE MODE"))
             killed.runtime.send(event)
             wait_for(lambda: outcomes() == [None], "the claim", 120)
