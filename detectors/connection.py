@@ -68,7 +68,7 @@ class Connection:
         url = self._url + path
         pauses = iter(PAUSES_SECONDS)
         fault: NoAnswer | None = None
-        while True:
+        while fault is None or time.monotonic() < deadline:
             try:
                 return self._ask_once(method, url, content, headers, deadline)
             except NoAnswer as error:
@@ -77,12 +77,11 @@ class Connection:
                 # afterwards. Without one the last, unless that only had no time left.
                 if fault is None or (not fault.sent and (error.sent or not late)):
                     fault = error
-                seconds = next(pauses, math.inf) * random.uniform(0.5, 1.5)
-                if late or time.monotonic() + seconds >= deadline:
-                    raise fault  # noqa: B904 - it has a cause of its own
-                time.sleep(seconds)
-                if time.monotonic() >= deadline:
-                    raise fault  # noqa: B904
+            seconds = next(pauses, math.inf) * random.uniform(0.5, 1.5)
+            if late or time.monotonic() + seconds >= deadline:
+                break
+            time.sleep(seconds)
+        raise fault
 
     def _ask_once(self, method: str, url: str, content: bytes, headers: Mapping[str, str], deadline: float) -> Reply:
         late = f"{url} did not answer within {self._timeout_s:g} s."
