@@ -214,29 +214,31 @@ def test_waiter_hears_of_its_job(tmp_path: Path, redis_server: RedisServer) -> N
     program = "import api.waiting, api.__main__; api.waiting.CHECK_SECONDS = 1e9; api.__main__.main()"
     server.command = [sys.executable, "-c", program]
     server.start()
-    job = submit(server)
-    answers: list[str] = []
-    before = subscribers(redis_server)
+    try:
+        job = submit(server)
+        answers: list[str] = []
+        before = subscribers(redis_server)
 
-    def wait() -> None:
-        answers.append(httpx.get(f"{server.url}/v1/jobs/{job['id']}?wait=60", timeout=70).json()["status"])
+        def wait() -> None:
+            answers.append(httpx.get(f"{server.url}/v1/jobs/{job['id']}?wait=60", timeout=70).json()["status"])
 
-    waiter = threading.Thread(target=wait)
-    waiter.start()
-    wait_for(lambda: subscribers(redis_server) > before, "the one that waits")
-    finish_all(server)
-    queue = Queue(server.settings)
+        waiter = threading.Thread(target=wait)
+        waiter.start()
+        wait_for(lambda: subscribers(redis_server) > before, "the one that waits")
+        finish_all(server)
+        queue = Queue(server.settings)
 
-    def heard() -> bool:
-        # A machine that stands still for a moment may lose an announcement, which Redis gets at most 0.15 s for.
-        queue.announce([str(job["id"])])
-        return bool(answers)
+        def heard() -> bool:
+            # A machine that stands still for a moment may lose an announcement, which Redis gets at most 0.15 s for.
+            queue.announce([str(job["id"])])
+            return bool(answers)
 
-    wait_for(heard, "the answer", 30)
-    waiter.join()
-    server.stop()
+        wait_for(heard, "the answer", 30)
+        waiter.join()
 
-    assert answers == ["succeeded"]
+        assert answers == ["succeeded"]
+    finally:
+        server.stop()
 
 
 def test_is_ready(server: Server) -> None:
