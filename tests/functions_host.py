@@ -17,9 +17,9 @@ from typing import Any
 
 import httpx
 
-from cli.address import free_port
 from jobs.settings import ROOT
-from tests.conftest import wait_for
+from tests.services.environment import free_port
+from tests.services.waiting import wait_for
 
 FOLDER = ROOT / "serverless" / "azure_functions"
 START_SECONDS = 200.0
@@ -143,7 +143,7 @@ def started(python: Path, environment: Mapping[str, str], log: Path) -> Iterator
     """Starts the custom handler with this interpreter in place of the one on the PATH."""
     handler = settings()["customHandler"]["description"]
     assert handler["defaultExecutablePath"] == "python"
-    port = free_port("127.0.0.1")
+    port = free_port()
     url = f"http://127.0.0.1:{port}"
     began = time.monotonic()
     with log.open("wb") as said:

@@ -8,9 +8,9 @@ import typer
 from rich.console import Console
 
 from tests.chaos import checker
-from tests.chaos.client import MODEL
 from tests.chaos.report import print_report, verdict, write_report
 from tests.chaos.run import Options, run_chaos
+from tests.poison import MODEL
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, help=__doc__, pretty_exceptions_enable=False)
 REPORT = Path("chaos-report.json")
@@ -62,7 +62,7 @@ def run(
         database_restarts=db_restarts,
         seed=seed,
         database=database,
-        settings={name.upper(): value for name, value in (one.split("=", 1) for one in set_)},
+        settings={name.lower(): value for name, value in (one.split("=", 1) for one in set_)},
         poison=poison,
         picture_seconds=picture_seconds,
         only=only,

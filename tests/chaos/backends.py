@@ -1,16 +1,12 @@
-"""A PostgreSQL and a Redis of the run's own, which it may stop, kill, freeze and empty."""
+"""A PostgreSQL of the run's own, which it may stop and whose connections it may cut."""
 
 import os
-import signal
 import subprocess
 import time
 from pathlib import Path
 
 import psutil
-import redis
 import sqlalchemy as sa
-
-from cli.redis_server import redis_command
 
 START_SECONDS = 60
 
@@ -72,53 +68,3 @@ class Postgres:
             bin_path=self._server.bin_path,
             user=self._server.system_user,
         )
-
-
-class Redis:
-    """A redis-server on a Unix socket, with nothing on the disk: whoever starts it again finds it empty."""
-
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
-        self._socket = folder / "redis.sock"
-        self._process: subprocess.Popen[bytes] | None = None
-        self.url = f"unix://{self._socket}"
-        self.start()
-
-    @property
-    def processes(self) -> set[int]:
-        return {self._process.pid} if self._process else set()
-
-    def start(self) -> None:
-        self._process = subprocess.Popen(
-            redis_command(str(self._socket)),
-            cwd=self._folder,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            start_new_session=True,  # Ctrl-C in the terminal is for the harness
-        )
-        client = redis.Redis(unix_socket_path=str(self._socket))
-        until = time.monotonic() + START_SECONDS
-        while time.monotonic() < until:
-            try:
-                client.ping()
-                return
-            except redis.ConnectionError:
-                time.sleep(0.05)
-        raise TimeoutError("redis-server does not start")
-
-    def kill(self) -> None:
-        assert self._process is not None
-        self._process.kill()
-        self._process.wait()
-
-    def freeze(self) -> None:
-        """Connections are accepted by the kernel and nobody ever answers."""
-        assert self._process is not None
-        self._process.send_signal(signal.SIGSTOP)
-
-    def thaw(self) -> None:
-        assert self._process is not None
-        self._process.send_signal(signal.SIGCONT)
-
-    def empty(self) -> None:
-        redis.Redis(unix_socket_path=str(self._socket)).flushall()

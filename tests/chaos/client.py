@@ -2,16 +2,18 @@
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any
 
 import httpx
 
 from tests.chaos.ledger import Ledger
-from tests.chaos.pictures import Picture
 from tests.chaos.plan import Request
+from tests.poison import MODEL
+from tests.poison.pictures import Picture
+from tests.services import client
+from tests.services.client import OPEN, jobs_of
 
-MODEL = "poison"
 # Tries go on for so long; then the request counts as one that the service never answered.
 PATIENCE_SECONDS = 180.0
 PAUSE_SECONDS = 0.2
@@ -22,38 +24,32 @@ class GaveUp(Exception):
     """The service did not answer for `PATIENCE_SECONDS`, or the run was stopped."""
 
 
-class Client:
+class Client(client.Client):
     """One connection to the service, for one thread."""
 
     def __init__(
         self, url: str, ledger: Ledger, stopping: threading.Event, model: str = MODEL, *, answers_known: bool = True
     ) -> None:
-        self._http = httpx.Client(base_url=url, timeout=15, trust_env=False)
+        super().__init__(url, timeout=15)
         self._ledger = ledger
         self._stopping = stopping
         self._model = model
         # Another model than the run's own answers something that nobody here can know.
         self._answers_known = answers_known
 
-    def close(self) -> None:
-        self._http.close()
-
     def open_batch(self, name: str) -> str:
         """A try whose answer was lost leaves an empty batch behind, which hurts nobody."""
-        batch_id: str = self._call("POST", "/v1/batches", json={"name": name}).json()["id"]
+        batch_id = super().open_batch(name)
         self._ledger.write([{"type": "batch", "id": batch_id}])
         return batch_id
 
-    def close_batch(self, batch_id: str) -> None:
-        self._call("POST", f"/v1/batches/{batch_id}/close", accept=(409,))
-
-    def submit(self, request: Request, batch_id: str | None, *, priority: int = 0) -> list[str]:
+    def send(self, request: Request, batch_id: str | None, *, priority: int = 0) -> list[str]:
         """The ids of its jobs, in the ledger already; none where the batch was cancelled meanwhile."""
         started = time.monotonic()
         response = self._post(request, batch_id, priority)
         if response.status_code == 409:
             return []
-        found = _jobs(response)
+        found = jobs_of(response)
         took = round(time.monotonic() - started, 3)
         self._ledger.write(
             [
@@ -73,25 +69,25 @@ class Client:
         )
         ids = [job["id"] for job in found]
         if request.again:
-            repeated = [job["id"] for job in _jobs(self._post(request, batch_id, priority, accept=()))]
+            repeated = [job["id"] for job in jobs_of(self._post(request, batch_id, priority, accept=()))]
             self._ledger.write([{"type": "again", "key": request.key, "ids": repeated, "first": ids}])
         return ids
 
     def cancel_job(self, job_id: str) -> None:
-        response = self._call("POST", f"/v1/jobs/{job_id}/cancel", accept=(409,))
+        response = self.request("POST", f"/v1/jobs/{job_id}/cancel", accept=(409,))
         self._ledger.write([{"type": "cancel", "job": job_id, "done": response.status_code == 200}])
 
     def cancel_batch(self, batch_id: str) -> None:
         # Written before it is asked: a lost answer may have cancelled it all the same.
         self._ledger.write([{"type": "cancel", "batch": batch_id}])
-        self._call("POST", f"/v1/batches/{batch_id}/cancel")
+        self.request("POST", f"/v1/batches/{batch_id}/cancel")
 
     def wait_for(self, job_id: str, seconds: float) -> bool:
         """Whether the job has its answer within `seconds`."""
         until = time.monotonic() + seconds
         while time.monotonic() < until:
-            status = self._call("GET", f"/v1/jobs/{job_id}", params={"wait": 1}).json()["status"]
-            if status not in ("queued", "running"):
+            status = self.get(f"/v1/jobs/{job_id}", wait=1)["status"]
+            if status not in OPEN:
                 return True
             self._stopping.wait(0.05)
         return False
@@ -99,7 +95,7 @@ class Client:
     def load(self) -> tuple[int, int] | None:
         """Jobs that wait, and that run; None where the service does not answer now."""
         try:
-            response = self._http.get("/v1/queues")
+            response = self.http.get("/v1/queues")
         except httpx.TransportError:
             return None
         if response.status_code != 200:
@@ -109,9 +105,9 @@ class Client:
 
     def innocent_with_a_death(self) -> bool:
         """Whether a job is open that is no poison and has a death already."""
-        for status in ("queued", "running"):
+        for status in OPEN:
             try:
-                response = self._http.get("/v1/jobs", params={"status": status, "limit": 200})
+                response = self.http.get("/v1/jobs", params={"status": status, "limit": 200})
             except httpx.TransportError:
                 return False
             if response.status_code != 200:
@@ -123,24 +119,24 @@ class Client:
     def _post(
         self, request: Request, batch_id: str | None, priority: int, accept: tuple[int, ...] = (409,)
     ) -> httpx.Response:
-        form: dict[str, Any] = {
-            "model": self._model,
-            "cache": str(request.cache).lower(),
-            "priority": str(priority),
-            "metadata": f'{{"run": "{self._ledger.run}", "key": "{request.key}"}}',
-        }
-        files = [("image", (str(index), picture.png, "image/png")) for index, picture in enumerate(request.pictures)]
-        path = f"/v1/batches/{batch_id}/jobs" if batch_id else "/v1/jobs"
-        # After a cancellation the batch refuses what comes for it, and only then is a conflict no surprise.
-        accept = accept if batch_id else ()
-        return self._call("POST", path, data=form, files=files, headers={"Idempotency-Key": request.key}, accept=accept)
+        return self.post_pictures(
+            self._model,
+            [picture.png for picture in request.pictures],
+            batch=batch_id,
+            headers={"Idempotency-Key": request.key},
+            # After a cancellation the batch refuses what comes for it, and only then is a conflict no surprise.
+            accept=accept if batch_id else (),
+            cache=str(request.cache).lower(),
+            priority=str(priority),
+            metadata=f'{{"run": "{self._ledger.run}", "key": "{request.key}"}}',
+        )
 
-    def _call(self, method: str, path: str, accept: tuple[int, ...] = (), **rest: Any) -> httpx.Response:
+    def request(self, method: str, path: str, *, accept: Collection[int] = (), **rest: Any) -> httpx.Response:
         """Tries until the service answers with something that is no outage."""
         until = time.monotonic() + PATIENCE_SECONDS
         while time.monotonic() < until and not self._stopping.is_set():
             try:
-                response = self._http.request(method, path, **rest)
+                response = self.http.request(method, path, **rest)
             except httpx.TransportError:
                 self._stopping.wait(PAUSE_SECONDS)
                 continue
@@ -216,7 +212,7 @@ class Submitters:
 
     def _send(self, client: Client, request: Request) -> None:
         batch_id = None if request.batch is None else self._batch(client, request.batch)
-        ids = client.submit(request, batch_id)
+        ids = client.send(request, batch_id)
         if request.cancel:
             client.cancel_job(ids[0])
         if request.cancels_batch and batch_id:
@@ -232,13 +228,7 @@ class Submitters:
 def probe(client: Client, key: str, number: int) -> str:
     """One job that goes before all others; its id."""
     request = Request(key, [Picture("good", number)], None, cache=False, again=False, cancel=False)
-    return client.submit(request, None, priority=PROBE_PRIORITY)[0]
-
-
-def _jobs(response: httpx.Response) -> list[dict[str, Any]]:
-    document = response.json()
-    found: list[dict[str, Any]] = document.get("jobs", [document])
-    return found
+    return client.send(request, None, priority=PROBE_PRIORITY)[0]
 
 
 def _code(response: httpx.Response) -> str:

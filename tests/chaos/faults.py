@@ -93,7 +93,7 @@ class Faults:
         return Fault("Redis killed", lambda: redis.kill() or "", self._chance.uniform(0, 6), redis.start)
 
     def empty_redis(self) -> Fault:
-        return Fault("Redis emptied", lambda: self._service.redis.empty() or "")
+        return Fault("Redis emptied", lambda: self._service.redis.flush() or "")
 
     def freeze_redis(self) -> Fault:
         redis = self._service.redis

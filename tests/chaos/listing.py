@@ -1,25 +1,21 @@
 """What the service says about the jobs of a ledger, read over HTTP until all of them have their answer."""
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
+from contextlib import suppress
 from typing import Any
 
 import httpx
 
-OPEN = ("queued", "running")
+from tests.services.client import OPEN, Client
+
 PAGE = 200
 POLL_SECONDS = 1.0
 TRIES = 30
 
 
-class Listing:
+class Listing(Client):
     """Jobs and batches by their ids."""
-
-    def __init__(self, url: str) -> None:
-        self._http = httpx.Client(base_url=url, timeout=30, trust_env=False)
-
-    def close(self) -> None:
-        self._http.close()
 
     def wait_until_answered(self, ids: set[str], patience_s: float, tell: Callable[[int], None]) -> set[str]:
         """The jobs that are still open when none of them has moved for `patience_s` seconds."""
@@ -40,7 +36,7 @@ class Listing:
         address: str | None = "/v1/jobs"
         parameters: dict[str, Any] | None = {"limit": PAGE, **filters}
         while address:
-            page = self._get(address, parameters).json()
+            page = self.request("GET", address, params=parameters).json()
             for job in page["jobs"]:
                 if job["id"] < oldest:
                     return
@@ -49,26 +45,22 @@ class Listing:
 
     def job(self, job_id: str) -> dict[str, Any] | None:
         """None where there is no such job."""
-        response = self._get(f"/v1/jobs/{job_id}", None)
-        found: dict[str, Any] | None = None if response.status_code == 404 else response.json()
-        return found
+        return self._found(f"/v1/jobs/{job_id}")
 
     def batch(self, batch_id: str) -> dict[str, Any] | None:
-        response = self._get(f"/v1/batches/{batch_id}", None)
+        return self._found(f"/v1/batches/{batch_id}")
+
+    def _found(self, path: str) -> dict[str, Any] | None:
+        response = self.request("GET", path, accept=(404,))
         found: dict[str, Any] | None = None if response.status_code == 404 else response.json()
         return found
 
-    def _get(self, address: str, parameters: dict[str, Any] | None) -> httpx.Response:
+    def request(self, method: str, path: str, *, accept: Collection[int] = (), **rest: Any) -> httpx.Response:
+        """Tries until the service answers with something that is no outage."""
         for _ in range(TRIES):
-            try:
-                response = self._http.get(address, params=parameters)
-            except httpx.TransportError:
-                time.sleep(POLL_SECONDS)
-                continue
-            if response.status_code in (429, 503):
-                time.sleep(POLL_SECONDS)
-                continue
-            if response.status_code != 404:
-                response.raise_for_status()
-            return response
-        raise TimeoutError(f"{address} of the service had no answer")
+            with suppress(httpx.TransportError):
+                response = super().request(method, path, accept=(*accept, 429, 503), **rest)
+                if response.status_code not in (429, 503):
+                    return response
+            time.sleep(POLL_SECONDS)
+        raise TimeoutError(f"{path} of the service had no answer")

@@ -3,10 +3,12 @@
 import random
 from dataclasses import dataclass
 
-from tests.chaos.pictures import CODES, GOOD, SLOW, Picture
+from tests.poison.pictures import GOOD, Picture
 
 SIZES = (1, 1, 1, 2, 4, 8, 16, 24)
 BATCH_JOBS = 200
+SLOW = "slower"
+POISON = ("eat", "hang", "kill", "nan", "raise", "segfault")
 # A poison that has to reach a limit holds a process for seconds, so there are only so many of them.
 MOST_OF_A_SLOW_POISON = 8
 
@@ -73,11 +75,10 @@ def _pictures(jobs: int, chance: random.Random, poisoned: bool) -> list[Picture]
     kinds = [GOOD] * jobs
     for place in chance.sample(range(jobs), max(1, jobs // 20)):
         kinds[place] = SLOW
-    poison = sorted(CODES)
-    counts = dict.fromkeys(poison, max(1, jobs // 100 // len(poison)))
+    counts = dict.fromkeys(POISON, max(1, jobs // 100 // len(POISON)))
     for slow in ("hang", "eat"):
         counts[slow] = min(counts[slow], MOST_OF_A_SLOW_POISON)
-    wanted = [kind for kind in poison for _ in range(counts[kind])]
+    wanted = [kind for kind in POISON for _ in range(counts[kind])]
     for place, kind in zip(chance.sample(range(jobs), min(len(wanted), jobs)), wanted, strict=False):
         kinds[place] = kind if poisoned else GOOD
     pictures = [Picture(kind, number) for number, kind in enumerate(kinds)]

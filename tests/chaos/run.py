@@ -174,7 +174,9 @@ def _about(options: Options, service: Service | None, folder: Path, seconds: flo
     about: dict[str, Any] = {"seconds": seconds, "seed": options.seed, "folder": str(folder)}
     if service:
         about["database"] = options.database
-        about["settings"] = ", ".join(f"{name}={value}" for name, value in options.settings.items()) or "default"
+        about["settings"] = (
+            ", ".join(f"{name.upper()}={value}" for name, value in options.settings.items()) or "default"
+        )
         if not service.disk.own_file_system:
             about["left_out"] = "disk full: no tmpfs could be mounted here"
     else:

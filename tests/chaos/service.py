@@ -1,11 +1,9 @@
 """The service that is broken: API and two workers under the project's own supervisor, each process a real one."""
 
-import hashlib
 import os
 import re
 import signal
 import subprocess
-import sys
 import time
 from contextlib import suppress
 from pathlib import Path
@@ -14,34 +12,22 @@ import httpx
 import psutil
 import sqlalchemy as sa
 
-from cli.address import free_port
 from cli.processes import adopt_orphans, kill_descendants
 from cli.supervision import Program, log_of, write_configuration
 from jobs.migrate import migrate
-from jobs.settings import PREFIX, ROOT, Settings
-from tests.chaos.backends import Postgres, Redis
+from tests import poison
+from tests.chaos.backends import Postgres
 from tests.chaos.disk import Disk
+from tests.services.client import Client
+from tests.services.environment import environment, free_port, settings_of
+from tests.services.programs import is_of_pool, python
+from tests.services.redis import RedisServer
 
 HERE = Path(__file__).parent
 READY_SECONDS = 240
 WORKERS = ("worker-1", "worker-2")
-CATALOGUE = """
-[poison]
-runtime = "poison"
-format = "none"
-file = "model"
-sha256 = "{sha256}"
-labels = ["box", "other"]
-batch_size = 4
-[poison.input]
-width = 32
-height = 32
-resize = "stretch"
-layout = "NHWC"
-dtype = "uint8"
-"""
 # What belongs to the pictures, not to recovery: how long one may take, and how much memory. The rest is as it comes.
-LIMITS = {"CHILDREN": "2", "PICTURE_SECONDS": "3", "CHILD_MEMORY_MB": "250"}
+LIMITS = {"children": 2, "picture_seconds": 3, "child_memory_mb": 250}
 
 
 class Service:
@@ -59,16 +45,13 @@ class Service:
         self.folder = folder
         self.postgres: Postgres | None = None
         self.disk = Disk(folder / "disk")
-        self._backends: list[Postgres | Redis] = []
+        self._backends: list[Postgres | RedisServer] = []
         self._database = database
         self._given = settings
-        self._environment = {name: value for name, value in os.environ.items() if not name.startswith(PREFIX)}
-        self._environment["CHAOS_PICTURE_SECONDS"] = str(picture_seconds)
-        path = [str(ROOT), str(HERE / "detector")]
+        self._own = {"POISON_SECONDS": str(picture_seconds), "PYTHONPATH": poison.PATH}
         if sabotage:
-            self._environment["CHAOS_SABOTAGE"] = sabotage
-            path.insert(0, str(HERE / "sabotage"))
-        self._environment["PYTHONPATH"] = os.pathsep.join(path)
+            self._own["CHAOS_SABOTAGE"] = sabotage
+            self._own["PYTHONPATH"] = os.pathsep.join([str(HERE / "sabotage"), poison.PATH])
         self._supervisor: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
@@ -78,7 +61,7 @@ class Service:
         if self._database == "postgresql":
             self.postgres = Postgres(self.folder)
             self._backends.append(self.postgres)
-        self.redis = Redis(self.folder)
+        self.redis = RedisServer(self.folder)
         self._backends.append(self.redis)
         self.database_url = self.postgres.url if self.postgres else f"sqlite:///{self.folder / 'boxqueue.db'}"
         self._configure()
@@ -91,33 +74,27 @@ class Service:
             time.sleep(0.2)
 
     def _configure(self) -> None:
-        port = free_port("127.0.0.1")
-        self.url = f"http://127.0.0.1:{port}"
-        model = b"nothing"
-        (self.folder / "model").write_bytes(model)
-        catalogue = self.folder / "catalogue.toml"
-        catalogue.write_text(CATALOGUE.format(sha256=hashlib.sha256(model).hexdigest()))
         given = {
-            "DATA": str(self.folder),
-            "PORT": str(port),
-            "DATABASE_URL": self.database_url,
-            "REDIS_URL": self.redis.url,
-            "STORE_URL": f"file://{self.disk.path / 'images'}",
-            "CATALOGUE": str(catalogue),
+            "data": self.folder,
+            "port": free_port(),
+            "database_url": self.database_url,
+            "redis_url": self.redis.url,
+            "store_url": f"file://{self.disk.path / 'images'}",
+            "catalogue": poison.write_catalogue(self.folder),
             **LIMITS,
             **self._given,
         }
-        self.settings = Settings(**{name.lower(): value for name, value in given.items()})  # type: ignore[arg-type]
-        self._environment |= {PREFIX + name: value for name, value in given.items()}
+        self.settings = settings_of(**given)
+        self.url = f"http://127.0.0.1:{self.settings.port}"
+        self._environment = environment(**given) | self._own
 
     def start_supervisor(self) -> None:
-        python = [sys.executable, "-P", "-m"]
-        programs = [Program("api", [*python, "api"], "service")]
-        programs += [Program(name, [*python, "worker", "poison"], "service") for name in WORKERS]
+        programs = [Program("api", python("api"), "service")]
+        programs += [Program(name, python("worker", poison.MODEL), "service") for name in WORKERS]
         configuration = write_configuration(self.settings, programs)
         with log_of(self.settings, "supervisord-output").open("ab") as output:
             self._supervisor = subprocess.Popen(
-                [*python, "cli.supervised", str(configuration), str(os.getpid())],
+                python("cli.supervised", str(configuration), str(os.getpid())),
                 env=self._environment,
                 stdin=subprocess.DEVNULL,
                 stdout=output,
@@ -169,10 +146,7 @@ class Service:
         found = []
         for parent in parents:
             with suppress(psutil.NoSuchProcess):
-                for child in parent.children():
-                    with suppress(psutil.NoSuchProcess):
-                        if "spawn_main" in " ".join(child.cmdline()):
-                            found.append(child)
+                found += [child for child in parent.children() if is_of_pool(child)]
         return found
 
     def _holders(self) -> set[str]:
@@ -217,12 +191,7 @@ class Service:
         return {self._supervisor.pid} if self._supervisor else set()
 
     def _ready(self) -> bool:
-        try:
-            if httpx.get(f"{self.url}/readyz", trust_env=False).status_code != 200:
-                return False
-            queues = httpx.get(f"{self.url}/v1/queues", trust_env=False).json()["queues"]
-        except (httpx.TransportError, ValueError):
-            return False
-        return sum(queue["workers"] for queue in queues) >= len(WORKERS) and bool(
-            self.children(self.parents("worker poison"))
-        )
+        with Client(self.url) as client, suppress(httpx.HTTPError):
+            workers = sum(queue["workers"] for queue in client.queues()) if client.answers("/readyz") else 0
+            return workers >= len(WORKERS) and bool(self.children(self.parents("worker poison")))
+        return False

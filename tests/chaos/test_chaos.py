@@ -13,8 +13,8 @@ from cli.errors import CommandError
 from cli.redis_server import redis_binary
 from jobs.settings import ROOT
 from tests.chaos.checker import ZEROS
-from tests.chaos.pictures import CODES
 from tests.conftest import missing
+from tests.poison.pictures import CODES
 
 # Leases and sweeps as short as the other tests have them: a frozen worker is given up after seconds. The limit of a
 # picture is longer than a busy machine stands still.

@@ -10,8 +10,8 @@ from tests.chaos import checker
 from tests.chaos.checker import ZEROS, Finding
 from tests.chaos.conductor import Record
 from tests.chaos.ledger import Ledger
-from tests.chaos.pictures import Picture
 from tests.chaos.report import verdict
+from tests.poison.pictures import Picture
 
 RUN, BATCH = "run-1", "batch-1"
 

@@ -1,6 +1,5 @@
 """`boxqueue demo` with everything real."""
 
-import os
 import signal
 import socket
 import subprocess
@@ -11,8 +10,8 @@ import psutil
 import pytest
 from PIL import Image
 
-from jobs.settings import PREFIX
-from tests.conftest import wait_for
+from tests.services.environment import environment
+from tests.services.waiting import wait_for
 
 
 @pytest.fixture
@@ -24,14 +23,12 @@ def pictures(tmp_path: Path) -> Path:
     return folder
 
 
-def demo(folder: Path, pictures: Path, **settings: str) -> subprocess.Popen[str]:
-    environment = {name: value for name, value in os.environ.items() if not name.startswith(PREFIX)}
+def demo(folder: Path, pictures: Path, **settings: object) -> subprocess.Popen[str]:
     # What it leaves in the folder for temporary files is to be seen.
     (folder / "tmp").mkdir(exist_ok=True)
-    environment |= {PREFIX + name: value for name, value in settings.items()} | {"TMPDIR": str(folder / "tmp")}
     return subprocess.Popen(
         [sys.executable, "-m", "cli", "demo", "--pictures", str(pictures), "--output", str(folder / "out")],
-        env=environment,
+        env=environment(**settings) | {"TMPDIR": str(folder / "tmp")},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -42,7 +39,7 @@ def demo(folder: Path, pictures: Path, **settings: str) -> subprocess.Popen[str]
 def test_it_shows_a_table_draws_the_boxes_and_leaves_nothing_else(tmp_path: Path, pictures: Path) -> None:
     (pictures / "empty.png").touch()
     # The user's own service must stay out of it.
-    started = demo(tmp_path, pictures, DATA=str(tmp_path / "mine"), DATABASE_URL="postgresql://nobody@127.0.0.1:1/none")
+    started = demo(tmp_path, pictures, data=tmp_path / "mine", database_url="postgresql://nobody@127.0.0.1:1/none")
     table, said = started.communicate(timeout=400)
 
     # One picture failed: the table and the exit code say so.
@@ -63,7 +60,7 @@ def test_it_shows_a_table_draws_the_boxes_and_leaves_nothing_else(tmp_path: Path
 def test_a_taken_port_is_a_sentence(tmp_path: Path, pictures: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        started = demo(tmp_path, pictures, PORT=str(port))
+        started = demo(tmp_path, pictures, port=port)
         _, said = started.communicate(timeout=120)
 
     assert started.returncode == 1

@@ -4,8 +4,9 @@ import os
 
 from detectors.catalogue import Catalogue
 from jobs import workers
-from tests.conftest import wait_for
-from tests.e2e.conftest import GOOD, SLOW, Rig, children
+from tests import poison
+from tests.e2e.rig import GOOD, SLOW, Rig
+from tests.services.waiting import wait_for
 
 
 def change(rig: Rig, old: str, new: str) -> None:
@@ -18,7 +19,7 @@ def change(rig: Rig, old: str, new: str) -> None:
 
 
 def digest(rig: Rig) -> str:
-    return Catalogue.load(*rig.settings.catalogue).get("poison").digest
+    return Catalogue.load(*rig.settings.catalogue).get(poison.MODEL).digest
 
 
 def test_a_model_that_changes_under_load_answers_every_job_by_one_version(rig: Rig) -> None:
@@ -37,22 +38,22 @@ def test_a_model_that_changes_under_load_answers_every_job_by_one_version(rig: R
     said = {(job.model_digest, found.label) for job in (*results, *later) for found in job.detections or ()}
     assert said == {(first, "box"), (second, "crate")}
     assert {job.model_digest for job in later} == {second}
-    wait_for(lambda: workers.live_models(rig.db) == {("poison", second)}, "the entry of the worker")
+    wait_for(lambda: workers.live_models(rig.db) == {(poison.MODEL, second)}, "the entry of the worker")
 
 
 def test_a_broken_catalogue_changes_nothing_not_even_for_a_process_that_starts_anew(sqlite_rig: Rig) -> None:
     rig = sqlite_rig
     worker = rig.start_worker()
     change(rig, '"box"', '"crate"')
-    wait_for(lambda: workers.live_models(rig.db) == {("poison", digest(rig))}, "the new version")
+    wait_for(lambda: workers.live_models(rig.db) == {(poison.MODEL, digest(rig))}, "the new version")
     good = rig.settings.catalogue[0].read_text()
     rig.wait_finished(rig.submit([GOOD])[0])
-    before = set(children(worker))
+    before = set(worker.children())
 
     change(rig, "[poison]", "[poison")
     for child in before:
         child.kill()
-    wait_for(lambda: len(set(children(worker)) - before) == len(before), "the new children")
+    wait_for(lambda: len(set(worker.children()) - before) == len(before), "the new children")
     beside = rig.settings.catalogue[0].with_name("good.toml")
     beside.write_text(good)
     rig.settings = rig.settings.model_copy(update={"catalogue": (beside,)})  # `submit` reads it; the workers do not
@@ -61,4 +62,4 @@ def test_a_broken_catalogue_changes_nothing_not_even_for_a_process_that_starts_a
 
     assert [job.status for job in results] == ["succeeded"] * 8
     assert {found.label for job in results for found in job.detections or ()} == {"crate"}
-    assert "The catalogue stays as it was before." in rig.log.read_text()
+    assert "The catalogue stays as it was before." in rig.said

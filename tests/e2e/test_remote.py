@@ -3,54 +3,39 @@
 import logging
 import os
 import signal
-import subprocess
 import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import psutil
 import pytest
 import sqlalchemy as sa
 
-from cli.address import free_port
-from jobs import batches, workers
+from jobs import batches
 from jobs.deaths import ABSENCES_THAT_FAIL
-from jobs.migrate import migrate
-from jobs.settings import ROOT
 from jobs.tables import Claim, Detection, Job
-from jobs.views import QueueView
-from tests.conftest import RedisServer, wait_for
-from tests.e2e.conftest import GOOD, Rig
+from tests import catalogues
+from tests.e2e.rig import GOOD, Rig
+from tests.poison.pictures import png_of
 from tests.served_model import DEADLY, PARALYSING, ServedModel, colour_of
+from tests.services.environment import environment, free_port
+from tests.services.processes import Process
+from tests.services.redis import RedisServer
+from tests.services.waiting import wait_for
 
 log = logging.getLogger(__name__)
 
 # More for a look at it by hand: REMOTE_JOBS=500 REMOTE_OUTAGE_SECONDS=60 REMOTE_KILLS=50.
 JOBS = int(os.environ.get("REMOTE_JOBS", "120"))
 KILLS = int(os.environ.get("REMOTE_KILLS", "6"))
-OUTAGE_SECONDS = float(os.environ.get("REMOTE_OUTAGE_SECONDS", "6"))
-ENTRY = """
-[distant]
-runtime = "remote"
-format = "oip"
-labels = ["box"]
-batch_size = 4
-server = { url = "URL", model = "cards", version = "1", timeout_s = TIMEOUT_S }
-input = { name = "image", width = 32, height = 32, layout = "NHWC", dtype = "uint8" }
-output = { boxes = "boxes", scores = "scores", classes = "classes" }
-"""
-
-
-class RemoteRig(Rig):
-    runtime = "remote"
-    model = "distant"
-
-    def queue_now(self) -> QueueView:
-        (queue,) = workers.queues(self.db)
-        return queue
+OUTAGE_SECONDS = float(os.environ.get("REMOTE_OUTAGE_SECONDS", "3"))
+# So that an outage has several.
+SWEEP_SECONDS = 0.5
+MODEL = "distant"
 
 
 @pytest.fixture
@@ -60,45 +45,55 @@ def server() -> Iterator[ServedModel]:
     server.stop()
 
 
-@pytest.fixture
-def remote(tmp_path: Path, redis_server: RedisServer, server: ServedModel) -> Iterator[RemoteRig]:
-    """Workers on SQLite."""
-    yield from rig_on(f"sqlite:///{tmp_path / 'test.db'}", tmp_path, redis_server, server)
-
-
-def rig_on(
-    database_url: str,
-    folder: Path,
-    redis_server: RedisServer,
-    server: "ServedModel | ServerProcess",
-    timeout_s: float = 5,
-) -> Iterator[RemoteRig]:
+@contextmanager
+def rig_on(database_url: str, folder: Path, redis_server: RedisServer, url: str, timeout_s: float = 5) -> Iterator[Rig]:
+    """Workers that ask a server at this address."""
     redis_server.flush()
-    migrate(database_url)
-    catalogue = folder / "remote.toml"
-    catalogue.write_text(ENTRY.replace("URL", server.url).replace("TIMEOUT_S", str(timeout_s)))
-    # No lease runs out here for a machine that stands still.
-    rig = RemoteRig(folder, database_url, redis_server.url, CATALOGUE=str(catalogue), LEASE_SECONDS="60")
-    yield rig
-    rig.stop()
+    entry = catalogues.served(url, server={"version": "1", "timeout_s": timeout_s}, batch_size=4)
+    catalogue = catalogues.write(folder / "catalogue.toml", {MODEL: entry})
+    rig = Rig(
+        folder,
+        database_url,
+        redis_server.url,
+        catalogue,
+        runtime="remote",
+        model=MODEL,
+        # No lease runs out here for a machine that stands still.
+        lease_seconds=60,
+        sweep_seconds=SWEEP_SECONDS,
+    )
+    try:
+        yield rig
+    finally:
+        rig.stop()
 
 
 @pytest.fixture
-def remote_on_each(
-    tmp_path: Path, database_url: str, redis_server: RedisServer, server: ServedModel
-) -> Iterator[RemoteRig]:
+def remote(
+    tmp_path: Path, redis_server: RedisServer, server: ServedModel, request: pytest.FixtureRequest
+) -> Iterator[Rig]:
+    """Workers on SQLite; its parameter is how long a request may take."""
+    timeout_s = getattr(request, "param", 5)
+    with rig_on(f"sqlite:///{tmp_path / 'test.db'}", tmp_path, redis_server, server.url, timeout_s) as rig:
+        yield rig
+
+
+@pytest.fixture
+def remote_on_each(tmp_path: Path, database_url: str, redis_server: RedisServer, server: ServedModel) -> Iterator[Rig]:
     """Workers on each kind of database."""
-    yield from rig_on(database_url, tmp_path, redis_server, server)
+    with rig_on(database_url, tmp_path, redis_server, server.url) as rig:
+        yield rig
 
 
 class ServerProcess:
-    """A model server in a process of its own. Whoever ends or stops it: after a while it is there again."""
+    """A model server in a process of its own. Whoever ends or stops it: at some time it is there again."""
 
-    def __init__(self) -> None:
-        self._port = free_port("127.0.0.1")
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._port = free_port()
         self.url = f"http://127.0.0.1:{self._port}"
-        self.away_s = 3.0
-        """Longer than a request is repeated, or a stopped server waited for."""
+        self.may_come_back: Callable[[], bool] = lambda: True
+        """When."""
         self.times_away = self.starts = 0
         self._closed = threading.Event()
         self._start()
@@ -106,34 +101,35 @@ class ServerProcess:
         self._tending.start()
 
     def kill(self) -> None:
-        self._process.kill()
+        self._process.send(signal.SIGKILL)
 
     def close(self) -> None:
         self._closed.set()
         self._tending.join()
-        self._process.kill()
-        self._process.wait()
+        self._process.end()
 
     def _start(self) -> None:
         command = [sys.executable, "-m", "tests.served_model", str(self._port), "0.05"]
-        self._process = subprocess.Popen(command, cwd=ROOT)
+        self._process = Process(command, environment(), self._folder / "server.log")
         self.starts += 1
 
     def _tend(self) -> None:
         while not self._closed.wait(0.05):
-            ended = self._process.poll() is not None
+            ended = self._process.status() is not None
             if ended or psutil.Process(self._process.pid).status() == psutil.STATUS_STOPPED:
                 self.times_away += 1
-                self._closed.wait(self.away_s)
+                while not self.may_come_back() and not self._closed.wait(0.05):
+                    pass
                 if ended:
+                    self._process.end()
                     self._start()
                 else:
-                    self._process.send_signal(signal.SIGCONT)
+                    self._process.send(signal.SIGCONT)
 
 
 @pytest.fixture
-def mortal() -> Iterator[ServerProcess]:
-    server = ServerProcess()
+def mortal(tmp_path: Path) -> Iterator[ServerProcess]:
+    server = ServerProcess(tmp_path)
     yield server
     server.close()
 
@@ -141,15 +137,20 @@ def mortal() -> Iterator[ServerProcess]:
 @pytest.fixture
 def remote_of_mortal(
     tmp_path: Path, empty_postgres: str, redis_server: RedisServer, mortal: ServerProcess
-) -> Iterator[RemoteRig]:
+) -> Iterator[Rig]:
     """Workers on PostgreSQL that ask a server which may end."""
-    yield from rig_on(empty_postgres, tmp_path, redis_server, mortal, timeout_s=2)
+    with rig_on(empty_postgres, tmp_path, redis_server, mortal.url, timeout_s=1.5) as rig:
+        yield rig
+        mortal.may_come_back = lambda: True
+
+
+def given_up(rig: Rig) -> Callable[[], bool]:
+    """Whether everybody has found the server out, and nobody tries any more."""
+    return lambda: bool(rig.queue_now().outages) and rig.queue_now().running == 0
 
 
 @pytest.mark.timeout(600)
-def test_jobs_wait_while_the_server_is_out_and_go_on_when_it_is_back(
-    remote_on_each: RemoteRig, server: ServedModel
-) -> None:
+def test_jobs_wait_while_the_server_is_out_and_go_on_when_it_is_back(remote_on_each: Rig, server: ServedModel) -> None:
     remote = remote_on_each
     server.wait_s = 0.1
     remote.start_worker()
@@ -157,8 +158,7 @@ def test_jobs_wait_while_the_server_is_out_and_go_on_when_it_is_back(
     wait_for(lambda: remote.queue_now().queued < JOBS * 0.9, "the first answers")
 
     server.stop()
-    wait_for(lambda: remote.queue_now().outages, "the reason why nothing moves")
-    wait_for(lambda: remote.queue_now().running == 0, "the jobs at hand to be given back")
+    wait_for(given_up(remote), "the reason why nothing moves, and the jobs at hand to be given back")
     (outage,) = remote.queue_now().outages
     time.sleep(OUTAGE_SECONDS)
     during = remote.queue_now()
@@ -184,7 +184,7 @@ def test_jobs_wait_while_the_server_is_out_and_go_on_when_it_is_back(
     log.info("%d jobs, %g s out, the last answer %.1f s later, claims %s", JOBS, OUTAGE_SECONDS, seconds, dict(claims))
 
 
-def test_a_server_that_is_out_when_the_worker_starts_is_waited_for(remote: RemoteRig, server: ServedModel) -> None:
+def test_a_server_that_is_out_when_the_worker_starts_is_waited_for(remote: Rig, server: ServedModel) -> None:
     server.stop()
     remote.start_worker()
     batch, _ = remote.submit([GOOD] * 5)
@@ -196,8 +196,15 @@ def test_a_server_that_is_out_when_the_worker_starts_is_waited_for(remote: Remot
     assert [job.status for job in results] == ["succeeded"] * 5
 
 
-@pytest.mark.parametrize("fault", ["500", "slow", "NaN"])
-def test_a_server_that_fails_every_picture_fails_no_job(remote: RemoteRig, server: ServedModel, fault: str) -> None:
+@pytest.mark.parametrize(
+    ("remote", "fault", "code"),
+    [(5, "500", "server_failed"), (1.5, "slow", "server_timeout"), (5, "NaN", "detection_failed")],
+    indirect=["remote"],
+    ids=["500", "slow", "NaN"],
+)
+def test_a_server_that_fails_every_picture_fails_no_job(
+    remote: Rig, server: ServedModel, fault: str, code: str
+) -> None:
     remote.start_worker()
     server.fault = fault
     batch, _ = remote.submit([GOOD] * 5)
@@ -207,11 +214,11 @@ def test_a_server_that_fails_every_picture_fails_no_job(remote: RemoteRig, serve
     server.fault = None
     results = remote.wait_finished(batch)
 
-    assert codes == {{"500": "server_failed", "slow": "server_timeout", "NaN": "detection_failed"}[fault]}
+    assert codes == {code}
     assert [(job.status, job.deaths) for job in results] == [("succeeded", 0)] * 5
 
 
-def test_a_picture_that_the_server_fails_fails_alone_with_its_code(remote: RemoteRig) -> None:
+def test_a_picture_that_the_server_fails_fails_alone_with_its_code(remote: Rig) -> None:
     remote.start_worker()
     codes = {
         "400": "server_refused",
@@ -221,7 +228,7 @@ def test_a_picture_that_the_server_fails_fails_alone_with_its_code(remote: Remot
         "NaN": "detection_failed",
         "a picture too few": "detection_failed",
     }
-    pictures = [GOOD, *(colour_of(fault) for fault in codes), GOOD, GOOD]
+    pictures = [GOOD, *(png_of(colour_of(fault)) for fault in codes), GOOD, GOOD]
 
     results = remote.wait_finished(remote.submit(pictures)[0])
 
@@ -232,18 +239,19 @@ def test_a_picture_that_the_server_fails_fails_alone_with_its_code(remote: Remot
 
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize(
-    ("bad", "code", "away_s"),
-    [(DEADLY, "server_unreachable", 3.0), (PARALYSING, "server_timeout", 7.0)],
+    ("bad", "code"),
+    [(DEADLY, "server_unreachable"), (PARALYSING, "server_timeout")],
     ids=["ends", "hangs"],
 )
 def test_a_picture_that_takes_the_server_down_fails_and_hurts_no_other(
-    remote_of_mortal: RemoteRig, mortal: ServerProcess, bad: tuple[int, int, int], code: str, away_s: float
+    remote_of_mortal: Rig, mortal: ServerProcess, bad: tuple[int, int, int], code: str
 ) -> None:
     remote = remote_of_mortal
-    mortal.away_s = away_s
+    # Otherwise a request that is tried again might find it, and take it down once more.
+    mortal.may_come_back = given_up(remote)
     for _ in range(2):
         remote.start_worker()
-    batch, jobs = remote.submit([GOOD] * 6 + [bad] + [GOOD] * 30)
+    batch, jobs = remote.submit([GOOD] * 6 + [png_of(bad)] + [GOOD] * 30)
 
     results = {job.id: job for job in remote.wait_finished(batch, seconds=300)}
 
@@ -264,9 +272,7 @@ def test_a_picture_that_takes_the_server_down_fails_and_hurts_no_other(
 
 
 @pytest.mark.timeout(600)
-def test_a_server_that_is_killed_again_and_again_fails_no_job(
-    remote_of_mortal: RemoteRig, mortal: ServerProcess
-) -> None:
+def test_a_server_that_is_killed_again_and_again_fails_no_job(remote_of_mortal: Rig, mortal: ServerProcess) -> None:
     remote = remote_of_mortal
     for _ in range(2):
         remote.start_worker()
@@ -277,7 +283,7 @@ def test_a_server_that_is_killed_again_and_again_fails_no_job(
         wait_for(lambda started=number + 1: mortal.starts == started, "the server")  # type: ignore[misc]
         wait_for(lambda batch=batch: batches.get_batch(remote.db, batch.id).succeeded, "the first answers")  # type: ignore[misc]
         # Back before a request is given up, and not.
-        mortal.away_s = 0.1 if number % 2 else 3.0
+        mortal.may_come_back = (lambda: True) if number % 2 else given_up(remote)
         mortal.kill()
 
     jobs = [job for batch in sent for job in remote.wait_finished(batch, seconds=300)]

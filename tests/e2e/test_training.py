@@ -1,13 +1,13 @@
 """From a folder of labelled pictures to a model that a running service serves, without a line of code."""
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
-from tests.e2e.service import Start
+from tests.services.environment import environment
+from tests.services.processes import output_of
+from tests.services.programs import Start, python
 from tests.unit.training.conftest import SHAPES, draw_shapes
 from training.datasets import Example
 
@@ -33,27 +33,24 @@ def test_a_folder_becomes_a_model_that_is_served(tmp_path: Path, start: Start) -
     (tmp_path / "shapes" / "lost.xml").write_text(VOC.format(name="lost.png", width=9, height=9, objects=""))
     out = tmp_path / "models" / "shapes"
 
-    def python(*arguments: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [sys.executable, "-m", *arguments], capture_output=True, text=True, timeout=800, check=False
-        )
-
-    made = python("training", "--data", str(tmp_path / "shapes"), "--out", str(out), "--steps", "3")
+    training = python("training", "--data", str(tmp_path / "shapes"), "--out", str(out), "--steps", "3")
+    made = output_of(training, environment(), 800)
     assert made.returncode == 0, made.stdout + made.stderr
     assert "left out: lost.xml" in made.stdout
     assert "8 pictures to learn from, 2 to measure with: disc, square" in made.stdout
 
-    up = start(CATALOGUE=str(out / "catalogue.toml"))
+    up = start(catalogue=out / "catalogue.toml")
     up.wait_until_up()
     for model in ("shapes-pytorch", "shapes-tensorflow"):
-        measured = python(
+        evaluation = python(
             *("training.evaluate", "--data", str(tmp_path / "shapes"), "--model", model),
             *("--url", up.url, "--json", str(tmp_path / f"{model}.json")),
         )
+        measured = output_of(evaluation, environment(), 800)
         assert measured.returncode == 0, measured.stdout + measured.stderr
     one, other = (
         json.loads((tmp_path / f"shapes-{runtime}.json").read_text()) for runtime in ("pytorch", "tensorflow")
     )
     assert [row["label"] for row in one["rows"]] == list(SHAPES)
     assert one["mean"]["ap50"] == pytest.approx(other["mean"]["ap50"], abs=0.02)
-    assert up.end() == 0
+    assert up.interrupt() == 0

@@ -1,138 +1,144 @@
-"""`boxqueue up` with everything real: it serves, it repairs itself, and nothing of it stays."""
+"""`boxqueue up` with everything real: it serves, it repairs itself, and nothing of it stays.
+
+The tests share a running one as long as they can, in their order: starting two frameworks takes longest.
+"""
 
 import json
-import re
 import socket
+import tomllib
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
-import httpx
 import psutil
 import pytest
 from PIL import Image
 
 from jobs.settings import ROOT
-from tests.conftest import answered, wait_for
-from tests.e2e.service import Start, Up
+from tests import catalogues
+from tests.services.environment import free_port
+from tests.services.programs import Start, Up
+from tests.services.waiting import wait_for
+
+pytestmark = pytest.mark.xdist_group("up")
+WEIGHTS = ROOT / "weights"
+BUNDLED: dict[str, catalogues.Entry] = tomllib.loads((WEIGHTS / "catalogue.toml").read_text())
 
 
-def picture(folder: Path) -> bytes:
-    Image.new("RGB", (200, 120), "white").save(folder / "white.png")
-    return (folder / "white.png").read_bytes()
+class Shared:
+    """One service after the other, all in the same folder and at the same port."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._port = free_port()
+        self._started: list[Up] = []
+
+    def up(self, model: str = "cards-pytorch") -> Up:
+        """The one that runs, whatever its model; where none does, a new one, which answers `cards` by this model."""
+        if not self._started or self._started[-1].status() is not None:
+            up = Up(
+                self._folder / f"{len(self._started)}.log",
+                data=self._folder / "data",
+                port=self._port,
+                model_aliases=f"cards={model}",
+                lease_seconds=3,
+                sweep_seconds=1,
+            )
+            self._started.append(up)
+            up.wait_until_up()
+        return self._started[-1]
+
+    def close(self) -> None:
+        for up in self._started:
+            up.end()
 
 
-def detect(up: Up, image: bytes, model: str = "cards-pytorch") -> dict[str, Any]:
-    with httpx.Client(base_url=up.url, timeout=120) as client:
-        answer = client.post(
-            "/v1/jobs",
-            files={"image": ("white.png", image)},
-            data={"model": model, "cache": "false"},
-            headers={"Prefer": "wait=60"},
-        )
-        return answered(client, answer.raise_for_status().json())
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shared]:
+    shared = Shared(tmp_path_factory.mktemp("up"))
+    yield shared
+    shared.close()
 
 
-def test_it_serves_repairs_itself_and_leaves_nothing(start: Start, tmp_path: Path) -> None:
-    image = picture(tmp_path)
-    up = start()
-    up.wait_until_up()
-    assert detect(up, image)["status"] == "succeeded"
+@pytest.fixture
+def white(tmp_path: Path) -> bytes:
+    Image.new("RGB", (200, 120), "white").save(tmp_path / "white.png")
+    return (tmp_path / "white.png").read_bytes()
 
-    # What is in its way is said to others.
-    same_folder, same_port = start(), start("other", PORT=up.url.rpartition(":")[2])
-    assert (same_folder.process.wait(30), same_port.process.wait(30)) == (1, 1)
-    assert f"(process {up.process.pid}) uses the data folder" in same_folder.said
+
+@pytest.fixture
+def pytorch_alone(tmp_path: Path) -> Path:
+    """A catalogue with models of one framework."""
+    entry = BUNDLED["cards-pytorch"]
+    alone = {"cards-pytorch": entry | {"file": str(WEIGHTS / entry["file"])}}
+    return catalogues.write(tmp_path / "catalogue.toml", alone)
+
+
+def test_it_serves_and_says_to_others_what_is_in_their_way(
+    shared: Shared, start: Start, white: bytes, tmp_path: Path
+) -> None:
+    up = shared.up()
+    with up.client() as client:
+        assert client.detect("cards-pytorch", white)["status"] == "succeeded"
+
+    same_folder, same_port = start(data=up.data), start(data=tmp_path / "other", port=up.port)
+
+    assert (same_folder.wait(), same_port.wait()) == (1, 1)
+    assert f"(process {up.pid}) uses the data folder" in same_folder.said
     assert "is taken" in same_port.said
 
-    # What dies comes back.
+
+def test_what_dies_comes_back(shared: Shared, white: bytes) -> None:
+    up = shared.up()
+
     for words in ("-m worker pytorch", "redis-server"):
-        victim = up.program(words)
-        assert victim is not None
-        victim.kill()
-        wait_for(lambda old=victim, by=words: up.program(by) not in (None, old), f"another {words}")
-    assert detect(up, image)["status"] == "succeeded"
+        up.kill_program(words)
+
+    with up.client() as client:
+        assert client.detect("cards-pytorch", white)["status"] == "succeeded"
     wait_for(lambda: "redis ended (terminated by SIGKILL) and is started again" in up.said, "a word about it")
 
-    # Ctrl-C ends it all.
-    family = up.family()
-    assert up.end() == 0, up.said
-    assert psutil.wait_procs(family, timeout=0)[1] == []
-    assert up.said.endswith("Stopped.\n")
-    with socket.create_server(("127.0.0.1", int(up.url.rpartition(":")[2]))):
-        pass
 
-
-def test_a_setting_that_cant_be_met_ends_it_with_the_workers_words(start: Start) -> None:
-    up = start(DEVICE="cuda:63")
-
-    assert up.process.wait(timeout=240) == 1
-    assert re.search(r"worker-(pytorch|tensorflow) does not stay up \(exit status 2\)", up.said)
-    assert "BOXQUEUE_DEVICE" in up.said
-
-
-def test_whoever_is_killed_nothing_is_left_and_the_next_one_starts(start: Start) -> None:
-    up = start()
-    up.wait_until_up()
-    family = up.family()
-
-    up.supervisor().kill()
-
-    assert up.process.wait(timeout=120) == 1
-    assert "The supervisor ended (killed by SIGKILL)" in up.said
-    assert psutil.wait_procs(family, timeout=0)[1] == []
-
-    again = start(PORT=up.url.rpartition(":")[2])
-    again.wait_until_up()
-    family = again.family()
-
-    again.process.kill()
-
-    assert psutil.wait_procs(family, timeout=60)[1] == []
-
-
-def batch_of(up: Up, model: str, image: bytes, count: int) -> str:
-    """The address of a closed batch of so many jobs of one picture."""
-    with httpx.Client(base_url=up.url, timeout=60) as client:
-        batch = str(client.post("/v1/batches", json={"name": model}).raise_for_status().json()["links"]["self"])
-        files = [("image", (f"{number}.png", image)) for number in range(count)]
-        client.post(f"{batch}/jobs", data={"model": model, "cache": "false"}, files=files).raise_for_status()
-        client.post(f"{batch}/close").raise_for_status()
-    return batch
-
-
-def results_of(up: Up, batch: str) -> list[dict[str, Any]]:
-    with httpx.Client(base_url=up.url, timeout=60) as client:
-        wait_for(lambda: client.get(batch).json()["finished_at"], f"the end of {batch}")
-        return [json.loads(line) for line in client.get(f"{batch}/results").text.splitlines()]
-
-
-def test_a_killed_queue_loses_nothing_the_other_does_not_notice_and_an_alias_moves_a_client(start: Start) -> None:
+def test_a_killed_queue_loses_nothing_and_the_other_does_not_notice(shared: Shared) -> None:
+    up = shared.up()
+    before = up.said
     image = (ROOT / "samples" / "lunch-poll.png").read_bytes()
-    up = start(MODEL_ALIASES="cards=cards-pytorch", LEASE_SECONDS="3", SWEEP_SECONDS="1")
-    up.wait_until_up()
-    before = detect(up, image, "cards")
-    batches = {model: batch_of(up, model, image, 100) for model in ("cards-tensorflow", "cards-pytorch")}
+    with up.client() as client:
+        batches = {model: client.batch_of(model, [image] * 100) for model in ("cards-tensorflow", "cards-pytorch")}
+        first = f"/v1/batches/{batches['cards-tensorflow']}"
+        wait_for(lambda: client.get(first)["succeeded"], "the first answers")
+        worker = up.program("-m worker tensorflow")
+        assert worker is not None
+        for process in [*worker.children(recursive=True), worker]:
+            process.kill()
 
-    first = up.url + batches["cards-tensorflow"]
-    wait_for(lambda: httpx.get(first, timeout=60).json()["succeeded"], "the first answers")
-    worker = up.program("-m worker tensorflow")
-    assert worker is not None
-    for process in [*worker.children(recursive=True), worker]:
-        process.kill()
+        results = {model: client.results(batch) for model, batch in batches.items()}
 
-    results = {model: results_of(up, batch) for model, batch in batches.items()}
     for jobs in results.values():
         assert [job["status"] for job in jobs] == ["succeeded"] * 100
         assert len({json.dumps(job["detections"]) for job in jobs}) == 1
     assert {job["deaths"] for job in results["cards-pytorch"]} == {0}
-    assert "worker-tensorflow ended (terminated by SIGKILL) and is started again" in up.said
-    assert "worker-pytorch ended" not in up.said
+    said = up.said.removeprefix(before)
+    assert "worker-tensorflow ended (terminated by SIGKILL) and is started again" in said
+    assert "worker-pytorch ended" not in said
+
+
+def test_one_variable_moves_a_client_from_one_model_to_the_other_and_ctrl_c_leaves_nothing(shared: Shared) -> None:
+    image = (ROOT / "samples" / "lunch-poll.png").read_bytes()
+    up = shared.up("cards-pytorch")
+    with up.client() as client:
+        before = client.detect("cards", image)
+    family = up.family()
+
+    assert up.interrupt() == 0, up.said
+
+    assert psutil.wait_procs(family, timeout=0)[1] == []
+    assert up.said.endswith("Stopped.\n")
+    with socket.create_server(("127.0.0.1", up.port)):
+        pass
 
     # The same request, after one variable has changed.
-    up.end()
-    up = start(MODEL_ALIASES="cards=cards-tensorflow", PORT=up.url.rpartition(":")[2])
-    up.wait_until_up()
-    after = detect(up, image, "cards")
+    with shared.up("cards-tensorflow").client() as client:
+        after = client.detect("cards", image)
 
     assert (before["model"], after["model"]) == ("cards-pytorch", "cards-tensorflow")
     assert [one["label"] for one in after["detections"]] == [one["label"] for one in before["detections"]]
@@ -141,24 +147,48 @@ def test_a_killed_queue_loses_nothing_the_other_does_not_notice_and_an_alias_mov
         assert one["score"] == pytest.approx(other["score"], abs=1e-3)
 
 
-def test_a_catalogue_with_models_of_one_framework_needs_no_worker_of_the_other(start: Start, tmp_path: Path) -> None:
-    weights = ROOT / "weights"
-    entries = (weights / "catalogue.toml").read_text().replace('"cards.pt2"', f'"{weights / "cards.pt2"}"')
-    catalogue = tmp_path / "catalogue.toml"
-    catalogue.write_text(entries[: entries.index("[cards-tensorflow]")])
+def test_whoever_is_killed_nothing_is_left_and_the_next_one_starts(shared: Shared) -> None:
+    up = shared.up()
+    family = up.family()
 
-    up = start(CATALOGUE=str(catalogue))
+    up.supervisor().kill()
+
+    assert up.wait() == 1
+    assert "The supervisor ended (killed by SIGKILL)" in up.said
+    assert psutil.wait_procs(family, timeout=0)[1] == []
+
+    again = shared.up()
+    family = again.family()
+
+    again.kill()
+
+    assert psutil.wait_procs(family, timeout=60)[1] == []
+
+
+def test_a_catalogue_with_models_of_one_framework_needs_no_worker_of_the_other(
+    start: Start, pytorch_alone: Path, white: bytes, tmp_path: Path
+) -> None:
+    up = start(catalogue=pytorch_alone)
     up.wait_until_up()
     assert up.program("-m worker pytorch")
     assert not up.program("-m worker tensorflow")
-    assert detect(up, picture(tmp_path))["status"] == "succeeded"
-    assert up.end() == 0
+    with up.client() as client:
+        assert client.detect("cards-pytorch", white)["status"] == "succeeded"
+    assert up.interrupt() == 0
 
-    catalogue.write_text(entries[entries.index("[cards-frozen]") :].replace('"tensorflow"', '"paper"'))
+    paper = {"cards-frozen": BUNDLED["cards-frozen"] | {"runtime": "paper"}}
     for refused, why in (
-        (catalogue, "no model for a runtime that is installed here"),
+        (catalogues.write(pytorch_alone, paper), "no model for a runtime that is installed here"),
         (tmp_path / "no", "can't be read"),
     ):
-        wrong = start("refused", CATALOGUE=str(refused))
-        assert wrong.process.wait(30) == 2
+        wrong = start(data=tmp_path / "refused", catalogue=refused)
+        assert wrong.wait() == 2
         assert why in wrong.said
+
+
+def test_a_setting_that_cant_be_met_ends_it_with_the_workers_words(start: Start, pytorch_alone: Path) -> None:
+    up = start(device="cuda:63", catalogue=pytorch_alone)
+
+    assert up.wait() == 1
+    assert "worker-pytorch does not stay up (exit status 2)" in up.said
+    assert "BOXQUEUE_DEVICE" in up.said

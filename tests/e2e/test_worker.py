@@ -3,22 +3,19 @@
 import os
 import signal
 import sqlite3
-import subprocess
-import sys
-import time
 from contextlib import closing, suppress
 
 import pytest
 import sqlalchemy as sa
 
 from jobs import store, workers
-from jobs.settings import ROOT
 from jobs.tables import Claim
-from tests.conftest import RedisServer, wait_for
-from tests.e2e.conftest import GOOD, SLOW, VERY_SLOW, Rig, children
-
-SEGFAULT, HANG, EAT, RAISE, KILL = (255, 0, 0), (0, 255, 0), (0, 0, 255), (255, 255, 0), (255, 0, 255)
-NOT_A_NUMBER, BREAK = (0, 255, 255), (0, 0, 1)
+from tests import poison
+from tests.e2e.rig import GOOD, SLOW, SLOWEST, Rig, picture
+from tests.services.processes import output_of
+from tests.services.programs import python
+from tests.services.redis import RedisServer
+from tests.services.waiting import wait_for
 
 
 def test_jobs_are_answered(rig: Rig) -> None:
@@ -29,8 +26,8 @@ def test_jobs_are_answered(rig: Rig) -> None:
 
     assert [job.status for job in results] == ["succeeded"] * 30
     (found,) = results[0].detections or []
-    # The model says 8…24 of 32, the picture has 64 pixels.
-    assert (found.label, found.x1, found.y1, found.x2, found.y2) == ("box", 16, 16, 48, 48)
+    # The model says 0, 2, 4, 6 of 32; the picture has 64 pixels.
+    assert (found.label, found.x1, found.y1, found.x2, found.y2) == ("box", 0, 4, 8, 12)
     assert results[0].timings_ms is not None
     assert set(results[0].timings_ms) == {"queued", "decode", "inference", "total"}
 
@@ -45,36 +42,36 @@ def test_a_killed_process_loses_nothing(rig: Rig, victim: str) -> None:
         worker.kill()
         worker = rig.start_worker()
     else:
-        before = children(worker)
-        before[0].kill()
+        before = set(worker.children())
+        next(iter(before)).kill()
         if victim == "a child and at once its successor":
-            wait_for(lambda: set(children(worker)) - set(before), "the successor")
-            (set(children(worker)) - set(before)).pop().kill()
+            wait_for(lambda: set(worker.children()) - before, "the successor")
+            (set(worker.children()) - before).pop().kill()
     results = rig.wait_finished(batch)
 
     assert [job.status for job in results] == ["succeeded"] * 40
-    wait_for(lambda: len(children(worker)) == 2, "as many children as before")
+    wait_for(lambda: len(worker.children()) == 2, "as many children as before")
 
 
 def test_poison_fails_with_its_code_and_hurts_no_other(sqlite_rig: Rig) -> None:
     rig = sqlite_rig
-    limits = {"PICTURE_SECONDS": "8", "CHILD_MEMORY_MB": "400", "LEASE_SECONDS": "60"}
-    rig.environment |= {f"BOXQUEUE_{name}": value for name, value in limits.items()}
+    # The limit of a picture is longer than a busy machine stands still.
+    rig.given |= {"picture_seconds": 5, "child_memory_mb": 250, "lease_seconds": 60}
     rig.start_worker()
-    poison = {
-        SEGFAULT: ("worker_lost", 1),
-        EAT: ("out_of_memory", 2),
-        RAISE: ("detection_failed", 0),
-        KILL: ("worker_lost", 2),
-        NOT_A_NUMBER: ("detection_failed", 0),
+    kinds = {
+        "segfault": ("worker_lost", 1),
+        "eat": ("out_of_memory", 2),
+        "raise": ("detection_failed", 0),
+        "kill": ("worker_lost", 2),
+        "nan": ("detection_failed", 0),
         # At the end, in the smallest claim: as many pictures as it has, so many times the limit it may take.
-        HANG: ("timed_out", 2),
+        "hang": ("timed_out", 2),
     }
 
-    batch, jobs = rig.submit([colour for bad in poison for colour in (GOOD, bad, GOOD)])
+    batch, jobs = rig.submit([data for kind in kinds for data in (GOOD, picture(kind), GOOD)])
     results = {job.id: job for job in rig.wait_finished(batch)}
 
-    for number, expected in enumerate(poison.values()):
+    for number, expected in enumerate(kinds.values()):
         before, bad, after = (results[job.id] for job in jobs[3 * number : 3 * number + 3])
         assert (before.status, after.status) == ("succeeded", "succeeded")
         assert (bad.error_code, bad.deaths) == expected
@@ -84,9 +81,9 @@ def test_poison_fails_with_its_code_and_hurts_no_other(sqlite_rig: Rig) -> None:
 def test_a_stopped_worker_writes_nothing_after_its_lease(sqlite_rig: Rig) -> None:
     rig = sqlite_rig
     asleep = rig.start_worker()
-    batch, jobs = rig.submit([VERY_SLOW] * 2)
+    batch, jobs = rig.submit([SLOWEST] * 2)
     rig.wait_running()
-    pids = [asleep.pid, *(child.pid for child in children(asleep))]
+    pids = [asleep.pid, *(child.pid for child in asleep.children())]
     stop_outside_of_transactions(rig, pids)
 
     rig.start_worker()
@@ -94,7 +91,9 @@ def test_a_stopped_worker_writes_nothing_after_its_lease(sqlite_rig: Rig) -> Non
     written = [(job.id, job.started_at, job.finished_at) for job in results]
     for pid in pids:
         os.kill(pid, signal.SIGCONT)
-    time.sleep(4)
+    wait_for(lambda: "forgiven" in outcomes(rig), "the one that slept, with answers that are too late")
+    # Whatever it had to say it has said then.
+    assert asleep.stop() == 0
 
     again = store.get_jobs(rig.db, [job.id for job in jobs])
     assert [job.status for job in again] == ["succeeded"] * 2
@@ -125,8 +124,7 @@ def test_a_terminated_worker_finishes_or_gives_back(sqlite_rig: Rig) -> None:
     _, jobs = rig.submit([SLOW] * 200)
     rig.wait_running()
 
-    worker.terminate()
-    assert worker.wait(timeout=60) == 0
+    assert worker.stop() == 0
 
     states = {job.status for job in store.get_jobs(rig.db, [job.id for job in jobs])}
     assert states == {"succeeded", "queued"}
@@ -136,11 +134,10 @@ def test_a_terminated_worker_finishes_or_gives_back(sqlite_rig: Rig) -> None:
 
 def test_a_picture_that_breaks_the_detector_for_good_hurts_no_other(sqlite_rig: Rig) -> None:
     rig = sqlite_rig
-    rig.environment["BOXQUEUE_CHILDREN"] = "1"
-    rig.settings = rig.settings.model_copy(update={"children": 1})
+    rig.given["children"] = 1
     rig.start_worker()
 
-    batch, jobs = rig.submit([GOOD, BREAK, *[GOOD] * 30])
+    batch, jobs = rig.submit([GOOD, picture("break"), *[GOOD] * 30])
     results = {job.id: job for job in rig.wait_finished(batch)}
 
     broken = results.pop(jobs[1].id)
@@ -151,15 +148,17 @@ def test_a_picture_that_breaks_the_detector_for_good_hurts_no_other(sqlite_rig: 
 def test_terminated_children_give_back_and_nobody_is_blamed(sqlite_rig: Rig) -> None:
     rig = sqlite_rig
     # One picture a claim: a death would count against it.
-    rig.environment |= {"BOXQUEUE_BATCH_SIZE": "1", "BOXQUEUE_LEASE_SECONDS": "60"}
+    rig.given |= {"batch_size": 1, "lease_seconds": 60}
     worker = rig.start_worker()
     batch, jobs = rig.submit([SLOW] * 60)
 
     for _ in range(3):
         rig.wait_running()
-        for child in children(worker):
+        terminated = set(worker.children())
+        for child in terminated:
             child.terminate()
-        time.sleep(1)
+        # What runs afterwards, somebody else has.
+        wait_for(lambda old=terminated: not old & set(worker.children()), "their end")  # type: ignore[misc]
     results = rig.wait_finished(batch)
 
     assert [(job.status, job.deaths) for job in results] == [("succeeded", 0)] * len(jobs)
@@ -168,14 +167,14 @@ def test_terminated_children_give_back_and_nobody_is_blamed(sqlite_rig: Rig) -> 
 
 def test_a_terminated_process_group_blames_nobody(sqlite_rig: Rig) -> None:
     rig = sqlite_rig
-    rig.environment["BOXQUEUE_LEASE_SECONDS"] = "60"
+    rig.given["lease_seconds"] = 60
     worker = rig.start_worker()
     rig.submit([SLOW] * 200)
     rig.wait_running()
 
-    for process in [*children(worker), worker]:
-        process.terminate()
-    assert worker.wait(timeout=60) == 0
+    for child in worker.children():
+        child.terminate()
+    assert worker.stop() == 0
 
     assert outcomes(rig) <= {"finished", "given_back"}
 
@@ -188,11 +187,11 @@ def outcomes(rig: Rig) -> set[str | None]:
 
 def test_a_child_that_can_not_start_swallows_no_doorbell(sqlite_rig: Rig) -> None:
     rig = sqlite_rig
-    unloadable = rig.settings.data / "unloadable"
+    unloadable = rig.settings.data / poison.UNLOADABLE
     unloadable.touch()
     rig.start_worker()
     batch, jobs = rig.submit([GOOD] * 5)
-    wait_for(lambda: "this process can't start" in rig.log.read_text(), "the reason in the log")
+    wait_for(lambda: "this process can't start" in rig.said, "the reason in the log")
 
     unloadable.unlink()
 
@@ -204,7 +203,7 @@ def test_a_redis_that_comes_back_empty_loses_nothing(sqlite_rig: Rig, redis_serv
     rig.start_worker()
     redis_server.kill()
     batch, _ = rig.submit([GOOD] * 10)
-    time.sleep(3)
+    wait_for(lambda: "redis does not answer" in rig.said, "a sweep that reaches nobody")
     assert store.list_jobs(rig.db, status="queued")
 
     redis_server.start()
@@ -218,7 +217,7 @@ def test_an_image_store_that_is_away_makes_jobs_wait(sqlite_rig: Rig) -> None:
     folder, away = rig.settings.data / "images", rig.settings.data / "away"
     folder.rename(away)
     rig.start_worker()
-    wait_for(lambda: "is given back" in rig.log.read_text(), "the claim that is given back")
+    wait_for(lambda: "is given back" in rig.said, "the claim that is given back")
 
     away.rename(folder)
 
@@ -226,23 +225,17 @@ def test_an_image_store_that_is_away_makes_jobs_wait(sqlite_rig: Rig) -> None:
 
 
 @pytest.mark.parametrize(
-    ("variable", "value", "sentence"),
+    ("setting", "value", "sentence"),
     [
-        ("BOXQUEUE_DEVICE", "cuda", "BOXQUEUE_DEVICE: cuda was asked for"),
-        ("BOXQUEUE_LEASE_SECONDS", "soon", "BOXQUEUE_LEASE_SECONDS"),
-        ("BOXQUEUE_CATALOGUE", "/nowhere.toml", "/nowhere.toml can't be read"),
+        ("device", "cuda", "BOXQUEUE_DEVICE: cuda was asked for"),
+        ("lease_seconds", "soon", "BOXQUEUE_LEASE_SECONDS"),
+        ("catalogue", "/nowhere.toml", "/nowhere.toml can't be read"),
     ],
 )
-def test_a_worker_that_can_not_work_says_why(sqlite_rig: Rig, variable: str, value: str, sentence: str) -> None:
-    done = subprocess.run(
-        [sys.executable, "-m", "worker", "poison"],
-        cwd=ROOT,
-        env={**sqlite_rig.environment, variable: value},
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
+def test_a_worker_that_can_not_work_says_why(sqlite_rig: Rig, setting: str, value: str, sentence: str) -> None:
+    sqlite_rig.given[setting] = value
+
+    done = output_of(python("worker", "poison"), sqlite_rig.environment)
 
     assert done.returncode == 2
     assert sentence in done.stderr

@@ -8,9 +8,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Self
 
-from cli.address import free_port
-from jobs.settings import PREFIX, ROOT
-from tests.conftest import wait_for
+from jobs.settings import ROOT
+from tests.services.environment import environment, free_port
+from tests.services.waiting import wait_for
 
 TAG = os.environ.get("TAG", "test")
 BASE = "python:3.11-slim-bookworm"
@@ -46,19 +46,16 @@ def _compose() -> list[str]:
 class Stack:
     """A Compose project of one's own, from the checkout's compose.yaml; taken down at the end with all that it kept."""
 
-    def __init__(self, models: Path, **environment: str) -> None:
+    def __init__(self, models: Path, **variables: str) -> None:
         self.project = f"boxqueue-test-{secrets.token_hex(4)}"
-        self.port = free_port("127.0.0.1")
+        self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
-        clean = {name: value for name, value in os.environ.items() if not name.startswith(PREFIX)}
-        self._environment = clean | {
+        self._environment = environment(port=self.port, children=1) | {
             "TAG": TAG,
             "MODELS": str(models),
             "POSTGRES_PASSWORD": secrets.token_hex(16),
             "REDIS_PASSWORD": secrets.token_hex(16),
-            "BOXQUEUE_PORT": str(self.port),
-            "BOXQUEUE_CHILDREN": "1",
-            **environment,
+            **variables,
         }
         self._command = [*_compose(), "--project-name", self.project, "--file", str(ROOT / "compose.yaml")]
 

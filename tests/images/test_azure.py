@@ -9,10 +9,11 @@ import pytest
 
 from cli.address import free_port
 from jobs.settings import ROOT
-from tests.conftest import DetectorProcesses, wait_for
+from tests.conftest import DetectorProcesses
 from tests.functions_host import FOLDER, FunctionsHost, listens
 from tests.images.conftest import Table
 from tests.images.engine import docker, image, inside, inspect
+from tests.services.waiting import wait_for
 
 PICTURE = (ROOT / "samples" / "lunch-poll.png").read_bytes()
 HANDLER = json.loads((FOLDER / "host.json").read_text())["customHandler"]["description"]

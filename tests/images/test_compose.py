@@ -13,8 +13,8 @@ from pathlib import Path
 import httpx
 
 from jobs.settings import ROOT
-from tests.conftest import wait_for
 from tests.images.engine import Stack, docker, inspect
+from tests.services.waiting import wait_for
 
 MODELS = ("cards-pytorch", "cards-tensorflow")
 PICTURES_EACH = 500

@@ -12,8 +12,8 @@ import pytest
 import sqlalchemy as sa
 
 from jobs.settings import ROOT
-from tests.conftest import wait_for
 from tests.images.engine import Stack, docker, inspect
+from tests.services.waiting import wait_for
 
 PASSWORD = secrets.token_hex(8)
 MOTO = "boxqueue-test/moto"

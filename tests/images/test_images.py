@@ -9,10 +9,11 @@ import httpx
 import pytest
 
 from jobs.settings import ROOT
-from tests.conftest import DetectorProcesses, wait_for
+from tests.conftest import DetectorProcesses
 from tests.images.conftest import Table
 from tests.images.engine import BASE, Stack, docker, image, inside, inspect
 from tests.images.kinds import AS_ROOT, FUNCTIONS, KINDS, WORKERS, Kind
+from tests.services.waiting import wait_for
 
 MODEL_SERVER = ROOT / "tests" / "images" / "model_server.py"
 PICTURE = ROOT / "samples" / "lunch-poll.png"

@@ -10,6 +10,7 @@ from api import create_app
 from api.service import EXTENSION
 from jobs.migrate import migrate
 from jobs.settings import Settings
+from tests import catalogues
 from tests.unit.api.conftest import CATALOGUE, encoded, form
 from tests.unit.api.document import Document
 
@@ -17,7 +18,7 @@ from tests.unit.api.document import Document
 @pytest.fixture
 def client(tmp_path: Path, empty_postgres: str) -> Iterator[FlaskClient]:
     migrate(empty_postgres)
-    (tmp_path / "catalogue.toml").write_text(CATALOGUE)
+    catalogues.write(tmp_path / "catalogue.toml", CATALOGUE)
     (tmp_path / "images").mkdir()
     app = create_app(Settings(data=tmp_path, catalogue=(tmp_path / "catalogue.toml",), database_url=empty_postgres))
     yield app.test_client()

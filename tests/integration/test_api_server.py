@@ -1,10 +1,7 @@
 """`python -m api` as it runs: gunicorn, a real Redis, real connections."""
 
 import json
-import os
-import signal
 import socket
-import subprocess
 import sys
 import threading
 import time
@@ -21,80 +18,51 @@ from jobs.claims import Outcome
 from jobs.database import Database
 from jobs.migrate import migrate
 from jobs.queue import FINISHED_CHANNEL, Queue
-from jobs.settings import Settings
 from jobs.tables import new_id
-from tests.conftest import ROOT, RedisServer, wait_for
+from tests import catalogues
+from tests.services.environment import environment, free_port, settings_of
+from tests.services.processes import output_of
+from tests.services.programs import Api, python
+from tests.services.redis import RedisServer
+from tests.services.waiting import wait_for
 from tests.unit.api.conftest import CATALOGUE, MODEL, encoded
 
 LIMIT_MB = 1
 
 
-class Server:
-    """`python -m api` in a folder of its own."""
+class Server(Api):
+    """One that answers. The catalogue is the one of the unit tests."""
 
-    def __init__(self, folder: Path, redis_url: str, **variables: str) -> None:
-        with socket.create_server(("127.0.0.1", 0)) as free:
-            self.port = free.getsockname()[1]
-        catalogue = folder / "catalogue.toml"
-        catalogue.write_text(CATALOGUE)
-        values = {
-            "data": str(folder),
-            "catalogue": str(catalogue),
-            "port": str(self.port),
-            "redis_url": redis_url,
-            "max_request_mb": str(LIMIT_MB),
-            **variables,
-        }
-        self.settings = Settings(**values)  # type: ignore[arg-type]
-        self.environment = {**os.environ, **{f"BOXQUEUE_{name.upper()}": value for name, value in values.items()}}
-        self.command = [sys.executable, "-m", "api"]
-        self.log = folder / "api.log"
-        self.process: subprocess.Popen[bytes] | None = None
-
-    def start(self) -> None:
-        migrate(self.settings.database_url)
-        with self.log.open("wb") as log:
-            self.process = subprocess.Popen(self.command, cwd=ROOT, env=self.environment, stdout=log, stderr=log)
-        wait_for(self.answers, "the service")
-
-    def answers(self) -> bool:
-        try:
-            return httpx.get(f"{self.url}/healthz").status_code == 200
-        except httpx.TransportError:
-            return False
-
-    def stop(self) -> int:
-        assert self.process is not None
-        self.process.send_signal(signal.SIGTERM)
-        return self.process.wait(timeout=60)
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self.port}"
+    def __init__(self, folder: Path, redis_url: str, *, command: list[str] | None = None) -> None:
+        super().__init__(command=command, **given(folder, redis_url))
+        self.port = self.settings.port
+        self.wait_until("/healthz")
 
     def connect(self) -> socket.socket:
         return socket.create_connection(("127.0.0.1", self.port), timeout=20)
 
     def refused(self) -> list[str]:
-        return [line for line in self.log.read_text().splitlines() if "api.problems" in line]
+        return [line for line in self.said.splitlines() if "api.problems" in line]
+
+
+def given(folder: Path, redis_url: str) -> dict[str, object]:
+    """Settings, and what has to be there for them."""
+    catalogue = catalogues.write(folder / "catalogue.toml", CATALOGUE)
+    settings = {"data": folder, "catalogue": catalogue, "redis_url": redis_url, "max_request_mb": LIMIT_MB}
+    migrate(settings_of(**settings).database_url)
+    return settings
 
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory, redis_server: RedisServer) -> Iterator[Server]:
-    server = Server(tmp_path_factory.mktemp("api"), redis_server.url)
-    server.start()
-    yield server
-    if server.process and server.process.poll() is None:
-        server.stop()
+    with Server(tmp_path_factory.mktemp("api"), redis_server.url) as server:
+        yield server
 
 
 def submit(server: Server) -> dict[str, object]:
-    answer = httpx.post(
-        f"{server.url}/v1/jobs", data={"model": MODEL, "cache": "false"}, files={"image": ("a.png", encoded())}
-    )
-    assert answer.status_code == 202
-    document: dict[str, object] = answer.json()
-    return document
+    with server.client() as client:
+        (job,) = client.submit(MODEL, encoded())
+    return job
 
 
 def finish_all(server: Server) -> None:
@@ -198,7 +166,7 @@ def test_client_that_hangs_up_in_the_middle_harms_nobody(server: Server) -> None
         connection.sendall(HEAD + b"Content-Length: 500000\r\n\r\n--b\r\n")
 
     assert httpx.get(f"{server.url}/v1/jobs?limit=1").status_code == 200
-    assert "Traceback" not in server.log.read_text()
+    assert "Traceback" not in server.said
 
 
 def subscribers(redis_server: RedisServer) -> int:
@@ -209,12 +177,9 @@ def subscribers(redis_server: RedisServer) -> int:
 
 
 def test_waiter_hears_of_its_job(tmp_path: Path, redis_server: RedisServer) -> None:
-    server = Server(tmp_path, redis_server.url)
     # It never looks into the database by itself.
     program = "import api.waiting, api.__main__; api.waiting.CHECK_SECONDS = 1e9; api.__main__.main()"
-    server.command = [sys.executable, "-c", program]
-    server.start()
-    try:
+    with Server(tmp_path, redis_server.url, command=[sys.executable, "-c", program]) as server:
         job = submit(server)
         answers: list[str] = []
         before = subscribers(redis_server)
@@ -237,8 +202,6 @@ def test_waiter_hears_of_its_job(tmp_path: Path, redis_server: RedisServer) -> N
         waiter.join()
 
         assert answers == ["succeeded"]
-    finally:
-        server.stop()
 
 
 def test_is_ready(server: Server) -> None:
@@ -261,31 +224,28 @@ def test_results_come_as_a_stream(server: Server) -> None:
 
 
 def test_stopping_answers_those_who_wait(tmp_path: Path, redis_server: RedisServer) -> None:
-    server = Server(tmp_path, redis_server.url)
-    server.start()
-    job = submit(server)
-    statuses: list[str] = []
-    before = subscribers(redis_server)
+    with Server(tmp_path, redis_server.url) as server:
+        job = submit(server)
+        statuses: list[str] = []
+        before = subscribers(redis_server)
 
-    def wait() -> None:
-        statuses.append(httpx.get(f"{server.url}/v1/jobs/{job['id']}?wait=60", timeout=70).json()["status"])
+        def wait() -> None:
+            statuses.append(httpx.get(f"{server.url}/v1/jobs/{job['id']}?wait=60", timeout=70).json()["status"])
 
-    waiter = threading.Thread(target=wait)
-    waiter.start()
-    wait_for(lambda: subscribers(redis_server) > before, "the one that waits")
+        waiter = threading.Thread(target=wait)
+        waiter.start()
+        wait_for(lambda: subscribers(redis_server) > before, "the one that waits")
 
-    assert server.stop() == 0
+        assert server.stop() == 0
 
     # One that is not let go has no answer when the time for a stop is over.
     waiter.join()
     assert statuses == ["queued"]
-    assert "Traceback" not in server.log.read_text()
+    assert "Traceback" not in server.said
 
 
 def test_without_redis_jobs_are_accepted_and_waited_for(tmp_path: Path) -> None:
-    server = Server(tmp_path, f"unix://{tmp_path}/nobody.sock")
-    server.start()
-    try:
+    with Server(tmp_path, f"unix://{tmp_path}/nobody.sock") as server:
         began = time.monotonic()
         job = submit(server)
         assert time.monotonic() - began < 20
@@ -294,48 +254,32 @@ def test_without_redis_jobs_are_accepted_and_waited_for(tmp_path: Path) -> None:
         answer = httpx.get(f"{server.url}/v1/jobs/{job['id']}?wait=30", timeout=40)
 
         assert answer.json()["status"] == "succeeded"
-    finally:
-        server.stop()
 
 
 @pytest.mark.parametrize(
-    ("variables", "named"),
+    ("wrong", "named"),
     [
-        ({"BOXQUEUE_PORT": "no"}, "BOXQUEUE_PORT"),
-        ({"BOXQUEUE_PROT": "8000"}, "BOXQUEUE_PROT"),
-        ({"BOXQUEUE_CATALOGUE": "/nowhere.toml"}, "/nowhere.toml"),
-        ({"BOXQUEUE_MODEL_ALIASES": "a=b"}, "BOXQUEUE_MODEL_ALIASES"),
-        ({"BOXQUEUE_STORE_URL": "nonsense://x"}, "BOXQUEUE_STORE_URL"),
+        ({"port": "no"}, "BOXQUEUE_PORT"),
+        ({"prot": "8000"}, "BOXQUEUE_PROT"),
+        ({"catalogue": "/nowhere.toml"}, "/nowhere.toml"),
+        ({"model_aliases": "a=b"}, "BOXQUEUE_MODEL_ALIASES"),
+        ({"store_url": "nonsense://x"}, "BOXQUEUE_STORE_URL"),
     ],
 )
-def test_wrong_setting_stops_the_start_with_one_line(tmp_path: Path, variables: dict[str, str], named: str) -> None:
-    server = Server(tmp_path, "unix:///nobody.sock")
+def test_wrong_setting_stops_the_start_with_one_line(tmp_path: Path, wrong: dict[str, str], named: str) -> None:
+    settings = given(tmp_path, "unix:///nobody.sock") | {"port": free_port()}
 
-    ended = subprocess.run(
-        [sys.executable, "-m", "api"],
-        cwd=ROOT,
-        env=server.environment | variables,
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
+    ended = output_of(python("api"), environment(**settings | wrong))
 
     assert ended.returncode == 2
     assert named in ended.stderr
     assert len(ended.stderr.splitlines()) == 1
 
 
-def test_taken_port_stops_the_start_with_one_line(server: Server) -> None:
-    ended = subprocess.run(
-        [sys.executable, "-m", "api"],
-        cwd=ROOT,
-        env=server.environment,
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
+def test_taken_port_stops_the_start_with_one_line(tmp_path: Path, server: Server) -> None:
+    settings = given(tmp_path, "unix:///nobody.sock") | {"port": server.port}
+
+    ended = output_of(python("api"), environment(**settings))
 
     assert ended.returncode == 2
     assert ended.stderr.splitlines() == [f"BOXQUEUE_PORT: 127.0.0.1:{server.port} is taken by another program."]

@@ -13,9 +13,10 @@ from jobs.database import Database
 from jobs.pressure import Pressure
 from jobs.tables import CANCELLED, Job
 from jobs.waiting import more_waiting
-from tests.conftest import ROOT, RedisServer
+from tests.conftest import ROOT
 from tests.integration.deep import queue_up
 from tests.integration.engine import DIGEST, finish, ids, new_job, submit, take, take_any
+from tests.services.redis import RedisServer
 
 BIG = 100_000
 

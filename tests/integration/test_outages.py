@@ -19,9 +19,9 @@ from jobs.pictures import inspect
 from jobs.settings import Settings
 from jobs.tables import Job, new_id
 from jobs.views import JobView, NewJob
-from tests.conftest import wait_for
 from tests.integration.engine import ids
 from tests.served_model import ServedModel, colour_of
+from tests.services.waiting import wait_for
 from worker.child import Child
 from worker.pipeline import Pipeline
 from worker.plan import Plan

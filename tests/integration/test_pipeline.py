@@ -22,8 +22,8 @@ from jobs.database import Database
 from jobs.errors import DatabaseUnavailable, StoreUnavailable
 from jobs.settings import Settings
 from jobs.tables import Claim, Job, new_id
-from tests.conftest import wait_for
 from tests.integration.engine import DIGEST, answer, ids, new_job, submit, take
+from tests.services.waiting import wait_for
 from worker import tasks
 from worker.child import Child
 from worker.circuits import Circuits

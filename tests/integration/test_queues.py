@@ -11,8 +11,8 @@ from jobs.clock import now
 from jobs.database import Database
 from jobs.tables import Worker, new_id
 from jobs.views import QueueView, Unserved
-from tests.conftest import wait_for
 from tests.integration.engine import DIGEST, finish, new_job, submit, take
+from tests.services.waiting import wait_for
 from worker.plan import Plan
 from worker.presence import Presence
 

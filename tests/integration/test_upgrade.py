@@ -17,9 +17,9 @@ from jobs.migrate import migrate
 from jobs.queue import MESSAGE_VERSION, TASK, VERSION_HEADER, Queue
 from jobs.settings import Settings
 from jobs.tables import STATUSES, Base, new_id
-from tests.conftest import RedisServer
 from tests.integration.engine import finish, new_job, submit, take_any
 from tests.integration.recorded import FOLDER, Recording
+from tests.services.redis import RedisServer
 from worker import tasks
 
 REVISIONS = sorted(path.stem for path in FOLDER.glob("*.json"))

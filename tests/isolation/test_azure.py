@@ -18,13 +18,14 @@ import pytest
 from jobs.database import Database
 from jobs.images import ImageStore
 from jobs.migrate import migrate
-from jobs.settings import PREFIX, ROOT
+from jobs.settings import ROOT
 from jobs.store import list_jobs
 from tests.conftest import DetectorProcesses
 from tests.functions_host import Returned, RunningHandler, TriedAgain, started
 from tests.isolation.conftest import Measured
 from tests.isolation.test_isolation import FRAMEWORKS, installed
 from tests.isolation.test_lambda import boxes, refuse_connections, same
+from tests.services.environment import environment
 
 Boxes = list[tuple[str, list[float]]]
 PYTHON = ROOT / ".venv-isolation" / "azure" / "bin" / "python"
@@ -38,21 +39,20 @@ pytestmark = pytest.mark.timeout(600)
 
 
 @pytest.fixture(autouse=True, scope="module")
-def environment_is_there() -> None:
+def the_environment_is_there() -> None:
     if not PYTHON.exists():
         pytest.fail("the environment is missing: `make test-isolation` builds it")
 
 
-def environment(**own: str) -> dict[str, str]:
-    clean = {name: value for name, value in os.environ.items() if not name.startswith(PREFIX)}
-    return clean | {"TARGET_API": "pytorch"} | {PREFIX + name: value for name, value in own.items()}
+def environment_of(**settings: object) -> dict[str, str]:
+    return environment(**settings) | {"TARGET_API": "pytorch"}
 
 
 @pytest.fixture(scope="module")
 def alone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningHandler]:
     """Without a database."""
     folder = tmp_path_factory.mktemp("alone")
-    with started(PYTHON, environment(DATA=str(folder), MAX_PICTURE_MB="1", MAX_REQUEST_MB="3"), folder / "log") as host:
+    with started(PYTHON, environment_of(data=folder, max_picture_mb=1, max_request_mb=3), folder / "log") as host:
         yield host
 
 
@@ -198,7 +198,7 @@ def test_what_is_answered_is_in_the_database_of_the_service(tmp_path: Path, expe
     migrate(url)
     ImageStore(store).prepare()
 
-    own = environment(DATA=str(tmp_path), DATABASE_URL=url, STORE_URL=store)
+    own = environment_of(data=tmp_path, database_url=url, store_url=store)
     with started(PYTHON, own, tmp_path / "log") as host:
         written = of(host.blob("blob", URI, "lunch-poll.png", CARD.read_bytes()))[1]
         delivered_again = of(host.blob("blob", URI, "lunch-poll.png", CARD.read_bytes()))[1]
@@ -228,7 +228,7 @@ def test_an_outage_of_the_database_is_outlasted(tmp_path: Path, empty_postgres: 
     ImageStore(store).prepare()
     message = {"image_base64": TEXT}
 
-    own = environment(DATA=str(tmp_path), DATABASE_URL=empty_postgres, STORE_URL=store)
+    own = environment_of(data=tmp_path, database_url=empty_postgres, store_url=store)
     with started(PYTHON, own, tmp_path / "log") as host:
         refuse_connections(empty_postgres, "false")
         asked = host.http("detect", CARD.read_bytes(), headers=PNG)

@@ -5,21 +5,19 @@
 framework, and `.venv-isolation/service` as the API's and the command's have it.
 """
 
-import os
 import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
-import httpx
 import pytest
 from PIL import Image
 
-from cli.address import free_port
 from detectors.runtimes import installed_runtimes
-from jobs.settings import PREFIX, ROOT
-from tests.conftest import RedisServer, answered, require_libtorch, wait_for
+from jobs.settings import ROOT
+from tests.conftest import require_libtorch
+from tests.services.environment import environment
+from tests.services.programs import Api, Worker, python
+from tests.services.redis import RedisServer
 
 FRAMEWORKS = ("torch", "torchvision", "tensorflow")
 SERVICE, PYTORCH, TENSORFLOW, REMOTE, LIBTORCH = (
@@ -35,7 +33,7 @@ def environments() -> None:
         pytest.fail("the environments are missing: `make test-isolation` builds them")
 
 
-def python(interpreter: Path, code: str) -> list[str]:
+def words_of(interpreter: Path, code: str) -> list[str]:
     """The words that a Python program prints."""
     done = subprocess.run([interpreter, "-P", "-c", code], capture_output=True, text=True, check=False, timeout=400)
     assert done.returncode == 0, done.stderr
@@ -44,7 +42,7 @@ def python(interpreter: Path, code: str) -> list[str]:
 
 def installed(interpreter: Path, *modules: str) -> list[str]:
     code = f"from importlib.util import find_spec; print(*(name for name in {modules!r} if find_spec(name)))"
-    return python(interpreter, code)
+    return words_of(interpreter, code)
 
 
 def test_the_environments_lack_what_they_should() -> None:
@@ -67,7 +65,7 @@ for module in pkgutil.walk_packages(package.__path__, {package!r} + "."):
         importlib.import_module(module.name)
 print(*(name for name in {FRAMEWORKS!r} if name in sys.modules))
 """
-    assert python(SERVICE, code) == []
+    assert words_of(SERVICE, code) == []
 
 
 def test_the_runtimes_are_those_whose_framework_is_there() -> None:
@@ -75,11 +73,11 @@ def test_the_runtimes_are_those_whose_framework_is_there() -> None:
     # It needs nothing of an environment: it is in the checkout, once it is built.
     built = ["libtorch"] * ("libtorch" in installed_runtimes())
 
-    assert python(LIBTORCH, code) == built
+    assert words_of(LIBTORCH, code) == built
     for runtime in ("pytorch", "tensorflow", "remote"):
-        assert python(WORKERS[runtime], code) == sorted([*built, runtime])
+        assert words_of(WORKERS[runtime], code) == sorted([*built, runtime])
     # The command has the HTTP client that is all which `remote` needs.
-    assert python(SERVICE, code) == [*built, "remote"]
+    assert words_of(SERVICE, code) == [*built, "remote"]
 
 
 # In the environment of a checkout, which has both: where only one is installed, the other can't be loaded anyway.
@@ -92,7 +90,7 @@ def test_a_detector_loads_no_other_framework(runtime: str, loaded: list[str]) ->
         require_libtorch()
     code = f"import detectors.{runtime}, sys; print(*(name for name in {FRAMEWORKS!r} if name in sys.modules))"
 
-    assert python(Path(sys.executable), code) == loaded
+    assert words_of(Path(sys.executable), code) == loaded
 
 
 def test_tensorflow_is_quiet_about_itself_and_loud_about_errors() -> None:
@@ -115,17 +113,16 @@ print(int(tf.constant(1) + 1))
     assert (done.stdout, done.stderr) == ("2\n", "E0000 00:00:1.0 1 cuda.cc:1] no driver\n")
 
 
-@contextmanager
-def running(interpreter: Path, *arguments: str, environment: dict[str, str], log: Path) -> Iterator[None]:
-    with log.open("wb") as output:
-        process = subprocess.Popen(
-            [interpreter, "-P", "-m", *arguments], env=environment, stdout=output, stderr=subprocess.STDOUT
-        )
-    try:
-        yield
-    finally:
-        process.terminate()
-        process.wait(timeout=90)
+def worker(runtime: str, *, data: Path, **settings: object) -> Worker:
+    """A worker in the environment that its image has."""
+    variables = environment(data=data, **settings)
+    return Worker(runtime, variables, data / f"{runtime}.log", interpreter=WORKERS[runtime])
+
+
+def api(**settings: object) -> Api:
+    """The API in the environment that its image has, with the tables that it needs."""
+    subprocess.run(python("jobs.migrate", interpreter=SERVICE), env=environment(**settings), check=True)
+    return Api(command=python("api", interpreter=SERVICE), **settings)
 
 
 @pytest.mark.timeout(900)
@@ -142,41 +139,13 @@ def test_a_worker_without_the_other_framework_answers_an_api_without_any(
 ) -> None:
     redis_server.flush()
     catalogue = request.getfixturevalue("with_libtorch") if runtime == "libtorch" else ROOT / "weights/catalogue.toml"
-    port = free_port("127.0.0.1")
-    environment = {name: value for name, value in os.environ.items() if not name.startswith(PREFIX)}
-    own = {
-        "DATA": str(tmp_path),
-        "PORT": str(port),
-        "REDIS_URL": redis_server.url,
-        "CHILDREN": "1",
-        "CATALOGUE": str(catalogue),
-    }
-    environment |= {PREFIX + name: value for name, value in own.items()}
-    subprocess.run([SERVICE, "-P", "-m", "jobs.migrate"], env=environment, check=True)
+    settings = {"data": tmp_path, "children": 1, "redis_url": redis_server.url, "catalogue": catalogue}
     Image.new("RGB", (200, 120), "white").save(tmp_path / "white.png")
+    white = (tmp_path / "white.png").read_bytes()
 
-    with (
-        running(SERVICE, "api", environment=environment, log=tmp_path / "api.log"),
-        running(WORKERS[runtime], "worker", runtime, environment=environment, log=tmp_path / "worker.log"),
-        httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=70) as client,
-    ):
-        wait_for(lambda: _is_ready(client), "the API")
-        accepted = [
-            client.post(
-                "/v1/jobs",
-                files={"image": (tmp_path / "white.png").read_bytes()},
-                data={"model": model},
-                headers={"Prefer": "wait=60"},
-            ).json()
-            for model in models
-        ]
-        jobs = [answered(client, job) for job in accepted]
+    with api(**settings) as running, worker(runtime, **settings), running.client() as client:
+        running.wait_until("/readyz")
+        accepted = [job for model in models for job in client.submit(model, white)]
+        jobs = [client.answered(job) for job in accepted]
 
-    assert [job["status"] for job in jobs] == ["succeeded"] * len(jobs), (tmp_path / "worker.log").read_text()
-
-
-def _is_ready(client: httpx.Client) -> bool:
-    try:
-        return client.get("/readyz").is_success
-    except httpx.TransportError:
-        return False
+    assert [job["status"] for job in jobs] == ["succeeded"] * len(jobs)

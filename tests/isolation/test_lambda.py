@@ -6,7 +6,6 @@ PostgreSQL, and without any.
 
 import base64
 import json
-import os
 import subprocess
 import time
 from collections.abc import Iterator
@@ -21,15 +20,16 @@ import sqlalchemy as sa
 
 from api import create_app
 from api.service import EXTENSION
-from cli.address import free_port
 from jobs.database import Database
 from jobs.migrate import migrate
-from jobs.settings import PREFIX, ROOT, Settings
+from jobs.settings import ROOT, Settings
 from jobs.tables import Claim, Detection, Job
-from tests.conftest import DetectorProcesses, wait_for
+from tests.conftest import DetectorProcesses
 from tests.isolation.conftest import Measured
 from tests.isolation.test_isolation import FRAMEWORKS, installed
 from tests.lambda_runtime import FunctionError, LambdaRuntime, request
+from tests.services.environment import environment, free_port
+from tests.services.waiting import wait_for
 from tests.unit.serverless.test_aws_events import message, messages, put, request_1
 
 LAMBDA, MOTO = (ROOT / ".venv-isolation" / name / "bin" / "python" for name in ("lambda", "moto"))
@@ -51,7 +51,7 @@ class Store:
     """A store that speaks S3, in a process of its own."""
 
     def __init__(self) -> None:
-        self.url = f"http://127.0.0.1:{free_port('127.0.0.1')}"
+        self.url = f"http://127.0.0.1:{free_port()}"
         command = [MOTO, "-m", "moto.server", "-H", "127.0.0.1", "-p", self.url.rpartition(":")[2]]
         self._process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         wait_for(self._answers, "the store", 120)
@@ -109,16 +109,14 @@ class Function:
 
 
 @contextmanager
-def function(store: Store, folder: Path, measured: Measured, name: str, **own: str) -> Iterator[Function]:
+def function(store: Store, folder: Path, measured: Measured, name: str, **own: object) -> Iterator[Function]:
     """After its init. `own` are settings."""
-    environment = {name: value for name, value in os.environ.items() if not name.startswith(PREFIX)}
-    environment |= store.environment | {PREFIX + name: value for name, value in own.items()}
-    environment |= {"TARGET_API": "pytorch", PREFIX + "DATA": str(folder / "function")}
+    variables = environment(data=folder / "function", **own) | store.environment | {"TARGET_API": "pytorch"}
     started = time.monotonic()
     with LambdaRuntime() as runtime, (folder / "function.log").open("wb") as log:
         process = subprocess.Popen(
             [LAMBDA, "-P", "-m", "awslambdaric", "serverless.aws_lambda.handler"],
-            env=environment | {"AWS_LAMBDA_RUNTIME_API": runtime.address},
+            env=variables | {"AWS_LAMBDA_RUNTIME_API": runtime.address},
             cwd=folder,
             stdout=log,
             stderr=subprocess.STDOUT,
@@ -243,7 +241,7 @@ def test_with_a_database_its_jobs_are_the_service_s(
     migrate(database_url)
     expected = detector_processes.shown(MODEL, PICTURE)
     store.put("pictures/a%20b.png", PICTURE)
-    settings = {"DATABASE_URL": database_url, "STORE_URL": "s3://store/boxqueue"}
+    settings = {"database_url": database_url, "store_url": "s3://store/boxqueue"}
     kind = database_url.partition(":")[0]
     given = messages({"Records": [put()]}, {"image_base64": base64_of(OTHER)}, {"image_base64": base64_of(b"hello")})
 
@@ -299,7 +297,7 @@ def test_a_function_that_is_killed_in_its_work_loses_nothing_and_counts_nothing_
     empty_postgres: str, store: Store, tmp_path: Path, measured: Measured
 ) -> None:
     migrate(empty_postgres)
-    settings = {"DATABASE_URL": empty_postgres, "STORE_URL": "s3://store/boxqueue", "LEASE_SECONDS": "2"}
+    settings = {"database_url": empty_postgres, "store_url": "s3://store/boxqueue", "lease_seconds": 2}
     event = messages({"image_base64": base64_of(PICTURE)})
     db = Database(empty_postgres)
 

@@ -1,25 +1,23 @@
 """The bundled model in a real model server, KServe's, finds what it finds in a worker of its own framework."""
 
 import os
-import subprocess
 from collections.abc import Iterator
-from contextlib import contextmanager
 from itertools import starmap
 from pathlib import Path
 from typing import Any
 
-import httpx
 import numpy as np
 import pytest
 
 from benchmarks import kserve
-from cli.address import free_port
 from detectors.catalogue import Catalogue
 from detectors.preprocess import decode
 from detectors.remote import RemoteDetector
-from jobs.settings import PREFIX, ROOT
-from tests.conftest import DetectorProcesses, RedisServer, answered, wait_for
-from tests.isolation.test_isolation import PYTORCH, REMOTE, SERVICE, running
+from jobs.settings import ROOT
+from tests.conftest import DetectorProcesses
+from tests.isolation.test_isolation import api, worker
+from tests.services.client import Client
+from tests.services.redis import RedisServer
 from training.cards import draw_card
 from training.parity import differences, furthest
 
@@ -77,26 +75,9 @@ def test_the_same_weights_find_the_same(catalogue: Path, detector_processes: Det
     assert sum(len(one.scores) for one in found) > len(pictures)
 
 
-@contextmanager
-def api(environment: dict[str, str], log: Path, aliases: str) -> Iterator[httpx.Client]:
-    """The service with these aliases."""
-    port = free_port("127.0.0.1")
-    given = environment | {PREFIX + "PORT": str(port), PREFIX + "MODEL_ALIASES": aliases}
-    url = f"http://127.0.0.1:{port}"
-    with running(SERVICE, "api", environment=given, log=log), httpx.Client(base_url=url, timeout=400) as client:
-        wait_for(lambda: kserve.is_ready(f"{url}/readyz"), "the API")
-        yield client
-
-
-def ask(client: httpx.Client) -> dict[str, Any]:
+def ask(client: Client) -> dict[str, Any]:
     """The same request, word for word, whoever answers it."""
-    accepted = client.post(
-        "/v1/jobs",
-        files={"image": ("card.png", SAMPLES[0].read_bytes())},
-        data={"model": "cards", "min_score": "0.3"},
-        headers={"Prefer": "wait=60"},
-    )
-    return answered(client, accepted.json())
+    return client.detect("cards", SAMPLES[0].read_bytes(), min_score="0.3", cache="true")
 
 
 @pytest.mark.timeout(600)
@@ -104,24 +85,22 @@ def test_one_variable_moves_a_request_from_the_embedded_model_to_the_server(
     catalogue: Path, tmp_path: Path, redis_server: RedisServer
 ) -> None:
     redis_server.flush()
-    environment = {name: value for name, value in os.environ.items() if not name.startswith(PREFIX)}
-    own = {"DATA": str(tmp_path), "REDIS_URL": redis_server.url, "CHILDREN": "1", "CATALOGUE": str(catalogue)}
-    environment |= {PREFIX + name: value for name, value in own.items()}
-    subprocess.run([SERVICE, "-P", "-m", "jobs.migrate"], env=environment, check=True)
+    settings = {"data": tmp_path, "redis_url": redis_server.url, "children": 1, "catalogue": catalogue}
 
-    with (
-        running(PYTORCH, "worker", "pytorch", environment=environment, log=tmp_path / "pytorch.log"),
-        # In an environment without any framework.
-        running(REMOTE, "worker", "remote", environment=environment, log=tmp_path / "remote.log"),
-    ):
-        with api(environment, tmp_path / "api.log", "cards=cards-pytorch") as client:
-            before = ask(client)
-        with api(environment, tmp_path / "api.log", "cards=oip-bytes") as client:
-            after = ask(client)
-            again = ask(client)
-            (shown,) = [model for model in client.get("/v1/models").json()["models"] if model["name"] == "oip-bytes"]
+    with api(**settings, model_aliases="cards=cards-pytorch") as first:
+        # The second one in an environment without any framework.
+        with worker("pytorch", **settings), worker("remote", **settings):
+            first.wait_until("/readyz")
+            with first.client() as client:
+                before = ask(client)
+            first.stop()
+            with api(**settings, model_aliases="cards=oip-bytes") as second, second.client() as client:
+                second.wait_until("/readyz")
+                after = ask(client)
+                again = ask(client)
+                (shown,) = [model for model in client.get("/v1/models")["models"] if model["name"] == "oip-bytes"]
 
-    assert (before["status"], after["status"]) == ("succeeded", "succeeded"), (tmp_path / "remote.log").read_text()
+    assert (before["status"], after["status"]) == ("succeeded", "succeeded")
     assert (before["model"], before["device"]) == ("cards-pytorch", "cpu")
     assert (after["model"], after["device"]) == ("oip-bytes", "remote")
     assert len(before["detections"]) > 0

@@ -17,19 +17,17 @@ from jobs.migrate import migrate
 from jobs.settings import Settings
 from jobs.tables import new_id
 from jobs.views import DetectionView
+from tests import catalogues
 
 MODEL = "cards-pytorch"
-CATALOGUE = """
-[cards-pytorch]
-runtime = "pytorch"
-format = "pt2"
-file = "cards.pt2"
-sha256 = "0000000000000000000000000000000000000000000000000000000000000000"
-licence = "MIT"
-description = "Parts of a UI card."
-labels = ["textbox", "radiobutton"]
-input = {width = 384, height = 384}
-"""
+CATALOGUE = {
+    MODEL: catalogues.entry(
+        licence="MIT",
+        description="Parts of a UI card.",
+        labels=["textbox", "radiobutton"],
+        input={"width": 384, "height": 384},
+    )
+}
 FOUND = [
     DetectionView("textbox", 0, 0.97123, 21.0, 29.25, 135.125, 57.0),
     DetectionView("radiobutton", 1, 0.4, 5.0, 6.0, 20.0, 21.0),
@@ -51,8 +49,7 @@ def form(*files: tuple[bytes, str], **fields: object) -> dict[str, object]:
 
 @pytest.fixture
 def settings(tmp_path: Path) -> Settings:
-    catalogue = tmp_path / "catalogue.toml"
-    catalogue.write_text(CATALOGUE)
+    catalogue = catalogues.write(tmp_path / "catalogue.toml", CATALOGUE)
     (tmp_path / "images").mkdir()
     return Settings(
         data=tmp_path,

@@ -11,7 +11,7 @@ from api import waiting
 from api.jobs import preferred_wait
 from api.waiting import Waiters
 from jobs.errors import DatabaseUnavailable
-from tests.conftest import wait_for
+from tests.services.waiting import wait_for
 from tests.unit.api.conftest import encoded, form
 
 Work = Callable[..., list[str]]

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import psutil
 
-from tests.conftest import wait_for
+from tests.services.waiting import wait_for
 
 # A parent that adopts orphans; a child that dies at once; a grandchild that ignores SIGTERM.
 GRANDCHILD = "import signal, time; signal.signal(15, signal.SIG_IGN); print(1, flush=True); time.sleep(60)"

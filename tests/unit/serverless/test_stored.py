@@ -24,8 +24,8 @@ from jobs.tables import Detection as DetectionRow
 from jobs.views import DetectionView, NewJob
 from serverless.detection import Detection
 from serverless.models import Look
-from tests.conftest import wait_for
 from tests.served_model import ServedModel, colour_of
+from tests.services.waiting import wait_for
 from tests.unit.serverless.conftest import DAMAGED, MODEL, WHITE, encoded
 
 EVENT = "s3://pictures/card.png"

@@ -14,7 +14,7 @@ from jobs import workers
 from jobs.database import Database
 from jobs.migrate import migrate
 from jobs.tables import new_id
-from tests.conftest import wait_for
+from tests.services.waiting import wait_for
 from worker.circuits import Circuits
 
 ENTRY = ModelEntry.model_validate(

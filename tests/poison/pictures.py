@@ -1,4 +1,4 @@
-"""The pictures of a run: one colour each, which says what becomes of whoever looks at it and what it must answer."""
+"""Pictures of one colour each, which says what becomes of whoever looks at it and what it must answer."""
 
 import hashlib
 import struct
@@ -13,10 +13,10 @@ SIDE = 64
 MODEL_SIDE = 32
 LABELS = ("box", "other")
 
-GOOD, SLOW = "good", "slow"
-# Kind -> the red of its colour, and the codes that such a picture may fail with. A picture that hangs or eats may also
-# be hit twice by the kills of the schedule before its own limit is reached.
-REDS = {SLOW: 1, "segfault": 2, "hang": 3, "eat": 4, "raise": 5, "nan": 6, "kill": 7}
+# Kind -> seconds that such a picture takes longer than others.
+SLOW = {"slow": 0.2, "slower": 0.5, "slowest": 2.0}
+# Kind -> the codes that such a picture may fail with. One that hangs or eats may also be hit twice by the kills of a
+# chaos run before its own limit is reached.
 CODES = {
     "segfault": ("worker_lost",),
     "hang": ("timed_out", "worker_lost"),
@@ -24,13 +24,18 @@ CODES = {
     "raise": ("detection_failed",),
     "nan": ("detection_failed",),
     "kill": ("worker_lost",),
+    # After it the process can't look at anything any more, as after a sticky CUDA error.
+    "break": ("worker_lost",),
 }
+GOOD = "good"
+# Kind -> the red of its colour; whatever is redder is good.
+REDS = {kind: red for red, kind in enumerate((*SLOW, *CODES), start=1)}
 FIRST_GOOD_RED = 16
 
 
 @dataclass(frozen=True)
 class Picture:
-    """A picture of a kind; its number makes it different from every other one of the run."""
+    """A picture of a kind; its number makes it different from every other one."""
 
     kind: str
     number: int
@@ -43,13 +48,7 @@ class Picture:
 
     @cached_property
     def png(self) -> bytes:
-        """8-bit RGB, written by hand: ten thousand of them must cost the harness nothing worth measuring."""
-        row = b"\0" + bytes(self.colour) * SIDE
-        header = struct.pack(">IIBBBBB", SIDE, SIDE, 8, 2, 0, 0, 0)
-        return b"\x89PNG\r\n\x1a\n" + b"".join(
-            struct.pack(">I", len(body)) + name + body + struct.pack(">I", zlib.crc32(name + body))
-            for name, body in ((b"IHDR", header), (b"IDAT", zlib.compress(row * SIDE, 1)), (b"IEND", b""))
-        )
+        return png_of(self.colour)
 
     @property
     def sha256(self) -> str:
@@ -57,7 +56,7 @@ class Picture:
 
     @property
     def expected(self) -> dict[str, Any]:
-        """What its job must become, in the words of the ledger."""
+        """What its job must become."""
         if self.kind in CODES:
             return {"status": "failed", "codes": list(CODES[self.kind])}
         growth = SIDE / MODEL_SIDE
@@ -68,6 +67,16 @@ class Picture:
                 for class_id, score, box in answer(self.colour)
             ],
         }
+
+
+def png_of(colour: Colour) -> bytes:
+    """8-bit RGB, written by hand: ten thousand of them must cost nothing worth measuring."""
+    row = b"\0" + bytes(colour) * SIDE
+    header = struct.pack(">IIBBBBB", SIDE, SIDE, 8, 2, 0, 0, 0)
+    return b"\x89PNG\r\n\x1a\n" + b"".join(
+        struct.pack(">I", len(body)) + name + body + struct.pack(">I", zlib.crc32(name + body))
+        for name, body in ((b"IHDR", header), (b"IDAT", zlib.compress(row * SIDE, 1)), (b"IEND", b""))
+    )
 
 
 def answer(colour: Colour) -> list[tuple[int, float, tuple[int, int, int, int]]]:

@@ -1,7 +1,4 @@
-"""A runtime for the chaos run only: a picture's colour says what it answers, or what becomes of the process.
-
-It needs no framework, and it comes in by the entry point that any runtime of a user's own comes in by.
-"""
+"""The detector of the runtime `poison`."""
 
 import os
 import signal
@@ -13,12 +10,14 @@ import numpy as np
 import numpy.typing as npt
 
 from detectors.base import Detector
-from tests.chaos.pictures import REDS, SLOW, answer
+from tests.poison import UNLOADABLE
+from tests.poison.pictures import REDS, SLOW, answer
 
-SECONDS = float(os.environ.get("CHAOS_PICTURE_SECONDS", "0.03"))
-SLOW_SECONDS = 0.5
+# That every picture takes.
+SECONDS = float(os.environ.get("POISON_SECONDS", "0"))
 MEGABYTES_EATEN = 300
 MOST_FOUND = 3
+KINDS = {red: kind for kind, red in REDS.items()}
 
 
 def _raise() -> None:
@@ -31,12 +30,12 @@ def _eat() -> None:
     del eaten
 
 
-DEEDS: dict[int, Callable[[], None]] = {
-    REDS["segfault"]: lambda: os.kill(os.getpid(), signal.SIGSEGV),
-    REDS["hang"]: lambda: time.sleep(600),
-    REDS["eat"]: _eat,
-    REDS["raise"]: _raise,
-    REDS["kill"]: lambda: os.kill(os.getpid(), signal.SIGKILL),
+DEEDS: dict[str, Callable[[], None]] = {
+    "segfault": lambda: os.kill(os.getpid(), signal.SIGSEGV),
+    "hang": lambda: time.sleep(600),
+    "eat": _eat,
+    "raise": _raise,
+    "kill": lambda: os.kill(os.getpid(), signal.SIGKILL),
 }
 
 
@@ -44,13 +43,15 @@ class PoisonDetector(Detector):
     """Answers by the colour of the picture's first pixel."""
 
     formats = frozenset({"none"})
+    broken = False
 
     @classmethod
     def devices(cls) -> list[str]:
         return []
 
     def _load(self, threads: int) -> None:
-        """There is nothing to load."""
+        if (self.entry.file.parent / UNLOADABLE).exists():
+            raise KeyError("a fault that nobody thought of")
 
     def _infer(self, batch: npt.NDArray[Any]) -> tuple[npt.NDArray[Any], npt.NDArray[Any], npt.NDArray[Any]]:
         boxes = np.zeros((len(batch), MOST_FOUND, 4))
@@ -58,10 +59,14 @@ class PoisonDetector(Detector):
         classes = np.zeros((len(batch), MOST_FOUND), int)
         for row, picture in enumerate(batch):
             red, green, blue = picture[0, 0].tolist()
-            DEEDS.get(red, lambda: None)()
-            time.sleep(SLOW_SECONDS if red == REDS[SLOW] else SECONDS)
+            kind = KINDS.get(red)
+            self.broken |= kind == "break"
+            if self.broken:
+                raise RuntimeError("unspecified launch failure")
+            DEEDS.get(kind or "", lambda: None)()
+            time.sleep(SLOW.get(kind or "", SECONDS))
             for rank, (class_id, score, box) in enumerate(answer((red, green, blue))):
                 boxes[row, rank], scores[row, rank], classes[row, rank] = box, score, class_id
-            if red == REDS["nan"]:
+            if kind == "nan":
                 scores[row] = float("nan")
         return boxes, scores, classes

@@ -1,0 +1,55 @@
+"""Catalogues for tests: entries with what a test does not care about filled in, written as TOML."""
+
+import copy
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import tomlkit
+
+Entry = dict[str, Any]
+NO_SHA256 = "0" * 64
+"""For a model whose file nobody reads."""
+_OF_A_FILE: Entry = {
+    "runtime": "pytorch",
+    "format": "pt2",
+    "file": "model.pt2",
+    "sha256": NO_SHA256,
+    "labels": ["box"],
+    "input": {"width": 32, "height": 32},
+}
+# As `tests.served_model` answers.
+_OF_A_SERVER: Entry = {
+    "runtime": "remote",
+    "format": "oip",
+    "labels": ["box"],
+    "server": {"url": "http://127.0.0.1:9", "model": "cards"},
+    "input": {"name": "image", "width": 32, "height": 32, "layout": "NHWC", "dtype": "uint8"},
+    "output": {"boxes": "boxes", "scores": "scores", "classes": "classes"},
+}
+
+
+def entry(**fields: Any) -> Entry:
+    """A model in a file; `fields` in place of what it has otherwise, None in place of nothing."""
+    return _with(_OF_A_FILE, fields)
+
+
+def served(url: str, *, server: Mapping[str, Any] | None = None, **fields: Any) -> Entry:
+    """A model on a server, of whose table `server` is the rest."""
+    at = {**_OF_A_SERVER["server"], "url": url, **(server or {})}
+    return _with(_OF_A_SERVER, {"server": at, **fields})
+
+
+def text(entries: Mapping[str, Entry]) -> str:
+    """Name -> entry, as TOML."""
+    return tomlkit.dumps(entries)
+
+
+def write(path: Path, entries: Mapping[str, Entry]) -> Path:
+    path.write_text(text(entries))
+    return path
+
+
+def _with(entry: Entry, fields: Mapping[str, Any]) -> Entry:
+    given = {**copy.deepcopy(entry), **fields}
+    return {name: value for name, value in given.items() if value is not None}

@@ -1,0 +1,129 @@
+"""Workers without an API: jobs go in as the API would put them in."""
+
+import signal
+from collections.abc import Sequence
+from pathlib import Path
+
+import sqlalchemy as sa
+
+from detectors.catalogue import PIPELINE_REVISION, Catalogue
+from jobs import batches, store, workers
+from jobs.database import Database
+from jobs.images import ImageStore
+from jobs.migrate import migrate
+from jobs.pictures import inspect
+from jobs.queue import Queue
+from jobs.tables import Worker as WorkerRow
+from jobs.views import BatchView, JobView, NewJob, QueueView
+from tests import poison
+from tests.poison.pictures import Picture
+from tests.services.environment import environment, settings_of
+from tests.services.programs import Worker
+from tests.services.waiting import wait_for
+
+# Of this number, what is found in a good picture is one `box`.
+NUMBER = 2
+
+
+def picture(kind: str) -> bytes:
+    """A picture of a kind of `tests.poison`."""
+    return Picture(kind, NUMBER).png
+
+
+GOOD, SLOW, SLOWEST = picture("good"), picture("slow"), picture("slowest")
+
+
+class Rig:
+    """A migrated database, an image store, and workers of one runtime."""
+
+    def __init__(
+        self,
+        folder: Path,
+        database_url: str,
+        redis_url: str,
+        catalogue: Path,
+        *,
+        runtime: str = poison.MODEL,
+        model: str = poison.MODEL,
+        **settings: object,
+    ) -> None:
+        self.runtime, self.model = runtime, model
+        self.given: dict[str, object] = {
+            "data": folder,
+            "database_url": database_url,
+            "redis_url": redis_url,
+            "catalogue": catalogue,
+            "children": 2,
+            "lease_seconds": 3,
+            "sweep_seconds": 1,
+            **settings,
+        }
+        """Settings of the workers that start from now on."""
+        self.settings = settings_of(**self.given)
+        migrate(database_url)
+        self.db = Database(database_url)
+        self.images = ImageStore(self.settings.store_url)
+        self.images.prepare()
+        self.queue = Queue(self.settings)
+        self.log = folder / "worker.log"
+        self._workers: list[Worker] = []
+
+    @property
+    def environment(self) -> dict[str, str]:
+        return environment(**self.given) | {"PYTHONPATH": poison.PATH}
+
+    @property
+    def said(self) -> str:
+        """What the workers said."""
+        return self.log.read_text()
+
+    def start_worker(self) -> Worker:
+        """A worker that is up: it has entered itself, and its children run."""
+        before = self._entries()
+        worker = Worker(self.runtime, self.environment, self.log)
+        self._workers.append(worker)
+        # A dead one's may be there for a while, and go in the meantime.
+        worker.wait_for(lambda: self._entries() - before, "the worker's entry")
+        worker.wait_for(lambda: len(worker.children()) == self.given["children"], "the worker's children")
+        return worker
+
+    def _entries(self) -> set[str]:
+        with self.db.read() as connection:
+            return set(connection.scalars(sa.select(WorkerRow.id)))
+
+    def submit(self, pictures: Sequence[bytes]) -> tuple[BatchView, list[JobView]]:
+        """A closed batch of these pictures."""
+        entry = Catalogue.load(*self.settings.catalogue).get(self.model)
+        batch = batches.create_batch(self.db, None)
+        new = []
+        for data in pictures:
+            known = inspect(data, max_bytes=1e6, max_pixels=1e6)
+            self.images.put(data, known.sha256)
+            new.append(NewJob(entry.name, entry.digest, entry.runtime, known, cache=False))
+        jobs = store.submit(self.db, new, pipeline=PIPELINE_REVISION, batch_id=batch.id)
+        self.queue.ring(entry.runtime)
+        return batches.close_batch(self.db, batch.id), jobs
+
+    def wait_finished(self, batch: BatchView, seconds: float = 300) -> list[JobView]:
+        wait_for(lambda: batches.get_batch(self.db, batch.id).finished_at is not None, "the end of the batch", seconds)
+        return list(store.batch_results(self.db, batch.id))
+
+    def queue_now(self) -> QueueView:
+        (queue,) = workers.queues(self.db)
+        return queue
+
+    def wait_running(self) -> None:
+        wait_for(lambda: any(queue.running for queue in workers.queues(self.db)), "a running job")
+
+    def stop(self) -> None:
+        """Every worker ends in order, whatever a test did to it; and then nothing is left."""
+        live = [worker for worker in self._workers if worker.status() is None]
+        try:
+            for worker in live:
+                worker.send(signal.SIGTERM)
+            for worker in live:
+                worker.wait()
+        finally:
+            for worker in self._workers:
+                worker.end()
+            self.db.close()

@@ -1,0 +1,33 @@
+"""What a process of a test is given: its own settings, and none of the tester's."""
+
+import os
+import secrets
+import socket
+
+from jobs.settings import PREFIX, Settings
+
+# Below the ports that the kernel gives to outgoing connections (from 32768 on), of which every request takes one.
+FIRST_PORT, LAST_PORT = 20_000, 32_000
+
+
+def environment(**settings: object) -> dict[str, str]:
+    """The tester's variables, with these settings in place of his; their names are those of `Settings`."""
+    others = {name: value for name, value in os.environ.items() if not name.startswith(PREFIX)}
+    return others | {PREFIX + name.upper(): str(value) for name, value in settings.items()}
+
+
+def settings_of(**settings: object) -> Settings:
+    """The same settings, as such a process reads them."""
+    values = {name: str(value) for name, value in settings.items()}
+    return Settings(_env_prefix="NOT_THE_TESTERS_", **values)  # type: ignore[call-arg, arg-type]
+
+
+def free_port() -> int:
+    """A port of loopback that nobody has, and that no connection takes before a service listens on it."""
+    while True:
+        port = FIRST_PORT + secrets.randbelow(LAST_PORT - FIRST_PORT)
+        try:
+            socket.create_server(("127.0.0.1", port)).close()
+        except OSError:
+            continue
+        return port

@@ -1,0 +1,106 @@
+"""The programs of Boxqueue, as a test starts them."""
+
+import signal
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import psutil
+
+from jobs.settings import Settings
+from tests.services.client import Client
+from tests.services.environment import environment, free_port, settings_of
+from tests.services.processes import Process
+from tests.services.waiting import wait_for
+
+# What `boxqueue up` may need with two frameworks on a busy machine.
+UP_SECONDS = 300.0
+
+
+def python(*arguments: str, interpreter: Path | str = sys.executable) -> list[str]:
+    """A module of the checkout as a program. -P: a folder of the tester's named `jobs` is not taken for ours."""
+    return [str(interpreter), "-P", "-m", *arguments]
+
+
+class Api(Process):
+    """`python -m api` with a data folder and a port of its own; migrated before, or not yet of use."""
+
+    def __init__(self, *, data: Path, command: list[str] | None = None, **settings: object) -> None:
+        given = {"data": data, "port": free_port(), **settings}
+        self.settings: Settings = settings_of(**given)
+        self.url = f"http://127.0.0.1:{self.settings.port}"
+        super().__init__(command or python("api"), environment(**given), data / "api.log")
+
+    def client(self, timeout: float = 120.0) -> Client:
+        return Client(self.url, timeout)
+
+    def wait_until(self, path: str) -> None:
+        """Until a request for that is answered with yes: /healthz soon, /readyz where its database and workers are
+        there."""
+        with self.client() as client:
+            self.wait_for(lambda: client.answers(path), f"{path} of the API")
+
+
+class Worker(Process):
+    """`python -m worker RUNTIME`."""
+
+    def __init__(
+        self, runtime: str, variables: Mapping[str, str], log: Path, *, interpreter: Path | str = sys.executable
+    ) -> None:
+        super().__init__(python("worker", runtime, interpreter=interpreter), variables, log)
+
+    def children(self) -> list[psutil.Process]:
+        """The processes of its pool."""
+        return [process for process in psutil.Process(self.pid).children() if is_of_pool(process)]
+
+
+def is_of_pool(process: psutil.Process) -> bool:
+    """Whether it is a process of some worker's pool."""
+    try:
+        return any("spawn_main" in part for part in process.cmdline())
+    except psutil.NoSuchProcess:  # a zombie, too: it has just ended
+        return False
+
+
+class Up(Process):
+    """`boxqueue up`, with a process for each framework unless it is told otherwise."""
+
+    def __init__(self, log: Path, *, data: Path, **settings: object) -> None:
+        given = {"data": data, "port": free_port(), "children": 1, **settings}
+        self.data = data
+        self.port = int(str(given["port"]))
+        self.url = f"http://127.0.0.1:{self.port}"
+        super().__init__(python("cli", "up"), environment(**given), log)
+
+    def client(self) -> Client:
+        return Client(self.url)
+
+    def wait_until_up(self) -> None:
+        self.wait_for(lambda: "Ctrl-C stops it" in self.said, "the service", UP_SECONDS)
+
+    def supervisor(self) -> psutil.Process:
+        return psutil.Process(int((self.data / "supervisord.pid").read_text()))
+
+    def program(self, words: str) -> psutil.Process | None:
+        """The program of the supervisor that has these words in its command line."""
+        for one in self.supervisor().children():
+            try:
+                if words in " ".join(one.cmdline()):
+                    return one
+            except psutil.NoSuchProcess:
+                continue  # killed since, buried or not yet
+        return None
+
+    def kill_program(self, words: str) -> None:
+        """Until there is another one in its place."""
+        victim = self.program(words)
+        assert victim is not None
+        victim.kill()
+        wait_for(lambda: self.program(words) not in (None, victim), f"another {words}")
+
+    def interrupt(self) -> int:
+        """Ctrl-C; the exit status."""
+        return self.stop(signal.SIGINT)
+
+
+Start = Callable[..., Up]

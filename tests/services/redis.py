@@ -1,0 +1,60 @@
+"""A Redis of a test's own."""
+
+import signal
+import subprocess
+from contextlib import suppress
+from pathlib import Path
+
+import redis
+
+from cli.redis_server import redis_command
+from tests.services.waiting import wait_for
+
+
+class RedisServer:
+    """A redis-server on a Unix socket, with nothing on the disk: whoever starts it again finds it empty."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._process: subprocess.Popen[bytes] | None = None
+        self.socket = folder / "redis.sock"
+        self.url = f"unix://{self.socket}"
+        self.client = redis.Redis(unix_socket_path=str(self.socket))
+        self.start()
+
+    @property
+    def processes(self) -> set[int]:
+        return {self._process.pid} if self._process else set()
+
+    def start(self) -> None:
+        self._process = subprocess.Popen(
+            redis_command(str(self.socket)),
+            cwd=self._folder,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            start_new_session=True,  # Ctrl-C in the terminal is for whoever started it
+        )
+        wait_for(self._answers, "redis-server")
+
+    def kill(self) -> None:
+        assert self._process is not None
+        self._process.kill()
+        self._process.wait()
+
+    def freeze(self) -> None:
+        """Connections are accepted by the kernel and nobody ever answers."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        assert self._process is not None
+        self._process.send_signal(signal.SIGCONT)
+
+    def flush(self) -> None:
+        """From now on it is empty."""
+        self.client.flushall()
+
+    def _answers(self) -> bool:
+        with suppress(redis.ConnectionError):
+            return bool(self.client.ping())
+        return False
