@@ -8,7 +8,8 @@ import shutil
 import signal
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,8 @@ from detectors.catalogue import Catalogue
 from detectors.preprocess import decode
 from detectors.runtimes import installed_runtimes
 from jobs.database import Database
-from tests.databases import PostgresServer, SqliteTemplate
+from jobs.migrate import migrate
+from tests.databases import PostgresServer, Prepare, SqliteFiles
 from tests.detector_process import DetectorProcess
 from tests.served_model import ServedModel
 
@@ -128,44 +130,54 @@ def postgres() -> Iterator[PostgresServer]:
 @pytest.fixture
 def empty_postgres(postgres: PostgresServer) -> Iterator[str]:
     """URL of a fresh PostgreSQL database without any table."""
-    with postgres.database(migrated=False) as url:
+    with postgres.database(None) as url:
         yield url
 
 
 @pytest.fixture
 def migrated_postgres(postgres: PostgresServer) -> Iterator[str]:
     """URL of a fresh PostgreSQL database with the newest tables."""
-    with postgres.database(migrated=True) as url:
+    with postgres.database(migrate) as url:
         yield url
 
 
 @pytest.fixture(scope="session")
-def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> SqliteTemplate:
-    """What SQLite databases with the newest tables are copied from."""
-    return SqliteTemplate(tmp_path_factory.mktemp("sqlite"))
+def sqlite_files(tmp_path_factory: pytest.TempPathFactory) -> SqliteFiles:
+    """SQLite databases for the session, made by copying."""
+    return SqliteFiles(tmp_path_factory.mktemp("sqlite"))
 
 
 @pytest.fixture
-def migrated_sqlite(sqlite_template: SqliteTemplate, tmp_path: Path) -> str:
+def migrated_sqlite(sqlite_files: SqliteFiles, tmp_path: Path) -> str:
     """URL of a fresh SQLite database with the newest tables."""
-    return sqlite_template.copy(tmp_path / "test.db")
+    return sqlite_files.copy(tmp_path / "test.db")
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
 def empty_database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     """URL of a database without any table: the test runs once on each kind."""
-    return f"sqlite:///{tmp_path / 'test.db'}" if request.param == "sqlite" else _url(request, "empty_postgres")
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path / 'test.db'}"
+    url: str = request.getfixturevalue("empty_postgres")
+    return url
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
-def database_url(request: pytest.FixtureRequest) -> str:
-    """URL of a database with the newest tables: the test runs once on each kind."""
-    return _url(request, "migrated_sqlite" if request.param == "sqlite" else "migrated_postgres")
+def prepared(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Callable[[Prepare], str]]:
+    """Gives the URL of a database as a function makes it: the test runs once on each kind."""
+    with ExitStack() as stack:
+        if request.param == "sqlite":
+            files: SqliteFiles = request.getfixturevalue("sqlite_files")
+            yield lambda prepare: files.copy(tmp_path / "test.db", prepare)
+        else:
+            postgres: PostgresServer = request.getfixturevalue("postgres")
+            yield lambda prepare: stack.enter_context(postgres.database(prepare))
 
 
-def _url(request: pytest.FixtureRequest, fixture: str) -> str:
-    url: str = request.getfixturevalue(fixture)
-    return url
+@pytest.fixture
+def database_url(prepared: Callable[[Prepare], str]) -> str:
+    """URL of a database of each kind with the newest tables."""
+    return prepared(migrate)
 
 
 @pytest.fixture

@@ -60,9 +60,7 @@ def names(db: Database) -> dict[str, list[str]]:
         }
 
 
-def test_a_filled_database_is_migrated_and_nothing_in_it_changes(
-    first: Database, empty_database_url: str
-) -> None:
+def test_a_filled_database_is_migrated_and_nothing_in_it_changes(first: Database, empty_database_url: str) -> None:
     dialect = "sqlite" if first.is_sqlite else "postgresql"
     assert Recording.load(REVISIONS[0], dialect).replay(first) == []
     before, columns = contents(first), names(first)

@@ -16,7 +16,7 @@ from jobs.claims import Outcome
 from jobs.settings import Settings
 from jobs.tables import new_id
 from jobs.views import DetectionView
-from tests.databases import SqliteTemplate
+from tests.databases import SqliteFiles
 
 MODEL = "cards-pytorch"
 CATALOGUE = """
@@ -64,8 +64,8 @@ def settings(tmp_path: Path) -> Settings:
 
 
 @pytest.fixture
-def app(settings: Settings, sqlite_template: SqliteTemplate) -> Iterator[Flask]:
-    sqlite_template.copy(settings.data / "boxqueue.db")
+def app(settings: Settings, sqlite_files: SqliteFiles) -> Iterator[Flask]:
+    sqlite_files.copy(settings.data / "boxqueue.db")
     app = create_app(settings)
     yield app
     app.extensions[EXTENSION].waiters.close()

@@ -1,7 +1,6 @@
 """Models that a worker leaves alone while their server is out."""
 
 from collections.abc import Iterator
-from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
