@@ -50,6 +50,21 @@ def require_libtorch() -> None:
         missing("The runtime libtorch (make libtorch)")
 
 
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """What a mark of `pyproject.toml` says that a test needs has to be there."""
+    for mark, require in (("compiler", require_compiler), ("libtorch", require_libtorch)):
+        if item.get_closest_marker(mark):
+            require()
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The tests of a file share its fixtures: they run in one process, where no mark says with whom else."""
+    for item in items:
+        if not item.get_closest_marker("xdist_group"):
+            item.add_marker(pytest.mark.xdist_group(item.nodeid.partition("::")[0]))
+
+
 class RedisServer:
     """A redis-server on a Unix socket, which a test may kill and start again, empty."""
 

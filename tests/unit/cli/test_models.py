@@ -13,7 +13,7 @@ from detectors.digest import digest_of
 from detectors.entries import copy_entry, home_of
 from detectors.errors import CatalogueError, ModelUnusable, UnknownEntry
 from tests import tiny_models
-from tests.conftest import DetectorProcesses, require_compiler
+from tests.conftest import DetectorProcesses
 from tests.unit.cli.conftest import Boxqueue
 
 ENTRY = """# Mine.
@@ -98,8 +98,8 @@ def test_a_file_that_is_not_the_one_meant_is_not_run(here: Boxqueue, tmp_path: P
     assert "but the catalogue says" in done.stderr
 
 
+@pytest.mark.compiler
 def test_a_compiled_model_stands_beside_the_other_and_answers_the_same(here: Boxqueue, catalogue: Path) -> None:
-    require_compiler()
     picture = catalogue.parent / "red.png"
     Image.new("RGB", (64, 64), (204, 102, 0)).save(picture)
 
@@ -119,9 +119,8 @@ def test_a_compiled_model_stands_beside_the_other_and_answers_the_same(here: Box
     assert one
 
 
+@pytest.mark.compiler
 def test_a_compiled_model_may_be_for_the_workers_of_libtorch(here: Boxqueue, catalogue: Path) -> None:
-    require_compiler()
-
     made = here("models", "compile", "tiny", "--runtime", "libtorch", "--as", "tiny-libtorch")
 
     assert made.exit_code == 0, made.stderr
