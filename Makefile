@@ -67,9 +67,19 @@ libtorch-fuzz: .venv/libtorch ## damage pictures and decode them: make libtorch-
 	@$(LIBTORCH)/build-fuzz/fuzz -max_total_time=$(or $(SECONDS),60) -timeout=20 -max_len=65536 -print_final_stats=1 \
 		-artifact_prefix=$(LIBTORCH)/build-fuzz/ $(LIBTORCH)/build-fuzz/corpus samples
 
+# One process a core. The tests of a file share its fixtures, so they stay together; so do groups that a mark names.
+PYTEST = $(BIN)/python -m pytest --numprocesses $(or $(PROCESSES),$(shell nproc)) --dist loadgroup --durations 15
+
 .PHONY: test
-test: lint ## lint, types and all tests, real Redis and PostgreSQL among them (about 20 minutes on two cores)
-	@$(BIN)/python -m pytest
+test: lint ## lint, types and the tests that guard a change, real Redis and PostgreSQL among them (under 5 minutes)
+	@$(PYTEST) -m "not slow"
+
+.PHONY: test-slow
+test-slow: .venv/dev $(ISOLATED) $(BUILDABLE) ## the rest: whole services, chaos, sabotage, compiled models, libtorch, isolation
+	@$(PYTEST) -m slow
+
+.PHONY: test-all
+test-all: test test-slow ## every test (under 20 minutes on two cores); a compiler is needed in CI
 
 .PHONY: lint
 lint: .venv/dev ## style, types and the directions of imports
@@ -85,8 +95,8 @@ chaos: .venv/dev ## break a service on purpose and count: make chaos JOBS=10000 
 		$(if $(SEED),--seed $(SEED)) $(if $(DATABASE),--database $(DATABASE)) $(if $(URL),--url $(URL) --model "$(MODEL)")
 
 .PHONY: test-isolation
-test-isolation: .venv/dev $(ISOLATED) $(BUILDABLE) ## each framework in an environment of its own, the API without any, Lambda, Azure, DETR, KServe
-	@$(BIN)/python -m pytest tests/isolation
+test-isolation: .venv/dev $(ISOLATED) $(BUILDABLE) ## of these: each framework in an environment of its own, the API without any, Lambda, Azure, DETR, KServe
+	@$(PYTEST) tests/isolation
 
 IMAGES ?= $(patsubst docker/%.Dockerfile,%,$(wildcard docker/*.Dockerfile))
 TAG ?= test

@@ -61,6 +61,8 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """The tests of a file share its fixtures: they run in one process, where no mark says with whom else."""
     for item in items:
+        if item.get_closest_marker("compiler") or item.get_closest_marker("libtorch"):
+            item.add_marker("slow")
         if not item.get_closest_marker("xdist_group"):
             item.add_marker(pytest.mark.xdist_group(item.nodeid.partition("::")[0]))
 
