@@ -13,8 +13,13 @@ BIN := .venv/bin
 TORCH ?= $(or $(word 1,$(shell cat .venv/made 2>/dev/null)),pypi)
 MADE := $(TORCH) $(CURDIR)
 UV = $(BIN)/uv pip install --python $(BIN)/python --compile-bytecode $$(test -t 2 || echo --quiet)
+PYTORCH := $(if $(filter cpu,$(TORCH)),pytorch-cpu,pytorch)
+# $(1): uv with the environment, $(2): the lists. PyTorch's index serves builds of its own, whose hashes the ones of PyPI
+# are not: version and TLS stand for them.
+install = $(1) --require-hashes $(foreach file,$(2),-r $(file)) \
+	$(if $(filter %/pytorch-cpu.txt,$(2)),&& $(1) --no-deps --torch-backend=cpu -r requirements/pytorch.in)
 
-APP := base api cli pytorch tensorflow remote
+APP := base api cli $(PYTORCH) tensorflow remote
 ISOLATED := $(foreach name,pytorch tensorflow remote libtorch service lambda azure detr kserve moto,.venv-isolation/$(name)/made)
 # Pinned versions, compiled from the .in files by `make requirements`.
 compiled = $(foreach name,$(1),requirements/$(name).txt)
@@ -176,15 +181,9 @@ endif
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/build.txt
 	@touch $@
 
-.venv/app: $(call compiled,$(APP) pytorch-cpu) pyproject.toml .venv/build | .venv/made
+.venv/app: $(call compiled,$(APP)) pyproject.toml .venv/build | .venv/made
 	@rm -f .venv/made
-ifeq ($(TORCH),cpu)
-	@$(UV) --require-hashes $(foreach file,$(call compiled,base api cli pytorch-cpu tensorflow remote),-r $(file))
-	@# PyTorch's index serves builds of its own, whose hashes the ones of PyPI are not: version and TLS stand for them.
-	@$(UV) --no-deps --torch-backend=cpu -r requirements/pytorch.in
-else
-	@$(UV) --require-hashes $(foreach file,$(call compiled,$(APP)),-r $(file))
-endif
+	@$(call install,$(UV),$(call compiled,$(APP)))
 	@$(UV) --no-deps --no-build-isolation --editable .
 	@echo "$(MADE)" > .venv/made
 	@touch $@
@@ -209,20 +208,20 @@ endif
 
 # Always from nothing, so that what was taken out of a list is out of the environment too; uv links the files from
 # its cache, so this takes seconds and hardly any disk.
-.venv-isolation/pytorch/made: $(call compiled,build base pytorch)
+.venv-isolation/pytorch/made: $(call compiled,build base $(PYTORCH))
 .venv-isolation/tensorflow/made: $(call compiled,build base tensorflow)
 .venv-isolation/remote/made: $(call compiled,build base remote)
 .venv-isolation/libtorch/made: $(call compiled,build base)
 .venv-isolation/service/made: $(call compiled,build base api cli)
-.venv-isolation/lambda/made: $(call compiled,build base pytorch s3 lambda)
-.venv-isolation/azure/made: $(call compiled,build base pytorch s3 azure)
-.venv-isolation/detr/made: $(call compiled,build base pytorch detr)
+.venv-isolation/lambda/made: $(call compiled,build base $(PYTORCH) s3 lambda)
+.venv-isolation/azure/made: $(call compiled,build base $(PYTORCH) s3 azure)
+.venv-isolation/detr/made: $(call compiled,build base $(PYTORCH) detr)
 .venv-isolation/kserve/made: $(call compiled,build kserve)
 .venv-isolation/moto/made: $(call compiled,build moto)
 $(ISOLATED): pyproject.toml | .venv/dev
 	@echo "Making the environment $(@D)."
 	@rm -rf $(@D)
 	@$(BIN)/uv venv --quiet --python $(BIN)/python $(@D)
-	@$(BIN)/uv pip install --quiet --python $(@D)/bin/python --require-hashes $(foreach file,$(filter %.txt,$^),-r $(file))
+	@$(call install,$(BIN)/uv pip install --quiet --python $(@D)/bin/python,$(filter %.txt,$^))
 	@$(BIN)/uv pip install --quiet --python $(@D)/bin/python --no-deps --no-build-isolation --editable .
 	@touch $@
