@@ -1,5 +1,6 @@
 """Models that a worker leaves alone while their server is out."""
 
+import threading
 from collections.abc import Iterator
 from types import SimpleNamespace
 from typing import Any
@@ -72,6 +73,15 @@ def test_the_reason_is_told_while_it_lasts_and_work_is_rung_for_afterwards(world
     detector.left.clear()
     wait_for(lambda: closed(world), "the end")
     assert (world.told(), world.rung, world.closed) == ([], [True], [True])
+
+
+def test_who_waits_is_rung_for_when_a_server_is_back(world: World) -> None:
+    world.circuits.open(ENTRY, world.detector(), OUT)
+
+    for watch in [thread for thread in threading.enumerate() if thread.name == "circuit"]:
+        watch.join()
+
+    assert (world.circuits.is_open(ENTRY), world.rung) == (False, [True])
 
 
 def test_a_server_that_comes_back_between_two_requests_is_back(world: World) -> None:
