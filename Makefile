@@ -13,8 +13,13 @@ BIN := .venv/bin
 TORCH ?= $(or $(word 1,$(shell cat .venv/made 2>/dev/null)),pypi)
 MADE := $(TORCH) $(CURDIR)
 UV = $(BIN)/uv pip install --python $(BIN)/python --compile-bytecode $$(test -t 2 || echo --quiet)
+PYTORCH := $(if $(filter cpu,$(TORCH)),pytorch-cpu,pytorch)
+# $(1): uv with the environment, $(2): the lists. PyTorch's index serves builds of its own, whose hashes the ones of PyPI
+# are not: version and TLS stand for them.
+install = $(1) --require-hashes $(foreach file,$(2),-r $(file)) \
+	$(if $(filter %/pytorch-cpu.txt,$(2)),&& $(1) --no-deps --torch-backend=cpu -r requirements/pytorch.in)
 
-APP := base api cli pytorch tensorflow remote
+APP := base api cli $(PYTORCH) tensorflow remote
 ISOLATED := $(foreach name,pytorch tensorflow remote libtorch service lambda azure detr kserve moto,.venv-isolation/$(name)/made)
 # Pinned versions, compiled from the .in files by `make requirements`.
 compiled = $(foreach name,$(1),requirements/$(name).txt)
@@ -67,9 +72,20 @@ libtorch-fuzz: .venv/libtorch ## damage pictures and decode them: make libtorch-
 	@$(LIBTORCH)/build-fuzz/fuzz -max_total_time=$(or $(SECONDS),60) -timeout=20 -max_len=65536 -print_final_stats=1 \
 		-artifact_prefix=$(LIBTORCH)/build-fuzz/ $(LIBTORCH)/build-fuzz/corpus samples
 
+# One process a core, and one thread in each: more of them would spin for the same cores. The tests of a file share its
+# fixtures, so they stay together; so do groups that a mark names.
+PYTEST = OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses $(or $(PROCESSES),$(shell nproc)) --dist loadgroup --durations 15
+
 .PHONY: test
-test: lint ## lint, types and all tests, real Redis and PostgreSQL among them (about 20 minutes on two cores)
-	@$(BIN)/python -m pytest
+test: lint ## lint, types and the tests that guard a change, real Redis and PostgreSQL among them (under 5 minutes)
+	@$(PYTEST) -m "not slow"
+
+.PHONY: test-slow
+test-slow: .venv/dev $(ISOLATED) $(BUILDABLE) ## the rest: whole services, chaos, sabotage, compiled models, libtorch, isolation
+	@$(PYTEST) -m slow
+
+.PHONY: test-all
+test-all: test test-slow ## every test (under 20 minutes on two cores); a compiler is needed in CI
 
 .PHONY: lint
 lint: .venv/dev ## style, types and the directions of imports
@@ -85,8 +101,8 @@ chaos: .venv/dev ## break a service on purpose and count: make chaos JOBS=10000 
 		$(if $(SEED),--seed $(SEED)) $(if $(DATABASE),--database $(DATABASE)) $(if $(URL),--url $(URL) --model "$(MODEL)")
 
 .PHONY: test-isolation
-test-isolation: .venv/dev $(ISOLATED) $(BUILDABLE) ## each framework in an environment of its own, the API without any, Lambda, Azure, DETR, KServe
-	@$(BIN)/python -m pytest tests/isolation
+test-isolation: .venv/dev $(ISOLATED) $(BUILDABLE) ## of these: each framework in an environment of its own, the API without any, Lambda, Azure, DETR, KServe
+	@$(PYTEST) tests/isolation
 
 IMAGES ?= $(patsubst docker/%.Dockerfile,%,$(wildcard docker/*.Dockerfile))
 TAG ?= test
@@ -166,15 +182,9 @@ endif
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/build.txt
 	@touch $@
 
-.venv/app: $(call compiled,$(APP) pytorch-cpu) pyproject.toml .venv/build | .venv/made
+.venv/app: $(call compiled,$(APP)) pyproject.toml .venv/build | .venv/made
 	@rm -f .venv/made
-ifeq ($(TORCH),cpu)
-	@$(UV) --require-hashes $(foreach file,$(call compiled,base api cli pytorch-cpu tensorflow remote),-r $(file))
-	@# PyTorch's index serves builds of its own, whose hashes the ones of PyPI are not: version and TLS stand for them.
-	@$(UV) --no-deps --torch-backend=cpu -r requirements/pytorch.in
-else
-	@$(UV) --require-hashes $(foreach file,$(call compiled,$(APP)),-r $(file))
-endif
+	@$(call install,$(UV),$(call compiled,$(APP)))
 	@$(UV) --no-deps --no-build-isolation --editable .
 	@echo "$(MADE)" > .venv/made
 	@touch $@
@@ -199,20 +209,20 @@ endif
 
 # Always from nothing, so that what was taken out of a list is out of the environment too; uv links the files from
 # its cache, so this takes seconds and hardly any disk.
-.venv-isolation/pytorch/made: $(call compiled,build base pytorch)
+.venv-isolation/pytorch/made: $(call compiled,build base $(PYTORCH))
 .venv-isolation/tensorflow/made: $(call compiled,build base tensorflow)
 .venv-isolation/remote/made: $(call compiled,build base remote)
 .venv-isolation/libtorch/made: $(call compiled,build base)
 .venv-isolation/service/made: $(call compiled,build base api cli)
-.venv-isolation/lambda/made: $(call compiled,build base pytorch s3 lambda)
-.venv-isolation/azure/made: $(call compiled,build base pytorch s3 azure)
-.venv-isolation/detr/made: $(call compiled,build base pytorch detr)
+.venv-isolation/lambda/made: $(call compiled,build base $(PYTORCH) s3 lambda)
+.venv-isolation/azure/made: $(call compiled,build base $(PYTORCH) s3 azure)
+.venv-isolation/detr/made: $(call compiled,build base $(PYTORCH) detr)
 .venv-isolation/kserve/made: $(call compiled,build kserve)
 .venv-isolation/moto/made: $(call compiled,build moto)
 $(ISOLATED): pyproject.toml | .venv/dev
 	@echo "Making the environment $(@D)."
 	@rm -rf $(@D)
 	@$(BIN)/uv venv --quiet --python $(BIN)/python $(@D)
-	@$(BIN)/uv pip install --quiet --python $(@D)/bin/python --require-hashes $(foreach file,$(filter %.txt,$^),-r $(file))
+	@$(call install,$(BIN)/uv pip install --quiet --python $(@D)/bin/python,$(filter %.txt,$^))
 	@$(BIN)/uv pip install --quiet --python $(@D)/bin/python --no-deps --no-build-isolation --editable .
 	@touch $@

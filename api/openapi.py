@@ -64,6 +64,11 @@ _REFUSALS = {
     ),
 }
 
+# Those that flask-openapi3 does not find by itself.
+_SCHEMAS = {
+    schema.__name__: Schema(**get_model_schema(schema)) for schema in (JobDocument, JobForm, BatchDocument, Jobs)
+}
+
 
 class _Api(OpenAPI):
     def generate_spec_json(self) -> None:
@@ -80,6 +85,7 @@ def make_app() -> OpenAPI:
         validation_error_model=Problem,
         validation_error_callback=refuse_invalid,
         static_folder=None,
+        security_schemes={},  # without it the document says null, which is none
     )
     pages = Blueprint("pages", "api")
     pages.add_url_rule("/openapi.json", "openapi", lambda: app.api_doc)
@@ -89,8 +95,7 @@ def make_app() -> OpenAPI:
     app.config["SWAGGER_CONFIG"] = {"validatorUrl": None}
     # The plug-in brings Swagger UI's files along, so that the page works without the internet.
     app.register_blueprint(RegisterPlugin.register(doc_url="/openapi.json"), url_prefix="/docs")
-    for schema in (JobDocument, JobForm, BatchDocument, Jobs):
-        app.components_schemas[schema.__name__] = Schema(**get_model_schema(schema))
+    app.components_schemas.update(_SCHEMAS)
     return app
 
 

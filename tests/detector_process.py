@@ -1,7 +1,11 @@
 """A process for each framework, as workers have it: the two are never loaded into one."""
 
+import io
+import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import redirect_stderr, redirect_stdout
+from importlib import import_module
 from multiprocessing import get_context
 from typing import Any
 
@@ -39,6 +43,17 @@ def _detect(entry: ModelEntry, images: Sequence[np.ndarray]) -> list[Detections]
     if key not in _loaded:
         _loaded[key] = registered()[entry.runtime].load()(entry, device="cpu", threads=1)
     return _loaded[key].detect(images)
+
+
+def run_module(module: str, arguments: Sequence[str], folder: str) -> tuple[int, str, str]:
+    """What `python -m MODULE ARGUMENTS` ends with in that folder, and says on its two streams. It has a `main()`."""
+    os.chdir(folder)
+    with redirect_stdout(io.StringIO()) as said, redirect_stderr(io.StringIO()) as complained:
+        try:
+            code = import_module(module).main(arguments)
+        except SystemExit as end:
+            code = end.code
+    return code, said.getvalue(), complained.getvalue()
 
 
 def modules(*names: str) -> list[str]:

@@ -8,7 +8,6 @@ from flask.testing import FlaskClient
 
 from api import create_app
 from api.service import EXTENSION
-from jobs.migrate import migrate
 from jobs.settings import Settings
 from tests import catalogues
 from tests.unit.api.conftest import CATALOGUE, encoded, form
@@ -16,11 +15,10 @@ from tests.unit.api.document import Document
 
 
 @pytest.fixture
-def client(tmp_path: Path, empty_postgres: str) -> Iterator[FlaskClient]:
-    migrate(empty_postgres)
+def client(tmp_path: Path, migrated_postgres: str) -> Iterator[FlaskClient]:
     catalogues.write(tmp_path / "catalogue.toml", CATALOGUE)
     (tmp_path / "images").mkdir()
-    app = create_app(Settings(data=tmp_path, catalogue=(tmp_path / "catalogue.toml",), database_url=empty_postgres))
+    app = create_app(Settings(data=tmp_path, catalogue=(tmp_path / "catalogue.toml",), database_url=migrated_postgres))
     yield app.test_client()
     app.extensions[EXTENSION].db.close()
 

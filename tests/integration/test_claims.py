@@ -3,9 +3,12 @@
 import threading
 from collections import Counter
 
-from jobs import batches, claims, store
+import sqlalchemy as sa
+
+from jobs import batches, claims, deaths, store
 from jobs.claims import Outcome
 from jobs.database import Database
+from jobs.tables import Job, new_id
 from tests.integration.engine import BUTTON, answer, finish, ids, new_job, submit, take, take_any
 
 
@@ -114,6 +117,16 @@ def test_finishing_twice_changes_nothing_and_says_the_same(db: Database) -> None
     assert batches.get_batch(db, batch.id).succeeded == 1
 
 
+def test_whoever_answers_a_job_must_find_his_token_there(db: Database) -> None:
+    mine, others = submit(db, new_job(1), new_job(2))
+    held = take(db)
+    with db.write() as connection:
+        connection.execute(sa.update(Job).where(Job.id == others.id).values(claim_id=new_id()))
+
+    assert finish(db, held) == {mine.id}
+    assert store.get_job(db, others.id).status == "running"
+
+
 def test_a_given_back_job_waits_as_before(db: Database) -> None:
     (job,) = submit(db, new_job())
     claims.give_back(db, take(db))
@@ -183,3 +196,13 @@ def test_a_heartbeat_keeps_only_what_is_held(db: Database) -> None:
     finish(db, ended)
 
     assert claims.heartbeat(db, [kept.id, ended.id], 15) == {kept.id}
+
+
+def test_a_heartbeat_makes_the_lease_longer(db: Database) -> None:
+    submit(db, new_job())
+    held = take(db, lease=-1)
+
+    claims.heartbeat(db, [held.id], 15)
+
+    assert deaths.expire(db) == set()
+    assert finish(db, held) == set(ids(held))

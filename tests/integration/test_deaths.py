@@ -6,8 +6,7 @@ import sqlalchemy as sa
 from jobs import batches, claims, deaths, store
 from jobs.claims import HeldClaim
 from jobs.database import Database
-from jobs.migrate import migrate
-from jobs.tables import Claim
+from jobs.tables import Claim, Job
 from tests.integration.engine import finish, ids, new_job, submit, take
 
 
@@ -24,6 +23,18 @@ def test_a_shared_death_makes_suspects_that_are_claimed_alone(db: Database) -> N
         assert store.get_job(db, job.id).deaths == 0
         finish(db, held)
     assert {job.status for job in store.get_jobs(db, [job.id for job in jobs])} == {"succeeded"}
+
+
+def test_nothing_is_claimed_along_with_a_suspect(db: Database) -> None:
+    submit(db, *(new_job(number) for number in range(2)))
+    take(db, task="doomed")
+    deaths.release(db, "doomed")
+    innocent = {job.id for job in submit(db, *(new_job(number) for number in range(2, 5)))}
+
+    claimed = [take(db) for _ in range(3)]
+
+    assert [(held.alone, len(held.jobs)) for held in claimed] == [(True, 1), (True, 1), (False, 3)]
+    assert set(ids(claimed[2])) == innocent
 
 
 def test_two_claims_of_one_process_share_its_death(db: Database) -> None:
@@ -119,6 +130,20 @@ def test_a_worker_that_comes_back_takes_its_absence_back_once(db: Database) -> N
     assert store.get_job(db, job.id).status == "queued"
 
 
+def test_an_absence_is_taken_back_once(db: Database) -> None:
+    (job,) = submit(db, new_job())
+    absences = []
+    for _ in range(2):
+        away = take(db, lease=-1)
+        deaths.expire(db)
+    for _ in range(2):
+        deaths.forgive(db, away.id, ids(away))
+        with db.read() as connection:
+            absences.append(connection.scalar(sa.select(Job.absences).where(Job.id == job.id)))
+
+    assert absences == [1, 1]
+
+
 def test_an_expired_lease_whose_worker_wrote_its_cause_is_a_death(db: Database) -> None:
     (job,) = submit(db, new_job())
     held = take(db, lease=-1)
@@ -138,9 +163,8 @@ def test_releasing_again_changes_nothing(db: Database) -> None:
     assert store.get_job(db, job.id).deaths == 1
 
 
-def test_a_worker_that_froze_while_it_wrote_holds_up_nobody_else(empty_postgres: str) -> None:
-    migrate(empty_postgres)
-    db = Database(empty_postgres)
+def test_a_worker_that_froze_while_it_wrote_holds_up_nobody_else(migrated_postgres: str) -> None:
+    db = Database(migrated_postgres)
     submit(db, new_job(1), new_job(2))
     frozen, other = take(db, most=1, lease=-1), take(db, most=1, lease=-1)
 

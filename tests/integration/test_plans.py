@@ -1,6 +1,6 @@
 """What the database reads for the statements that run most: a deep queue and a long history must not make them slow."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -13,9 +13,11 @@ from jobs import batches, claims, deaths, workers
 from jobs.clock import now
 from jobs.database import Database
 from jobs.images import ImageStore
+from jobs.migrate import migrate
 from jobs.pressure import REST, Pressure
 from jobs.tables import Image, Job, new_id
 from jobs.waiting import more_waiting, waiting_runtimes, waiting_versions
+from tests.databases import Prepare
 from tests.integration.deep import queue_up
 from tests.integration.engine import DIGEST, new_job, submit, take
 from worker.housekeeping import keep_house
@@ -23,8 +25,25 @@ from worker.housekeeping import keep_house
 QUEUED = 20_000
 
 
-def fill(db: Database) -> None:
+def deep_queue(url: str) -> None:
     """A big batch that waits."""
+    migrate(url)
+    db = Database(url)
+    fill(db)
+    db.close()
+
+
+def deep_queue_after_much_work(url: str) -> None:
+    """The same, and many times as many jobs that have their answer."""
+    migrate(url)
+    db = Database(url)
+    queue_up(db, 3 * QUEUED, status="succeeded")
+    fill(db)
+    db.close()
+
+
+def fill(db: Database) -> None:
+    """Behind what is there already."""
     batch = batches.create_batch(db, None)
     row = {
         "batch_id": batch.id, "model": "cards", "model_digest": DIGEST, "pipeline": 1, "runtime": "pytorch",
@@ -35,6 +54,23 @@ def fill(db: Database) -> None:
     if not db.is_sqlite:
         with db.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
             connection.exec_driver_sql("VACUUM ANALYZE")
+
+
+@pytest.fixture
+def deep(prepared: Callable[[Prepare], str]) -> Iterator[Database]:
+    """A database in which a big batch waits."""
+    db = Database(prepared(deep_queue))
+    yield db
+    db.close()
+
+
+@pytest.fixture
+def deep_and_old(prepared: Callable[[Prepare], str]) -> Iterator[Database]:
+    """The same after many times as many jobs that have their answer: with nothing but the queue in the table, reading
+    the table is as good as reading an index."""
+    db = Database(prepared(deep_queue_after_much_work))
+    yield db
+    db.close()
 
 
 def plans(db: Database, work: Callable[[], Any], kind: str = "SELECT ") -> list[str]:
@@ -57,14 +93,17 @@ def plans(db: Database, work: Callable[[], Any], kind: str = "SELECT ") -> list[
     return found
 
 
+def index_alone(db: Database) -> str:
+    """What a plan says of an index that has all that is asked for."""
+    return "COVERING INDEX" if db.is_sqlite else "Index Only Scan using"
+
+
 def claim_of(*models: tuple[str, str]) -> dict[str, tuple[str, int]]:
     return {name: (digest, 8) for name, digest in models}
 
 
-def test_a_claim_sorts_no_queue(db: Database) -> None:
-    fill(db)
-
-    for plan in plans(db, lambda: take(db)):
+def test_a_claim_sorts_no_queue(deep: Database) -> None:
+    for plan in plans(deep, lambda: take(deep)):
         assert "ix_jobs_queued_model" in plan
         assert "Sort" not in plan
         assert "TEMP B-TREE" not in plan
@@ -75,14 +114,12 @@ def test_a_claim_sorts_no_queue(db: Database) -> None:
     [claim_of(("cards", "e" * 64)), claim_of(("forms", DIGEST)), claim_of(("cards", "e" * 64), ("forms", DIGEST))],
     ids=["another version", "another model", "both"],
 )
-def test_a_claim_reads_nothing_of_what_it_does_not_serve(db: Database, models: dict[str, tuple[str, int]]) -> None:
-    fill(db)
-
+def test_a_claim_reads_nothing_of_what_it_does_not_serve(deep: Database, models: dict[str, tuple[str, int]]) -> None:
     def doorbell() -> None:
         arguments = {"worker_id": new_id(), "task_id": new_id(), "lease_seconds": 15.0}
-        assert claims.claim(db, "pytorch", models, **arguments) is None
+        assert claims.claim(deep, "pytorch", models, **arguments) is None
 
-    for plan in plans(db, doorbell):
+    for plan in plans(deep, doorbell):
         assert "ix_jobs_queued_model" in plan
         # SQLite names all the columns that it looks up on one line, PostgreSQL those of the index condition.
         lookups = [line for line in plan.splitlines() if "ix_jobs_queued_model (" in line or "Index Cond" in line]
@@ -91,24 +128,22 @@ def test_a_claim_reads_nothing_of_what_it_does_not_serve(db: Database, models: d
 
 
 @pytest.mark.parametrize("alone", [False, True])
-def test_whether_a_model_server_is_free_is_seen_without_reading_jobs(db: Database, alone: bool) -> None:
-    fill(db)
+def test_whether_a_model_server_is_free_is_seen_without_reading_jobs(deep: Database, alone: bool) -> None:
     if alone:
-        with db.write() as connection:
+        with deep.write() as connection:
             connection.execute(sa.update(Job).where(Job.turn == 0).values(suspect=True, absences=1))
     arguments = {"worker_id": new_id(), "task_id": new_id(), "lease_seconds": 15.0, "servers": {"cards": "http://here"}}
 
-    found = plans(db, lambda: claims.claim(db, "pytorch", claim_of(("cards", DIGEST)), **arguments))
+    found = plans(deep, lambda: claims.claim(deep, "pytorch", claim_of(("cards", DIGEST)), **arguments))
 
     for plan in found:
         assert "ix_jobs_queued_model" in plan or "ix_jobs_running" in plan
 
 
-def test_the_turn_behind_all_others_is_found_without_reading_the_queue(db: Database) -> None:
-    fill(db)
+def test_the_turn_behind_all_others_is_found_without_reading_the_queue(deep: Database) -> None:
     for _ in range(2):
-        held = take(db, most=1)
-        found = plans(db, lambda held=held: deaths.doubt(db, held.id, "server_timeout", "It did not answer."))
+        held = take(deep, most=1)
+        found = plans(deep, lambda held=held: deaths.doubt(deep, held.id, "server_timeout", "It did not answer."))
 
     last = [plan for plan in found if "ix_jobs_queued_model" in plan]
     assert len(last) == 1
@@ -116,75 +151,59 @@ def test_the_turn_behind_all_others_is_found_without_reading_the_queue(db: Datab
     assert "TEMP B-TREE" not in last[0]
 
 
-def test_looking_for_more_reads_no_queue(db: Database) -> None:
-    fill(db)
-
-    for plan in plans(db, lambda: more_waiting(db, "pytorch", claim_of(("cards", DIGEST), ("forms", DIGEST)))):
+def test_looking_for_more_reads_no_queue(deep: Database) -> None:
+    for plan in plans(deep, lambda: more_waiting(deep, "pytorch", claim_of(("cards", DIGEST), ("forms", DIGEST)))):
         assert "ix_jobs_queued_model" in plan
 
 
-def test_a_sweep_reads_no_queue(db: Database) -> None:
-    fill(db)
-
-    assert waiting_runtimes(db) == ["pytorch"]
-    assert waiting_versions(db, "pytorch", "cards") == [DIGEST]
+def test_a_sweep_reads_no_queue(deep: Database) -> None:
+    assert waiting_runtimes(deep) == ["pytorch"]
+    assert waiting_versions(deep, "pytorch", "cards") == [DIGEST]
     for plan in [
-        *plans(db, lambda: waiting_runtimes(db)),
-        *plans(db, lambda: waiting_versions(db, "pytorch", "cards")),
+        *plans(deep, lambda: waiting_runtimes(deep)),
+        *plans(deep, lambda: waiting_versions(deep, "pytorch", "cards")),
     ]:
         assert "ix_jobs_queued_model" in plan
         assert "Limit" in plan or "SEARCH" in plan
 
 
-def test_counting_the_queue_reads_its_index_alone(db: Database) -> None:
-    # With nothing but the queue in the table, reading the table is as good.
-    queue_up(db, 3 * QUEUED, status="succeeded")
-    fill(db)
+def test_counting_the_queue_reads_its_index_alone(deep_and_old: Database) -> None:
+    waiting, *_ = plans(deep_and_old, lambda: workers.queues(deep_and_old))
 
-    waiting, *_ = plans(db, lambda: workers.queues(db))
-
-    assert ("COVERING INDEX" if db.is_sqlite else "Index Only Scan using") + " ix_jobs_queued_model" in waiting
+    assert f"{index_alone(deep_and_old)} ix_jobs_queued_model" in waiting
 
 
-def test_looking_for_a_stored_answer_reads_no_history(db: Database) -> None:
-    fill(db)
-
-    assert "ix_jobs_image" in plans(db, lambda: submit(db, new_job(1, cache=True)))[0]
+def test_looking_for_a_stored_answer_reads_no_history(deep: Database) -> None:
+    assert "ix_jobs_image" in plans(deep, lambda: submit(deep, new_job(1, cache=True)))[0]
 
 
-def test_taking_a_picture_away_reads_no_history(db: Database, tmp_path: Path) -> None:
-    fill(db)
+def test_taking_a_picture_away_reads_no_history(deep: Database, tmp_path: Path) -> None:
     images = ImageStore(f"file://{tmp_path}")
     images.prepare()
-    with db.write() as connection:
+    with deep.write() as connection:
         values = {"sha256": "0" * 64, "media_type": "image/png", "width": 1, "height": 1, "bytes": 1}
         connection.execute(sa.insert(Image).values(values))
         connection.execute(sa.update(Image).values(used_at=now(-1e6)))
 
-    found = plans(db, lambda: keep_house(db, images, keep_days=1.0), "DELETE FROM images")
+    found = plans(deep, lambda: keep_house(deep, images, keep_days=1.0), "DELETE FROM images")
 
     for plan in found:
         assert "ix_jobs_image" in plan
         assert "SCAN jobs" not in plan
-    with db.read() as connection:
+    with deep.read() as connection:
         assert connection.scalar(sa.select(sa.func.count()).select_from(Image)) == 0
 
 
-def test_a_lone_job_finds_its_turn_without_reading_the_queue(db: Database) -> None:
-    fill(db)
-
-    assert "ix_jobs_queued_lone" in plans(db, lambda: submit(db, new_job(1)))[0]
+def test_a_lone_job_finds_its_turn_without_reading_the_queue(deep: Database) -> None:
+    assert "ix_jobs_queued_lone" in plans(deep, lambda: submit(deep, new_job(1)))[0]
 
 
 @pytest.mark.parametrize("limits", [(QUEUED // 2, None), (QUEUED * 2, None), (0, 60.0)], ids=["full", "room", "age"])
 def test_a_look_at_a_deep_queue_sorts_nothing_and_reads_no_history(
-    db: Database, limits: tuple[int, float | None]
+    deep_and_old: Database, limits: tuple[int, float | None]
 ) -> None:
-    queue_up(db, 3 * QUEUED, status="succeeded")
-    fill(db)
-
-    for plan in plans(db, lambda: Pressure(db, *limits).refusal("pytorch", 0, 1)):
-        assert ("COVERING INDEX" if db.is_sqlite else "Index Only Scan using") + " ix_jobs_queued_model" in plan
+    for plan in plans(deep_and_old, lambda: Pressure(deep_and_old, *limits).refusal("pytorch", 0, 1)):
+        assert f"{index_alone(deep_and_old)} ix_jobs_queued_model" in plan
         assert "Sort" not in plan
         assert "TEMP B-TREE" not in plan
 

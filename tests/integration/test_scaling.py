@@ -14,9 +14,9 @@ RUNTIMES = [name.removeprefix("worker-") for name in worker_manifests()]
 
 
 @pytest.fixture
-def database_url(empty_postgres: str) -> str:
+def database_url(migrated_postgres: str) -> str:
     """KEDA's scaler speaks to PostgreSQL alone."""
-    return empty_postgres
+    return migrated_postgres
 
 
 def triggers(runtime: str) -> dict[str, Manifest]:

@@ -19,7 +19,6 @@ from jobs.errors import (
     NotFound,
     PictureEmpty,
 )
-from jobs.migrate import migrate
 from jobs.tables import IdempotencyKey, Job, new_id
 from jobs.views import NewJob
 from tests.integration.engine import BUTTON, DIGEST, finish, new_job, submit, take
@@ -220,9 +219,8 @@ def test_a_copied_answer_keeps_its_detections_while_the_old_one_is_deleted(
     assert (again.status, again.detections) == ("succeeded", [BUTTON])
 
 
-def test_a_database_that_became_read_only_is_an_outage(empty_postgres: str) -> None:
-    migrate(empty_postgres)
-    db = Database(empty_postgres, pool_size=1)
+def test_a_database_that_became_read_only_is_an_outage(migrated_postgres: str) -> None:
+    db = Database(migrated_postgres, pool_size=1)
     # As a standby is that a failover has not made the first one yet.
     with db.read() as connection:
         name = connection.engine.url.database

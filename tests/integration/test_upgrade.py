@@ -32,10 +32,10 @@ def recording(request: pytest.FixtureRequest, database_url: str) -> Recording:
 
 
 @pytest.fixture
-def first(database_url: str) -> Iterator[Database]:
+def first(empty_database_url: str) -> Iterator[Database]:
     """A database at the first revision."""
-    migrate(database_url, REVISIONS[0])
-    database = Database(database_url)
+    migrate(empty_database_url, REVISIONS[0])
+    database = Database(empty_database_url)
     yield database
     database.close()
 
@@ -60,7 +60,7 @@ def names(db: Database) -> dict[str, list[str]]:
         }
 
 
-def test_a_filled_database_is_migrated_and_nothing_in_it_changes(first: Database, database_url: str) -> None:
+def test_a_filled_database_is_migrated_and_nothing_in_it_changes(first: Database, empty_database_url: str) -> None:
     dialect = "sqlite" if first.is_sqlite else "postgresql"
     assert Recording.load(REVISIONS[0], dialect).replay(first) == []
     before, columns = contents(first), names(first)
@@ -68,7 +68,7 @@ def test_a_filled_database_is_migrated_and_nothing_in_it_changes(first: Database
     with first.read() as connection:
         assert set(connection.scalars(sa.text("SELECT status FROM jobs"))) == set(STATUSES)
 
-    migrate(database_url)
+    migrate(empty_database_url)
 
     after = contents(first, columns)
     assert {table: after[table] for table in before} == before

@@ -13,11 +13,11 @@ from api import create_app
 from api.service import EXTENSION, Service
 from jobs import claims
 from jobs.claims import Outcome
-from jobs.migrate import migrate
 from jobs.settings import Settings
 from jobs.tables import new_id
 from jobs.views import DetectionView
 from tests import catalogues
+from tests.databases import SqliteFiles
 
 MODEL = "cards-pytorch"
 CATALOGUE = {
@@ -61,8 +61,8 @@ def settings(tmp_path: Path) -> Settings:
 
 
 @pytest.fixture
-def app(settings: Settings) -> Iterator[Flask]:
-    migrate(settings.database_url)
+def app(settings: Settings, sqlite_files: SqliteFiles) -> Iterator[Flask]:
+    sqlite_files.copy(settings.data / "boxqueue.db")
     app = create_app(settings)
     yield app
     app.extensions[EXTENSION].waiters.close()

@@ -6,9 +6,10 @@ from collections.abc import Callable
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
+from openapi_spec_validator import validate
 
 from tests.unit.api.conftest import MODEL, encoded, form
-from tests.unit.api.document import Document
+from tests.unit.api.document import FORMATS, Document
 
 Work = Callable[..., list[str]]
 
@@ -90,6 +91,17 @@ def test_every_reference_has_its_schema(document: Document) -> None:
     references = set(re.findall("'#/components/schemas/(.*?)'", str(document.content)))
 
     assert references <= set(document.content["components"]["schemas"])
+
+
+def test_the_document_is_one_of_openapi(document: Document) -> None:
+    validate(document.content)
+
+
+def test_every_format_of_the_document_is_checked(document: Document) -> None:
+    formats = set(re.findall("'format': '(.*?)'", str(document.content)))
+
+    # A picture is sent as `binary`; no answer holds one.
+    assert formats == {"binary", *FORMATS.checkers}
 
 
 def test_docs_page_needs_no_internet(client: FlaskClient) -> None:

@@ -45,6 +45,17 @@ REFUSED = {
         413,
         "request_too_large",
     ),
+    "a file over the limit": (
+        lambda c: c.post(
+            "/v1/jobs",
+            data=b'--b\r\nContent-Disposition: form-data; name=image; filename="a.png"\r\n\r\n'
+            + bytes(2_100_000)
+            + b"\r\n--b--\r\n",
+            content_type="multipart/form-data; boundary=b",
+        ),
+        413,
+        "request_too_large",
+    ),
     "too many pictures": (lambda c: c.post("/v1/jobs", data=form(*[(PNG, "a.png")] * 9)), 413, "too_many_pictures"),
     "far too many parts": (
         lambda c: c.post("/v1/jobs", data=form((PNG, "a.png"), source=["x"] * 99)),

@@ -7,8 +7,10 @@ from collections.abc import Callable, Collection, Iterator
 import pytest
 from flask.testing import FlaskClient
 
+import jobs.queue
 from api import waiting
 from api.jobs import preferred_wait
+from api.service import Service
 from api.waiting import Waiters
 from jobs.errors import DatabaseUnavailable
 from tests.services.waiting import wait_for
@@ -143,13 +145,29 @@ def test_closing_lets_everybody_go(announcements: Announcements) -> None:
     assert Waiting(waiters, ["b"]).over()
 
 
-def test_long_poll_answers_when_the_job_is_finished(client: FlaskClient, work: Work) -> None:
+@pytest.fixture
+def done_while_it_waits(service: Service, work: Work, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every job gets its answer right after the first look into the database, which did not see it yet."""
+    look = service.waiters._unfinished
+
+    def look_and_work(job_ids: Collection[str]) -> set[str]:
+        found = look(job_ids)
+        work()
+        return found
+
+    monkeypatch.setattr(service.waiters, "_unfinished", look_and_work)
+    # Redis is away here, so it is the next look that finds it.
+    monkeypatch.setattr(waiting, "CHECK_SECONDS", 0.05)
+    monkeypatch.setattr(jobs.queue, "RECONNECT_SECONDS", 0.05)
+
+
+@pytest.mark.usefixtures("done_while_it_waits")
+def test_long_poll_answers_when_the_job_is_finished(client: FlaskClient) -> None:
     job = client.post("/v1/jobs", data=form((encoded(), "a.png"))).json
-    threading.Timer(0.3, work).start()
+    assert job["status"] == "queued"
 
     answer = client.get(f"{job['links']['self']}?wait=60")
 
-    # Redis is away here, so it is the look into the database that finds it.
     assert answer.json["status"] == "succeeded"
 
 
@@ -162,18 +180,28 @@ def test_long_poll_answers_with_what_there_is(client: FlaskClient) -> None:
     assert answer.headers["Retry-After"] == "1"
 
 
-def test_prefer_wait_answers_with_the_finished_job(client: FlaskClient, work: Work) -> None:
-    threading.Thread(target=wait_for, args=(work, "the job"), daemon=True).start()
-
+@pytest.mark.usefixtures("done_while_it_waits")
+def test_prefer_wait_answers_with_the_finished_job(client: FlaskClient) -> None:
     answer = client.post("/v1/jobs", data=form((encoded(), "a.png")), headers={"Prefer": "wait=30"})
 
     assert (answer.status_code, answer.json["status"]) == (200, "succeeded")
 
 
-def test_prefer_wait_answers_202_where_it_does_not_come(client: FlaskClient) -> None:
+def test_prefer_wait_answers_202_where_it_does_not_come(
+    client: FlaskClient, service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wait, asked = service.waiters.wait, []
+
+    def wait_shortly(job_ids: Collection[str], seconds: float) -> None:
+        asked.append(seconds)
+        wait(job_ids, seconds / 10)
+
+    monkeypatch.setattr(service.waiters, "wait", wait_shortly)
+
     answer = client.post("/v1/jobs", data=form((encoded(), "a.png")), headers={"Prefer": "wait=1"})
 
     assert (answer.status_code, answer.json["status"]) == (202, "queued")
+    assert asked == [1]
 
 
 @pytest.mark.parametrize(

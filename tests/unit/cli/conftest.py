@@ -1,14 +1,19 @@
 """The commands as a script sees them: arguments in, an exit code and two streams out."""
 
 import os
+import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from typer.testing import CliRunner, Result
 
+import cli.models
 from cli.main import app
 from jobs.settings import PREFIX
+from tests.conftest import DetectorProcesses
+from tests.detector_process import run_module
 from tests.unit.cli import fake_service
 
 Boxqueue = Callable[..., Result]
@@ -26,6 +31,18 @@ def boxqueue(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Boxqueue:
     """Runs the command in an empty folder."""
     monkeypatch.chdir(tmp_path)
     return lambda *arguments: CliRunner().invoke(app, [str(argument) for argument in arguments])
+
+
+@pytest.fixture
+def in_a_process_that_stays(detector_processes: DetectorProcesses, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Commands on models of PyTorch run in a process that has loaded it, where a user's command loads it each time."""
+
+    def run(command: list[str], **_: object) -> subprocess.CompletedProcess[str]:
+        assert command[1:3] == ["-P", "-m"]
+        done = detector_processes["pytorch"].run(run_module, command[3], command[4:], os.getcwd())
+        return subprocess.CompletedProcess(command, *done)
+
+    monkeypatch.setattr(cli.models, "subprocess", SimpleNamespace(run=run))
 
 
 @pytest.fixture

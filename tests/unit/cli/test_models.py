@@ -1,4 +1,4 @@
-"""`boxqueue models check` and `compile`, on a tiny model in processes of their own, as a person runs them."""
+"""`boxqueue models check` and `compile` on a tiny model, as a person runs them."""
 
 import json
 from pathlib import Path
@@ -13,7 +13,7 @@ from detectors.digest import digest_of
 from detectors.entries import copy_entry, home_of
 from detectors.errors import CatalogueError, ModelUnusable, UnknownEntry
 from tests import tiny_models
-from tests.conftest import DetectorProcesses, require_compiler
+from tests.conftest import DetectorProcesses
 from tests.unit.cli.conftest import Boxqueue
 
 ENTRY = """# Mine.
@@ -41,16 +41,23 @@ def catalogue(detector_processes: DetectorProcesses, tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def here(catalogue: Path, boxqueue: Boxqueue, monkeypatch: pytest.MonkeyPatch) -> Boxqueue:
-    """The command where that catalogue holds."""
+def for_real(catalogue: Path, boxqueue: Boxqueue, monkeypatch: pytest.MonkeyPatch) -> Boxqueue:
+    """The command where that catalogue holds, with a process of its own for each model."""
     monkeypatch.setenv("BOXQUEUE_CATALOGUE", str(catalogue))
     return boxqueue
 
 
-def test_check_tells_what_a_request_would_get_and_draws_it(here: Boxqueue, tmp_path: Path) -> None:
+@pytest.fixture
+def here(for_real: Boxqueue, in_a_process_that_stays: None) -> Boxqueue:
+    """The same, quicker."""
+    return for_real
+
+
+def test_check_tells_what_a_request_would_get_and_draws_it(for_real: Boxqueue, tmp_path: Path) -> None:
     Image.new("RGB", (64, 64), (204, 102, 0)).save(tmp_path / "red.jpg", quality=100, subsampling=0)
 
-    done = here("models", "check", "tiny", "--picture", tmp_path / "red.jpg", "--output", tmp_path / "drawn", "--json")
+    asked = ("--picture", tmp_path / "red.jpg", "--output", tmp_path / "drawn", "--json")
+    done = for_real("models", "check", "tiny", *asked)
 
     found = json.loads(done.stdout)
     assert done.exit_code == 0
@@ -98,12 +105,12 @@ def test_a_file_that_is_not_the_one_meant_is_not_run(here: Boxqueue, tmp_path: P
     assert "but the catalogue says" in done.stderr
 
 
-def test_a_compiled_model_stands_beside_the_other_and_answers_the_same(here: Boxqueue, catalogue: Path) -> None:
-    require_compiler()
+@pytest.mark.compiler
+def test_a_compiled_model_stands_beside_the_other_and_answers_the_same(for_real: Boxqueue, catalogue: Path) -> None:
     picture = catalogue.parent / "red.png"
     Image.new("RGB", (64, 64), (204, 102, 0)).save(picture)
 
-    made = here("models", "compile", "tiny", "--portable")
+    made = for_real("models", "compile", "tiny", "--portable")
 
     assert made.exit_code == 0, made.stderr
     text = catalogue.read_text()
@@ -112,16 +119,15 @@ def test_a_compiled_model_stands_beside_the_other_and_answers_the_same(here: Box
     assert entries["tiny-compiled"].format == "aotinductor"
     assert entries["tiny-compiled"].defaults.min_score == 0.5
     one, other = (
-        json.loads(here("models", "check", name, "--picture", picture, "--json").stdout)["detections"]
+        json.loads(for_real("models", "check", name, "--picture", picture, "--json").stdout)["detections"]
         for name in ("tiny", "tiny-compiled")
     )
     assert one == other
     assert one
 
 
+@pytest.mark.compiler
 def test_a_compiled_model_may_be_for_the_workers_of_libtorch(here: Boxqueue, catalogue: Path) -> None:
-    require_compiler()
-
     made = here("models", "compile", "tiny", "--runtime", "libtorch", "--as", "tiny-libtorch")
 
     assert made.exit_code == 0, made.stderr

@@ -24,6 +24,12 @@ def model(detector_processes: DetectorProcesses, tmp_path: Path) -> Path:
 
 
 @pytest.fixture
+def boxqueue_here(boxqueue: Boxqueue, in_a_process_that_stays: None) -> Boxqueue:
+    """The command, quicker than with a process of its own for each model."""
+    return boxqueue
+
+
+@pytest.fixture
 def theirs(tmp_path: Path) -> Path:
     """A catalogue that somebody has already."""
     path = tmp_path / "theirs.toml"
@@ -46,12 +52,12 @@ def test_without_a_catalogue_the_entry_goes_beside_the_model(boxqueue: Boxqueue,
 
 
 def test_the_catalogue_that_was_set_gets_it_and_keeps_what_it_has(
-    boxqueue: Boxqueue, model: Path, theirs: Path, monkeypatch: pytest.MonkeyPatch
+    boxqueue_here: Boxqueue, model: Path, theirs: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("BOXQUEUE_CATALOGUE", str(theirs))
     before = theirs.read_text()
 
-    done = boxqueue("models", "add", model, *LABELS, "--name", "mine")
+    done = boxqueue_here("models", "add", model, *LABELS, "--name", "mine")
 
     assert done.exit_code == 0, done.stderr
     assert theirs.read_text() == f"{before}\n{done.stdout}"
@@ -60,8 +66,8 @@ def test_the_catalogue_that_was_set_gets_it_and_keeps_what_it_has(
     assert "Try it: boxqueue models check mine" in done.stderr
 
 
-def test_a_dry_run_writes_nothing(boxqueue: Boxqueue, model: Path) -> None:
-    done = boxqueue("models", "add", model, *LABELS, "--dry-run")
+def test_a_dry_run_writes_nothing(boxqueue_here: Boxqueue, model: Path) -> None:
+    done = boxqueue_here("models", "add", model, *LABELS, "--dry-run")
 
     assert done.exit_code == 0, done.stderr
     assert list(tomllib.loads(done.stdout)) == ["tiny"]
@@ -69,12 +75,12 @@ def test_a_dry_run_writes_nothing(boxqueue: Boxqueue, model: Path) -> None:
 
 
 def test_of_several_catalogues_one_has_to_be_named_and_no_name_is_there_twice(
-    boxqueue: Boxqueue, model: Path, theirs: Path, monkeypatch: pytest.MonkeyPatch
+    boxqueue_here: Boxqueue, model: Path, theirs: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("BOXQUEUE_CATALOGUE", f"{theirs},new.toml")
 
-    assert boxqueue("models", "add", model, *LABELS).exit_code == 2
-    taken = boxqueue("models", "add", model, *LABELS, "--catalogue", "new.toml", "--name", "other")
+    assert boxqueue_here("models", "add", model, *LABELS).exit_code == 2
+    taken = boxqueue_here("models", "add", model, *LABELS, "--catalogue", "new.toml", "--name", "other")
 
     assert taken.exit_code == 1
     assert "There is a model other already" in taken.stderr
@@ -88,9 +94,9 @@ def test_of_several_catalogues_one_has_to_be_named_and_no_name_is_there_twice(
     ],
 )
 def test_wrong_usage_is_told_before_anything_is_loaded(
-    boxqueue: Boxqueue, arguments: list[object], sentence: str
+    boxqueue_here: Boxqueue, arguments: list[object], sentence: str
 ) -> None:
-    done = boxqueue("models", "add", *arguments)
+    done = boxqueue_here("models", "add", *arguments)
 
     assert done.exit_code == 2
     assert sentence in done.stderr

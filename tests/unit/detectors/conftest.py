@@ -5,13 +5,12 @@ from pathlib import Path
 import pytest
 
 from tests import tiny_models
-from tests.conftest import DetectorProcesses, require_compiler
+from tests.conftest import DetectorProcesses
 
 
 @pytest.fixture(scope="session")
 def tiny_package(detector_processes: DetectorProcesses, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The tiny model as an AOTInductor package."""
-    require_compiler()
     file = tmp_path_factory.mktemp("package") / "tiny.aotinductor"
     detector_processes["pytorch"].run(tiny_models.write, "aotinductor", file)
     return file

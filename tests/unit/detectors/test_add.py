@@ -13,7 +13,7 @@ from detectors.catalogue import Catalogue
 from detectors.errors import CatalogueError, DetectorError, ModelUnusable
 from detectors.recognise import RUNTIMES
 from tests import tiny_models, torchvision_models
-from tests.conftest import DetectorProcesses, require_compiler
+from tests.conftest import DetectorProcesses
 
 LABELS = "red,green,blue"
 SSDLITE = "ssdlite320_mobilenet_v3_large"
@@ -46,7 +46,7 @@ def picture(red: int, green: int, blue: int) -> np.ndarray:
     ("model_format", "size"),
     [
         ("pt2", None),
-        ("aotinductor", (32, 32)),
+        pytest.param("aotinductor", (32, 32), marks=pytest.mark.compiler),
         ("torchscript", (32, 32)),
         ("saved_model", None),
         ("frozen_graph", None),
@@ -55,8 +55,6 @@ def picture(red: int, green: int, blue: int) -> np.ndarray:
 def test_a_model_that_was_entered_finds_what_it_finds(
     detector_processes: DetectorProcesses, tmp_path: Path, model_format: str, size: tuple[int, int] | None
 ) -> None:
-    if model_format == "aotinductor":
-        require_compiler()
     file = tmp_path / "model.bin"
     process = detector_processes[RUNTIMES[model_format]]
     process.run(tiny_models.write, model_format, file)

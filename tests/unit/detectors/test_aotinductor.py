@@ -9,10 +9,10 @@ import pytest
 from detectors.catalogue import Input, ModelEntry
 from detectors.digest import digest_of
 from detectors.errors import ModelUnusable
-from tests.conftest import DetectorProcesses, require_libtorch
+from tests.conftest import DetectorProcesses
 
 
-@pytest.mark.parametrize("runtime", ["pytorch", "libtorch"])
+@pytest.mark.parametrize("runtime", ["pytorch", pytest.param("libtorch", marks=pytest.mark.libtorch)])
 @pytest.mark.parametrize(
     ("metadata", "sentence"),
     [
@@ -33,8 +33,6 @@ def test_a_package_for_another_machine_is_refused(
     sentence: str,
     runtime: str,
 ) -> None:
-    if runtime == "libtorch":
-        require_libtorch()
     file = tmp_path / "package.pt2"
     with zipfile.ZipFile(file, "w") as package:
         if metadata is not None:

@@ -16,7 +16,7 @@ from detectors.errors import DetectionFailed, ModelUnusable
 from detectors.outputs import Detections
 from detectors.preprocess import decode
 from tests import tiny_models
-from tests.conftest import DetectorProcesses, require_libtorch
+from tests.conftest import DetectorProcesses
 from tests.detector_process import DetectorProcess, modules
 
 OBJECT_DETECTION_API = {
@@ -28,6 +28,7 @@ OBJECT_DETECTION_API = {
     "box_order": "yxyx",
     "coordinates": "normalised",
 }
+COMPILER = pytest.mark.compiler
 INTO = Input(width=tiny_models.SIZE, height=tiny_models.SIZE, layout="NHWC", dtype="uint8")
 
 
@@ -70,24 +71,14 @@ def served(processes: DetectorProcesses, runtime: str, kind: str, file: Path) ->
 @pytest.fixture(
     scope="module",
     params=[
-        ("pt2", None),
-        ("aotinductor", "pytorch"),
-        ("aotinductor", "libtorch"),
-        ("torchscript", None),
-        ("saved_model", None),
-        ("saved_model", 3),
-        ("frozen_graph", None),
-        ("frozen_graph", 1),
-    ],
-    ids=[
-        "pt2",
-        "aotinductor in PyTorch",
-        "aotinductor in libtorch",
-        "torchscript",
-        "saved_model",
-        "saved_model of batch 3",
-        "frozen_graph",
-        "frozen_graph of batch 1",
+        pytest.param(("pt2", None), id="pt2"),
+        pytest.param(("aotinductor", "pytorch"), id="aotinductor in PyTorch", marks=COMPILER),
+        pytest.param(("aotinductor", "libtorch"), id="aotinductor in libtorch", marks=[COMPILER, pytest.mark.libtorch]),
+        pytest.param(("torchscript", None), id="torchscript"),
+        pytest.param(("saved_model", None), id="saved_model"),
+        pytest.param(("saved_model", 3), id="saved_model of batch 3"),
+        pytest.param(("frozen_graph", None), id="frozen_graph"),
+        pytest.param(("frozen_graph", 1), id="frozen_graph of batch 1"),
     ],
 )
 def model(
@@ -96,8 +87,6 @@ def model(
     kind, rest = request.param
     if kind != "aotinductor":
         return subject(detector_processes, tmp_path_factory.mktemp("tiny"), kind, rest)
-    if rest == "libtorch":
-        require_libtorch()
     return served(detector_processes, rest, kind, request.getfixturevalue("tiny_package"))
 
 

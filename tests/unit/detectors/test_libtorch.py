@@ -16,14 +16,10 @@ from detectors.errors import ModelUnusable
 from detectors.runtimes import FRAMEWORKS, require
 from jobs.settings import ROOT
 from tests import tiny_models
-from tests.conftest import DetectorProcesses, missing, require_compiler, require_libtorch
+from tests.conftest import DetectorProcesses, missing
 
 DETECT = ROOT / "detectors" / "libtorch" / "bin" / "detect"
-
-
-@pytest.fixture(autouse=True)
-def built() -> None:
-    require_libtorch()
+pytestmark = [pytest.mark.compiler, pytest.mark.libtorch]
 
 
 def entry_of(file: Path, **changes: Any) -> ModelEntry:
@@ -37,7 +33,6 @@ def entry_of(file: Path, **changes: Any) -> ModelEntry:
 
 
 def test_outputs_of_a_dictionary_have_names(detector_processes: DetectorProcesses, tmp_path: Path) -> None:
-    require_compiler()
     file = tmp_path / "named.pt2"
     detector_processes["pytorch"].run(tiny_models.write_named_package, file)
     entry = entry_of(file, output={"boxes": "boxes", "scores": "scores", "classes": "classes"})

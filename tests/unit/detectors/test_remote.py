@@ -12,7 +12,14 @@ import pytest
 import detectors.connection
 from detectors.catalogue import ModelEntry
 from detectors.connection import Connection
-from detectors.errors import DetectorError, ModelUnavailable, NoAnswer, ServerTimeout, ServerUnreachable
+from detectors.errors import (
+    DetectionFailed,
+    DetectorError,
+    ModelUnavailable,
+    NoAnswer,
+    ServerTimeout,
+    ServerUnreachable,
+)
 from detectors.remote import RemoteDetector
 from tests.served_model import BOX, FAULTS, SIZE, SLOW_SECONDS, STATUSES, ServedModel, colour_of
 
@@ -209,6 +216,17 @@ def test_of_the_faults_of_a_request_that_is_told_which_says_the_most(
     assert caught.value is told
 
 
+def test_a_timeout_is_not_repeated(server: ServedModel, monkeypatch: pytest.MonkeyPatch) -> None:
+    connection = Connection(entry(server, "oip").server)  # type: ignore[arg-type]
+    asked = Mock(side_effect=[NO_ANSWER, BROKE_OFF])
+    monkeypatch.setattr(connection, "_ask_once", asked)
+
+    with pytest.raises(ServerTimeout):
+        connection.get("/v2")
+
+    assert asked.call_count == 1
+
+
 @pytest.mark.parametrize("fault", ["reset", "truncated", "slow", "503"])
 def test_a_picture_without_an_answer_was_sent(detector: Make, fault: str) -> None:
     with pytest.raises(NoAnswer) as caught:
@@ -266,6 +284,14 @@ def test_answers_keep_the_order_of_the_pictures(server: ServedModel, detector: M
     found = model.detect([np.zeros((side, side, 3), np.uint8) for side in (16, 32, 64, 128)])
 
     assert [one.boxes[0, 0] for one in found] == [4, 8, 16, 32]
+
+
+def test_answers_of_another_picture_are_a_failure(detector: Make) -> None:
+    model = detector("oip", request_size=1)
+
+    # Two answers for the two of them together.
+    with pytest.raises(DetectionFailed, match="answered for"):
+        model.detect([picture("a picture too many"), picture("a picture too few")])
 
 
 def test_a_picture_in_its_own_size_goes_alone(server: ServedModel, detector: Make) -> None:

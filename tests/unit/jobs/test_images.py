@@ -112,6 +112,27 @@ def test_a_write_that_fails_leaves_nothing_behind(tmp_path: Path, monkeypatch: p
     assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
 
 
+def test_a_picture_is_synced_before_it_has_its_name_and_its_folders_after(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = ImageStore(f"file://{tmp_path}/images")
+    store.prepare()
+    folder = tmp_path / "images" / NAME[0]
+    synced: list[tuple[Path, bool]] = []
+    fsync = os.fsync
+
+    def note(handle: int) -> None:
+        synced.append((Path(os.readlink(f"/proc/self/fd/{handle}")), (folder / NAME).exists()))
+        fsync(handle)
+
+    monkeypatch.setattr(os, "fsync", note)
+    store.put(DATA, NAME)
+
+    (file, named), *folders = synced
+    assert (file.parent, named) == (folder, False)
+    assert sorted(folders) == [(tmp_path / "images", True), (folder, True)]
+
+
 def test_an_unknown_protocol_names_the_setting() -> None:
     with pytest.raises(ConfigurationError, match="BOXQUEUE_STORE_URL"):
         ImageStore("nosuch://bucket")

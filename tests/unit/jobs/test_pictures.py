@@ -1,3 +1,4 @@
+import hashlib
 import io
 import struct
 import zlib
@@ -54,6 +55,13 @@ def test_a_quarter_turn_swaps_width_and_height() -> None:
     picture = look(encoded("JPEG", exif=exif))
 
     assert (picture.width, picture.height) == (20, 40)
+
+
+def test_a_picture_is_named_by_all_of_its_bytes() -> None:
+    data = encoded("BMP", (400, 300))
+    other = data[:-1] + b"\0"
+
+    assert [look(each).sha256 for each in (data, other)] == [hashlib.sha256(each).hexdigest() for each in (data, other)]
 
 
 def test_an_empty_file_is_refused() -> None:

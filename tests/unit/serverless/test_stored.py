@@ -40,13 +40,21 @@ def settings(db: Database, database_url: str, catalogue: Path, tmp_path: Path) -
         catalogue=(catalogue,),
         database_url=database_url,
         store_url=f"file://{tmp_path}/images",
-        lease_seconds=1,
     )
 
 
 @pytest.fixture
 def detection(settings: Settings) -> Iterator[Detection]:
     detection = Detection(settings, "remote")
+    yield detection
+    detection.close()
+
+
+@pytest.fixture
+def hasty(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Iterator[Detection]:
+    """Its leases are shorter than the settings allow, for tests in which one runs out or is extended."""
+    monkeypatch.setattr(serverless.stored, "POLL_SECONDS", 0.02)
+    detection = Detection(settings.model_copy(update={"lease_seconds": 0.2}), "remote")
     yield detection
     detection.close()
 
@@ -170,16 +178,16 @@ def stop_in_the_model(detection: Detection, monkeypatch: pytest.MonkeyPatch, err
 
 
 def test_a_function_that_was_killed_leaves_the_job_for_the_next_delivery(
-    detection: Detection, db: Database, monkeypatch: pytest.MonkeyPatch
+    hasty: Detection, db: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as patch:
-        stop_in_the_model(detection, patch, Killed())
+        stop_in_the_model(hasty, patch, Killed())
         with pytest.raises(Killed):
-            detection.answer(WHITE, event=EVENT)
+            hasty.answer(WHITE, event=EVENT)
     [(job_id, status)] = rows(db, Job.id, Job.status)
     assert status == "running"
 
-    job = detection.answer(WHITE, event=EVENT)
+    job = hasty.answer(WHITE, event=EVENT)
 
     assert (job["id"], job["status"], job["deaths"]) == (job_id, "succeeded", 0)
     assert rows(db, Job.id, Job.absences) == [(job_id, 1)]
@@ -196,11 +204,11 @@ def test_a_fault_of_our_own_does_not_come_round_for_ever(detection: Detection, m
     assert (job["status"], job["error"]["code"]) == ("failed", "worker_lost")
 
 
-def test_a_long_look_keeps_its_lease(detection: Detection, db: Database, server: ServedModel) -> None:
+def test_a_long_look_keeps_its_lease(hasty: Detection, db: Database, server: ServedModel) -> None:
     infer, over = server.infer, threading.Event()
     server.infer = lambda pictures: infer(pictures) if over.wait(60) else {}  # type: ignore[method-assign]
     answers: list[dict[str, Any]] = []
-    working = threading.Thread(target=lambda: answers.append(detection.answer(WHITE)))
+    working = threading.Thread(target=lambda: answers.append(hasty.answer(WHITE)))
     working.start()
 
     wait_for(lambda: rows(db, Claim.id), "the claim")
@@ -230,12 +238,21 @@ def take(detection: Detection, db: Database) -> HeldClaim:
     return held
 
 
-def test_a_job_that_a_worker_has_taken_is_waited_for(settings: Settings, db: Database, server: ServedModel) -> None:
+def test_a_job_that_a_worker_has_taken_is_waited_for(
+    settings: Settings, db: Database, server: ServedModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
     detection = Detection(settings.model_copy(update={"lease_seconds": 30}), "remote")
     leave_queued(detection, server)
     held = take(detection, db)
-    found = [Outcome(held.jobs[0].id, [FOUND])]
-    threading.Timer(0.5, lambda: claims.finish(db, held, found, device="cuda:0")).start()
+
+    def claim(*given: Any, **named: Any) -> HeldClaim | None:
+        """The worker is done once the function has seen that there is nothing to claim."""
+        claimed = claims.claim(*given, **named)
+        claims.finish(db, held, [Outcome(held.jobs[0].id, [FOUND])], device="cuda:0")
+        return claimed
+
+    monkeypatch.setattr(serverless.stored, "claim", claim)
+    monkeypatch.setattr(serverless.stored, "POLL_SECONDS", 0.02)
 
     job = detection.answer(WHITE, event=EVENT)
 
@@ -244,12 +261,12 @@ def test_a_job_that_a_worker_has_taken_is_waited_for(settings: Settings, db: Dat
     detection.close()
 
 
-def test_a_job_that_somebody_else_keeps_comes_again(detection: Detection, db: Database, server: ServedModel) -> None:
-    leave_queued(detection, server)
-    held = take(detection, db)
+def test_a_job_that_somebody_else_keeps_comes_again(hasty: Detection, db: Database, server: ServedModel) -> None:
+    leave_queued(hasty, server)
+    held = take(hasty, db)
 
     with pytest.raises(Unavailable, match=f"Job {held.jobs[0].id} is running elsewhere"):
-        detection.answer(WHITE, event=EVENT)
+        hasty.answer(WHITE, event=EVENT)
 
 
 def test_what_is_cancelled_meanwhile_is_not_written(
@@ -317,5 +334,6 @@ def test_an_outage_of_the_database_at_the_end_is_waited_out(
         return claims.finish(*given, **named)
 
     monkeypatch.setattr(serverless.stored, "finish", finish)
+    monkeypatch.setattr(serverless.stored, "BACKOFF_SECONDS", (0.01,) * len(serverless.stored.BACKOFF_SECONDS))
 
     assert detection.answer(WHITE)["status"] == "succeeded"

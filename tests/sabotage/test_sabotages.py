@@ -1,0 +1,78 @@
+"""Each sabotage is seen by the tests that it names, and they see nothing where there is none."""
+
+import shutil
+import subprocess
+import sys
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from jobs.settings import ROOT
+from tests.conftest import missing
+from tests.sabotage.sabotage import Sabotage, sabotages
+from tests.sabotage.tree import OF_BROKEN_CODE, copy_tree, environment_of, files_of_the_tree, run_tests
+
+pytestmark = pytest.mark.slow
+SABOTAGES = sabotages()
+# Without these, one that is moved away with its promise would go unnoticed.
+FEWEST = 80
+
+
+@pytest.fixture(scope="session")
+def files() -> list[Path]:
+    return files_of_the_tree()
+
+
+@pytest.fixture
+def tree(files: list[Path], tmp_path: Path) -> Iterator[Path]:
+    """A copy of the working tree."""
+    tree = tmp_path / "tree"
+    copy_tree(files, tree)
+    yield tree
+    # There are many of them, and each is as large as the first.
+    shutil.rmtree(tree)
+
+
+# They share nothing, so they need not run in one process.
+@pytest.mark.parametrize(
+    "sabotage", [pytest.param(one, id=one.name, marks=pytest.mark.xdist_group(one.name)) for one in SABOTAGES]
+)
+def test_it_is_seen(sabotage: Sabotage, tree: Path) -> None:
+    sabotage.make(tree)
+
+    run = run_tests(tree, sabotage.tests)
+
+    if run.exit_code == 0 and run.skipped and not run.passed:
+        missing(f"What {', '.join(sabotage.tests)} need")
+    assert run.exit_code != 0, f"Nobody sees it, though {sabotage.breaks[0].lower()}{sabotage.breaks[1:]}\n{run.output}"
+    assert run.exit_code == 1, run.output
+    assert run.failures, f"No test failed, they could not even be run.\n{run.output}"
+    assert not run.failures[0].startswith(OF_BROKEN_CODE), f"The code is broken, not the promise.\n{run.output}"
+
+
+def test_nothing_is_seen_where_nothing_is_wrong(tree: Path) -> None:
+    named = dict.fromkeys(test for sabotage in SABOTAGES for test in sabotage.tests)
+
+    run = run_tests(tree, named, stop_at_first=False)
+
+    assert run.exit_code == 0, run.output
+    assert run.passed + run.skipped >= len(named)
+
+
+def test_the_modules_of_the_copy_are_what_runs(tree: Path) -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    packages = [name for name in project["tool"]["setuptools"]["packages"] if "." not in name]
+    asked = f"import {', '.join(packages)}; print(*({', '.join(f'{name}.__file__' for name in packages)},), sep='\\n')"
+
+    # As tests start processes: neither the folder of now nor that of a script is on the path.
+    told = subprocess.run(
+        [sys.executable, "-P", "-c", asked], env=environment_of(tree), capture_output=True, text=True, check=True
+    )
+
+    assert [Path(line) for line in told.stdout.splitlines()] == [tree / name / "__init__.py" for name in packages]
+
+
+def test_there_are_enough_of_them() -> None:
+    assert len({sabotage.name for sabotage in SABOTAGES}) == len(SABOTAGES) >= FEWEST
