@@ -141,11 +141,13 @@ class Settings(BaseSettings):
                 self.__dict__[name] = value
 
     def _socket(self, name: str) -> Path:
-        path = self.data / name
-        if len(os.fsencode(path)) <= LONGEST_SOCKET_PATH:
-            return path
         short = hashlib.sha256(os.fsencode(self.data)).hexdigest()[:16]
-        return Path(tempfile.gettempdir()) / f"boxqueue-{os.getuid()}-{short}-{name}"
+        elsewhere = f"boxqueue-{os.getuid()}-{short}-{name}"
+        # The folder for temporary files may be a deep one as well.
+        for path in (self.data / name, Path(tempfile.gettempdir()) / elsewhere):
+            if len(os.fsencode(path)) <= LONGEST_SOCKET_PATH:
+                return path
+        return Path("/tmp") / elsewhere  # noqa: S108 - the name has the user in it
 
     @cached_property
     def redis_embedded(self) -> bool:

@@ -1,3 +1,4 @@
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -68,10 +69,12 @@ def test_several_catalogues_are_named_with_commas(monkeypatch: pytest.MonkeyPatc
     assert Settings.load().catalogue == (Path("a.toml"), Path("models/b.toml"))
 
 
+@pytest.mark.parametrize("temporary", ["/tmp", "/tmp/" + "deep" * 30])
 def test_a_data_folder_too_deep_for_a_socket_gets_one_elsewhere(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, temporary: str
 ) -> None:
     monkeypatch.setenv("BOXQUEUE_DATA", str(tmp_path / ("deep" * 30)))
+    monkeypatch.setattr(tempfile, "tempdir", temporary)
 
     settings = Settings.load()
 
