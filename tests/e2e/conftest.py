@@ -19,9 +19,9 @@ def rig(tmp_path: Path, database_url: str, redis_server: RedisServer) -> Iterato
 
 
 @pytest.fixture
-def sqlite_rig(tmp_path: Path, redis_server: RedisServer) -> Iterator[Rig]:
+def sqlite_rig(tmp_path: Path, migrated_sqlite: str, redis_server: RedisServer) -> Iterator[Rig]:
     """Workers on SQLite, for what does not depend on the kind of database."""
-    yield from _rig(tmp_path, f"sqlite:///{tmp_path / 'test.db'}", redis_server)
+    yield from _rig(tmp_path, migrated_sqlite, redis_server)
 
 
 def _rig(folder: Path, database_url: str, redis_server: RedisServer) -> Iterator[Rig]:

@@ -10,7 +10,6 @@ from detectors.catalogue import PIPELINE_REVISION, Catalogue
 from jobs import batches, store, workers
 from jobs.database import Database
 from jobs.images import ImageStore
-from jobs.migrate import migrate
 from jobs.pictures import inspect
 from jobs.queue import Queue
 from jobs.tables import Worker as WorkerRow
@@ -34,7 +33,7 @@ GOOD, SLOW, SLOWEST = picture("good"), picture("slow"), picture("slowest")
 
 
 class Rig:
-    """A migrated database, an image store, and workers of one runtime."""
+    """An image store and workers of one runtime, on a database that has its tables."""
 
     def __init__(
         self,
@@ -60,7 +59,6 @@ class Rig:
         }
         """Settings of the workers that start from now on."""
         self.settings = settings_of(**self.given)
-        migrate(database_url)
         self.db = Database(database_url)
         self.images = ImageStore(self.settings.store_url)
         self.images.prepare()

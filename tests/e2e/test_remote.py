@@ -70,11 +70,15 @@ def rig_on(database_url: str, folder: Path, redis_server: RedisServer, url: str,
 
 @pytest.fixture
 def remote(
-    tmp_path: Path, redis_server: RedisServer, server: ServedModel, request: pytest.FixtureRequest
+    tmp_path: Path,
+    migrated_sqlite: str,
+    redis_server: RedisServer,
+    server: ServedModel,
+    request: pytest.FixtureRequest,
 ) -> Iterator[Rig]:
     """Workers on SQLite; its parameter is how long a request may take."""
     timeout_s = getattr(request, "param", 5)
-    with rig_on(f"sqlite:///{tmp_path / 'test.db'}", tmp_path, redis_server, server.url, timeout_s) as rig:
+    with rig_on(migrated_sqlite, tmp_path, redis_server, server.url, timeout_s) as rig:
         yield rig
 
 
@@ -136,10 +140,10 @@ def mortal(tmp_path: Path) -> Iterator[ServerProcess]:
 
 @pytest.fixture
 def remote_of_mortal(
-    tmp_path: Path, empty_postgres: str, redis_server: RedisServer, mortal: ServerProcess
+    tmp_path: Path, migrated_postgres: str, redis_server: RedisServer, mortal: ServerProcess
 ) -> Iterator[Rig]:
     """Workers on PostgreSQL that ask a server which may end."""
-    with rig_on(empty_postgres, tmp_path, redis_server, mortal.url, timeout_s=1.5) as rig:
+    with rig_on(migrated_postgres, tmp_path, redis_server, mortal.url, timeout_s=1.5) as rig:
         yield rig
         mortal.may_come_back = lambda: True
 

@@ -11,6 +11,7 @@ import pytest
 import tomlkit
 
 from jobs.settings import PREFIX, ROOT
+from tests import catalogues
 from tests.conftest import require_compiler
 from tests.images.engine import Stack, image
 from tests.images.kinds import KINDS
@@ -47,16 +48,16 @@ def images() -> None:
             pytest.fail(f"{image(kind)} is missing: `make images` builds it")
 
 
-REMOTE = """
-[cards-remote]
-runtime = "remote"
-format = "oip"
-labels = ["textbox", "radiobutton", "checkbox", "actionset", "image", "rating"]
-server = { url = "http://models:8080", model = "cards", binary = false }
-input = { name = "image", width = 512, height = 512, layout = "NHWC", dtype = "uint8" }
-output = { boxes = "boxes", scores = "scores", classes = "classes", floor_score = 0.1 }
-defaults = { min_score = 0.4 }
-"""
+REMOTE = {
+    "cards-remote": catalogues.served(
+        "http://models:8080",
+        server={"binary": False},
+        labels=["textbox", "radiobutton", "checkbox", "actionset", "image", "rating"],
+        input={"name": "image", "width": 512, "height": 512, "layout": "NHWC", "dtype": "uint8"},
+        output={"boxes": "boxes", "scores": "scores", "classes": "classes", "floor_score": 0.1},
+        defaults={"min_score": 0.4},
+    )
+}
 
 
 @pytest.fixture(scope="session")
@@ -80,7 +81,7 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
         timeout=900,
     )
     made = tomlkit.parse(catalogue.read_text())
-    catalogue.write_text(tomlkit.dumps({"cards-libtorch": made["cards-libtorch"]}) + REMOTE)
+    catalogue.write_text(tomlkit.dumps({"cards-libtorch": made["cards-libtorch"]}) + "\n" + catalogues.text(REMOTE))
     for file in folder.iterdir():
         file.chmod(0o644)
     return folder

@@ -19,6 +19,7 @@ from jobs.pictures import inspect
 from jobs.settings import Settings
 from jobs.tables import Job, new_id
 from jobs.views import JobView, NewJob
+from tests import catalogues
 from tests.integration.engine import ids
 from tests.served_model import ServedModel, colour_of
 from tests.services.waiting import wait_for
@@ -26,16 +27,6 @@ from worker.child import Child
 from worker.pipeline import Pipeline
 from worker.plan import Plan
 
-ENTRY = """
-[distant]
-runtime = "remote"
-format = "oip"
-labels = ["box"]
-batch_size = 4
-server = { url = "URL", model = "cards", timeout_s = 5 }
-input = { name = "image", width = 32, height = 32, layout = "NHWC", dtype = "uint8" }
-output = { boxes = "boxes", scores = "scores", classes = "classes" }
-"""
 GOOD = (250, 250, 250)
 
 
@@ -43,8 +34,8 @@ class World:
     """A worker's child that has asked its server before, and jobs for it."""
 
     def __init__(self, db: Database, url: str, folder: Path, server: ServedModel) -> None:
-        catalogue = folder / "catalogue.toml"
-        catalogue.write_text(ENTRY.replace("URL", server.url))
+        entry = catalogues.served(server.url, server={"timeout_s": 5}, batch_size=4)
+        catalogue = catalogues.write(folder / "catalogue.toml", {"distant": entry})
         models = Catalogue.load(catalogue).of_runtime("remote")
         self.entry = models["distant"]
         settings = Settings(database_url=url, data=folder, catalogue=str(catalogue), redis_url="redis://127.0.0.1:1/0")

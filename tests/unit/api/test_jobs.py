@@ -11,17 +11,10 @@ from flask.testing import FlaskClient
 
 from api.service import Service
 from jobs.settings import Settings
-from tests.unit.api.conftest import MODEL, encoded, form
+from tests import catalogues
+from tests.unit.api.conftest import CATALOGUE, MODEL, encoded, form
 
 Work = Callable[..., list[str]]
-SERVED = """
-[distant]
-runtime = "remote"
-format = "oip"
-labels = ["textbox", "radiobutton"]
-server = {url = "http://127.0.0.1:9", model = "cards"NAMED}
-input = {name = "image", width = 384, height = 384}
-"""
 
 
 def test_a_picture_becomes_a_job(client: FlaskClient, service: Service) -> None:
@@ -123,8 +116,9 @@ def test_what_a_server_said_is_repeated_only_if_its_version_is_named(
     client: FlaskClient, settings: Settings, work: Work, version: str | None
 ) -> None:
     (catalogue,) = settings.catalogue
-    named = f', version = "{version}"' if version else ""
-    catalogue.write_text(catalogue.read_text() + SERVED.replace("NAMED", named))
+    named = {"version": version} if version else {}
+    distant = catalogues.served("http://127.0.0.1:9", server=named, labels=["textbox", "radiobutton"])
+    catalogues.write(catalogue, CATALOGUE | {"distant": distant})
     os.utime(catalogue, (1e9, 1e9))
     client.post("/v1/jobs", data=form((encoded(), "card.png"), model="distant"))
     work(model="distant")

@@ -15,14 +15,7 @@ from cli.local_service import LocalService
 from cli.redis_server import redis_binary
 from cli.stop_signals import StopSignals
 from jobs.settings import Settings
-
-ENTRY = """
-[m]
-runtime = RUNTIME
-labels = ["box"]
-input = { name = "image", width = 32, height = 32 }
-"""
-REMOTE = '"remote"\nformat = "oip"\nserver = { url = "http://127.0.0.1:9", model = "m" }'
+from tests import catalogues
 
 
 def settings(folder: Path, **given: object) -> Settings:
@@ -127,15 +120,12 @@ def test_a_path_too_long_for_a_socket_costs_only_the_control(tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize(
-    ("runtime", "runtimes"),
-    [('"pytorch"\nformat = "pt2"\nfile = "m"\nsha256 = "SHA"', ["pytorch"]), (REMOTE, ["remote"])],
+    "entry", [catalogues.entry(), catalogues.served("http://127.0.0.1:9")], ids=lambda e: e["runtime"]
 )
-def test_a_worker_is_started_where_the_catalogue_has_something_for_it(
-    tmp_path: Path, runtime: str, runtimes: list[str]
-) -> None:
-    (tmp_path / "one.toml").write_text(ENTRY.replace("RUNTIME", runtime.replace("SHA", "0" * 64)))
+def test_a_worker_is_started_where_the_catalogue_has_something_for_it(tmp_path: Path, entry: catalogues.Entry) -> None:
+    catalogue = catalogues.write(tmp_path / "one.toml", {"m": entry})
 
-    service = LocalService(settings(tmp_path, catalogue=(tmp_path / "one.toml",)), StopSignals(), {})
+    service = LocalService(settings(tmp_path, catalogue=(catalogue,)), StopSignals(), {})
 
-    assert service.runtimes == runtimes
-    assert [program.name for program in service.programs if "worker" in program.name] == [f"worker-{runtimes[0]}"]
+    assert service.runtimes == [entry["runtime"]]
+    assert [program.name for program in service.programs if "worker" in program.name] == [f"worker-{entry['runtime']}"]

@@ -7,25 +7,14 @@ import pytest
 from detectors.catalogue import Catalogue, ModelEntry
 from detectors.digest import digest_of
 from detectors.errors import ModelUnusable
+from tests import catalogues
 
-ENTRY = """
-[far]
-runtime = "pytorch"
-format = "pt2"
-file = "{uri}"
-sha256 = "{sha256}"
-labels = ["a"]
-[far.input]
-width = 64
-height = 64
-"""
 MODEL = b"weights"
 SHA256 = hashlib.sha256(MODEL).hexdigest()
 
 
 def far(folder: Path, uri: str, sha256: str = SHA256) -> ModelEntry:
-    catalogue = folder / "catalogue.toml"
-    catalogue.write_text(ENTRY.format(uri=uri, sha256=sha256))
+    catalogue = catalogues.write(folder / "catalogue.toml", {"far": catalogues.entry(file=uri, sha256=sha256)})
     return Catalogue.load(catalogue, cache=folder / "cache").get("far")
 
 

@@ -9,20 +9,11 @@ import pytest
 
 from detectors.errors import CatalogueError
 from detectors.live import LiveCatalogue
-
-ENTRY = """
-[{name}]
-runtime = "pytorch"
-format = "pt2"
-file = "model.pt2"
-sha256 = "{digit}"
-labels = ["box"]
-input = {{ width = 32, height = 32 }}
-"""
+from tests import catalogues
 
 
 def write(path: Path, *names: str, digit: str = "0", seconds_ago: float = 60.0) -> None:
-    path.write_text("".join(ENTRY.format(name=name, digit=digit * 64) for name in names))
+    catalogues.write(path, {name: catalogues.entry(sha256=digit * 64) for name in names})
     when = time.time() - seconds_ago
     os.utime(path, (when, when))
 

@@ -11,6 +11,7 @@ import pytest
 from detectors.catalogue import Catalogue
 from detectors.digest import digest_of
 from jobs.settings import ROOT
+from tests import catalogues
 
 
 @pytest.fixture
@@ -61,20 +62,10 @@ def test_the_api_gets_all_entries_and_no_file(app: Path) -> None:
     assert models(app) == {"cards-pytorch": False, "cards-tensorflow": False, "cards-frozen": False}
 
 
-SERVED = """
-[cards-remote]
-runtime = "remote"
-format = "oip"
-labels = ["textbox"]
-server = { url = "http://models:8080", model = "cards" }
-input = { name = "image", width = 512, height = 512 }
-"""
-
-
 @pytest.mark.parametrize(("target", "left"), [(["remote"], {"cards-remote"}), (["pytorch"], {"cards-pytorch"})])
 def test_a_model_on_a_server_has_no_file_to_take_away(app: Path, target: list[str], left: set[str]) -> None:
     with (app / "weights" / "catalogue.toml").open("a") as catalogue:
-        catalogue.write(SERVED)
+        catalogue.write("\n" + catalogues.text({"cards-remote": catalogues.served("http://models:8080")}))
 
     assert place(app, "embedded", *target) == ""
 

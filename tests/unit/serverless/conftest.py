@@ -9,26 +9,10 @@ from PIL import Image
 
 from jobs.settings import Settings
 from serverless.detection import Detection
+from tests import catalogues
 from tests.served_model import ServedModel
 
 MODEL = "distant"
-CATALOGUE = """
-[distant]
-runtime = "remote"
-format = "oip"
-labels = ["button"]
-server = {{ url = "{url}", model = "cards", version = "1", timeout_s = 10 }}
-input = {{ name = "image", width = 32, height = 32, layout = "NHWC", dtype = "uint8" }}
-output = {{ boxes = "boxes", scores = "scores", classes = "classes" }}
-
-[cards-pytorch]
-runtime = "pytorch"
-format = "pt2"
-file = "cards.pt2"
-sha256 = "0000000000000000000000000000000000000000000000000000000000000000"
-labels = ["textbox"]
-input = {{ width = 384, height = 384 }}
-"""
 
 
 def encoded(colour: tuple[int, int, int] = (255, 255, 255), size: tuple[int, int] = (64, 32)) -> bytes:
@@ -45,9 +29,11 @@ DAMAGED = encoded(size=(640, 320))[:60]
 
 @pytest.fixture
 def catalogue(tmp_path: Path, server: ServedModel) -> Path:
-    path = tmp_path / "catalogue.toml"
-    path.write_text(CATALOGUE.format(url=server.url))
-    return path
+    models = {
+        MODEL: catalogues.served(server.url, server={"version": "1", "timeout_s": 10}, labels=["button"]),
+        "cards-pytorch": catalogues.entry(file="cards.pt2"),
+    }
+    return catalogues.write(tmp_path / "catalogue.toml", models)
 
 
 @pytest.fixture

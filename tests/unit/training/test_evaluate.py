@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from detectors.digest import digest_of
-from tests import tiny_models
+from tests import catalogues, tiny_models
 from tests.unit.cli import fake_service
 from training.datasets import Example, write_coco
 from training.evaluate import main
@@ -227,21 +227,6 @@ def test_what_cannot_be_asked_is_one_sentence(
     assert sentence in capsys.readouterr().err
 
 
-CATALOGUE = """
-[tiny]
-runtime = "pytorch"
-format = "pt2"
-file = "tiny.pt2"
-sha256 = "{digest}"
-labels = ["a", "b", "c"]
-[tiny.input]
-width = {size}
-height = {size}
-layout = "NHWC"
-dtype = "uint8"
-"""
-
-
 @pytest.mark.parametrize(("second", "code"), [((0, 128, 0), 0), (tiny_models.MAGENTA, 1)])
 def test_a_model_runs_as_in_a_worker(
     detector_processes: Any, tmp_path: Path, second: tuple[int, int, int], code: int
@@ -249,8 +234,13 @@ def test_a_model_runs_as_in_a_worker(
     # The model finds its box of class a in a red picture and b in a green one, here in pictures twice its size.
     process = detector_processes["pytorch"]
     process.run(tiny_models.write, "pt2", tmp_path / "tiny.pt2")
-    catalogue = tmp_path / "catalogue.toml"
-    catalogue.write_text(CATALOGUE.format(digest=digest_of(tmp_path / "tiny.pt2"), size=tiny_models.SIZE))
+    tiny = catalogues.entry(
+        file="tiny.pt2",
+        sha256=digest_of(tmp_path / "tiny.pt2"),
+        labels=["a", "b", "c"],
+        input={"width": tiny_models.SIZE, "height": tiny_models.SIZE, "layout": "NHWC", "dtype": "uint8"},
+    )
+    catalogue = catalogues.write(tmp_path / "catalogue.toml", {"tiny": tiny})
     examples = []
     for number, (name, colour) in enumerate([("first", (255, 0, 0)), ("second", second)]):
         Image.new("RGB", (64, 64), colour).save(tmp_path / f"{name}.png")

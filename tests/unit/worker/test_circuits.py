@@ -13,19 +13,11 @@ from detectors.errors import ModelUnavailable, ServerFailed, ServerTimeout
 from jobs import workers
 from jobs.database import Database
 from jobs.tables import new_id
+from tests import catalogues
 from tests.services.waiting import wait_for
 from worker.circuits import Circuits
 
-ENTRY = ModelEntry.model_validate(
-    {
-        "name": "distant",
-        "runtime": "remote",
-        "format": "oip",
-        "labels": ("box",),
-        "server": {"url": "http://127.0.0.1:9", "model": "m"},
-        "input": {"name": "image", "width": 32, "height": 32},
-    }
-)
+ENTRY = ModelEntry.model_validate({"name": "distant", **catalogues.served("http://127.0.0.1:9")})
 OUT = ModelUnavailable(ServerTimeout("It did not answer."))
 
 

@@ -11,19 +11,10 @@ import pytest
 
 import worker.served
 from jobs.settings import Settings
+from tests import catalogues
 from worker.plan import Plan
 from worker.served import Served
 
-ENTRY = """
-[{name}]
-runtime = "pytorch"
-format = "pt2"
-file = "{file}"
-sha256 = "{sha256}"
-labels = ["{label}"]
-batch_size = {batch_size}
-input = {{ width = 32, height = 32 }}
-"""
 # A file that was written to just now is left alone, and one of the same time and size is the same.
 _times = count(1_000_000_000)
 
@@ -39,15 +30,18 @@ class Folder:
         (self._path / file).write_bytes(content)
         return hashlib.sha256(content).hexdigest()
 
-    def catalogue(self, *entries: str) -> None:
+    def catalogue(self, **entries: catalogues.Entry) -> None:
+        self.write(catalogues.text(entries))
+
+    def write(self, text: str) -> None:
         path = self._path / "catalogue.toml"
-        path.write_text("".join(entries))
+        path.write_text(text)
         when = next(_times)
         os.utime(path, (when, when))
 
 
-def entry(name: str, sha256: str, *, file: str = "model", label: str = "box", batch_size: int = 8) -> str:
-    return ENTRY.format(name=name, file=file, sha256=sha256, label=label, batch_size=batch_size)
+def entry(sha256: str, **fields: object) -> catalogues.Entry:
+    return catalogues.entry(**{"file": "model", "sha256": sha256, **fields})
 
 
 def digests(served: Served) -> dict[str, str]:
@@ -57,7 +51,7 @@ def digests(served: Served) -> dict[str, str]:
 @pytest.fixture
 def folder(tmp_path: Path) -> Folder:
     folder = Folder(tmp_path)
-    folder.catalogue(entry("cards", folder.model("model", b"first")))
+    folder.catalogue(cards=entry(folder.model("model", b"first")))
     return folder
 
 
@@ -66,7 +60,7 @@ def test_a_changed_entry_is_another_version(folder: Folder) -> None:
     before = digests(served)
 
     assert not served.follow()
-    folder.catalogue(entry("cards", folder.model("other", b"second"), file="other"), entry("signs", "0" * 64))
+    folder.catalogue(cards=entry(folder.model("other", b"second"), file="other"), signs=entry("0" * 64))
 
     assert served.follow()
     assert list(digests(served)) == ["cards"]  # the file of signs is another one
@@ -77,7 +71,7 @@ def test_a_batch_size_is_no_version_but_counts(folder: Folder) -> None:
     served = Served(folder.settings, "pytorch")
     before = digests(served)
 
-    folder.catalogue(entry("cards", folder.model("model", b"first"), batch_size=2))
+    folder.catalogue(cards=entry(folder.model("model", b"first"), batch_size=2))
 
     assert served.follow()
     assert digests(served) == before
@@ -92,7 +86,7 @@ def test_a_file_that_is_not_the_right_one_leaves_the_version_before_and_is_tried
     second = hashlib.sha256(b"second").hexdigest()
 
     with caplog.at_level(logging.ERROR):
-        folder.catalogue(entry("cards", second, file="other"))
+        folder.catalogue(cards=entry(second, file="other"))
         served.follow()
     assert digests(served) == before
     assert "The version before stays in use." in caplog.text
@@ -109,7 +103,7 @@ def test_the_same_complaint_is_made_once(
     folder: Folder, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(worker.served, "LOOK_AGAIN_SECONDS", 0.0)
-    folder.catalogue(entry("cards", "1" * 64))
+    folder.catalogue(cards=entry("1" * 64))
 
     with caplog.at_level(logging.ERROR):
         served = Served(folder.settings, "pytorch")
@@ -129,7 +123,7 @@ def test_a_model_that_can_not_be_loaded_is_left_out_until_the_catalogue_changes(
     assert not served.models
     assert not served.loadable(cards)
 
-    folder.catalogue(entry("cards", cards.sha256))
+    folder.catalogue(cards=entry(cards.sha256))
     served.follow()
     assert served.loadable(cards)
     assert list(served.models) == ["cards"]
@@ -138,7 +132,7 @@ def test_a_model_that_can_not_be_loaded_is_left_out_until_the_catalogue_changes(
 def test_a_process_that_starts_while_the_catalogue_is_broken_serves_what_it_was_given(folder: Folder) -> None:
     models = Served(folder.settings, "pytorch").models
     plan = Plan.from_json(Plan("id", "pytorch", models, ("cpu",), 1, 1, {}).to_json())
-    folder.catalogue("[cards")
+    folder.write("[cards")
 
     served = Served(folder.settings, "pytorch", plan.models)
     served.follow()
