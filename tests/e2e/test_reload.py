@@ -8,6 +8,8 @@ from tests import poison
 from tests.e2e.rig import GOOD, SLOW, Rig
 from tests.services.waiting import wait_for
 
+pytestmark = pytest.mark.slow
+
 
 def change(rig: Rig, old: str, new: str) -> None:
     """As an editor does it: a whole new file in place of the old one."""
