@@ -2,6 +2,8 @@
 
 import os
 
+import pytest
+
 from detectors.catalogue import Catalogue
 from jobs import workers
 from tests import poison
