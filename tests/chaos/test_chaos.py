@@ -19,6 +19,8 @@ from tests.chaos.checker import ZEROS
 from tests.conftest import missing
 from tests.poison.pictures import CODES
 
+pytestmark = pytest.mark.slow
+
 # Leases and sweeps as short as the other tests have them: a frozen worker is given up after seconds. The limit of a
 # picture is longer than a busy machine stands still.
 QUICK = ("--set", "LEASE_SECONDS=3", "--set", "SWEEP_SECONDS=1", "--set", "PICTURE_SECONDS=5")

@@ -13,6 +13,8 @@ from PIL import Image
 from tests.services.environment import environment
 from tests.services.waiting import wait_for
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def pictures(tmp_path: Path) -> Path:

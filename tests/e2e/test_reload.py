@@ -2,11 +2,15 @@
 
 import os
 
+import pytest
+
 from detectors.catalogue import Catalogue
 from jobs import workers
 from tests import poison
 from tests.e2e.rig import GOOD, SLOW, Rig
 from tests.services.waiting import wait_for
+
+pytestmark = pytest.mark.slow
 
 
 def change(rig: Rig, old: str, new: str) -> None:

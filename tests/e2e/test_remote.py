@@ -27,6 +27,8 @@ from tests.services.processes import Process
 from tests.services.redis import RedisServer
 from tests.services.waiting import wait_for
 
+pytestmark = pytest.mark.slow
+
 log = logging.getLogger(__name__)
 
 # More for a look at it by hand: REMOTE_JOBS=500 REMOTE_OUTAGE_SECONDS=60 REMOTE_KILLS=50.

@@ -11,6 +11,8 @@ from tests.services.programs import Start, python
 from tests.unit.training.conftest import SHAPES, draw_shapes
 from training.datasets import Example
 
+pytestmark = pytest.mark.slow
+
 VOC = """<annotation><filename>{name}</filename><size><width>{width}</width><height>{height}</height></size>{objects}
 </annotation>"""
 OBJECT = """<object><name>{label}</name><bndbox><xmin>{x1}</xmin><ymin>{y1}</ymin><xmax>{x2}</xmax><ymax>{y2}</ymax>

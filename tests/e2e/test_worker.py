@@ -17,6 +17,8 @@ from tests.services.programs import python
 from tests.services.redis import RedisServer
 from tests.services.waiting import wait_for
 
+pytestmark = pytest.mark.slow
+
 
 def test_jobs_are_answered(rig: Rig) -> None:
     rig.start_worker()

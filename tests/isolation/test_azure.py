@@ -35,7 +35,7 @@ URI = "https://account.blob.core.windows.net/boxqueue-pictures/lunch-poll.png"
 TEXT = base64.b64encode(CARD.read_bytes()).decode()
 BROKEN = CARD.read_bytes()[:2000]
 """Its header is whole."""
-pytestmark = pytest.mark.timeout(600)
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
 
 @pytest.fixture(autouse=True, scope="module")

@@ -13,6 +13,8 @@ from detectors.preprocess import decode
 from jobs.settings import ROOT
 from tests.conftest import DetectorProcesses
 
+pytestmark = pytest.mark.slow
+
 PYTHON = ROOT / ".venv-isolation" / "detr" / "bin" / "python"
 # As in docs/models.md, but for the size and the floor.
 ENTRY = """

@@ -19,6 +19,8 @@ from tests.services.environment import environment
 from tests.services.programs import Api, Worker, python
 from tests.services.redis import RedisServer
 
+pytestmark = pytest.mark.slow
+
 FRAMEWORKS = ("torch", "torchvision", "tensorflow")
 SERVICE, PYTORCH, TENSORFLOW, REMOTE, LIBTORCH = (
     ROOT / ".venv-isolation" / name / "bin" / "python"

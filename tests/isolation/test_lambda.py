@@ -38,7 +38,7 @@ OTHER = (ROOT / "samples" / "flight-card.png").read_bytes()
 MODEL = "cards-pytorch"
 # The store looks for a signature, and not whether it is right.
 SIGNED = {"Authorization": "AWS4-HMAC-SHA256 Credential=test/20260101/us-east-1/s3/aws4_request"}
-pytestmark = pytest.mark.timeout(900)
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
 
 @pytest.fixture(autouse=True, scope="module")

@@ -14,6 +14,8 @@ from jobs.settings import ROOT
 from tests.conftest import DetectorProcesses, missing
 from training.parity import differences
 
+pytestmark = pytest.mark.slow
+
 LIBTORCH = ROOT / ".venv-isolation" / "libtorch" / "bin" / "python"
 DETECT = ROOT / "detectors" / "libtorch" / "bin" / "detect"
 SAMPLES = [path for path in sorted((ROOT / "samples").iterdir()) if path.suffix != ".md"]

@@ -21,6 +21,8 @@ from tests.services.redis import RedisServer
 from training.cards import draw_card
 from training.parity import differences, furthest
 
+pytestmark = pytest.mark.slow
+
 SAMPLES = [path for path in sorted((ROOT / "samples").iterdir()) if path.suffix in (".png", ".jpg")]
 # Drawn cards beside the samples; for a look at more of them by hand: REMOTE_PICTURES=300.
 CARDS = int(os.environ.get("REMOTE_PICTURES", "16"))
