@@ -2,16 +2,12 @@
 
 import logging
 import os
-import signal
-import sys
-import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import psutil
 import pytest
 import sqlalchemy as sa
 
@@ -20,10 +16,9 @@ from jobs.deaths import ABSENCES_THAT_FAIL
 from jobs.tables import Claim, Detection, Job
 from tests import catalogues
 from tests.e2e.rig import GOOD, Rig
+from tests.e2e.server_process import ServerProcess
 from tests.poison.pictures import png_of
 from tests.served_model import DEADLY, PARALYSING, ServedModel, colour_of
-from tests.services.environment import environment, free_port
-from tests.services.processes import Process
 from tests.services.redis import RedisServer
 from tests.services.waiting import wait_for
 
@@ -89,48 +84,6 @@ def remote_on_each(tmp_path: Path, database_url: str, redis_server: RedisServer,
     """Workers on each kind of database."""
     with rig_on(database_url, tmp_path, redis_server, server.url) as rig:
         yield rig
-
-
-class ServerProcess:
-    """A model server in a process of its own. Whoever ends or stops it: at some time it is there again."""
-
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
-        self._port = free_port()
-        self.url = f"http://127.0.0.1:{self._port}"
-        self.may_come_back: Callable[[], bool] = lambda: True
-        """When."""
-        self.times_away = self.starts = 0
-        self._closed = threading.Event()
-        self._start()
-        self._tending = threading.Thread(target=self._tend)
-        self._tending.start()
-
-    def kill(self) -> None:
-        self._process.send(signal.SIGKILL)
-
-    def close(self) -> None:
-        self._closed.set()
-        self._tending.join()
-        self._process.end()
-
-    def _start(self) -> None:
-        command = [sys.executable, "-m", "tests.served_model", str(self._port), "0.05"]
-        self._process = Process(command, environment(), self._folder / "server.log")
-        self.starts += 1
-
-    def _tend(self) -> None:
-        while not self._closed.wait(0.05):
-            ended = self._process.status() is not None
-            if ended or psutil.Process(self._process.pid).status() == psutil.STATUS_STOPPED:
-                self.times_away += 1
-                while not self.may_come_back() and not self._closed.wait(0.05):
-                    pass
-                if ended:
-                    self._process.end()
-                    self._start()
-                else:
-                    self._process.send(signal.SIGCONT)
 
 
 @pytest.fixture
