@@ -3,6 +3,7 @@
 import logging
 import threading
 import time
+from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import SimpleNamespace
@@ -335,6 +336,40 @@ def test_a_process_whose_model_raises_on_everything_ends_before_it_fails_all(
     wait_for(lambda: killed.is_set() or not working.is_alive(), "the end of the work")
     assert killed.is_set()
     assert {job.status for job in store.get_jobs(db, jobs)} == {"running"}
+
+
+def test_a_worker_that_shuts_down_takes_nothing_more(db: Database, child: SimpleNamespace) -> None:
+    (job,) = submit(db, new_job())
+    child.stopping.set()
+
+    Pipeline(child, new_id()).drain()
+
+    assert is_waiting(db, job.id)
+    with db.read() as connection:
+        assert connection.scalar(sa.select(sa.func.count()).select_from(Claim)) == 0
+
+
+def test_a_process_keeps_no_more_models_than_it_may(db: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    closed: list[str] = []
+
+    def load(entry: ModelEntry, **_: Any) -> Any:
+        return SimpleNamespace(warm_up=lambda _: None, close=lambda: closed.append(entry.name))
+
+    monkeypatch.setattr(ModelEntry, "verify", lambda _: None)
+    entries = {name: CARDS.model_copy(update={"name": name}) for name in ("a", "b", "c")}
+    child = Child.__new__(Child)
+    child.db, child.plan, child.device, child.memory_limit = db, PLAN, "cpu", 2**40
+    child.settings = Settings(models_in_memory=2)
+    child.served = Served(child.settings, "pytorch", entries)
+    child.circuits = Circuits(db, PLAN.worker_id, is_served=lambda _: True, on_close=lambda: None)
+    child._detectors, child._detector_class = OrderedDict(), load  # type: ignore[assignment]
+
+    for name in "abac":
+        assert child.detector(entries[name])
+
+    # The one that was not used for longest made room.
+    assert closed == ["b"]
+    assert [entry.name for entry in child._detectors] == ["a", "c"]
 
 
 @pytest.fixture
