@@ -1,12 +1,15 @@
 """Real worker processes on a real Redis and a real database, with a runtime that dies on demand."""
 
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from jobs.migrate import migrate
 from tests import poison
+from tests.databases import PostgresServer, SqliteFiles
 from tests.e2e.rig import Rig
 from tests.services.programs import Start, Up
 from tests.services.redis import RedisServer
@@ -22,6 +25,26 @@ def rig(tmp_path: Path, database_url: str, redis_server: RedisServer) -> Iterato
 def sqlite_rig(tmp_path: Path, migrated_sqlite: str, redis_server: RedisServer) -> Iterator[Rig]:
     """Workers on SQLite, for what does not depend on the kind of database."""
     yield from _rig(tmp_path, migrated_sqlite, redis_server)
+
+
+@pytest.fixture(scope="module", params=["sqlite", "postgresql"])
+def shared_rig(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, sqlite_files: SqliteFiles
+) -> Iterator[Rig]:
+    """A worker on each kind of database, for tests after which it works as before. Its doorbells are its own."""
+    folder = tmp_path_factory.mktemp("shared")
+    with ExitStack() as stack:
+        if request.param == "sqlite":
+            database_url = sqlite_files.copy(folder / "test.db")
+        else:
+            postgres: PostgresServer = request.getfixturevalue("postgres")
+            database_url = stack.enter_context(postgres.database(migrate))
+        redis_server = RedisServer(folder)
+        stack.callback(redis_server.kill)
+        rig = Rig(folder, database_url, redis_server.url, poison.write_catalogue(folder))
+        stack.callback(rig.stop)
+        rig.start_worker()
+        yield rig
 
 
 def _rig(folder: Path, database_url: str, redis_server: RedisServer) -> Iterator[Rig]:

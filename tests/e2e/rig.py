@@ -85,6 +85,11 @@ class Rig:
         worker.wait_for(lambda: len(worker.children()) == self.given["children"], "the worker's children")
         return worker
 
+    @property
+    def worker(self) -> Worker:
+        """The one that was started last."""
+        return self._workers[-1]
+
     def _entries(self) -> set[str]:
         with self.db.read() as connection:
             return set(connection.scalars(sa.select(WorkerRow.id)))

@@ -20,8 +20,8 @@ from tests.services.waiting import wait_for
 pytestmark = pytest.mark.slow
 
 
-def test_jobs_are_answered(rig: Rig) -> None:
-    rig.start_worker()
+def test_jobs_are_answered(shared_rig: Rig) -> None:
+    rig = shared_rig
 
     batch, _ = rig.submit([GOOD] * 30)
     results = rig.wait_finished(batch)
@@ -35,8 +35,8 @@ def test_jobs_are_answered(rig: Rig) -> None:
 
 
 @pytest.mark.parametrize("victim", ["a child", "a child and at once its successor", "the parent"])
-def test_a_killed_process_loses_nothing(rig: Rig, victim: str) -> None:
-    worker = rig.start_worker()
+def test_a_killed_process_loses_nothing(shared_rig: Rig, victim: str) -> None:
+    rig, worker = shared_rig, shared_rig.worker
     batch, _ = rig.submit([SLOW] * 40)
     rig.wait_running()
 

@@ -222,25 +222,24 @@ def test_what_is_answered_is_in_the_database_of_the_service(tmp_path: Path, expe
     assert ImageStore(store).get(written["image"]["sha256"]) == CARD.read_bytes()
 
 
-def test_an_outage_of_the_database_is_outlasted(tmp_path: Path, empty_postgres: str, expected: Boxes) -> None:
-    migrate(empty_postgres)
+def test_an_outage_of_the_database_is_outlasted(tmp_path: Path, migrated_postgres: str, expected: Boxes) -> None:
     store = f"file://{tmp_path / 'images'}"
     ImageStore(store).prepare()
     message = {"image_base64": TEXT}
 
-    own = environment_of(data=tmp_path, database_url=empty_postgres, store_url=store)
+    own = environment_of(data=tmp_path, database_url=migrated_postgres, store_url=store)
     with started(PYTHON, own, tmp_path / "log") as host:
-        refuse_connections(empty_postgres, "false")
+        refuse_connections(migrated_postgres, "false")
         asked = host.http("detect", CARD.read_bytes(), headers=PNG)
         with pytest.raises(TriedAgain) as refused:
             host.message("queue", message, "m-1")
-        refuse_connections(empty_postgres, "true")
+        refuse_connections(migrated_postgres, "true")
         _, job = of(host.message("queue", message, "m-1"))
 
     assert (asked.status_code, asked.json()["code"]) == (503, "database_unavailable")
     assert int(asked.headers["Retry-After"]) > 0
     assert (refused.value.status, refused.value.problem["code"]) == (503, "database_unavailable")
     assert_found(job, expected)
-    db = Database(empty_postgres)
+    db = Database(migrated_postgres)
     assert [row.id for row in list_jobs(db)] == [job["id"]]
     db.close()

@@ -9,7 +9,7 @@ import json
 import subprocess
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,6 @@ import sqlalchemy as sa
 from api import create_app
 from api.service import EXTENSION
 from jobs.database import Database
-from jobs.migrate import migrate
 from jobs.settings import ROOT, Settings
 from jobs.tables import Claim, Detection, Job
 from tests.conftest import DetectorProcesses
@@ -70,7 +69,7 @@ class Store:
     def get(self, path: str) -> bytes:
         return httpx.get(f"{self.url}/{path}", headers=SIGNED, trust_env=False).content
 
-    def stop(self) -> None:
+    def close(self) -> None:
         self._process.kill()
         self._process.wait()
 
@@ -90,11 +89,18 @@ class Store:
         }
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def store() -> Iterator[Store]:
-    store = Store()
-    yield store
-    store.stop()
+    """For tests that keep their pictures apart, each below a name of its own."""
+    with closing(Store()) as store:
+        yield store
+
+
+@pytest.fixture
+def mortal_store() -> Iterator[Store]:
+    """For a test that ends it."""
+    with closing(Store()) as store:
+        yield store
 
 
 @dataclass(frozen=True)
@@ -176,8 +182,9 @@ def test_the_environment_has_one_framework_and_no_service() -> None:
 
 
 def test_it_answers_every_kind_of_event(
-    store: Store, tmp_path: Path, detector_processes: DetectorProcesses, measured: Measured
+    mortal_store: Store, tmp_path: Path, detector_processes: DetectorProcesses, measured: Measured
 ) -> None:
+    store = mortal_store
     expected, other = (detector_processes.shown(MODEL, picture) for picture in (PICTURE, OTHER))
     assert expected != other
     store.put("pictures/a%20b.png", PICTURE)
@@ -225,7 +232,7 @@ def test_it_answers_every_kind_of_event(
         assert raised.value.kind == "UnknownEvent"
 
         # Without the store, what does not need it is answered, and the rest is to come again.
-        store.stop()
+        store.close()
         given = messages({"uri": "s3://pictures/a b.png"}, {"image_base64": base64_of(PICTURE)}, {"Records": [put()]})
         failures = lambda_.invoke(given, 300)["batchItemFailures"]
         assert failures == [{"itemIdentifier": "message-0"}, {"itemIdentifier": "message-2"}]
@@ -238,11 +245,10 @@ def test_it_answers_every_kind_of_event(
 def test_with_a_database_its_jobs_are_the_service_s(
     database_url: str, store: Store, tmp_path: Path, detector_processes: DetectorProcesses, measured: Measured
 ) -> None:
-    migrate(database_url)
     expected = detector_processes.shown(MODEL, PICTURE)
     store.put("pictures/a%20b.png", PICTURE)
-    settings = {"database_url": database_url, "store_url": "s3://store/boxqueue"}
     kind = database_url.partition(":")[0]
+    settings = {"database_url": database_url, "store_url": f"s3://store/{kind}"}
     given = messages({"Records": [put()]}, {"image_base64": base64_of(OTHER)}, {"image_base64": base64_of(b"hello")})
 
     with function(store, tmp_path, measured, kind, **settings) as lambda_:
@@ -283,7 +289,7 @@ def test_with_a_database_its_jobs_are_the_service_s(
 
     # What the service says of them is what the function said, and the pictures are there.
     sha256 = first["image"]["sha256"]
-    assert store.get(f"store/boxqueue/{sha256[0]}/{sha256}") == PICTURE
+    assert store.get(f"store/{kind}/{sha256[0]}/{sha256}") == PICTURE
     service = create_app(Settings(data=tmp_path, database_url=database_url))
     client = service.test_client()
     for job in (first, second):
@@ -294,12 +300,11 @@ def test_with_a_database_its_jobs_are_the_service_s(
 
 
 def test_a_function_that_is_killed_in_its_work_loses_nothing_and_counts_nothing_twice(
-    empty_postgres: str, store: Store, tmp_path: Path, measured: Measured
+    migrated_postgres: str, store: Store, tmp_path: Path, measured: Measured
 ) -> None:
-    migrate(empty_postgres)
-    settings = {"database_url": empty_postgres, "store_url": "s3://store/boxqueue", "lease_seconds": 2}
+    settings = {"database_url": migrated_postgres, "store_url": "s3://store/killed", "lease_seconds": 2}
     event = messages({"image_base64": base64_of(PICTURE)})
-    db = Database(empty_postgres)
+    db = Database(migrated_postgres)
 
     def outcomes() -> list[str | None]:
         with db.read() as connection:
