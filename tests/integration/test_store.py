@@ -186,6 +186,23 @@ def test_of_two_requests_with_one_key_the_first_to_commit_makes_the_jobs(db: Dat
     assert [one.id for one in store.list_jobs(db)] == [job.id]
 
 
+def test_the_key_of_a_request_that_died_is_free_soon_and_not_tomorrow(db: Database) -> None:
+    idempotency.reserve_key(db, "k", "print")
+
+    with db.read() as connection:
+        (kept,) = connection.execute(sa.select(-seconds_since(IdempotencyKey.expires_at))).one()
+    assert kept <= 20
+
+
+def test_a_key_that_has_expired_is_known_no_more(db: Database) -> None:
+    idempotency.reserve_key(db, "k", "print")
+    store.submit(db, [new_job()], pipeline=1, key="k")
+    with db.write() as connection:
+        connection.execute(sa.update(IdempotencyKey).values(expires_at=now(-1)))
+
+    assert idempotency.known_jobs(db, "k", "print") is None
+
+
 def test_a_dropped_key_is_free_again(db: Database) -> None:
     idempotency.reserve_key(db, "k", "print")
     idempotency.drop_key(db, "k")
