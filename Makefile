@@ -87,6 +87,17 @@ test-slow: .venv/dev $(ISOLATED) $(BUILDABLE) ## the rest: whole services, chaos
 .PHONY: test-all
 test-all: test test-slow ## every test (under 20 minutes on two cores); a compiler is needed in CI
 
+# Processes that tests start count too; what is killed can tell nothing.
+COVERAGE = COVERAGE_FILE=$(CURDIR)/.coverage/data
+.PHONY: coverage
+coverage: .venv/dev $(ISOLATED) $(BUILDABLE) ## which branches of the code make test runs, and which all tests run
+	@rm -rf .coverage && mkdir .coverage
+	@$(COVERAGE) $(subst -m pytest,-m coverage run -m pytest,$(PYTEST)) -m "not slow"
+	@$(COVERAGE) $(BIN)/coverage combine --quiet && $(COVERAGE) $(BIN)/coverage report
+	@mv .coverage/data .coverage/data.quick
+	@$(COVERAGE) $(subst -m pytest,-m coverage run -m pytest,$(PYTEST)) -m slow
+	@$(COVERAGE) $(BIN)/coverage combine --quiet && $(COVERAGE) $(BIN)/coverage report
+
 .PHONY: lint
 lint: .venv/dev ## style, types and the directions of imports
 	@$(BIN)/ruff check
@@ -157,7 +168,7 @@ scan-images: ## look for known vulnerabilities in built images: make scan-images
 .PHONY: clean
 clean: ## remove the environments, the caches and demo-output; data/ stays
 	rm -rf $(addprefix $(LIBTORCH)/,build build-sanitize build-fuzz lib bin *.so)
-	rm -rf .venv .venv-isolation demo-output *.egg-info .mypy_cache .pytest_cache .ruff_cache .import_linter_cache
+	rm -rf .venv .venv-isolation demo-output *.egg-info .coverage .mypy_cache .pytest_cache .ruff_cache .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 	rm -rf manifests
 

@@ -55,6 +55,8 @@ class ServedModel:
         self.binary = binary
         self.fault: str | None = None
         """What goes wrong whatever the picture is."""
+        self.state = "AVAILABLE"
+        """Of its one version."""
         self.wait_s = 0.0
         """Seconds that each request takes."""
         self.requests: list[str] = []
@@ -154,7 +156,7 @@ class _Handler(BaseHTTPRequestHandler):
         elif route["rest"] == "/ready":
             self._send(200, {})
         else:
-            self._send(200, {"model_version_status": [{"version": "1", "state": "AVAILABLE", "status": {}}]})
+            self._send(200, {"model_version_status": [{"version": "1", "state": self.model.state, "status": {}}]})
 
     def do_POST(self) -> None:
         body = self.rfile.read(int(self.headers["Content-Length"]))

@@ -56,6 +56,17 @@ def test_a_big_batch_does_not_hold_up_a_small_one(db: Database) -> None:
     assert wanted <= taken
 
 
+def test_a_batch_that_comes_in_many_requests_stands_in_one_line(db: Database) -> None:
+    first, second = batches.create_batch(db, None), batches.create_batch(db, None)
+    for number in range(0, 24, 2):
+        submit(db, new_job(number), new_job(number + 1), batch_id=first.id)
+    submit(db, *(new_job(number) for number in range(8)), batch_id=second.id)
+
+    taken = store.get_jobs(db, ids(take(db, most=16)))
+
+    assert Counter(job.batch_id for job in taken) == {first.id: 8, second.id: 8}
+
+
 def test_a_lone_job_behind_a_big_batch_is_next(db: Database) -> None:
     batch = batches.create_batch(db, None)
     submit(db, *(new_job(number) for number in range(300)), batch_id=batch.id)

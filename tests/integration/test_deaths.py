@@ -96,6 +96,15 @@ def test_an_expired_lease_puts_the_jobs_back_and_fences_the_late_writer_out(db: 
     assert finish(db, held_in_time) == set(ids(held_in_time))
 
 
+def test_a_late_writer_does_not_take_the_answer_of_another_for_his_own(db: Database) -> None:
+    submit(db, new_job())
+    late = take(db, lease=-1)
+    deaths.expire(db)
+    finish(db, take(db))
+
+    assert finish(db, late) == set()
+
+
 def test_an_expired_lease_is_no_death(db: Database) -> None:
     (job,) = submit(db, new_job())
     for _ in range(deaths.DEATHS_THAT_FAIL + 1):

@@ -3,11 +3,13 @@
 import logging
 import threading
 import time
-from collections.abc import Iterator
+from collections import OrderedDict
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
 import sqlalchemy as sa
 from billiard.exceptions import TimeLimitExceeded, WorkerLostError
@@ -16,13 +18,15 @@ import worker.keeper
 import worker.pipeline
 import worker.vigil
 from detectors.catalogue import Input, ModelEntry
-from detectors.errors import ModelUnusable
+from detectors.errors import DetectionFailed, ModelUnusable
+from detectors.outputs import Detections
+from detectors.preprocess import Decoded
 from jobs import claims, deaths, store, workers
 from jobs.database import Database
 from jobs.errors import DatabaseUnavailable, StoreUnavailable
 from jobs.settings import Settings
 from jobs.tables import Claim, Job, new_id
-from tests.integration.engine import DIGEST, answer, ids, new_job, submit, take
+from tests.integration.engine import DIGEST, answer, finish, ids, new_job, submit, take
 from tests.services.waiting import wait_for
 from worker import tasks
 from worker.child import Child
@@ -31,6 +35,7 @@ from worker.keeper import Keeper, cause_of_death
 from worker.pipeline import Pipeline, Work
 from worker.plan import Plan
 from worker.served import Served
+from worker.sweep import sweep
 from worker.vigil import Vigil
 
 CARDS = ModelEntry(
@@ -197,6 +202,39 @@ def test_a_hang_is_noticed_while_the_database_hangs(
     again.set()
 
 
+def test_a_process_that_was_stopped_for_a_while_blames_no_picture(
+    db: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    submit(db, new_job())
+    held = take(db)
+    vigil = Vigil(db, lease_seconds=15, memory_limit=2**40)
+    ended: list[tuple[list[str], str]] = []
+    monkeypatch.setattr(vigil, "end_process", lambda *given: ended.append(given))
+
+    with vigil.limit(held, -1):
+        vigil._look(since=worker.vigil.STOPPED_SECONDS + 1)
+    assert ended == []
+
+    with vigil.limit(held, -1):
+        vigil._look(since=0.5)
+    assert ended == [([held.id], deaths.TIMED_OUT)]
+
+
+def test_a_process_that_has_too_much_memory_ends_and_says_so(db: Database, killed: threading.Event) -> None:
+    submit(db, new_job())
+    held = take(db)
+    vigil = Vigil(db, lease_seconds=15, memory_limit=1)
+
+    vigil.hold(held)
+    looking = threading.Thread(target=vigil._look, args=[0], daemon=True)
+    looking.start()
+
+    wait_for(lambda: killed.is_set() or not looking.is_alive(), "the end of the look")
+    assert killed.is_set()
+    with db.read() as connection:
+        assert connection.scalar(sa.select(Claim.cause)) == deaths.OUT_OF_MEMORY
+
+
 def test_a_heartbeat_that_fails_in_an_unknown_way_is_not_the_last(
     db: Database, vigil: Vigil, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -238,13 +276,114 @@ def test_a_model_that_can_not_be_loaded_is_no_surprise_to_the_next_claim(
     assert workers.live_models(db) == set()
 
 
-@pytest.fixture
-def keeper(db: Database, database_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Keeper]:
-    """A keeper whose database was out when it first looked."""
-    rounds: list[int] = []
+class Fragile:
+    """A detector that raises where a picture is black, and on every picture once it is broken."""
 
-    def out_at_first(*_: Any, **__: Any) -> None:
-        rounds.append(1)
+    patience_s = 0.0
+
+    def __init__(self) -> None:
+        self.broken = False
+
+    def detect_one(self, picture: np.ndarray) -> Detections:
+        if self.broken or not picture.any():
+            raise DetectionFailed("The model raised.")
+        return Detections(np.float32([[1, 2, 3, 4]]), np.float32([0.9]), np.array([0]))
+
+    def detect(self, pictures: Sequence[np.ndarray]) -> list[Detections]:
+        return [self.detect_one(picture) for picture in pictures]
+
+    def works(self) -> bool:
+        return not self.broken
+
+
+@pytest.fixture
+def fragile(child: SimpleNamespace, monkeypatch: pytest.MonkeyPatch) -> Fragile:
+    """What the child works with; its pictures are white, but the second one."""
+    fragile = Fragile()
+    shades = iter([255, 0, 255])
+    child.images.get = lambda _: next(shades)
+    child.detector = lambda _: fragile
+    monkeypatch.setattr(
+        worker.pipeline, "decode", lambda shade, _: Decoded(np.full((8, 8, 3), shade, np.uint8), width=8, height=8)
+    )
+    child.announced = set()
+    child.queue.announce = child.announced.update
+    return fragile
+
+
+def test_a_picture_on_which_the_model_raises_fails_alone(
+    db: Database, child: SimpleNamespace, fragile: Fragile
+) -> None:
+    jobs = [job.id for job in submit(db, *(new_job(number) for number in range(3)))]
+
+    Pipeline(child, new_id()).drain()
+
+    seen = store.get_jobs(db, jobs)
+    assert [job.status for job in seen] == ["succeeded", "failed", "succeeded"]
+    assert [job.error_code for job in seen] == [None, "detection_failed", None]
+    assert child.announced == set(jobs)
+
+
+def test_a_process_whose_model_raises_on_everything_ends_before_it_fails_all(
+    db: Database, child: SimpleNamespace, fragile: Fragile, killed: threading.Event
+) -> None:
+    jobs = [job.id for job in submit(db, *(new_job(number) for number in range(3)))]
+    fragile.broken = True
+
+    working = threading.Thread(target=Pipeline(child, new_id()).drain, daemon=True)
+    working.start()
+
+    wait_for(lambda: killed.is_set() or not working.is_alive(), "the end of the work")
+    assert killed.is_set()
+    assert {job.status for job in store.get_jobs(db, jobs)} == {"running"}
+
+
+def test_a_worker_that_shuts_down_takes_nothing_more(db: Database, child: SimpleNamespace) -> None:
+    (job,) = submit(db, new_job())
+    child.stopping.set()
+
+    Pipeline(child, new_id()).drain()
+
+    assert is_waiting(db, job.id)
+    with db.read() as connection:
+        assert connection.scalar(sa.select(sa.func.count()).select_from(Claim)) == 0
+
+
+def test_a_process_keeps_no_more_models_than_it_may(db: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    closed: list[str] = []
+
+    def load(entry: ModelEntry, **_: Any) -> Any:
+        return SimpleNamespace(warm_up=lambda _: None, close=lambda: closed.append(entry.name))
+
+    monkeypatch.setattr(ModelEntry, "verify", lambda _: None)
+    entries = {name: CARDS.model_copy(update={"name": name}) for name in ("a", "b", "c")}
+    child = Child.__new__(Child)
+    child.db, child.plan, child.device, child.memory_limit = db, PLAN, "cpu", 2**40
+    child.settings = Settings(models_in_memory=2)
+    child.served = Served(child.settings, "pytorch", entries)
+    child.circuits = Circuits(db, PLAN.worker_id, is_served=lambda _: True, on_close=lambda: None)
+    child._detectors, child._detector_class = OrderedDict(), load  # type: ignore[assignment]
+
+    for name in "abac":
+        assert child.detector(entries[name])
+
+    # The one that was not used for longest made room.
+    assert closed == ["b"]
+    assert [entry.name for entry in child._detectors] == ["a", "c"]
+
+
+@pytest.fixture
+def rounds() -> list[bool]:
+    """The sweeps of the keeper, and whether leases could run out in each."""
+    return []
+
+
+@pytest.fixture
+def keeper(db: Database, database_url: str, rounds: list[bool], monkeypatch: pytest.MonkeyPatch) -> Iterator[Keeper]:
+    """A keeper whose database was out when it first looked."""
+
+    def out_at_first(*_: Any, may_expire: bool) -> None:
+        rounds.append(may_expire)
         if len(rounds) == 1:
             raise DatabaseUnavailable("The database does not answer.")
 
@@ -274,6 +413,29 @@ def test_who_counts_as_dead(db: Database, keeper: Keeper, error: Exception, susp
 
     wait_for(lambda: store.get_job(db, ids(held)[0]).status == "queued", "the job in the queue")
     assert take(db).alone is suspect
+
+
+def test_no_lease_runs_out_right_after_an_outage_of_the_database(keeper: Keeper, rounds: list[bool]) -> None:
+    # Nobody could extend one meanwhile.
+    wait_for(lambda: len(rounds) > 2, "more rounds")
+
+    assert rounds[:3] == [True, False, False]
+
+
+def test_a_sweep_rings_for_what_waits_and_for_nothing_else(db: Database) -> None:
+    submit(db, new_job(1), new_job(2), new_job(3, runtime="tensorflow"))
+    take(db, lease=-1)
+    rung: list[str] = []
+
+    swept = sweep(db, SimpleNamespace(ring=rung.append))  # type: ignore[arg-type]
+
+    assert swept
+    assert (swept.expired, swept.rung, rung) == (["pytorch"], ["pytorch", "tensorflow"], ["pytorch", "tensorflow"])
+    finish(db, take(db))
+    finish(db, take(db))
+    rung.clear()
+    sweep(db, SimpleNamespace(ring=rung.append))  # type: ignore[arg-type]
+    assert rung == ["tensorflow"]
 
 
 def test_a_fault_in_a_burial_does_not_end_the_keeper(

@@ -86,6 +86,16 @@ def test_a_lost_worker_serves_nothing(db: Database) -> None:
     assert the_queue(db).unserved == (Unserved("cards", DIGEST, 1),)
 
 
+def test_a_version_that_could_not_be_loaded_takes_no_other_one_off(db: Database) -> None:
+    worker_id = enter(db)
+
+    workers.serves_no_more(db, worker_id, "cards", "e" * 64)
+    assert workers.live_models(db) == {("cards", DIGEST)}
+
+    workers.serves_no_more(db, worker_id, "cards", DIGEST)
+    assert workers.live_models(db) == set()
+
+
 def test_running_jobs_past_their_lease_are_late(db: Database) -> None:
     submit(db, *(new_job(number) for number in range(5)))
     take(db, most=2)

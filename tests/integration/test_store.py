@@ -7,7 +7,7 @@ import pytest
 import sqlalchemy as sa
 
 from jobs import batches, idempotency, store, workers
-from jobs.clock import now
+from jobs.clock import now, seconds_since
 from jobs.database import Database
 from jobs.errors import (
     BatchCancelled,
@@ -122,6 +122,21 @@ def test_the_results_of_a_batch_come_whole_over_several_pages(db: Database) -> N
     assert [job.id for job in results] == [job.id for job in submitted[:7]]
 
 
+def test_what_waits_of_a_cancelled_batch_is_among_its_results_and_waited_for_no_more(db: Database) -> None:
+    batch = batches.create_batch(db, None)
+    submitted = [job.id for job in submit(db, *(new_job(number) for number in range(3)), batch_id=batch.id)]
+    finish(db, take(db, most=1))
+    take(db, most=1)
+
+    batches.cancel_batch(db, batch.id)
+
+    results = list(store.batch_results(db, batch.id))
+    assert [(job.id, job.status) for job in results] == [
+        *zip(submitted, ("succeeded", "cancelled", "cancelled"), strict=True)
+    ]
+    assert store.unfinished(db, submitted) == set()
+
+
 def test_cancelling_a_finished_job_is_refused(db: Database) -> None:
     (job,) = submit(db, new_job())
     finish(db, take(db))
@@ -151,6 +166,9 @@ def test_an_idempotency_key_gives_the_same_jobs(db: Database) -> None:
     assert idempotency.reserve_key(db, "k", "print") == [job.id]
     with pytest.raises(KeyReused):
         idempotency.reserve_key(db, "k", "another print")
+    with db.read() as connection:
+        (kept,) = connection.execute(sa.select(-seconds_since(IdempotencyKey.expires_at))).one()
+    assert kept == pytest.approx(24 * 3600, abs=600)
 
 
 def test_of_two_requests_with_one_key_the_first_to_commit_makes_the_jobs(db: Database) -> None:
@@ -166,6 +184,23 @@ def test_of_two_requests_with_one_key_the_first_to_commit_makes_the_jobs(db: Dat
 
     assert idempotency.reserve_key(db, "k", "print") == [job.id]
     assert [one.id for one in store.list_jobs(db)] == [job.id]
+
+
+def test_the_key_of_a_request_that_died_is_free_soon_and_not_tomorrow(db: Database) -> None:
+    idempotency.reserve_key(db, "k", "print")
+
+    with db.read() as connection:
+        (kept,) = connection.execute(sa.select(-seconds_since(IdempotencyKey.expires_at))).one()
+    assert kept <= 20
+
+
+def test_a_key_that_has_expired_is_known_no_more(db: Database) -> None:
+    idempotency.reserve_key(db, "k", "print")
+    store.submit(db, [new_job()], pipeline=1, key="k")
+    with db.write() as connection:
+        connection.execute(sa.update(IdempotencyKey).values(expires_at=now(-1)))
+
+    assert idempotency.known_jobs(db, "k", "print") is None
 
 
 def test_a_dropped_key_is_free_again(db: Database) -> None:

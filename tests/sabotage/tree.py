@@ -39,7 +39,7 @@ def copy_tree(files: Iterable[Path], to: Path) -> None:
         if target.parent not in made:
             target.parent.mkdir(parents=True, exist_ok=True)
             made.add(target.parent)
-        shutil.copy2(ROOT / file, target)
+        shutil.copy(ROOT / file, target)
 
 
 def environment_of(tree: Path) -> dict[str, str]:

@@ -59,6 +59,18 @@ def test_closed_batch_takes_no_more(client: FlaskClient) -> None:
     assert client.post(f"{batch}/close").status_code == 200
 
 
+def test_key_belongs_to_its_batch(client: FlaskClient) -> None:
+    first, second = opened(client), opened(client)
+
+    answers = [
+        client.post(f"{batch}/jobs", data=form((encoded(), "a.png")), headers={"Idempotency-Key": "k"})
+        for batch in (first, second)
+    ]
+
+    assert [answer.status_code for answer in answers] == [202, 422]
+    assert answers[1].json["code"] == "idempotency_key_reused"
+
+
 def test_cancel(client: FlaskClient, work: Work) -> None:
     batch = opened(client)
     client.post(f"{batch}/jobs", data=form((encoded(), "a.png"), (encoded(colour="red"), "b.png")))

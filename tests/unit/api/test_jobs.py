@@ -7,10 +7,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import sqlalchemy as sa
 from flask.testing import FlaskClient
 
 from api.service import Service
 from jobs.settings import Settings
+from jobs.tables import IdempotencyKey
 from tests import catalogues
 from tests.unit.api.conftest import CATALOGUE, MODEL, encoded, form
 
@@ -140,6 +142,19 @@ def test_idempotency_key_gives_the_same_job(client: FlaskClient) -> None:
     assert post() == first
     assert post(min_score=0.5) == (422, "idempotency_key_reused")
     assert len(client.get("/v1/jobs").json["jobs"]) == 1
+
+
+def test_request_whose_key_is_in_flight_is_told_when_to_come_back(client: FlaskClient, service: Service) -> None:
+    files, headers = (encoded(), "a.png"), {"Idempotency-Key": "k"}
+    client.post("/v1/jobs", data=form(files), headers=headers)
+    with service.db.write() as connection:
+        # As it is while the first request is being worked on.
+        connection.execute(sa.update(IdempotencyKey).values(job_ids=sa.null()))
+
+    answer = client.post("/v1/jobs", data=form(files), headers=headers)
+
+    assert (answer.status_code, answer.json["code"]) == (409, "idempotency_key_in_flight")
+    assert answer.headers["Retry-After"]
 
 
 def test_key_of_a_failed_request_is_free_again(client: FlaskClient, service: Service) -> None:

@@ -192,6 +192,11 @@ def away() -> Response:
     return problem(503, "database_unavailable", "The database does not answer.", **{"Retry-After": "0.1"})
 
 
+def bad_gateway() -> Response:
+    """The service is started anew behind its proxy."""
+    return Response("<html>Bad gateway</html>", 502)
+
+
 def lost_answer() -> Response:
     """The upload was taken, and the connection broke before the client knew."""
     request.environ["werkzeug.socket"].shutdown(socket.SHUT_RDWR)

@@ -39,6 +39,17 @@ def test_every_picture_is_sent_once_in_requests_of_several(
     assert service.batches["batch-1"] == {"name": "scans", "ended": "closed"}
 
 
+def test_a_request_has_only_so_many_bytes(
+    ingest: Boxqueue, service: FakeService, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("cli.pictures.MOST_BYTES", 2 * len(b"bytes of 0.png"))
+    fill(folder, *(f"{number}.png" for number in range(5)), f"{'x' * 50}.png")
+
+    ingest()
+
+    assert [len(sent) for _, _, sent in service.uploads] == [2, 2, 1, 1]
+
+
 def test_the_options_go_with_every_request(ingest: Boxqueue, service: FakeService, folder: Path) -> None:
     fill(folder, "a.png")
 
@@ -54,6 +65,15 @@ def test_folders_below_are_taken_with_recursive(ingest: Boxqueue, service: FakeS
 
     assert [job["source"] for job in service.jobs] == ["a.JPG", "below/b.webp", "below/deep/c.tiff"]
     assert json.loads(result.stdout)["skipped"] == 1
+
+
+def test_links_that_lead_in_circles_are_not_followed(ingest: Boxqueue, service: FakeService, folder: Path) -> None:
+    fill(folder, "a.png", "below/b.png")
+    (folder / "below" / "again").symlink_to(folder)
+
+    ingest("--recursive")
+
+    assert [job["source"] for job in service.jobs] == ["a.png", "below/b.png"]
 
 
 def test_folders_below_are_left_alone_otherwise(ingest: Boxqueue, service: FakeService, folder: Path) -> None:
@@ -104,7 +124,9 @@ def waited(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     return waited
 
 
-@pytest.mark.parametrize("fault", [fake_service.busy, fake_service.away, fake_service.lost_answer])
+@pytest.mark.parametrize(
+    "fault", [fake_service.busy, fake_service.away, fake_service.bad_gateway, fake_service.lost_answer]
+)
 def test_a_request_is_repeated_with_its_key(
     ingest: Boxqueue, service: FakeService, folder: Path, waited: list[float], fault: object
 ) -> None:

@@ -59,6 +59,14 @@ def test_colour_belongs_to_the_class() -> None:
     assert len({colour_of(number) for number in range(30)}) == 30
 
 
+def test_best_box_lies_on_top() -> None:
+    worse = DetectionView("image", 1, 0.5, BOX.x1, BOX.y1, BOX.x2, BOX.y2)
+
+    picture, _ = drawn(encoded("PNG", (400, 330)), BOX, worse)
+
+    assert picture.getpixel((40, 70)) == colour_of(BOX.class_id)
+
+
 @pytest.mark.parametrize("size", [(24, 16), (160, 90), (640, 480), (3000, 200), (40, 900)])
 def test_label_stays_inside(size: tuple[int, int], monkeypatch: pytest.MonkeyPatch) -> None:
     width, height = size

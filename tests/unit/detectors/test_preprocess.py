@@ -120,6 +120,16 @@ def test_a_letterboxed_picture_lies_at_the_top_left() -> None:
     assert (canvas[32:] == 114).all()
 
 
+def test_a_picture_is_stretched_or_keeps_its_size_where_the_entry_says_so() -> None:
+    picture = np.full((50, 100, 3), 7, np.uint8)
+
+    stretched = place(picture, Input(width=64, height=64, resize="stretch"))
+
+    assert (stretched.shape, (stretched == 7).all()) == ((64, 64, 3), True)
+    assert place(picture, Input(width=640, height=640, resize="none")).shape == (50, 100, 3)
+    assert place(picture, Input(width=64, height=64, resize="none")).shape == (32, 64, 3)
+
+
 @pytest.mark.parametrize("size", [(1, 1), (1, 5000), (5000, 1)])
 def test_extreme_shapes_keep_a_pixel(size: tuple[int, int]) -> None:
     assert place(np.zeros((size[1], size[0], 3), np.uint8), SMALL).shape == (64, 64, 3)

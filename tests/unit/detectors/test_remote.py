@@ -153,6 +153,15 @@ def test_a_server_that_is_gone_blames_no_picture_and_may_return(server: ServedMo
     assert len(model.detect([WHITE])[0].scores) == 1
 
 
+def test_what_fails_while_a_version_is_being_loaded_blames_no_picture(server: ServedModel, detector: Make) -> None:
+    server.state = "LOADING"
+
+    with pytest.raises(ModelUnavailable, match="is not ready: LOADING") as caught:
+        detector("tf_serving").detect([picture("500")])
+
+    assert caught.value.code == "server_unavailable"
+
+
 @pytest.mark.parametrize("kind", ["oip", "tf_serving"])
 def test_a_server_that_goes_down_with_a_picture_had_it(server: ServedModel, detector: Make, kind: str) -> None:
     model = detector(kind)

@@ -144,6 +144,21 @@ def test_an_empty_store_is_an_outage_and_no_missing_picture(store: ImageStore) -
         store.get(NAME)
 
 
+def test_what_writers_left_that_died_goes_and_what_is_being_written_stays(tmp_path: Path) -> None:
+    store = ImageStore(f"file://{tmp_path}/images")
+    store.prepare()
+    store.put(DATA, NAME)
+    folder = tmp_path / "images" / NAME[0]
+    left, being_written = folder / f".{NAME}.left", folder / f".{NAME}.new"
+    for path in (left, being_written):
+        path.write_bytes(b"the")
+    os.utime(left, (0, 0))
+
+    ImageStore(f"file://{tmp_path}/images").prepare()
+
+    assert sorted(folder.iterdir()) == sorted([being_written, folder / NAME])
+
+
 def test_an_old_picture_that_was_put_again_is_not_deleted(tmp_path: Path) -> None:
     store = ImageStore(f"file://{tmp_path}/images")
     store.prepare()

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from jobs.errors import PictureMissing, StoreUnavailable, Unavailable
+from jobs.errors import DatabaseUnavailable, PictureMissing, StoreUnavailable, Unavailable
 from serverless.aws_events import Events, UnknownEvent
 from serverless.buckets import Buckets
 from serverless.detection import Detection
@@ -200,6 +200,17 @@ def test_a_model_that_is_out_gives_every_message_back(events: Events, server: Se
     failures = events(messages(*GOOD), None)["batchItemFailures"]
 
     assert [failure["itemIdentifier"] for failure in failures] == ["message-0", "message-1", "message-2"]
+
+
+def test_what_lies_behind_a_database_that_is_out_comes_again_untried(
+    events: Events, shelf: Shelf, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shelf.objects["pictures/out.png"] = DatabaseUnavailable("It does not answer.")
+
+    failures = events(messages(GOOD[0], {"uri": "s3://pictures/out.png"}, *GOOD), None)["batchItemFailures"]
+
+    assert [failure["itemIdentifier"] for failure in failures] == [f"message-{number}" for number in range(1, 5)]
+    assert len(lines(capsys)) == 1
 
 
 REFUSED = {

@@ -9,8 +9,10 @@ from detectors.errors import ModelUnusable
 from jobs.errors import ConfigurationError
 from jobs.settings import ROOT, Settings
 from serverless.detection import Detection
+from tests import catalogues
 from tests.conftest import DetectorProcesses
 from tests.detector_process import modules
+from tests.served_model import ServedModel
 
 
 def answer(target: str, data: Path) -> dict[str, Any]:
@@ -52,6 +54,20 @@ def test_what_can_not_be_served_stops_the_start_with_a_sentence(
 ) -> None:
     with pytest.raises(error, match=sentence):
         Detection(Settings(data=tmp_path, catalogue=(catalogue,)), target)
+
+
+def test_the_model_that_was_not_used_for_longest_makes_room(tmp_path: Path, server: ServedModel) -> None:
+    models = {name: catalogues.served(server.url) for name in ("one", "two", "three")}
+    catalogue = catalogues.write(tmp_path / "catalogue.toml", models)
+    detection = Detection(Settings(data=tmp_path, catalogue=(catalogue,), models_in_memory=2), "remote")
+    detectors = {name: detection.models.detector(detection.models.entry(name)) for name in ("one", "two")}
+
+    assert detection.models.detector(detection.models.entry("one")) is detectors["one"]
+    detection.models.detector(detection.models.entry("three"))
+
+    assert detection.models.detector(detection.models.entry("one")) is detectors["one"]
+    assert detection.models.detector(detection.models.entry("two")) is not detectors["two"]
+    detection.close()
 
 
 def test_a_database_needs_a_store_that_others_see(catalogue: Path, tmp_path: Path) -> None:
