@@ -72,9 +72,9 @@ libtorch-fuzz: .venv/libtorch ## damage pictures and decode them: make libtorch-
 	@$(LIBTORCH)/build-fuzz/fuzz -max_total_time=$(or $(SECONDS),60) -timeout=20 -max_len=65536 -print_final_stats=1 \
 		-artifact_prefix=$(LIBTORCH)/build-fuzz/ $(LIBTORCH)/build-fuzz/corpus samples
 
-# One process a core, and one thread in each: more of them would spin for the same cores. The tests of a file share its
-# fixtures, so they stay together; so do groups that a mark names.
-PYTEST = OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses $(or $(PROCESSES),$(shell nproc)) --dist loadgroup --durations 15
+# One process a core, and one thread in each: more of them would spin for the same cores. They take the tests in the
+# order of `testpaths`, what is long before what is short.
+PYTEST = OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses $(or $(PROCESSES),$(shell nproc)) --no-loadscope-reorder --durations 15
 
 .PHONY: test
 test: lint ## lint, types and the tests that guard a change, real Redis and PostgreSQL among them (under 5 minutes)

@@ -11,7 +11,8 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
-from _pytest.nodeid import coerce_node_id
+from xdist.remote import Producer
+from xdist.scheduler.loadscope import LoadScopeScheduling
 
 import detectors.connection
 from cli.errors import CommandError
@@ -28,6 +29,7 @@ from tests.services.processes import SHOWN_CHARACTERS, running
 from tests.services.redis import RedisServer
 
 ROOT = Path(__file__).resolve().parent.parent
+SHARING_NOTHING = {"tests/chaos/test_chaos.py", "tests/sabotage/test_sabotages.py"}
 
 
 def missing(what: str) -> None:
@@ -56,19 +58,22 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
             require()
 
 
-@pytest.hookimpl(wrapper=True)
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> Generator[None]:
-    """The tests of a file share its fixtures: they run in one process, where no mark says with whom else."""
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if item.get_closest_marker("compiler") or item.get_closest_marker("libtorch"):
             item.add_marker("slow")
-        if not item.get_closest_marker("xdist_group"):
-            item.add_marker(pytest.mark.xdist_group(item.nodeid.partition("::")[0]))
-    yield
-    # xdist 3.8 writes the group behind a test's name where pytest has not looked since 9.2.
-    for item in items:
-        item._id = coerce_node_id(getattr(item, "_nodeid", item.nodeid))
-    assert not config.getoption("loadgroup", False) or all("@" in item.nodeid for item in items)
+
+
+class Scheduling(LoadScopeScheduling):
+    """A file's tests share its fixtures, so they run in one process; those that share nothing wherever one is free."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        file = nodeid.partition("::")[0]
+        return nodeid if file in SHARING_NOTHING else file
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> Scheduling:
+    return Scheduling(config, log)
 
 
 @pytest.hookimpl(wrapper=True)

@@ -29,12 +29,6 @@ ALL_BUSY = ("--no-poison", "--picture-seconds", "0.4")
 LONGEST_SECONDS = 600
 
 
-def alone(*values: Any, name: str | None = None) -> Any:
-    """A run that shares nothing with the others: it may be in another process than they are."""
-    name = name or values[0]
-    return pytest.param(*values, marks=pytest.mark.xdist_group(f"chaos {name}"), id=name)
-
-
 @pytest.fixture(autouse=True)
 def _real_services() -> None:
     try:
@@ -75,9 +69,10 @@ def chaos(folder: Path, *arguments: str) -> tuple[int, dict[str, Any], str]:
 @pytest.mark.parametrize(
     "arguments",
     [
-        alone(("--jobs", "300", "--kills", "12", "--redis-restarts", "1", "--db-restarts", "1"), name="postgresql"),
-        alone(("--jobs", "150", "--kills", "5", "--redis-restarts", "1", "--database", "sqlite"), name="sqlite"),
+        ("--jobs", "300", "--kills", "12", "--redis-restarts", "1", "--db-restarts", "1"),
+        ("--jobs", "150", "--kills", "5", "--redis-restarts", "1", "--database", "sqlite"),
     ],
+    ids=["postgresql", "sqlite"],
 )
 def test_nothing_is_lost_or_doubled_and_no_innocent_fails(folder: Path, arguments: tuple[str, ...]) -> None:
     code, report, said = chaos(folder, *arguments)
@@ -96,10 +91,10 @@ def test_nothing_is_lost_or_doubled_and_no_innocent_fails(folder: Path, argument
 @pytest.mark.parametrize(
     ("sabotage", "arguments", "found"),
     [
-        alone("fence", ("--only", "freeze_worker", "--kills", "2", *ALL_BUSY), {"counters_off"}),
-        alone("sweep", ("--only", "kill_worker", "--kills", "2", *ALL_BUSY, "--patience", "10"), {"lost"}),
+        ("fence", ("--only", "freeze_worker", "--kills", "2", *ALL_BUSY), {"counters_off"}),
+        ("sweep", ("--only", "kill_worker", "--kills", "2", *ALL_BUSY, "--patience", "10"), {"lost"}),
         # No fault but the poison.
-        alone("lone", ("--only", "kill_child", "--kills", "0", "--set", "PICTURE_SECONDS=2"), {"innocent_failed"}),
+        ("lone", ("--only", "kill_child", "--kills", "0", "--set", "PICTURE_SECONDS=2"), {"innocent_failed"}),
     ],
 )
 def test_without_a_safeguard_the_checker_fails(

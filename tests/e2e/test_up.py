@@ -19,7 +19,7 @@ from tests.services.environment import free_port
 from tests.services.programs import Start, Up
 from tests.services.waiting import wait_for
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("up")]
+pytestmark = pytest.mark.slow
 WEIGHTS = ROOT / "weights"
 BUNDLED: dict[str, catalogues.Entry] = tomllib.loads((WEIGHTS / "catalogue.toml").read_text())
 

@@ -35,10 +35,7 @@ def tree(files: list[Path], tmp_path: Path) -> Iterator[Path]:
     shutil.rmtree(tree)
 
 
-# They share nothing, so they need not run in one process.
-@pytest.mark.parametrize(
-    "sabotage", [pytest.param(one, id=one.name, marks=pytest.mark.xdist_group(one.name)) for one in SABOTAGES]
-)
+@pytest.mark.parametrize("sabotage", SABOTAGES, ids=lambda sabotage: sabotage.name)
 def test_it_is_seen(sabotage: Sabotage, tree: Path) -> None:
     sabotage.make(tree)
 
