@@ -51,11 +51,13 @@ PLAN = Plan(new_id(), "pytorch", {"cards": CARDS}, ("cpu",), 1, 1, {})
 
 
 @pytest.fixture
-def vigil(db: Database, monkeypatch: pytest.MonkeyPatch) -> Vigil:
+def vigil(db: Database, monkeypatch: pytest.MonkeyPatch) -> Iterator[Vigil]:
     monkeypatch.setattr(worker.vigil, "TICK_SECONDS", 0.05)
     vigil = Vigil(db, lease_seconds=1.0, memory_limit=2**40)
     vigil.start()
-    return vigil
+    yield vigil
+    # It watches for ever, and a thread that a test left in the middle of its work must not end this process later.
+    vigil.end_process = lambda *_: None  # type: ignore[method-assign]
 
 
 @pytest.fixture
