@@ -58,6 +58,7 @@ def vigil(db: Database, monkeypatch: pytest.MonkeyPatch) -> Iterator[Vigil]:
     yield vigil
     # It watches for ever, and a thread that a test left in the middle of its work must not end this process later.
     vigil.end_process = lambda *_: None  # type: ignore[method-assign]
+    vigil.drop_all()
 
 
 @pytest.fixture
