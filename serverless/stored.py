@@ -40,6 +40,7 @@ class Stored:
         self._images = ImageStore(settings.store_url)
         self._lease_seconds = settings.lease_seconds
         self._worker_id = new_id()
+        self._heartbeat: threading.Thread | None = None
 
     def answer(self, new: NewJob, data: bytes, event: str | None) -> JobView:
         """The job with its answer. A job that somebody else has is waited for, for two leases at most.
@@ -65,6 +66,9 @@ class Stored:
         return job
 
     def close(self) -> None:
+        if self._heartbeat:
+            # The last one may be in the middle of its statement.
+            self._heartbeat.join()
         self._db.close()
 
     def _accept(self, new: NewJob, data: bytes, event: str | None) -> JobView:
@@ -163,7 +167,8 @@ class Stored:
                 except DatabaseUnavailable as error:
                     log.warning("heartbeat: %s", error)
 
-        threading.Thread(target=beat, name="heartbeat", daemon=True).start()
+        self._heartbeat = threading.Thread(target=beat, name="heartbeat", daemon=True)
+        self._heartbeat.start()
         try:
             yield
         finally:

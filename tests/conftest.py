@@ -22,7 +22,7 @@ from detectors.preprocess import decode
 from detectors.runtimes import installed_runtimes
 from jobs.database import Database
 from jobs.migrate import migrate
-from tests.databases import PostgresServer, Prepare, SqliteFiles
+from tests.databases import PostgresServer, Prepare, SqliteFiles, close_when_idle
 from tests.detector_process import DetectorProcess
 from tests.served_model import ServedModel
 from tests.services.processes import SHOWN_CHARACTERS, running
@@ -165,7 +165,7 @@ def db(database_url: str) -> Iterator[Database]:
     """A database of each kind with the newest tables."""
     database = Database(database_url)
     yield database
-    database.close()
+    close_when_idle(database)
 
 
 class DetectorProcesses(dict[str, DetectorProcess]):

@@ -12,9 +12,17 @@ import sqlalchemy as sa
 from jobs.database import Database
 from jobs.migrate import migrate
 from tests.services.postgres import start_postgres
+from tests.services.waiting import wait_for
 
 Prepare = Callable[[str], None]
 """Makes the tables, and perhaps rows, of an empty database, whose URL it takes."""
+
+
+def close_when_idle(db: Database) -> None:
+    """Closes a database that threads may still be using: a connection that is in use would stay open, and be told of in
+    the middle of another test."""
+    wait_for(lambda: db.engine.pool.checkedout() == 0, "the end of all statements")  # type: ignore[attr-defined]
+    db.close()
 
 
 class PostgresServer:

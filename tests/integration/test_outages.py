@@ -20,6 +20,7 @@ from jobs.settings import Settings
 from jobs.tables import Job, new_id
 from jobs.views import JobView, NewJob
 from tests import catalogues
+from tests.databases import close_when_idle
 from tests.integration.engine import ids
 from tests.served_model import ServedModel, colour_of
 from tests.services.waiting import wait_for
@@ -52,7 +53,7 @@ class World:
         wait_for(lambda: not self.is_out(), "the end of the watch")
         for detector in self.child._detectors.values():
             detector.close()
-        self.child.db.close()
+        close_when_idle(self.child.db)
 
     def submit(self, *colours: tuple[int, int, int]) -> list[JobView]:
         new = []
