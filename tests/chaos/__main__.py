@@ -8,7 +8,7 @@ import typer
 from rich.console import Console
 
 from tests.chaos import checker
-from tests.chaos.report import print_report, verdict, write_report
+from tests.chaos.report import RECOVERY_SECONDS, print_report, verdict, write_report
 from tests.chaos.run import Options, run_chaos
 from tests.poison import MODEL
 
@@ -48,6 +48,9 @@ def run(
         Path | None, typer.Option(help="Kept afterwards, with logs and ledger. Default: a temporary one.")
     ] = None,
     patience: Seconds = 60,
+    recovery_seconds: Annotated[
+        float, typer.Option(help="A recovery that takes longer is wrong, and so is a submit.")
+    ] = RECOVERY_SECONDS,
     report: Annotated[Path, typer.Option(help="Where the numbers go.")] = REPORT,
 ) -> None:
     """Start a service, feed it, break it by a seeded schedule, and count. Exit code 1 where anything is not zero."""
@@ -71,6 +74,7 @@ def run(
         database_url=database_url or None,
         model=model or MODEL,
         patience_s=patience,
+        recovery_s=recovery_seconds,
         folder=folder,
         report=report,
     )
@@ -88,9 +92,10 @@ def check(
     """Count what became of the jobs of a ledger. Exit code 1 where anything is not zero."""
     console = Console()
     finding = checker.check(url, ledger, database_url or None, patience_s=patience)
-    print_report(console, finding, [], {})
-    write_report(report, finding, [], {"ledger": str(ledger), "url": url})
-    sys.exit(1 if verdict(finding, []) else 0)
+    wrong = verdict(finding, [])
+    print_report(console, finding, [], {}, wrong)
+    write_report(report, finding, [], {"ledger": str(ledger), "url": url}, wrong)
+    sys.exit(1 if wrong else 0)
 
 
 if __name__ == "__main__":

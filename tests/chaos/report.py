@@ -27,18 +27,22 @@ def verdict(finding: Finding, records: Sequence[Record], within_s: float = RECOV
     return wrong
 
 
-def write_report(path: Path, finding: Finding, records: Sequence[Record], about: dict[str, Any]) -> None:
+def write_report(
+    path: Path, finding: Finding, records: Sequence[Record], about: dict[str, Any], wrong: Sequence[str]
+) -> None:
     document = {
         **finding.as_json(),
         "recoveries_s": [record.recovery_s for record in records],
         "faults": [record.as_json() for record in records],
-        "wrong": verdict(finding, records),
+        "wrong": list(wrong),
         **about,
     }
     path.write_text(json.dumps(document, indent=1) + "\n")
 
 
-def print_report(console: Console, finding: Finding, records: Sequence[Record], about: dict[str, Any]) -> None:
+def print_report(
+    console: Console, finding: Finding, records: Sequence[Record], about: dict[str, Any], wrong: Sequence[str]
+) -> None:
     table = Table("what", "number", "", title="Chaos", title_justify="left")
     counted = finding.as_json()
     table.add_row("submitted", f"{finding.submitted:,}", "accepted: 202 or 200, and in the ledger")
@@ -69,7 +73,6 @@ def print_report(console: Console, finding: Finding, records: Sequence[Record], 
             console.print(f"{what}: {sentence}", style="red", highlight=False)
     for name, value in about.items():
         console.print(f"{name}: {value}", style="dim", highlight=False)
-    wrong = verdict(finding, records)
     if wrong:
         console.print("Not as promised: " + "; ".join(wrong), style="bold red")
     else:

@@ -48,6 +48,7 @@ class Options:
     database_url: str | None
     model: str
     patience_s: float
+    recovery_s: float
     folder: Path | None
     report: Path
 
@@ -63,14 +64,14 @@ def run_chaos(options: Options, console: Console) -> int:
             started = time.monotonic()
             finding, records = _feed_and_break(options, service, folder, console)
             about = _about(options, service, folder, round(time.monotonic() - started, 1))
-            write_report(options.report, finding, records, about)
-            print_report(console, finding, records, about)
+            wrong = verdict(finding, records, options.recovery_s)
+            write_report(options.report, finding, records, about, wrong)
+            print_report(console, finding, records, about, wrong)
     except KeyboardInterrupt:
         if options.folder is None:
             shutil.rmtree(folder, ignore_errors=True)
         console.print("Stopped; nothing of it is left running.", style="yellow")
         return 130
-    wrong = verdict(finding, records)
     if options.folder is None and not wrong:
         shutil.rmtree(folder, ignore_errors=True)
     return 1 if wrong else 0
