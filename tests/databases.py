@@ -1,5 +1,6 @@
 """Databases for tests. One is prepared once for each kind and session; every test gets a copy of its own."""
 
+import atexit
 import shutil
 import tempfile
 import time
@@ -31,8 +32,10 @@ class PostgresServer:
     def __init__(self) -> None:
         # Not below pytest's folder: root's PostgreSQL runs as a user of its own, whom another pytest that starts
         # meanwhile would lock out of it.
-        self._folder = Path(tempfile.mkdtemp(prefix="boxqueue-postgres-"))
-        self._server = start_postgres(self._folder)
+        folder = Path(tempfile.mkdtemp(prefix="boxqueue-postgres-"))
+        # The wheel opens a file in it once more when Python exits; what is registered first runs last.
+        atexit.register(shutil.rmtree, folder)
+        self._server = start_postgres(folder)
         self._admin = Database(self._server.get_uri(), pool_size=1)
         # Only a power cut would tell the difference, and without it a database is dropped in 10 ms, not in a second.
         self._run("ALTER SYSTEM SET fsync = off")
@@ -49,7 +52,6 @@ class PostgresServer:
     def close(self) -> None:
         self._admin.close()
         self._server.cleanup()
-        shutil.rmtree(self._folder)
 
     def _template(self, prepare: Prepare) -> str:
         if prepare not in self._templates:
