@@ -2,7 +2,6 @@
 
 import hashlib
 import os
-import tempfile
 from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Literal, Self
@@ -141,13 +140,12 @@ class Settings(BaseSettings):
                 self.__dict__[name] = value
 
     def _socket(self, name: str) -> Path:
+        path = self.data / name
+        if len(os.fsencode(path)) <= LONGEST_SOCKET_PATH:
+            return path
+        # TMPDIR may be as deep, and a container may have no folder at all that it can write to.
         short = hashlib.sha256(os.fsencode(self.data)).hexdigest()[:16]
-        elsewhere = f"boxqueue-{os.getuid()}-{short}-{name}"
-        # The folder for temporary files may be a deep one as well.
-        for path in (self.data / name, Path(tempfile.gettempdir()) / elsewhere):
-            if len(os.fsencode(path)) <= LONGEST_SOCKET_PATH:
-                return path
-        return Path("/tmp") / elsewhere  # noqa: S108 - the name has the user in it
+        return Path("/tmp") / f"boxqueue-{os.getuid()}-{short}-{name}"  # noqa: S108 - the name has the user in it
 
     @cached_property
     def redis_embedded(self) -> bool:

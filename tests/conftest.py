@@ -72,6 +72,7 @@ class Scheduling(LoadScopeScheduling):
         return nodeid if file in SHARING_NOTHING else file
 
 
+@pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> Scheduling:
     return Scheduling(config, log)
 

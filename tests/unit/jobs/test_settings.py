@@ -82,6 +82,19 @@ def test_a_data_folder_too_deep_for_a_socket_gets_one_elsewhere(
     assert settings.redis_embedded
 
 
+@pytest.mark.parametrize("data", ["/data", "/data/" + "deep" * 30])
+def test_settings_are_read_where_nothing_can_be_written(monkeypatch: pytest.MonkeyPatch, data: str) -> None:
+    """As in a container with a read-only root and no volume."""
+
+    def no_folder() -> str:
+        raise FileNotFoundError("No usable temporary directory found")
+
+    monkeypatch.setattr(tempfile, "gettempdir", no_folder)
+    monkeypatch.setenv("BOXQUEUE_DATA", data)
+
+    assert Settings.load().data == Path(data)
+
+
 def test_aliases_are_pairs(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("BOXQUEUE_MODEL_ALIASES", "cards=cards-pytorch, forms = my-forms")
 
