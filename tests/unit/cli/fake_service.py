@@ -25,6 +25,8 @@ class FakeService:
         self.seen: list[str] = []
         # Taken one by one by the next uploads; None lets one pass.
         self.faults: list[Callable[[], Response] | None] = []
+        # How many pictures of a batch are still to come, at each of the next looks; none afterwards.
+        self.pending: list[int] = []
         self.most_pictures = 1000
         self.lost_results = 0
         self._answers: dict[str, Any] = {}
@@ -70,14 +72,15 @@ class FakeService:
             return problem(404, "not_found", f"There is no batch {batch_id}.")
         mine = [job for job in self.jobs if job["batch_id"] == batch_id]
         count = {status: sum(job["status"] == status for job in mine) for status in TERMINAL}
+        pending = self.pending.pop(0) if self.pending and batch["ended"] == "closed" else 0
         status = {None: "open", "closed": "finished", "cancelled": "cancelled"}[batch["ended"]]
         times = dict.fromkeys(("created_at", "closed_at", "cancelled_at", "finished_at"))
         return {
             "id": batch_id,
             "name": batch["name"],
-            "status": status,
+            "status": "running" if pending else status,
             "total": len(mine),
-            "pending": 0,
+            "pending": pending,
             **count,
             "rate_per_s": None,
             "eta_s": None,

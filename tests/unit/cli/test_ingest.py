@@ -250,6 +250,34 @@ def test_resume_follows_a_batch_to_its_end(
     assert "picture_empty" in result.stdout
 
 
+def test_a_batch_in_which_nothing_moves_is_told_why(
+    ingest: Boxqueue, service: FakeService, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("cli.ingest.STILL_SECONDS", 0.0)
+    monkeypatch.setattr("cli.progress.LINE_SECONDS", 0.0)
+    fill(folder, "a.png", "b.png")
+    service.pending = [2, 2, 2, 1]
+
+    result = ingest()
+
+    assert result.exit_code == 0, result.output
+    assert "pictures: pytorch: no live worker" in result.stderr
+    assert "Start one: `boxqueue up`" in result.stderr
+
+
+def test_what_is_done_is_told_while_pictures_are_still_sent(
+    ingest: Boxqueue, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("cli.ingest.LOOK_SECONDS", 0.0)
+    monkeypatch.setattr("cli.progress.LINE_SECONDS", 0.0)
+    fill(folder, *(f"{number:03}.png" for number in range(70)))
+
+    result = ingest()
+
+    assert result.exit_code == 0, result.output
+    assert "pictures: 32 uploaded, 32 of 70 done" in result.stderr
+
+
 def test_an_unknown_model_is_refused_with_the_known_ones(
     boxqueue: Boxqueue, service: FakeService, folder: Path
 ) -> None:

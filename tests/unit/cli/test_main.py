@@ -1,0 +1,49 @@
+"""What a command that breaks off leaves a person and a script with."""
+
+import errno
+
+import pytest
+
+import cli.listings
+from cli.errors import StopRequested
+from tests.unit.cli.conftest import Boxqueue
+from tests.unit.cli.fake_service import FakeService
+
+
+@pytest.mark.parametrize(
+    ("fault", "code", "said"),
+    [
+        (KeyboardInterrupt(), 130, "Interrupted.\n"),
+        (StopRequested(), 130, "Interrupted.\n"),
+        (BrokenPipeError(), 1, ""),
+        (OSError(errno.ENOSPC, "", "out/a.png"), 1, "There is no room left on the disk under out/a.png.\n"),
+        (OSError(errno.EDQUOT, ""), 1, "There is no room left on the disk.\n"),
+    ],
+)
+def test_it_ends_with_a_sentence_and_a_code(
+    boxqueue: Boxqueue,
+    service: FakeService,
+    monkeypatch: pytest.MonkeyPatch,
+    fault: BaseException,
+    code: int,
+    said: str,
+) -> None:
+    def show(*_: object) -> None:
+        raise fault
+
+    monkeypatch.setattr(cli.listings, "show_queues", show)
+
+    result = boxqueue("queues", "--url", service.url)
+
+    assert (result.exit_code, result.stderr) == (code, said)
+
+
+def test_a_fault_of_our_own_is_not_hidden(
+    boxqueue: Boxqueue, service: FakeService, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def show(*_: object) -> None:
+        raise OSError(errno.EIO, "the disk is broken")
+
+    monkeypatch.setattr(cli.listings, "show_queues", show)
+
+    assert isinstance(boxqueue("queues", "--url", service.url).exception, OSError)
