@@ -177,6 +177,26 @@ def test_what_the_model_raises_is_translated(tmp_path: Path) -> None:
         detector(tmp_path, _infer=burn).detect([PICTURE])
 
 
+def test_an_answer_for_every_picture_or_none(tmp_path: Path) -> None:
+    def lose_one(self: Scripted, batch: Any) -> Any:
+        return tuple(part[:-1] for part in Scripted._infer(self, batch))
+
+    with pytest.raises(DetectionFailed, match=r"answers for \[1, 1, 1\] pictures, where 2 were asked"):
+        detector(tmp_path, _infer=lose_one).detect([PICTURE] * 2)
+
+
+def test_a_detector_may_raise_whatever_it_likes_for_one_picture(tmp_path: Path) -> None:
+    def burn(_: object, __: object) -> None:
+        raise AttributeError("no smoke")
+
+    model = detector(tmp_path, _infer=burn)
+
+    with pytest.raises(DetectionFailed, match="raised AttributeError: no smoke"):
+        model.detect_one(PICTURE)
+    assert not model.works()
+    assert detector(tmp_path).works()
+
+
 def test_a_format_of_another_runtime_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ModelUnusable, match="takes script"):
         detector(tmp_path, format="pt2")

@@ -91,7 +91,7 @@ def test_a_bucket_that_does_not_answer_is_an_outage() -> None:
     fsspec.register_implementation("unreachable", UnreachableBucket, clobber=True)
     store = ImageStore("unreachable://pictures")
     calls = [store.prepare, store.check, lambda: store.put(DATA, NAME), lambda: store.get(NAME)]
-    calls += [lambda: store.age_seconds(NAME), lambda: store.delete(NAME)]
+    calls += [lambda: store.age_seconds(NAME), lambda: store.delete(NAME), lambda: store.delete_old(NAME, 60)]
 
     for call in calls:
         with pytest.raises(StoreUnavailable, match="nobody answers"):
@@ -174,3 +174,26 @@ def test_an_old_picture_that_was_put_again_is_not_deleted(tmp_path: Path) -> Non
     store.delete_old(NAME, 60)
     store.delete_old(NAME, 60)
     assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
+
+
+def test_a_bucket_forgets_old_pictures_alone(tmp_path: Path) -> None:
+    store = ImageStore(f"memory://{tmp_path.name}")
+    store.put(b"another", OTHER)
+    store.put(DATA, NAME)
+
+    store.delete_old(NAME, 60)
+    assert store.get(NAME) == DATA
+
+    store.delete_old(NAME, 0)
+    store.delete_old(NAME, 0)
+    with pytest.raises(PictureMissing):
+        store.get(NAME)
+
+
+def test_a_folder_that_can_not_be_written_is_an_outage(tmp_path: Path) -> None:
+    store = ImageStore(f"file://{tmp_path}/images")
+    (tmp_path / "images").write_bytes(b"a file in the way")
+
+    for call in (store.prepare, store.check, lambda: store.put(DATA, NAME), lambda: store.delete_old(NAME, 60)):
+        with pytest.raises(StoreUnavailable):
+            call()

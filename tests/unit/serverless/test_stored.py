@@ -15,7 +15,7 @@ from jobs import claims, deaths, store
 from jobs.claims import HeldClaim, Outcome
 from jobs.database import Database
 from jobs.documents import job_json
-from jobs.errors import DatabaseUnavailable, PictureEmpty, Unavailable
+from jobs.errors import DatabaseUnavailable, KeyInFlight, PictureEmpty, StoreUnavailable, Unavailable
 from jobs.images import ImageStore
 from jobs.pictures import inspect
 from jobs.settings import Settings
@@ -112,6 +112,35 @@ def test_an_event_that_comes_again_makes_no_second_job(detection: Detection, db:
     assert (other["id"] != first["id"], other["repeated"]) == (True, True)
     assert len(rows(db, Job.id)) == 2
     assert server.answered == 1
+
+
+def test_an_event_that_is_being_accepted_elsewhere_comes_again(
+    detection: Detection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def in_flight(*_: object) -> None:
+        raise KeyInFlight("accepted by another function")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(serverless.stored, "reserve_key", in_flight)
+        with pytest.raises(Unavailable, match="being accepted already"):
+            detection.answer(WHITE, event=EVENT)
+
+    assert detection.answer(WHITE, event=EVENT)["status"] == "succeeded"
+
+
+def test_an_event_whose_picture_could_not_be_kept_is_accepted_the_next_time(
+    detection: Detection, db: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def put(*_: object) -> None:
+        raise StoreUnavailable("The image store can't be written.")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(ImageStore, "put", put)
+        with pytest.raises(StoreUnavailable):
+            detection.answer(WHITE, event=EVENT)
+    assert rows(db, Job.id) == []
+
+    assert detection.answer(WHITE, event=EVENT)["status"] == "succeeded"
 
 
 @pytest.mark.parametrize(
@@ -220,6 +249,29 @@ def test_a_long_look_keeps_its_lease(hasty: Detection, db: Database, server: Ser
 
     assert answers[0]["status"] == "succeeded"
     assert [outcome for _, outcome in rows(db, Claim.id, Claim.outcome)] == ["finished"]
+
+
+def test_a_lease_survives_a_heartbeat_that_the_database_missed(
+    hasty: Detection, db: Database, server: ServedModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    beats: list[str] = []
+
+    def heartbeat(*given: Any) -> Any:
+        beats.append("missed" if not beats else "made")
+        if beats == ["missed"]:
+            raise DatabaseUnavailable("gone")
+        return claims.heartbeat(*given)
+
+    monkeypatch.setattr(serverless.stored, "heartbeat", heartbeat)
+    infer = server.infer
+
+    def infer_late(pictures: Any) -> Any:
+        wait_for(lambda: "made" in beats, "a heartbeat after the outage")
+        return infer(pictures)
+
+    server.infer = infer_late  # type: ignore[method-assign]
+
+    assert hasty.answer(WHITE)["status"] == "succeeded"
 
 
 def leave_queued(detection: Detection, server: ServedModel) -> None:

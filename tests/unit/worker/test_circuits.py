@@ -1,7 +1,7 @@
 """Models that a worker leaves alone while their server is out."""
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from types import SimpleNamespace
 from typing import Any
 
@@ -12,6 +12,7 @@ from detectors.catalogue import ModelEntry
 from detectors.errors import ModelUnavailable, ServerFailed, ServerTimeout
 from jobs import workers
 from jobs.database import Database
+from jobs.errors import DatabaseUnavailable
 from jobs.tables import new_id
 from tests import catalogues
 from tests.services.waiting import wait_for
@@ -89,6 +90,43 @@ def test_a_fault_that_nobody_thought_of_does_not_end_the_watch(world: World) -> 
 
     wait_for(lambda: closed(world), "the end")
     assert detector.left == []
+
+
+def test_an_outage_of_the_database_meanwhile_ends_no_watch(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    missed: list[str] = []
+
+    def once(name: str) -> Callable[..., Any]:
+        call = getattr(workers, name)
+
+        def run(*given: Any) -> Any:
+            if name not in missed:
+                missed.append(name)
+                raise DatabaseUnavailable("gone")
+            return call(*given)
+
+        return run
+
+    told = {name: once(name) for name in ("waits_for", "waits_no_more")}
+    monkeypatch.setattr(worker.circuits, "workers", SimpleNamespace(**told))
+    detector = world.detector(*[OUT] * 10_000)
+    world.circuits.open(ENTRY, detector, OUT)
+    wait_for(world.told, "the reason, noted at the second try")
+
+    detector.left.clear()
+
+    wait_for(lambda: closed(world), "the end")
+    assert (world.told(), missed) == ([], ["waits_for", "waits_no_more"])
+
+
+def test_a_model_that_two_claims_find_out_is_watched_once(world: World) -> None:
+    detector = world.detector(*[OUT] * 10_000)
+
+    world.circuits.open(ENTRY, detector, OUT)
+    world.circuits.open(ENTRY, detector, OUT)
+
+    detector.left.clear()
+    wait_for(lambda: closed(world), "the end")
+    assert (world.rung, world.closed) == ([True], [True])
 
 
 def test_a_model_that_the_catalogue_has_no_more_is_watched_no_more(world: World) -> None:
