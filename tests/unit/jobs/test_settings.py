@@ -31,6 +31,9 @@ def test_every_setting_stands_in_the_example_with_its_description() -> None:
         ("BOXQUEUE_LEASE_SECONDS", "-1"),
         ("BOXQUEUE_MODEL_ALIASES", "cards"),
         ("BOXQUEUE_LOG_LEVEL", "loud"),
+        ("BOXQUEUE_DATABASE_URL", "mysql://db/boxqueue"),
+        ("BOXQUEUE_DATABASE_URL", "postgresql://db:port/boxqueue"),
+        ("BOXQUEUE_REDIS_URL", "http://redis:6379/0"),
         ("BOXQUEUE_DATABSE_URL", "postgresql://db/boxqueue"),
     ],
 )

@@ -1,0 +1,67 @@
+"""Which devices a worker's processes get."""
+
+import logging
+import subprocess
+from types import SimpleNamespace
+
+import pytest
+
+import worker.plan
+from detectors.errors import DeviceUnavailable
+
+
+def machine(monkeypatch: pytest.MonkeyPatch, gpu: bool, *devices: str) -> list[list[str]]:
+    """A machine with or without a GPU's driver, on which the framework finds these devices; what was asked of it."""
+    asked: list[list[str]] = []
+
+    def run(command: list[str], **_: object) -> subprocess.CompletedProcess[str]:
+        asked.append(command)
+        said = "".join(f"{worker.plan._MARK}{device}\n" for device in devices)
+        return subprocess.CompletedProcess(command, 0 if devices else 1, "a banner\n" + said, "no driver")
+
+    monkeypatch.setattr(worker.plan, "_has_gpu", lambda: gpu)
+    monkeypatch.setattr(worker.plan, "subprocess", SimpleNamespace(run=run))
+    return asked
+
+
+@pytest.mark.parametrize("wanted", ["auto", "cpu"])
+def test_without_a_gpu_no_framework_is_asked(monkeypatch: pytest.MonkeyPatch, wanted: str) -> None:
+    asked = machine(monkeypatch, False)
+
+    assert worker.plan._devices(wanted, "pytorch") == ("cpu",)
+    assert asked == []
+
+
+@pytest.mark.parametrize(
+    ("wanted", "devices"), [("auto", ("cuda:0", "cuda:1")), ("cuda", ("cuda:0", "cuda:1")), ("cuda:1", ("cuda:1",))]
+)
+def test_every_gpu_is_used_unless_one_is_named(
+    monkeypatch: pytest.MonkeyPatch, wanted: str, devices: tuple[str, ...]
+) -> None:
+    machine(monkeypatch, True, "cuda:0", "cuda:1")
+
+    assert worker.plan._devices(wanted, "pytorch") == devices
+
+
+def test_a_framework_that_can_not_tell_leaves_the_cpu(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    machine(monkeypatch, True)
+
+    with caplog.at_level(logging.ERROR):
+        assert worker.plan._devices("auto", "pytorch") == ("cpu",)
+    assert "asking pytorch for its devices failed: no driver" in caplog.text
+
+
+def test_a_gpu_that_is_not_there_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    machine(monkeypatch, True, "cuda:0")
+
+    with pytest.raises(DeviceUnavailable):
+        worker.plan._devices("cuda:1", "pytorch")
+
+
+def test_a_model_server_has_devices_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = machine(monkeypatch, True, "cuda:0")
+
+    assert worker.plan._devices("cuda", "remote") == ("remote",)
+    assert asked == []
