@@ -47,7 +47,7 @@ def in_a_process_that_stays(detector_processes: DetectorProcesses, monkeypatch: 
 
 @pytest.fixture
 def service() -> Iterator[fake_service.FakeService]:
-    yield from fake_service.running()
+    yield from fake_service.running(fake_service.FakeService())
 
 
 @pytest.fixture

@@ -6,7 +6,8 @@ import signal
 import socket
 import threading
 from collections.abc import Callable, Iterator
-from typing import Any
+from contextlib import contextmanager
+from typing import Any, TypeVar
 
 from flask import Flask, Response, request
 from werkzeug.serving import make_server
@@ -30,17 +31,9 @@ class FakeService:
         self.most_pictures = 1000
         self.lost_results = 0
         self._answers: dict[str, Any] = {}
-        self._server = make_server("127.0.0.1", 0, self._app(), threaded=True)
-        self.url = f"http://127.0.0.1:{self._server.server_port}"
-        self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.02})
-        self._thread.start()
+        self.url = ""
 
-    def stop(self) -> None:
-        self._server.shutdown()
-        self._thread.join()
-        self._server.server_close()
-
-    def _app(self) -> Flask:
+    def app(self) -> Flask:
         app = Flask("fake")
         app.before_request(lambda: self.seen.append(f"{request.method} {request.path}"))
         routes: list[tuple[str, str, Callable[..., Any]]] = [
@@ -145,6 +138,8 @@ class FakeService:
         return found or problem(404, "not_found", f"There is no job {job_id}.")
 
 
+Service = TypeVar("Service", bound=FakeService)
+
 MODEL = {
     "name": "cards",
     "runtime": "pytorch",
@@ -212,7 +207,20 @@ def interrupt() -> Response:
     return busy()
 
 
-def running() -> Iterator[FakeService]:
-    service = FakeService()
-    yield service
-    service.stop()
+@contextmanager
+def serving(app: Flask) -> Iterator[str]:
+    """The URL at which an application answers."""
+    server = make_server("127.0.0.1", 0, app, threaded=True)
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}"
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
+def running(service: Service) -> Iterator[Service]:
+    with serving(service.app()) as service.url:
+        yield service

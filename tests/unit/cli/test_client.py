@@ -7,24 +7,16 @@ from contextlib import contextmanager
 import httpx
 import pytest
 from flask import Flask
-from werkzeug.serving import make_server
 
 from cli.client import ServiceClient
 from cli.errors import Refused, ServiceUnreachable
+from tests.unit.cli.fake_service import serving
 
 
 @contextmanager
 def answering(app: Flask) -> Iterator[ServiceClient]:
-    server = make_server("127.0.0.1", 0, app, threaded=True)
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
-    thread.start()
-    try:
-        with ServiceClient(f"http://127.0.0.1:{server.server_port}") as client:
-            yield client
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
+    with serving(app) as url, ServiceClient(url) as client:
+        yield client
 
 
 def test_a_page_of_something_else_is_not_taken_for_an_answer() -> None:

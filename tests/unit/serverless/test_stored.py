@@ -24,6 +24,7 @@ from jobs.tables import Detection as DetectionRow
 from jobs.views import DetectionView, NewJob
 from serverless.detection import Detection
 from serverless.models import Look
+from tests.faults import faulty
 from tests.served_model import ServedModel, colour_of
 from tests.services.waiting import wait_for
 from tests.unit.serverless.conftest import DAMAGED, MODEL, WHITE, encoded
@@ -378,14 +379,8 @@ def test_a_picture_that_was_replaced_and_is_lost_is_an_answer(
 def test_an_outage_of_the_database_at_the_end_is_waited_out(
     detection: Detection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    tries = iter([DatabaseUnavailable("gone"), DatabaseUnavailable("gone")])
-
-    def finish(*given: Any, **named: Any) -> set[str]:
-        if error := next(tries, None):
-            raise error
-        return claims.finish(*given, **named)
-
-    monkeypatch.setattr(serverless.stored, "finish", finish)
+    outage = [DatabaseUnavailable("gone"), DatabaseUnavailable("gone")]
+    monkeypatch.setattr(serverless.stored, "finish", faulty(claims.finish, *outage))
     monkeypatch.setattr(serverless.stored, "BACKOFF_SECONDS", (0.01,) * len(serverless.stored.BACKOFF_SECONDS))
 
     assert detection.answer(WHITE)["status"] == "succeeded"

@@ -142,9 +142,7 @@ class OneBoxEach(fake_service.FakeService):
 
 @pytest.fixture
 def service() -> Iterator[OneBoxEach]:
-    running = OneBoxEach()
-    yield running
-    running.stop()
+    yield from fake_service.running(OneBoxEach())
 
 
 def labelled(folder: Path, *names: str) -> Path:

@@ -1,8 +1,6 @@
 """The entry that shows that a worker is there, while the database comes and goes."""
 
-from collections.abc import Iterator
 from types import SimpleNamespace
-from typing import Any
 
 import pytest
 
@@ -11,37 +9,19 @@ from jobs import workers
 from jobs.database import Database
 from jobs.errors import DatabaseUnavailable
 from jobs.tables import new_id
+from tests.faults import faulty
 from tests.services.waiting import wait_for
 from worker.presence import Presence
 
 AWAY = DatabaseUnavailable("The database does not answer.")
 
 
-@pytest.fixture
-def db(migrated_sqlite: str) -> Iterator[Database]:
-    db = Database(migrated_sqlite)
-    yield db
-    db.close()
-
-
-@pytest.fixture
-def faults(monkeypatch: pytest.MonkeyPatch) -> dict[str, list[Exception]]:
-    """What the next calls of `jobs.workers` raise, one by one; then they do what they do."""
-    faults: dict[str, list[Exception]] = {"seen": [], "leave": []}
-
-    def broken(name: str) -> Any:
-        call = getattr(workers, name)
-
-        def run(*arguments: Any) -> Any:
-            if faults[name]:
-                raise faults[name].pop(0)
-            return call(*arguments)
-
-        return run
-
-    patched = {name: broken(name) for name in faults} | {"SEEN_SECONDS": 0.01}
-    monkeypatch.setattr(worker.presence, "workers", SimpleNamespace(**{**vars(workers), **patched}))
-    return faults
+def go_wrong(monkeypatch: pytest.MonkeyPatch, **faults: list[Exception]) -> None:
+    """What the first calls of functions of `jobs.workers` raise; then they do what they do, and soon once more."""
+    patched = {name: faulty(getattr(workers, name), *raised) for name, raised in faults.items()}
+    monkeypatch.setattr(
+        worker.presence, "workers", SimpleNamespace(**{**vars(workers), **patched, "SEEN_SECONDS": 0.01})
+    )
 
 
 @pytest.fixture
@@ -57,9 +37,9 @@ def alive(db: Database) -> list[int]:
 
 
 def test_it_enters_when_the_database_is_back_whatever_went_wrong_before(
-    db: Database, presence: Presence, faults: dict[str, list[Exception]], caplog: pytest.LogCaptureFixture
+    db: Database, presence: Presence, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    faults["seen"] = [AWAY, KeyError("surprise"), AWAY]
+    go_wrong(monkeypatch, seen=[AWAY, KeyError("surprise"), AWAY])
 
     presence.start()
 
@@ -70,9 +50,9 @@ def test_it_enters_when_the_database_is_back_whatever_went_wrong_before(
 
 
 def test_it_ends_although_its_entry_can_not_be_taken_away(
-    db: Database, presence: Presence, faults: dict[str, list[Exception]], caplog: pytest.LogCaptureFixture
+    db: Database, presence: Presence, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    faults["leave"] = [AWAY]
+    go_wrong(monkeypatch, leave=[AWAY])
     presence.start()
     wait_for(lambda: alive(db) == [1], "the entry")
 

@@ -1,0 +1,16 @@
+"""Calls that fail before they work."""
+
+from collections.abc import Callable
+from typing import Any
+
+
+def faulty(call: Callable[..., Any], *faults: Exception) -> Callable[..., Any]:
+    """`call`, but each of its first calls raises one of these."""
+    left = list(faults)
+
+    def run(*given: Any, **named: Any) -> Any:
+        if left:
+            raise left.pop(0)
+        return call(*given, **named)
+
+    return run
