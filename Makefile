@@ -24,7 +24,7 @@ ISOLATED := $(foreach name,pytorch tensorflow remote libtorch service lambda azu
 # Pinned versions, compiled from the .in files by `make requirements`.
 compiled = $(foreach name,$(1),requirements/$(name).txt)
 
-LIBTORCH := detectors/libtorch
+LIBTORCH := detectors/runtimes/libtorch
 # Without a compiler its tests are skipped; in CI they fail.
 BUILDABLE := $(if $(shell command -v $(CXX) 2>/dev/null),libtorch)
 # $(1): where CMake builds, $(2): with what compiler, $(3): its options. It sees by itself what there is to do.

@@ -3,14 +3,14 @@
 from flask import Flask
 
 from api import parameters, problems, unread
-from api.batches import batches
-from api.health import health
-from api.images import images
-from api.jobs import jobs
-from api.models import models
 from api.openapi import make_app
-from api.queues import queues
-from api.results import results
+from api.routes.batches import batches
+from api.routes.health import health
+from api.routes.images import images
+from api.routes.jobs import jobs
+from api.routes.models import models
+from api.routes.queues import queues
+from api.routes.results import results
 from api.service import EXTENSION, Service
 from jobs.settings import Settings
 

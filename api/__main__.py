@@ -15,7 +15,7 @@ from api import create_app
 from api.service import EXTENSION
 from detectors.errors import CatalogueError
 from jobs.errors import ConfigurationError, Unavailable
-from jobs.images import ImageStore
+from jobs.image_store import ImageStore
 from jobs.settings import Settings
 
 # Requests get this long to end when the service stops. Those that wait for a job are answered at once.

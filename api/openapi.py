@@ -11,10 +11,10 @@ from flask_openapi3.utils import get_model_schema
 from flask_openapi3_swagger.plugins import RegisterPlugin  # type: ignore[import-untyped]
 from pydantic import BaseModel
 
-from api.answers import JOB_ID, Jobs, Problem
 from api.schemas import BatchDocument, JobDocument, JobForm
 from jobs.build import VERSION
-from jobs.problems import MEDIA_TYPE, problem_json, refuse_invalid
+from wire.problems import MEDIA_TYPE, problem_json, refuse_invalid
+from wire.responses import JOB_ID, Jobs, Problem
 
 JOBS = Tag(name="jobs", description="One picture, one model, one answer.")
 BATCHES = Tag(name="batches", description="A named set of jobs with its progress and one export.")

@@ -2,7 +2,7 @@
 
 from flask import Flask, current_app, request
 
-from jobs.problems import invalid_parameters
+from wire.problems import invalid_parameters
 
 
 def register(app: Flask) -> None:

@@ -1,4 +1,4 @@
-"""Everything that goes wrong gets its answer and its line of the log; `jobs/problems.py` says which answer."""
+"""Everything that goes wrong gets its answer and its line of the log; `wire/problems.py` says which answer."""
 
 import logging
 from typing import Any
@@ -8,7 +8,7 @@ from flask import Flask, Response, current_app, g, request
 from werkzeug.exceptions import HTTPException, MethodNotAllowed
 
 from jobs.errors import BoxqueueError
-from jobs.problems import MEDIA_TYPE, Problem, Refusal, problem_json, problem_of
+from wire.problems import MEDIA_TYPE, Problem, Refusal, problem_json, problem_of
 
 log = logging.getLogger(__name__)
 

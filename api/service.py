@@ -7,13 +7,13 @@ from flask import current_app
 
 from api.waiting import Waiters
 from detectors.catalogue import Catalogue, ModelEntry
+from detectors.catalogue.live import LiveCatalogue
 from detectors.errors import UnknownEntry
-from detectors.live import LiveCatalogue
 from jobs.database import Database
 from jobs.errors import UnknownModel
-from jobs.images import ImageStore
-from jobs.pressure import Pressure
-from jobs.queue import Queue
+from jobs.image_store import ImageStore
+from jobs.queue.backpressure import Pressure
+from jobs.queue.doorbell import Queue
 from jobs.settings import Settings
 from jobs.store import unfinished
 

@@ -8,15 +8,15 @@ from dataclasses import dataclass
 from api.service import Service
 from api.uploads import File, Upload
 from detectors.catalogue import PIPELINE_REVISION, ModelEntry
+from engine.inspection import inspect
 from jobs.batches import require_open
 from jobs.errors import BoxqueueError, DatabaseUnavailable, PictureRefused
 from jobs.idempotency import drop_key, known_jobs, reserve_key
-from jobs.pictures import Picture, inspect
-from jobs.repeats import needs_queue
+from jobs.records import JobView, NewJob, Picture
+from jobs.result_cache import needs_queue
 from jobs.settings import Settings
 from jobs.store import get_jobs, submit
 from jobs.tables import QUEUED
-from jobs.views import JobView, NewJob
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,8 +9,8 @@ from werkzeug.datastructures import FileStorage, MultiDict
 from werkzeug.formparser import MultiPartParser
 
 from api.schemas import JobDocument, JobForm
-from jobs.bodies import M, decoded, json_object, no_picture, validated, with_metadata
-from jobs.problems import Refusal, invalid_parameters
+from wire.bodies import M, decoded, json_object, no_picture, validated, with_metadata
+from wire.problems import Refusal, invalid_parameters
 
 # Werkzeug's parser copies what it has buffered at each step: small steps cost half of what its 64 KiB cost.
 _STEP_BYTES = 16 * 1024

@@ -15,11 +15,11 @@ from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
-from benchmarks.claimers import Measured, RanOut, measure
-from benchmarks.databases import databases
-from benchmarks.deep_tables import fill, settle
-from benchmarks.doorbells import doorbells, store_reads
-from benchmarks.engine_work import CLAIM_SIZES
+from benchmarks.database.claimers import Measured, RanOut, measure
+from benchmarks.database.databases import databases
+from benchmarks.database.deep_tables import fill, settle
+from benchmarks.database.doorbells import doorbells, store_reads
+from benchmarks.database.engine_work import CLAIM_SIZES
 
 CLAIMERS = (1, 4, 16, 64)
 PICTURES_PER_S = 20

@@ -14,10 +14,10 @@ from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
-from benchmarks.databases import KINDS, databases
-from benchmarks.deep_tables import fill, settle
-from benchmarks.engine_work import CLAIM_SIZES, Side
-from benchmarks.plans import plans
+from benchmarks.database.databases import KINDS, databases
+from benchmarks.database.deep_tables import fill, settle
+from benchmarks.database.engine_work import CLAIM_SIZES, Side
+from benchmarks.database.plans import plans
 
 EXAMPLES = """
 examples:

@@ -8,12 +8,12 @@ import statistics
 import time
 from pathlib import Path
 
-from benchmarks.bare import load
-from benchmarks.pictures import pictures
+from benchmarks.models.bare import load
+from benchmarks.models.pictures import pictures
 from benchmarks.service import Service, service
 from detectors.base import Detector
 from detectors.machine import usable_cores
-from detectors.preprocess import decode
+from detectors.pictures.decode import decode
 
 
 def alone(detector: Detector, data: bytes) -> float:

@@ -26,16 +26,16 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks import kserve
-from benchmarks.bare import load
-from benchmarks.formats import write_formats
-from benchmarks.pictures import SUFFIXES, pictures
+from benchmarks.models import kserve
+from benchmarks.models.bare import load
+from benchmarks.models.formats import write_formats
+from benchmarks.models.pictures import SUFFIXES, pictures
 from detectors.base import Detector
-from detectors.outputs import Detections
-from detectors.preprocess import decode
-from detectors.runtimes import require
+from detectors.pictures.decode import decode
+from detectors.postprocess import Detections
+from detectors.runtimes.registry import require
 from jobs.settings import ROOT
-from training.parity import differences, furthest
+from training.model.parity import differences, furthest
 
 PICTURES = 32
 EXPORTED, SERVED = "cards-pytorch", "cards-served"

@@ -23,8 +23,8 @@ from rich.console import Console
 from rich.progress import MofNCompleteColumn, Progress, TimeElapsedColumn
 from rich.table import Table
 
+from benchmarks.models.tiny_catalogue import FORMATS, write_tiny_catalogue
 from benchmarks.service import Service, service
-from benchmarks.tiny_catalogue import FORMATS, write_tiny_catalogue
 
 EXAMPLES = """
 examples:

@@ -13,8 +13,8 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from benchmarks.bare import bare_loop
-from benchmarks.pictures import pictures
+from benchmarks.models.bare import bare_loop
+from benchmarks.models.pictures import pictures
 from benchmarks.service import Service, service
 from detectors.machine import usable_cores
 

@@ -10,13 +10,14 @@ from typing import Annotated, Any, Literal
 import typer
 from typer.core import TyperGroup
 
-from cli import demo as demo_command
-from cli import ingest as ingest_command
-from cli import listings, terminal
-from cli import models as models_command
+from cli import terminal
+from cli.commands import demo as demo_command
+from cli.commands import ingest as ingest_command
+from cli.commands import listings
+from cli.commands import models as models_command
+from cli.commands.up import run_service
 from cli.errors import INTERRUPTED, SOME_FAILED, CommandError, ServiceUnreachable, StopRequested
 from cli.target import JsonOption, UrlOption, service
-from cli.up import run_service
 
 EXIT_CODES = """Exit codes: 0 fine, 1 some pictures failed or the work could not be done, 2 wrong usage or settings, \
 3 the service can't be reached, 130 interrupted."""

@@ -11,8 +11,8 @@ import numpy.typing as npt
 from detectors.batching import find_batch_size
 from detectors.catalogue import ModelEntry
 from detectors.errors import DetectionFailed, DetectorError, DeviceUnavailable, ModelUnusable
-from detectors.outputs import Detections, read
-from detectors.preprocess import Batch, Pixels, to_tensor
+from detectors.pictures.preprocess import Batch, Pixels, to_tensor
+from detectors.postprocess import Detections, read
 
 log = logging.getLogger(__name__)
 

@@ -14,9 +14,11 @@ COPY docker/application docker/models.py docker/
 COPY pyproject.toml LICENSE ./
 COPY api api
 COPY detectors detectors
+COPY engine engine
 COPY jobs jobs
 COPY migrations migrations
 COPY weights weights
+COPY wire wire
 ARG MODEL
 RUN docker/application "${MODEL}"
 

@@ -40,9 +40,11 @@ RUN cd /venv/lib/python3*/site-packages \
 COPY docker/application docker/models.py docker/
 COPY pyproject.toml LICENSE ./
 COPY detectors detectors
+COPY engine engine
 COPY jobs jobs
 COPY serverless serverless
 COPY weights weights
+COPY wire wire
 ARG MODEL
 RUN docker/application "${MODEL}" "${TARGET_API}"
 

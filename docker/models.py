@@ -12,9 +12,9 @@ import sys
 import tomlkit
 
 from detectors.catalogue import Catalogue, ModelEntry
+from detectors.catalogue.fetch import fetch
+from detectors.catalogue.targets import TARGETS, of_target
 from detectors.errors import DetectorError
-from detectors.fetch import fetch
-from detectors.targets import TARGETS, of_target
 from jobs.settings import ROOT
 
 WEIGHTS = ROOT / "weights"

@@ -24,7 +24,7 @@ COPY docker/environment docker/
 RUN --mount=type=cache,target=/root/.cache/uv TORCH_INDEX= docker/environment base s3
 COPY detectors detectors
 # The symbols that only debuggers read are a fifth of the library.
-RUN PATH=/torch/bin:$PATH; cd detectors/libtorch \
+RUN PATH=/torch/bin:$PATH; cd detectors/runtimes/libtorch \
     && cmake -S . -B /build -G Ninja --log-level=WARNING -DCMAKE_BUILD_TYPE=Release \
         -DPython_EXECUTABLE=/torch/bin/python \
     && cmake --build /build \
@@ -33,6 +33,7 @@ RUN PATH=/torch/bin:$PATH; cd detectors/libtorch \
     && rm -rf bin ./*.cpp ./*.h CMakeLists.txt
 COPY docker/application docker/models.py docker/
 COPY pyproject.toml LICENSE ./
+COPY engine engine
 COPY jobs jobs
 COPY weights weights
 COPY worker worker

@@ -30,6 +30,7 @@ RUN cd /venv/lib/python3*/site-packages/torch \
 COPY docker/application docker/models.py docker/
 COPY pyproject.toml LICENSE ./
 COPY detectors detectors
+COPY engine engine
 COPY jobs jobs
 COPY weights weights
 COPY worker worker

@@ -6,8 +6,8 @@ from sqlalchemy.engine import Connection
 from jobs.clock import now, seconds_since
 from jobs.database import AnyRow, Database
 from jobs.errors import BatchCancelled, BatchClosed, NotFound
+from jobs.records import BatchView
 from jobs.tables import CANCELLED, QUEUED, RUNNING, Batch, Job, new_id
-from jobs.views import BatchView
 
 # The rate is that of the last minute: what an ETA wants.
 RATE_WINDOW_SECONDS = 60.0

@@ -1,6 +1,6 @@
 """Everything that can go wrong on the side of jobs, as one tree. Each class has the stable code that clients see.
 
-`jobs/problems.py` gives each class its HTTP status; the workers write the codes of failed pictures into the database.
+`wire/problems.py` gives each class its HTTP status; the workers write the codes of failed pictures into the database.
 """
 
 

@@ -164,7 +164,7 @@ class Settings(BaseSettings):
 
     @property
     def picture_limits(self) -> dict[str, float]:
-        """Of a picture that is taken: the most bytes and pixels, as `jobs.pictures.inspect` asks for them."""
+        """Of a picture that is taken: the most bytes and pixels, as `engine.inspection.inspect` asks for them."""
         return {"max_bytes": self.max_picture_mb * 1e6, "max_pixels": self.max_picture_megapixels * 1e6}
 
     @classmethod

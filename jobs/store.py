@@ -1,4 +1,4 @@
-"""Jobs in the database: submitting, reading, cancelling. Taking and finishing them is `jobs/claims.py`."""
+"""Jobs in the database: submitting, reading, cancelling. Taking and finishing them is `jobs/queue/claims.py`."""
 
 from collections.abc import Collection, Iterator, Sequence
 from typing import Any
@@ -12,11 +12,10 @@ from jobs.clock import now
 from jobs.database import AnyRow, Database
 from jobs.errors import JobFinished, NotFound
 from jobs.idempotency import store_key
-from jobs.pictures import Picture
-from jobs.repeats import copy_detections, question, stored_answers
+from jobs.queue.fairness import Turns
+from jobs.records import DetectionView, JobView, NewJob, Picture
+from jobs.result_cache import copy_detections, question, stored_answers
 from jobs.tables import CANCELLED, FAILED, QUEUED, SUCCEEDED, Batch, Detection, Image, Job, new_id
-from jobs.turns import Turns
-from jobs.views import DetectionView, JobView, NewJob
 
 # A batch's cancellation counts for its open jobs before their rows have followed.
 batch_is_cancelled = Batch.cancelled_at.is_not(None)

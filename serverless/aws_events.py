@@ -8,14 +8,14 @@ from collections.abc import Iterator
 from typing import Any
 from urllib.parse import parse_qsl, quote, unquote_plus
 
-from jobs.bodies import decoded, json_object, validated
 from jobs.errors import BoxqueueError, DatabaseUnavailable, PictureMissing, PictureTooLarge, Unavailable
-from jobs.fields import CONTROL, LONGEST_SOURCE
-from jobs.problems import Refusal, invalid_parameters, problem_of
 from serverless.buckets import SCHEME, Buckets
 from serverless.detection import Detection, Refused
 from serverless.messages import Message
 from serverless.requests import Question, Request, respond
+from wire.bodies import decoded, json_object, validated
+from wire.fields import CONTROL, LONGEST_SOURCE
+from wire.problems import Refusal, invalid_parameters, problem_of
 
 log = logging.getLogger(__name__)
 

@@ -4,8 +4,8 @@ from typing import Any
 
 import fsspec
 
+from engine.inspection import check_size
 from jobs.errors import PictureMissing, PictureTooLarge, StoreUnavailable
-from jobs.pictures import check_size
 
 SCHEME = "s3://"
 

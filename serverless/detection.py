@@ -3,14 +3,14 @@
 import os
 from typing import Any, Self
 
-from jobs.documents import job_json
+from engine.inspection import inspect
 from jobs.errors import ConfigurationError, PictureMissing, PictureRefused
-from jobs.pictures import Picture, inspect
+from jobs.records import NewJob, Picture
 from jobs.settings import PREFIX, Settings
-from jobs.views import NewJob
 from serverless.direct import Direct
 from serverless.models import Models
 from serverless.stored import Stored
+from wire.serializers import job_json
 
 Refused = PictureRefused | PictureMissing
 

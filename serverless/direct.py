@@ -3,8 +3,8 @@
 import time
 from datetime import UTC, datetime
 
+from jobs.records import JobView, NewJob
 from jobs.tables import FAILED, SUCCEEDED, new_id
-from jobs.views import JobView, NewJob
 from serverless.models import Models, ms_since
 
 

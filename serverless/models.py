@@ -7,14 +7,14 @@ from dataclasses import dataclass
 
 from detectors.base import Detector, choose_device
 from detectors.catalogue import Catalogue, ModelEntry, servers_of
+from detectors.catalogue.targets import TARGETS, of_target
 from detectors.errors import DetectorError, ModelUnavailable, NoAnswer, UnknownEntry
 from detectors.machine import usable_cores
-from detectors.preprocess import decode
-from detectors.runtimes import ELSEWHERE, registered, require
-from detectors.targets import TARGETS, of_target
+from detectors.pictures.decode import decode
+from detectors.runtimes.registry import ELSEWHERE, registered, require
 from jobs.errors import ConfigurationError, Unavailable, UnknownModel
+from jobs.records import DetectionView
 from jobs.settings import Settings
-from jobs.views import DetectionView
 
 
 class ModelOut(Unavailable):

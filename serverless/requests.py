@@ -11,11 +11,11 @@ from typing import Any
 from werkzeug.formparser import MultiPartParser
 from werkzeug.http import parse_options_header
 
-from jobs.bodies import decoded, json_object, no_picture, validated, with_metadata
 from jobs.errors import BoxqueueError
-from jobs.fields import Name, Shown, Source
-from jobs.problems import MEDIA_TYPE, Refusal, invalid_parameters, problem_json, problem_of
 from serverless.detection import Detection
+from wire.bodies import decoded, json_object, no_picture, validated, with_metadata
+from wire.fields import Name, Shown, Source
+from wire.problems import MEDIA_TYPE, Refusal, invalid_parameters, problem_json, problem_of
 
 log = logging.getLogger(__name__)
 

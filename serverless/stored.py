@@ -9,17 +9,17 @@ from contextlib import contextmanager, suppress
 
 from detectors.catalogue import PIPELINE_REVISION
 from jobs.batches import OPEN_STATUSES
-from jobs.claims import HeldClaim, Outcome, claim, finish, give_back, heartbeat
 from jobs.database import Database
-from jobs.deaths import doubt, expire, forgive, release
 from jobs.errors import BoxqueueError, DatabaseUnavailable, KeyInFlight, PictureMissing, Unavailable
 from jobs.idempotency import drop_key, reserve_key
-from jobs.images import ImageStore
+from jobs.image_store import ImageStore
+from jobs.queue.claims import HeldClaim, Outcome, claim, finish, give_back, heartbeat
+from jobs.queue.model_versions import renew
+from jobs.queue.recovery import doubt, expire, forgive, release
+from jobs.records import JobView, NewJob
 from jobs.settings import Settings
 from jobs.store import get_job, submit
 from jobs.tables import new_id
-from jobs.versions import renew
-from jobs.views import JobView, NewJob
 from serverless.models import ModelOut, Models, ms_since
 
 log = logging.getLogger(__name__)

@@ -14,12 +14,12 @@ import pytest
 from xdist.remote import Producer
 from xdist.scheduler.loadscope import LoadScopeScheduling
 
-import detectors.connection
+import detectors.runtimes.remote.connection
 from cli.errors import CommandError
-from cli.redis_server import redis_binary
+from cli.local.redis_server import redis_binary
 from detectors.catalogue import Catalogue
-from detectors.preprocess import decode
-from detectors.runtimes import installed_runtimes
+from detectors.pictures.decode import decode
+from detectors.runtimes.registry import installed_runtimes
 from jobs.database import Database
 from jobs.migrate import migrate
 from tests.databases import PostgresServer, Prepare, SqliteFiles, close_when_idle
@@ -197,7 +197,7 @@ def detector_processes() -> Iterator[DetectorProcesses]:
 @pytest.fixture
 def short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
     """A model server that gives no answer is asked again at once."""
-    monkeypatch.setattr(detectors.connection, "PAUSES_SECONDS", (0.01, 0.02))
+    monkeypatch.setattr(detectors.runtimes.remote.connection, "PAUSES_SECONDS", (0.01, 0.02))
 
 
 @pytest.fixture

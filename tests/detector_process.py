@@ -13,8 +13,8 @@ import numpy as np
 
 from detectors.base import Detector
 from detectors.catalogue import ModelEntry
-from detectors.outputs import Detections
-from detectors.runtimes import registered
+from detectors.postprocess import Detections
+from detectors.runtimes.registry import registered
 
 _loaded: dict[tuple[str, str], Detector] = {}
 

@@ -61,7 +61,7 @@ def _aotinductor(path: Path, _: None) -> None:
 
 def _compile(module: Any, path: Path) -> None:
     from detectors.catalogue import Input, ModelEntry
-    from detectors.compile import compile_package
+    from detectors.onboarding.compile import compile_package
 
     _export(module, path.with_suffix(".program"), None)
     entry = ModelEntry(
@@ -124,7 +124,7 @@ def _module() -> Any:
 
 
 def _saved_model(path: Path, batch: int | None, any_size: bool = False) -> None:
-    from detectors.tensorflow import settle, tf
+    from detectors.runtimes.tensorflow import settle, tf
 
     settle("cpu", threads=1)
     size = None if any_size else SIZE
@@ -137,7 +137,7 @@ def _saved_model(path: Path, batch: int | None, any_size: bool = False) -> None:
 
 
 def _frozen_graph(path: Path, batch: int | None) -> None:
-    from detectors.tensorflow import settle, tf
+    from detectors.runtimes.tensorflow import settle, tf
 
     settle("cpu", threads=1)
     with tf.Graph().as_default() as graph:
@@ -149,7 +149,7 @@ def _frozen_graph(path: Path, batch: int | None) -> None:
 
 def _answer(pictures: Any, full: Any) -> dict[str, Any]:
     """As the Object Detection API has it, with a row of filling behind the three that count."""
-    from detectors.tensorflow import tf
+    from detectors.runtimes.tensorflow import tf
 
     pixel = tf.cast(pictures[:, 0, 0], tf.float32)
     strange = tf.reduce_all(tf.equal(pixel, tf.constant(MAGENTA, tf.float32)), axis=1, keepdims=True)

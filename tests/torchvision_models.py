@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from detectors.catalogue import ModelEntry
-from detectors.outputs import Detections
+from detectors.postprocess import Detections
 
 CLASSES = 4
 """The background and three labels."""
@@ -42,7 +42,7 @@ def detect(builder: str, path: Path, pictures: list[np.ndarray]) -> list[dict[st
 
 def detect_in(precision: str, entry: ModelEntry, pictures: list[np.ndarray]) -> list[Detections]:
     """What the entry's detector finds in a precision that it would refuse on the CPU, as it is slow there."""
-    from detectors.pytorch import PyTorchDetector
+    from detectors.runtimes.pytorch import PyTorchDetector
 
     detector = PyTorchDetector(entry, device="cpu", threads=1)
     detector.entry = entry.model_copy(update={"precision": precision})

@@ -7,23 +7,23 @@ import numpy as np
 
 
 def decoded(heat: np.ndarray, distances: np.ndarray) -> dict[str, np.ndarray]:
-    """The outputs of `training.twin.decode`, of boxes that are exact already."""
-    from training.twin import decode
+    """The outputs of `training.model.twin.decode`, of boxes that are exact already."""
+    from training.model.twin import decode
 
     outputs = decode(heat.transpose(0, 2, 3, 1), distances.transpose(0, 2, 3, 1), lambda corners, _: corners)
     return {name: output.numpy() for name, output in outputs.items()}
 
 
 def moved(weights: Mapping[str, np.ndarray], edges: np.ndarray, corners: np.ndarray, kinds: np.ndarray) -> np.ndarray:
-    """Corners [b, 100, 4] after `training.twin.Twin.borders`."""
-    from training.twin import Twin
+    """Corners [b, 100, 4] after `training.model.twin.Twin.borders`."""
+    from training.model.twin import Twin
 
     found: np.ndarray = Twin(weights).borders(edges.transpose(0, 2, 3, 1), corners, kinds).numpy()
     return found
 
 
 def write_raw(weights: Mapping[str, np.ndarray], folder: Path) -> None:
-    """The SavedModel of `benchmarks.raw`."""
-    from benchmarks.raw import write
+    """The SavedModel of `benchmarks.models.raw`."""
+    from benchmarks.models.raw import write
 
     write(weights, folder)

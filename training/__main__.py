@@ -16,17 +16,17 @@ from torch import nn
 
 from detectors.catalogue import Catalogue
 from detectors.errors import DetectorError
-from training.batches import Batches, Source
-from training.datasets import DatasetUnusable, Example, read
-from training.display import left_out, report_table
-from training.entries import Description, refused
+from training.catalogue_entries import Description, refused
+from training.command import add_options, count, learn, share
+from training.data.batches import Batches, Source
+from training.data.datasets import DatasetUnusable, Example, read
+from training.evaluate.display import left_out, report_table
+from training.evaluate.scores import score
 from training.export import CATALOGUE, CHECKED_ON, export, folded, trained, unfolded, unmet
-from training.layout import LABELS
-from training.learning import add_options, count, learn, share
-from training.model import CenterNet
-from training.scores import score
-from training.train import Plan
-from training.trial import as_inputs, found_by
+from training.model.layout import LABELS
+from training.model.network import CenterNet
+from training.model.train import Plan
+from training.model.trial import as_inputs, found_by
 
 BUNDLED = Path(__file__).resolve().parent.parent / "weights" / "cards.pt2"
 NAME = r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}"

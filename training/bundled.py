@@ -13,20 +13,20 @@ from rich.console import Console
 from rich.text import Text
 
 from detectors.errors import DetectorError
-from training.batches import Source
-from training.card import Making, write_card
-from training.collection import draw_collection
-from training.datasets import Dataset, DatasetUnusable, Example, read
-from training.display import left_out, stage
-from training.entries import Description
+from training.catalogue_entries import Description
+from training.command import add_options, count, learn
+from training.data.batches import Source
+from training.data.collection import draw_collection
+from training.data.datasets import Dataset, DatasetUnusable, Example, read
+from training.data.folds import folds
+from training.evaluate.display import left_out, stage
+from training.evaluate.scores import Found, Report, score
 from training.export import CHECKED_ON, export, folded, unmet
-from training.folds import folds
-from training.layout import LABELS
-from training.learning import add_options, count, learn
-from training.model import CenterNet
-from training.scores import Found, Report, score
-from training.train import Plan
-from training.trial import as_inputs, found_by, milliseconds
+from training.model.layout import LABELS
+from training.model.network import CenterNet
+from training.model.train import Plan
+from training.model.trial import as_inputs, found_by, milliseconds
+from training.model_card import Making, write_card
 
 CARDS = 12_000
 """Generated cards to learn from: seeds 1 to 12,000."""

@@ -21,12 +21,13 @@ from torch.utils.hooks import RemovableHandle
 
 from detectors.catalogue import Catalogue
 from detectors.digest import digest_of
-from detectors.preprocess import decode, to_tensor
-from training.annotations import PICTURE_ENDINGS
-from training.entries import FORMATS, Description, catalogue_text, described_by
-from training.layout import INPUT_SIZE
-from training.model import CenterNet, Convolution, Program
-from training.views import INPUT
+from detectors.pictures.decode import decode
+from detectors.pictures.preprocess import to_tensor
+from training.catalogue_entries import FORMATS, Description, catalogue_text, described_by
+from training.data.annotations import PICTURE_ENDINGS
+from training.data.views import INPUT
+from training.model.layout import INPUT_SIZE
+from training.model.network import CenterNet, Convolution, Program
 
 CATALOGUE = "catalogue.toml"
 HELP = """Write a trained model's files and their catalogue again from the weights that its .pt2 holds. The pictures
@@ -146,14 +147,16 @@ def verify(program: Program, file: Path) -> None:
 
 @torch.no_grad()
 def _write_twins(program: Program, saved_model: Path, frozen_graph: Path, pictures: Tensor) -> None:
-    """Has `training.twin` write the SavedModel and the frozen graph and compare them, in a process without PyTorch:
-    the two frameworks do not always bear each other in one. Raises RuntimeError."""
+    """Lets `training.model.twin` write the SavedModel and the frozen graph and compare them. Raises RuntimeError.
+
+    That runs in a process without PyTorch: the two frameworks do not always work in one process.
+    """
     boxes, scores, classes = (answer.numpy() for answer in program(pictures))
     weights = {f"weights.{name}": weight.numpy() for name, weight in program.network.state_dict().items()}
     given = saved_model.parent / "given.npz"
     np.savez(given, pictures=pictures.numpy(), boxes=boxes, scores=scores, classes=classes, **weights)
     done = subprocess.run(
-        [sys.executable, "-m", "training.twin", str(given), str(saved_model), str(frozen_graph)],
+        [sys.executable, "-m", "training.model.twin", str(given), str(saved_model), str(frozen_graph)],
         stderr=subprocess.PIPE,
         text=True,
         check=False,

@@ -8,7 +8,7 @@ from random import Random
 
 from PIL import ExifTags, Image, ImageDraw
 
-from training.damage import Card, photographed
+from training.cards.rendering.damage import Card, photographed
 
 Save = Callable[[Random, Card, Path], None]
 

@@ -8,14 +8,14 @@ from functools import partial
 from pathlib import Path
 from random import Random
 
-from training.cards import Part, compose
-from training.choices import choices
-from training.controls import actions, fields, rating
-from training.damage import Card
-from training.looks import choose_look
-from training.parts import body, facts, heading, person, picture, statistic
+from training.cards.choices import choices
+from training.cards.controls import actions, fields, rating
+from training.cards.generator import Part, compose
+from training.cards.looks import choose_look
+from training.cards.parts import body, facts, heading, person, picture, statistic
+from training.cards.rendering.damage import Card
+from training.cards.rendering.sheet import Sheet
 from training.sample_files import Save, by_camera, for_print, grey, plain, round_corners, sideways, small_and_worn
-from training.sheet import Sheet
 
 
 def row(*columns: Part) -> Part:

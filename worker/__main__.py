@@ -16,8 +16,8 @@ from detectors.errors import DetectorError
 from jobs.errors import BoxqueueError
 from jobs.settings import Settings
 from worker.app import make_app
-from worker.keeper import Keeper, is_death
 from worker.logs import configure_logging
+from worker.maintenance import Keeper, is_death
 from worker.plan import Plan, make_plan
 
 log = logging.getLogger(__name__)

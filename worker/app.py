@@ -2,7 +2,7 @@
 
 from celery import Celery
 
-from jobs.queue import celery_broker
+from jobs.queue.doorbell import celery_broker
 from jobs.settings import Settings
 
 

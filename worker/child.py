@@ -10,17 +10,17 @@ from detectors.catalogue import ModelEntry
 from detectors.errors import DetectorError, ModelUnavailable, NoAnswer
 from detectors.machine import usable_memory
 from detectors.memory import resident_bytes
-from detectors.runtimes import registered
-from jobs import workers
+from detectors.runtimes.registry import registered
+from engine.circuit_breaker import Circuits
+from engine.model_registry import Served
 from jobs.database import Database
 from jobs.errors import ConfigurationError, DatabaseUnavailable
-from jobs.images import ImageStore
-from jobs.queue import Queue
+from jobs.image_store import ImageStore
+from jobs.queue import worker_registry
+from jobs.queue.doorbell import Queue
 from jobs.settings import Settings
-from worker.circuits import Circuits
 from worker.plan import Plan
-from worker.served import Served
-from worker.vigil import Vigil
+from worker.watchdog import Vigil
 
 log = logging.getLogger(__name__)
 
@@ -120,7 +120,7 @@ class Child:
             log.error("%s It is not served by this worker.", error)
             self.served.drop(entry)
             try:
-                workers.serves_no_more(self.db, self.plan.worker_id, entry.name, entry.digest)
+                worker_registry.serves_no_more(self.db, self.plan.worker_id, entry.name, entry.digest)
             except DatabaseUnavailable as outage:
                 log.error("the list of served models could not be written: %s", outage)
             return None

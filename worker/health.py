@@ -13,10 +13,10 @@ from sqlalchemy.engine import Connection
 from jobs.clock import now, seconds_since
 from jobs.database import Database
 from jobs.errors import BoxqueueError
+from jobs.queue.queries import waiting_jobs
+from jobs.queue.worker_registry import ALIVE_SECONDS, CLOCKS_APART_SECONDS
 from jobs.settings import Settings
 from jobs.tables import Claim, Job, Worker, first_id_of
-from jobs.waiting import waiting_jobs
-from jobs.workers import ALIVE_SECONDS, CLOCKS_APART_SECONDS
 
 # A worker that is idle takes a job within a sweep, even where Redis lost its doorbell. One that has taken none for so
 # long, while one waited all that time, takes none.

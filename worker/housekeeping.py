@@ -5,11 +5,11 @@ import logging
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from jobs import workers
 from jobs.clock import UtcDateTime, now
 from jobs.database import Database
 from jobs.errors import PictureMissing
-from jobs.images import ImageStore
+from jobs.image_store import ImageStore
+from jobs.queue import worker_registry
 from jobs.tables import QUEUED, RUNNING, Batch, Claim, IdempotencyKey, Image, Job, first_id_of
 
 log = logging.getLogger(__name__)
@@ -30,7 +30,7 @@ def keep_house(db: Database, images: ImageStore, keep_days: float | None) -> Non
     """
     with db.write() as connection:
         connection.execute(sa.delete(IdempotencyKey).where(IdempotencyKey.expires_at < now()))
-    workers.forget_dead(db, DEAD_WORKERS_KEPT_SECONDS)
+    worker_registry.forget_dead(db, DEAD_WORKERS_KEPT_SECONDS)
     if keep_days is None:
         return
     age = keep_days * DAY_SECONDS

@@ -10,13 +10,13 @@ from dataclasses import dataclass, field
 from detectors.base import Detector
 from detectors.catalogue import ModelEntry, servers_of
 from detectors.errors import DetectorError, ModelUnavailable, NoAnswer
-from detectors.outputs import Detections
-from detectors.preprocess import Decoded, decode
-from jobs.claims import HeldClaim, Outcome, claim, finish, give_back
-from jobs.deaths import WORKER_LOST, doubt, forgive
+from detectors.pictures.decode import Decoded, decode
+from detectors.postprocess import Detections
 from jobs.errors import BoxqueueError, DatabaseUnavailable, PictureMissing, StoreUnavailable
-from jobs.views import DetectionView
-from jobs.waiting import more_waiting
+from jobs.queue.claims import HeldClaim, Outcome, claim, finish, give_back
+from jobs.queue.queries import more_waiting
+from jobs.queue.recovery import WORKER_LOST, doubt, forgive
+from jobs.records import DetectionView
 from worker.child import Child
 
 log = logging.getLogger(__name__)

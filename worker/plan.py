@@ -13,11 +13,11 @@ from detectors.base import choose_device
 from detectors.catalogue import ModelEntry
 from detectors.errors import ModelUnusable
 from detectors.machine import usable_cores
-from detectors.runtimes import ELSEWHERE, framework_version, registered, require
+from detectors.runtimes.registry import ELSEWHERE, framework_version, registered, require
+from engine.model_registry import Served
 from jobs.build import describe
 from jobs.settings import Settings
 from jobs.tables import new_id
-from worker.served import Served
 
 log = logging.getLogger(__name__)
 

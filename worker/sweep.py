@@ -10,12 +10,12 @@ import sqlalchemy as sa
 
 from jobs.batches import cancel_rows, cancelling_batches
 from jobs.database import Database
-from jobs.deaths import expire
 from jobs.errors import BoxqueueError
-from jobs.images import ImageStore
-from jobs.queue import Queue
+from jobs.image_store import ImageStore
+from jobs.queue.doorbell import Queue
+from jobs.queue.queries import waiting_runtimes
+from jobs.queue.recovery import expire
 from jobs.settings import Settings
-from jobs.waiting import waiting_runtimes
 from worker.housekeeping import keep_house
 from worker.logs import configure_logging
 

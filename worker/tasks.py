@@ -13,9 +13,9 @@ from celery import current_app, shared_task
 from celery.app.task import Task
 from celery.signals import worker_process_init
 
-from jobs.deaths import release, spare
 from jobs.errors import DatabaseUnavailable
-from jobs.queue import MESSAGE_VERSION, TASK, VERSION_HEADER
+from jobs.queue.doorbell import MESSAGE_VERSION, TASK, VERSION_HEADER
+from jobs.queue.recovery import release, spare
 from jobs.settings import Settings
 from worker.child import Child
 from worker.logs import configure_logging

@@ -3,8 +3,8 @@
 from fsspec.core import url_to_fs
 
 from jobs.errors import PictureMissing, StoreUnavailable
-from jobs.fields import CONTROL, LONGEST_SOURCE
-from jobs.problems import invalid_parameters
+from wire.fields import CONTROL, LONGEST_SOURCE
+from wire.problems import invalid_parameters
 
 PROTOCOLS = ("az", "abfs", "abfss", "https", "http")
 

@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING
 
 from werkzeug import Request, Response
 
-from jobs.bodies import decoded, json_object, validated
 from jobs.errors import BoxqueueError, PictureMissing, Unavailable
-from jobs.problems import MEDIA_TYPE, Refusal, problem_of
 from serverless import requests
 from serverless.azure_functions.fetch import address, fetch
 from serverless.azure_functions.triggers import Invocation, JsonObject, outcome
 from serverless.detection import Detection
 from serverless.messages import Message
+from wire.bodies import decoded, json_object, validated
+from wire.problems import MEDIA_TYPE, Refusal, problem_of
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIEnvironment

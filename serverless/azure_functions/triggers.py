@@ -10,8 +10,8 @@ from typing import Any, Self
 
 from pydantic_core import from_json
 
-from jobs.bodies import decoded, json_object
-from jobs.problems import Refusal
+from wire.bodies import decoded, json_object
+from wire.problems import Refusal
 
 JsonObject = dict[str, Any]
 

@@ -6,8 +6,8 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from tests.chaos.breaking.schedule import Step
 from tests.chaos.client import Client, GaveUp, Submitters, probe
-from tests.chaos.schedule import Step
 
 # Numbers of probe pictures: none of the plan has one.
 FIRST_PROBE = 1 << 20

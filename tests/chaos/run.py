@@ -16,14 +16,14 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from jobs.tables import new_id
+from tests.chaos.breaking.faults import Faults
+from tests.chaos.breaking.schedule import Step, make_schedule
 from tests.chaos.checker import Finding, check
 from tests.chaos.client import Client, Submitters
 from tests.chaos.conductor import Conductor, Record
-from tests.chaos.faults import Faults
 from tests.chaos.ledger import Ledger
 from tests.chaos.plan import plan_requests
 from tests.chaos.report import print_report, verdict, write_report
-from tests.chaos.schedule import Step, make_schedule
 from tests.chaos.service import Service
 
 LOOK_SECONDS = 1.0

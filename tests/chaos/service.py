@@ -12,12 +12,12 @@ import httpx
 import psutil
 import sqlalchemy as sa
 
-from cli.processes import adopt_orphans, kill_descendants
-from cli.supervision import Program, log_of, write_configuration
+from cli.local.processes import adopt_orphans, kill_descendants
+from cli.local.supervision import Program, log_of, write_configuration
 from jobs.migrate import migrate
 from tests import poison
-from tests.chaos.backends import Postgres
-from tests.chaos.disk import Disk
+from tests.chaos.breaking.backends import Postgres
+from tests.chaos.breaking.disk import Disk
 from tests.services.client import Client
 from tests.services.environment import environment, free_port, settings_of
 from tests.services.programs import is_of_pool, python
@@ -94,7 +94,7 @@ class Service:
         configuration = write_configuration(self.settings, programs)
         with log_of(self.settings, "supervisord-output").open("ab") as output:
             self._supervisor = subprocess.Popen(
-                python("cli.supervised", str(configuration), str(os.getpid())),
+                python("cli.local.supervised", str(configuration), str(os.getpid())),
                 env=self._environment,
                 stdin=subprocess.DEVNULL,
                 stdout=output,

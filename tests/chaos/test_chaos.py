@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from cli.errors import CommandError
-from cli.redis_server import redis_binary
+from cli.local.redis_server import redis_binary
 from jobs.settings import ROOT
 from tests.chaos.checker import ZEROS
 from tests.conftest import missing

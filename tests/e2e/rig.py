@@ -7,13 +7,14 @@ from pathlib import Path
 import sqlalchemy as sa
 
 from detectors.catalogue import PIPELINE_REVISION, Catalogue
-from jobs import batches, store, workers
+from engine.inspection import inspect
+from jobs import batches, store
 from jobs.database import Database
-from jobs.images import ImageStore
-from jobs.pictures import inspect
-from jobs.queue import Queue
+from jobs.image_store import ImageStore
+from jobs.queue import worker_registry
+from jobs.queue.doorbell import Queue
+from jobs.records import BatchView, JobView, NewJob, QueueView
 from jobs.tables import Worker as WorkerRow
-from jobs.views import BatchView, JobView, NewJob, QueueView
 from tests import poison
 from tests.poison.pictures import Picture
 from tests.services.environment import environment, settings_of
@@ -112,11 +113,11 @@ class Rig:
         return list(store.batch_results(self.db, batch.id))
 
     def queue_now(self) -> QueueView:
-        (queue,) = workers.queues(self.db)
+        (queue,) = worker_registry.queues(self.db)
         return queue
 
     def wait_running(self) -> None:
-        wait_for(lambda: any(queue.running for queue in workers.queues(self.db)), "a running job")
+        wait_for(lambda: any(queue.running for queue in worker_registry.queues(self.db)), "a running job")
 
     def stop(self) -> None:
         """Every worker ends in order, whatever a test did to it; and then nothing is left."""

@@ -5,7 +5,7 @@ import os
 import pytest
 
 from detectors.catalogue import Catalogue
-from jobs import workers
+from jobs.queue import worker_registry
 from tests import poison
 from tests.e2e.rig import GOOD, SLOW, Rig
 from tests.services.waiting import wait_for
@@ -30,7 +30,7 @@ def test_a_model_that_changes_under_load_answers_every_job_by_one_version(rig: R
     rig.start_worker()
     first = digest(rig)
     batch, _ = rig.submit([*[GOOD] * 500, *[SLOW] * 10, *[GOOD] * 490])
-    wait_for(lambda: workers.queues(rig.db)[0].queued < 700, "a third of the answers")
+    wait_for(lambda: worker_registry.queues(rig.db)[0].queued < 700, "a third of the answers")
 
     change(rig, '"box"', '"crate"')
     second = digest(rig)
@@ -42,14 +42,14 @@ def test_a_model_that_changes_under_load_answers_every_job_by_one_version(rig: R
     said = {(job.model_digest, found.label) for job in (*results, *later) for found in job.detections or ()}
     assert said == {(first, "box"), (second, "crate")}
     assert {job.model_digest for job in later} == {second}
-    wait_for(lambda: workers.live_models(rig.db) == {(poison.MODEL, second)}, "the entry of the worker")
+    wait_for(lambda: worker_registry.live_models(rig.db) == {(poison.MODEL, second)}, "the entry of the worker")
 
 
 def test_a_broken_catalogue_changes_nothing_not_even_for_a_process_that_starts_anew(sqlite_rig: Rig) -> None:
     rig = sqlite_rig
     worker = rig.start_worker()
     change(rig, '"box"', '"crate"')
-    wait_for(lambda: workers.live_models(rig.db) == {(poison.MODEL, digest(rig))}, "the new version")
+    wait_for(lambda: worker_registry.live_models(rig.db) == {(poison.MODEL, digest(rig))}, "the new version")
     good = rig.settings.catalogue[0].read_text()
     rig.wait_finished(rig.submit([GOOD])[0])
     before = set(worker.children())

@@ -12,7 +12,7 @@ import pytest
 import sqlalchemy as sa
 
 from jobs import batches
-from jobs.deaths import ABSENCES_THAT_FAIL
+from jobs.queue.recovery import ABSENCES_THAT_FAIL
 from jobs.tables import Claim, Detection, Job
 from tests import catalogues
 from tests.e2e.rig import GOOD, Rig

@@ -9,7 +9,7 @@ from tests.services.environment import environment
 from tests.services.processes import output_of
 from tests.services.programs import Start, python
 from tests.unit.training.conftest import SHAPES, draw_shapes
-from training.datasets import Example
+from training.data.datasets import Example
 
 pytestmark = pytest.mark.slow
 

@@ -8,7 +8,8 @@ from contextlib import closing, suppress
 import pytest
 import sqlalchemy as sa
 
-from jobs import store, workers
+from jobs import store
+from jobs.queue import worker_registry
 from jobs.tables import Claim
 from tests import poison
 from tests.e2e.rig import GOOD, SLOW, SLOWEST, Rig, picture
@@ -131,7 +132,7 @@ def test_a_terminated_worker_finishes_or_gives_back(sqlite_rig: Rig) -> None:
     states = {job.status for job in store.get_jobs(rig.db, [job.id for job in jobs])}
     assert states == {"succeeded", "queued"}
     assert {job.deaths for job in store.get_jobs(rig.db, [job.id for job in jobs])} == {0}
-    assert sum(queue.workers for queue in workers.queues(rig.db)) == 0
+    assert sum(queue.workers for queue in worker_registry.queues(rig.db)) == 0
 
 
 def test_a_picture_that_breaks_the_detector_for_good_hurts_no_other(sqlite_rig: Rig) -> None:

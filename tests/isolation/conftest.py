@@ -39,5 +39,5 @@ def with_libtorch(tmp_path_factory: pytest.TempPathFactory) -> Path:
     catalogue = tmp_path_factory.mktemp("compiled") / "weights" / "catalogue.toml"
     shutil.copytree(ROOT / "weights", catalogue.parent)
     asked = ["cards-pytorch", "--runtime", "libtorch", "--as", "cards-libtorch", "--catalogue", str(catalogue)]
-    subprocess.run([sys.executable, "-m", "detectors.compile", *asked], check=True)
+    subprocess.run([sys.executable, "-m", "detectors.onboarding.compile", *asked], check=True)
     return catalogue

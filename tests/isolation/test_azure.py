@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from jobs.database import Database
-from jobs.images import ImageStore
+from jobs.image_store import ImageStore
 from jobs.migrate import migrate
 from jobs.settings import ROOT
 from jobs.store import list_jobs

@@ -9,7 +9,7 @@ import pytest
 
 from detectors.catalogue import Catalogue
 from detectors.digest import digest_of
-from detectors.preprocess import decode
+from detectors.pictures.decode import decode
 from jobs.settings import ROOT
 from tests.conftest import DetectorProcesses
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from detectors.runtimes import installed_runtimes
+from detectors.runtimes.registry import installed_runtimes
 from jobs.settings import ROOT
 from tests.conftest import require_libtorch
 from tests.services.environment import environment
@@ -57,7 +57,7 @@ def test_the_environments_lack_what_they_should() -> None:
         assert installed(worker, "flask", "gunicorn", "typer", "supervisor") == []
 
 
-@pytest.mark.parametrize("package", ["api", "jobs", "cli"])
+@pytest.mark.parametrize("package", ["api", "engine", "wire", "jobs", "cli"])
 def test_a_package_imports_whole_without_any_framework(package: str) -> None:
     code = f"""
 import importlib, pkgutil, sys
@@ -71,7 +71,7 @@ print(*(name for name in {FRAMEWORKS!r} if name in sys.modules))
 
 
 def test_the_runtimes_are_those_whose_framework_is_there() -> None:
-    code = "from detectors.runtimes import installed_runtimes; print(*installed_runtimes())"
+    code = "from detectors.runtimes.registry import installed_runtimes; print(*installed_runtimes())"
     # It needs nothing of an environment: it is in the checkout, once it is built.
     built = ["libtorch"] * ("libtorch" in installed_runtimes())
 
@@ -106,7 +106,7 @@ class Speaker:
             os.write(2, b"I0000 00:00:1.0 1 port.cc:1] all is well\\nE0000 00:00:1.0 1 cuda.cc:1] no driver\\n")
 
 sys.meta_path.insert(0, Speaker())
-from detectors.tensorflow import settle, tf
+from detectors.runtimes.tensorflow import settle, tf
 settle("cpu", 1)
 print(int(tf.constant(1) + 1))
 """

@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 
 from detectors.catalogue import Catalogue
-from detectors.outputs import Detections
-from detectors.preprocess import decode
+from detectors.pictures.decode import decode
+from detectors.postprocess import Detections
 from jobs.settings import ROOT
 from tests.conftest import DetectorProcesses, missing
-from training.parity import differences
+from training.model.parity import differences
 
 pytestmark = pytest.mark.slow
 
@@ -38,7 +38,7 @@ import sys, threading
 from pathlib import Path
 import numpy as np
 from detectors.catalogue import Catalogue
-from detectors.libtorch.detector import LibTorchDetector
+from detectors.runtimes.libtorch.detector import LibTorchDetector
 entry = Catalogue.load(Path(sys.argv[1])).get("cards-libtorch")
 detector = LibTorchDetector(entry, device="cpu", threads=1)
 batch = np.zeros((8, entry.input.height, entry.input.width, 3), np.uint8)

@@ -9,17 +9,17 @@ from typing import Any
 import numpy as np
 import pytest
 
-from benchmarks import kserve
+from benchmarks.models import kserve
 from detectors.catalogue import Catalogue
-from detectors.preprocess import decode
-from detectors.remote import RemoteDetector
+from detectors.pictures.decode import decode
+from detectors.runtimes.remote.detector import RemoteDetector
 from jobs.settings import ROOT
 from tests.conftest import DetectorProcesses
 from tests.isolation.test_isolation import api, worker
 from tests.services.client import Client
 from tests.services.redis import RedisServer
-from training.cards import draw_card
-from training.parity import differences, furthest
+from training.cards.generator import draw_card
+from training.model.parity import differences, furthest
 
 pytestmark = pytest.mark.slow
 

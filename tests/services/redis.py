@@ -7,7 +7,7 @@ from pathlib import Path
 
 import redis
 
-from cli.redis_server import redis_command
+from cli.local.redis_server import redis_command
 from tests.services.waiting import wait_for
 
 

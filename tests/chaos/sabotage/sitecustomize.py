@@ -10,9 +10,9 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from jobs import claims, deaths
-from jobs.claims import HeldClaim, Outcome
 from jobs.clock import now
+from jobs.queue import claims, recovery
+from jobs.queue.claims import HeldClaim, Outcome
 from jobs.tables import FAILED, SUCCEEDED, Detection, Job
 
 
@@ -65,19 +65,19 @@ def _without_sweep() -> None:
 
 def _without_lone_retry() -> None:
     """Everybody who was there when a process died is as guilty as the one who did it."""
-    put_back = deaths._put_back
+    put_back = recovery._put_back
 
     def blame_all(connection: Connection, jobs: Sequence[Any], **marks: Any) -> None:
         if not marks.pop("suspect", False):
             put_back(connection, jobs, **marks)
             return
         for job in jobs:
-            if job.deaths + 1 >= deaths.DEATHS_THAT_FAIL:
-                deaths._fail(connection, job, deaths.WORKER_LOST, "", deaths=Job.deaths + 1)
+            if job.deaths + 1 >= recovery.DEATHS_THAT_FAIL:
+                recovery._fail(connection, job, recovery.WORKER_LOST, "", deaths=Job.deaths + 1)
             else:
                 put_back(connection, [job], deaths=Job.deaths + 1)
 
-    deaths._put_back = blame_all
+    recovery._put_back = blame_all
 
 
 {"fence": _without_fence, "sweep": _without_sweep, "lone": _without_lone_retry}[os.environ["CHAOS_SABOTAGE"]]()

@@ -11,11 +11,11 @@ from PIL import Image
 
 from api import create_app
 from api.service import EXTENSION, Service
-from jobs import claims
-from jobs.claims import Outcome
+from jobs.queue import claims
+from jobs.queue.claims import Outcome
+from jobs.records import DetectionView
 from jobs.settings import Settings
 from jobs.tables import new_id
-from jobs.views import DetectionView
 from tests import catalogues
 from tests.databases import SqliteFiles
 

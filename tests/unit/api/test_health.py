@@ -8,8 +8,8 @@ import sqlalchemy as sa
 from flask.testing import FlaskClient
 
 from api.service import Service
-from jobs import workers
 from jobs.build import checked_out
+from jobs.queue import worker_registry
 from jobs.tables import Job, new_id
 from tests.unit.api.conftest import MODEL, encoded, form
 
@@ -18,7 +18,7 @@ COMMIT = "a" * 40
 
 
 def enter_worker(service: Service, digest: str) -> None:
-    workers.register(
+    worker_registry.register(
         service.db, new_id(), runtime="pytorch", host="here", models={MODEL: digest}, device="cpu", versions={}
     )
 
@@ -93,8 +93,8 @@ def test_queue_names_the_versions_that_nobody_serves(client: FlaskClient, servic
 
 def test_queue_tells_of_a_server_that_does_not_answer(client: FlaskClient, service: Service) -> None:
     worker = new_id()
-    workers.register(service.db, worker, runtime="remote", host="h", models={}, device="remote", versions={})
-    workers.waits_for(service.db, worker, "distant", "server_timeout", "It did not answer within 10 s.")
+    worker_registry.register(service.db, worker, runtime="remote", host="h", models={}, device="remote", versions={})
+    worker_registry.waits_for(service.db, worker, "distant", "server_timeout", "It did not answer within 10 s.")
 
     (queue,) = client.get("/v1/queues").json["queues"]
 

@@ -7,9 +7,9 @@ from collections.abc import Callable, Collection, Iterator
 import pytest
 from flask.testing import FlaskClient
 
-import jobs.queue
+import jobs.queue.doorbell
 from api import waiting
-from api.jobs import preferred_wait
+from api.routes.jobs import preferred_wait
 from api.service import Service
 from api.waiting import Waiters
 from jobs.errors import DatabaseUnavailable
@@ -158,7 +158,7 @@ def done_while_it_waits(service: Service, work: Work, monkeypatch: pytest.Monkey
     monkeypatch.setattr(service.waiters, "_unfinished", look_and_work)
     # Redis is away here, so it is the next look that finds it.
     monkeypatch.setattr(waiting, "CHECK_SECONDS", 0.05)
-    monkeypatch.setattr(jobs.queue, "RECONNECT_SECONDS", 0.05)
+    monkeypatch.setattr(jobs.queue.doorbell, "RECONNECT_SECONDS", 0.05)
 
 
 @pytest.mark.usefixtures("done_while_it_waits")

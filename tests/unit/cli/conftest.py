@@ -9,7 +9,7 @@ from types import SimpleNamespace
 import pytest
 from typer.testing import CliRunner, Result
 
-import cli.models
+import cli.commands.models
 from cli.main import app
 from jobs.settings import PREFIX
 from tests.conftest import DetectorProcesses
@@ -42,7 +42,7 @@ def in_a_process_that_stays(detector_processes: DetectorProcesses, monkeypatch: 
         done = detector_processes["pytorch"].run(run_module, command[3], command[4:], os.getcwd())
         return subprocess.CompletedProcess(command, *done)
 
-    monkeypatch.setattr(cli.models, "subprocess", SimpleNamespace(run=run))
+    monkeypatch.setattr(cli.commands.models, "subprocess", SimpleNamespace(run=run))
 
 
 @pytest.fixture

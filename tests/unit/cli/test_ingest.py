@@ -253,7 +253,7 @@ def test_resume_follows_a_batch_to_its_end(
 def test_a_batch_in_which_nothing_moves_is_told_why(
     ingest: Boxqueue, service: FakeService, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("cli.ingest.STILL_SECONDS", 0.0)
+    monkeypatch.setattr("cli.commands.ingest.STILL_SECONDS", 0.0)
     monkeypatch.setattr("cli.progress.LINE_SECONDS", 0.0)
     fill(folder, "a.png", "b.png")
     service.pending = [2, 2, 2, 1]
@@ -268,7 +268,7 @@ def test_a_batch_in_which_nothing_moves_is_told_why(
 def test_what_is_done_is_told_while_pictures_are_still_sent(
     ingest: Boxqueue, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("cli.ingest.LOOK_SECONDS", 0.0)
+    monkeypatch.setattr("cli.commands.ingest.LOOK_SECONDS", 0.0)
     monkeypatch.setattr("cli.progress.LINE_SECONDS", 0.0)
     fill(folder, *(f"{number:03}.png" for number in range(70)))
 

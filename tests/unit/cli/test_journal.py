@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from cli.journal import Ended, LogFile, ended_programs, worth_telling
+from cli.local.journal import Ended, LogFile, ended_programs, worth_telling
 
 
 def test_a_log_gives_what_came_since(tmp_path: Path) -> None:

@@ -4,7 +4,7 @@ import errno
 
 import pytest
 
-import cli.listings
+import cli.commands.listings
 from cli.errors import StopRequested
 from tests.unit.cli.conftest import Boxqueue
 from tests.unit.cli.fake_service import FakeService
@@ -31,7 +31,7 @@ def test_it_ends_with_a_sentence_and_a_code(
     def show(*_: object) -> None:
         raise fault
 
-    monkeypatch.setattr(cli.listings, "show_queues", show)
+    monkeypatch.setattr(cli.commands.listings, "show_queues", show)
 
     result = boxqueue("queues", "--url", service.url)
 
@@ -44,6 +44,6 @@ def test_a_fault_of_our_own_is_not_hidden(
     def show(*_: object) -> None:
         raise OSError(errno.EIO, "the disk is broken")
 
-    monkeypatch.setattr(cli.listings, "show_queues", show)
+    monkeypatch.setattr(cli.commands.listings, "show_queues", show)
 
     assert isinstance(boxqueue("queues", "--url", service.url).exception, OSError)

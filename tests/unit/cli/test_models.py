@@ -8,10 +8,10 @@ import pytest
 from PIL import Image
 
 from detectors.catalogue import Catalogue
-from detectors.check import check
 from detectors.digest import digest_of
-from detectors.entries import copy_entry, home_of
 from detectors.errors import CatalogueError, ModelUnusable, UnknownEntry
+from detectors.onboarding.check import check
+from detectors.onboarding.writing import copy_entry, home_of
 from tests import tiny_models
 from tests.conftest import DetectorProcesses
 from tests.unit.cli.conftest import Boxqueue

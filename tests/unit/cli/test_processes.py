@@ -18,7 +18,7 @@ print(started.pid)
 """
 PARENT = f"""
 import subprocess, sys
-from cli.processes import adopt_orphans, end_descendants
+from cli.local.processes import adopt_orphans, end_descendants
 
 adopt_orphans()
 child = subprocess.run([sys.executable, "-c", {CHILD!r}], capture_output=True, text=True, check=True)
@@ -41,7 +41,7 @@ def test_the_supervisor_ends_with_its_parent(tmp_path: Path) -> None:
     )
     start = (
         "import os, subprocess, sys, time\n"
-        f"subprocess.Popen([sys.executable, '-m', 'cli.supervised', {str(configuration)!r}, str(os.getpid())])\n"
+        f"subprocess.Popen([sys.executable, '-m', 'cli.local.supervised', {str(configuration)!r}, str(os.getpid())])\n"
         "time.sleep(60)\n"
     )
     parent = subprocess.Popen([sys.executable, "-c", start])

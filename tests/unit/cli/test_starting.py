@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from cli import data_folder, supervision
 from cli.address import free_port, require_free_address, url_of
 from cli.errors import CommandError
-from cli.local_service import LocalService
-from cli.redis_server import redis_binary
-from cli.stop_signals import StopSignals
+from cli.local import data_folder, supervision
+from cli.local.redis_server import redis_binary
+from cli.local.service import LocalService
+from cli.local.stop_signals import StopSignals
 from jobs.settings import Settings
 from tests import catalogues
 

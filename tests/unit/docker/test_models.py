@@ -16,7 +16,7 @@ from tests import catalogues
 
 @pytest.fixture
 def app(tmp_path: Path) -> Path:
-    for package in ("detectors", "docker", "jobs", "weights"):
+    for package in ("detectors", "docker", "engine", "jobs", "weights"):
         ignored = shutil.ignore_patterns("__pycache__", "build*", "lib", "bin", "*.so")
         shutil.copytree(ROOT / package, tmp_path / package, ignore=ignored)
     shutil.copy(ROOT / "pyproject.toml", tmp_path)

@@ -11,23 +11,24 @@ import sqlalchemy as sa
 
 import serverless.stored
 from detectors.catalogue import PIPELINE_REVISION, ModelEntry
-from jobs import claims, deaths, store
-from jobs.claims import HeldClaim, Outcome
+from engine.inspection import inspect
+from jobs import store
 from jobs.database import Database
-from jobs.documents import job_json
 from jobs.errors import DatabaseUnavailable, KeyInFlight, PictureEmpty, StoreUnavailable, Unavailable
-from jobs.images import ImageStore
-from jobs.pictures import inspect
+from jobs.image_store import ImageStore
+from jobs.queue import claims, recovery
+from jobs.queue.claims import HeldClaim, Outcome
+from jobs.records import DetectionView, NewJob
 from jobs.settings import Settings
 from jobs.tables import Claim, Job, new_id
 from jobs.tables import Detection as DetectionRow
-from jobs.views import DetectionView, NewJob
 from serverless.detection import Detection
 from serverless.models import Look
 from tests.faults import faulty
 from tests.served_model import ServedModel, colour_of
 from tests.services.waiting import wait_for
 from tests.unit.serverless.conftest import DAMAGED, MODEL, WHITE, encoded
+from wire.serializers import job_json
 
 EVENT = "s3://pictures/card.png"
 FOUND = DetectionView("button", 0, 0.5, 1.0, 2.0, 3.0, 4.0)
@@ -187,7 +188,7 @@ def test_a_picture_that_takes_its_model_server_down_fails_in_the_end(detection: 
     poison = encoded(colour_of("reset"))
 
     # Once among others, as far as anybody knows, and then alone with the server.
-    for _ in range(1 + deaths.ABSENCES_THAT_FAIL):
+    for _ in range(1 + recovery.ABSENCES_THAT_FAIL):
         with pytest.raises(Unavailable):
             detection.answer(poison, event=EVENT)
     job = detection.answer(poison, event=EVENT)
@@ -226,7 +227,7 @@ def test_a_function_that_was_killed_leaves_the_job_for_the_next_delivery(
 def test_a_fault_of_our_own_does_not_come_round_for_ever(detection: Detection, monkeypatch: pytest.MonkeyPatch) -> None:
     stop_in_the_model(detection, monkeypatch, RuntimeError("a bug"))
 
-    for _ in range(deaths.DEATHS_THAT_FAIL):
+    for _ in range(recovery.DEATHS_THAT_FAIL):
         with pytest.raises(RuntimeError):
             detection.answer(WHITE, event=EVENT)
     job = detection.answer(WHITE, event=EVENT)

@@ -4,8 +4,8 @@ from random import Random
 import pytest
 from PIL import Image, ImageDraw
 
-from training.datasets import Example
-from training.sheet import Box
+from training.cards.rendering.sheet import Box
+from training.data.datasets import Example
 
 SHAPES = ("disc", "square")
 

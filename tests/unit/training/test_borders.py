@@ -1,8 +1,8 @@
 import pytest
 import torch
 
-from training.borders import Borders
-from training.layout import PER_SIDE, SIDES
+from training.model.border_refinement import Borders
+from training.model.layout import PER_SIDE, SIDES
 
 LEFT, TOP, RIGHT, BOTTOM = range(SIDES)
 

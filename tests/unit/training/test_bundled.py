@@ -5,14 +5,14 @@ import torch
 
 from detectors.catalogue import Catalogue
 from jobs.settings import ROOT
-from training.cards import draw_card
-from training.datasets import Example
-from training.entries import catalogue_text, described_by
+from training.cards.generator import draw_card
+from training.catalogue_entries import catalogue_text, described_by
+from training.data.datasets import Example
+from training.data.views import INPUT
+from training.evaluate.scores import score
 from training.export import trained
-from training.layout import DETECTIONS, LABELS
-from training.scores import score
-from training.trial import found_by
-from training.views import INPUT
+from training.model.layout import DETECTIONS, LABELS
+from training.model.trial import found_by
 
 WEIGHTS = ROOT / "weights"
 UNUSED = 1 << 52

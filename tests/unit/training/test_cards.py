@@ -1,7 +1,7 @@
 import pytest
 
-from training.cards import draw_card
-from training.layout import LABELS
+from training.cards.generator import draw_card
+from training.model.layout import LABELS
 from training.samples import SAMPLES, draw
 
 

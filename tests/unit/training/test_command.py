@@ -7,8 +7,8 @@ import pytest
 
 from tests.unit.training.conftest import SHAPES, draw_shapes
 from training.__main__ import _split, main
-from training.datasets import write_coco
-from training.entries import Description, catalogue_text
+from training.catalogue_entries import Description, catalogue_text
+from training.data.datasets import write_coco
 
 
 @pytest.fixture

@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 from PIL import Image, ImageChops, ImageOps
 
-from training.datasets import DatasetUnusable, Example, read, write_coco
-from training.sheet import Box
+from training.cards.rendering.sheet import Box
+from training.data.datasets import DatasetUnusable, Example, read, write_coco
 
 Object = tuple[str, float, float, float, float]
 

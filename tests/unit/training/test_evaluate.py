@@ -9,10 +9,10 @@ from PIL import Image
 from detectors.digest import digest_of
 from tests import catalogues, tiny_models
 from tests.unit.cli import fake_service
-from training.datasets import Example, write_coco
-from training.evaluate import main
-from training.scores import Found, score
-from training.sheet import Box
+from training.cards.rendering.sheet import Box
+from training.data.datasets import Example, write_coco
+from training.evaluate.__main__ import main
+from training.evaluate.scores import Found, score
 
 LABELS = ["textbox", "image"]
 FIRST, SECOND, THIRD = (Box("textbox", x, 10, x + 20, 30) for x in (0, 40, 80))

@@ -4,16 +4,17 @@ import pytest
 import torch
 
 from detectors.catalogue import Catalogue
-from detectors.preprocess import decode, to_tensor
+from detectors.pictures.decode import decode
+from detectors.pictures.preprocess import to_tensor
 from jobs.settings import ROOT
 from tests.unit.training.conftest import SHAPES
 from training.__main__ import start
-from training.datasets import Example
-from training.entries import Description, catalogue_text, described_by
+from training.catalogue_entries import Description, catalogue_text, described_by
+from training.data.datasets import Example
+from training.data.views import INPUT
 from training.export import export, folded, trained, unfolded
-from training.layout import LABELS
-from training.model import CenterNet
-from training.views import INPUT
+from training.model.layout import LABELS
+from training.model.network import CenterNet
 
 CARDS = Description("cards", LABELS)
 

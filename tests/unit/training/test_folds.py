@@ -5,9 +5,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from training.datasets import Example
-from training.folds import folds, groups
-from training.sheet import Box
+from training.cards.rendering.sheet import Box
+from training.data.datasets import Example
+from training.data.folds import folds, groups
 
 PART = (40, 16)
 """Width and height of the parts that the pictures here are made of."""

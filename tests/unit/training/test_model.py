@@ -4,8 +4,8 @@ import pytest
 import torch
 
 from training.export import folded
-from training.layout import DETECTIONS, INPUT_SIZE
-from training.model import CenterNet, Program, decode
+from training.model.layout import DETECTIONS, INPUT_SIZE
+from training.model.network import CenterNet, Program, decode
 
 
 def maps(*peaks: tuple[int, int, int, float]) -> tuple[torch.Tensor, torch.Tensor]:

@@ -7,20 +7,20 @@ import numpy as np
 import pytest
 import torch
 
-from benchmarks.formats import RAW
+from benchmarks.models.formats import RAW
 from detectors.catalogue import Catalogue
 from detectors.digest import digest_of
-from detectors.outputs import Detections
-from detectors.preprocess import decode as decode_picture
+from detectors.pictures.decode import decode as decode_picture
+from detectors.postprocess import Detections
 from jobs.settings import ROOT
 from tests import twin_decoding
 from tests.conftest import DetectorProcesses
-from training.borders import Borders
-from training.cards import draw_card
+from training.cards.generator import draw_card
+from training.data.views import INPUT
 from training.export import trained
-from training.model import decode
-from training.parity import differences, furthest
-from training.views import INPUT
+from training.model.border_refinement import Borders
+from training.model.network import decode
+from training.model.parity import differences, furthest
 
 GENERATED = 26
 UNUSED = 1 << 52

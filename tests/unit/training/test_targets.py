@@ -2,11 +2,11 @@ import numpy as np
 import pytest
 import torch
 
-from training.layout import LABELS, STRIDE, VIEW_SIZE
-from training.model import decode
-from training.sheet import Box
-from training.targets import Targets, targets
-from training.views import View
+from training.cards.rendering.sheet import Box
+from training.data.targets import Targets, targets
+from training.data.views import View
+from training.model.layout import LABELS, STRIDE, VIEW_SIZE
+from training.model.network import decode
 
 GREY = np.zeros((VIEW_SIZE, VIEW_SIZE, 3), np.uint8)
 CELLS = VIEW_SIZE // STRIDE

@@ -8,11 +8,11 @@ from PIL import Image
 from torch.utils.data import DataLoader
 
 from tests.unit.training.conftest import SHAPES
-from training.batches import Batches, Source
-from training.datasets import Example
-from training.layout import VIEW_SIZE
-from training.model import CenterNet
-from training.train import Plan, Progress, _confused, _focal, _generous_overlap, train
+from training.data.batches import Batches, Source
+from training.data.datasets import Example
+from training.model.layout import VIEW_SIZE
+from training.model.network import CenterNet
+from training.model.train import Plan, Progress, _confused, _focal, _generous_overlap, train
 
 PLAN = Plan(steps=4, rate=1e-3, batch=2, seed=3)
 
@@ -51,7 +51,7 @@ def same(one: CenterNet, other: CenterNet) -> bool:
 def test_a_stopped_training_goes_on_to_the_same_weights(
     shapes: list[Example], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("training.train.CHECKPOINT_SECONDS", 0.0)
+    monkeypatch.setattr("training.model.train.CHECKPOINT_SECONDS", 0.0)
     whole = learn(shapes, tmp_path / "whole.pt")
 
     with pytest.raises(Stopped):

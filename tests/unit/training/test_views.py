@@ -5,11 +5,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from detectors.preprocess import PADDING
-from training.datasets import Example
-from training.layout import VIEW_SIZE
-from training.sheet import Box
-from training.views import plain, varied
+from detectors.pictures.preprocess import PADDING
+from training.cards.rendering.sheet import Box
+from training.data.datasets import Example
+from training.data.views import plain, varied
+from training.model.layout import VIEW_SIZE
 
 RED, WHITE = (255, 0, 0), (255, 255, 255)
 

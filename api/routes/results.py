@@ -1,0 +1,51 @@
+"""`/v1/batches/{id}/results`: what a batch has found, as a stream."""
+
+import json
+from collections.abc import Iterator
+from itertools import chain
+from typing import Any
+
+from flask import Response
+from flask_openapi3.blueprint import APIBlueprint
+
+from api.openapi import BATCHES, answers, stream
+from api.schemas import BatchPath, ResultsQuery
+from api.service import service
+from jobs.batches import get_batch
+from jobs.records import JobView
+from jobs.store import batch_results
+from wire.serializers import job_json
+
+results = APIBlueprint("results", __name__, url_prefix="/v1/batches", abp_tags=[BATCHES])
+
+JSON_LINES = "application/x-ndjson"
+# A write to the socket for each line would cost more than the line.
+_LINES_A_WRITE = 100
+
+
+@results.get(
+    "/<batch_id>/results",
+    summary="A batch's results",
+    operation_id="getResults",
+    responses=answers({200: stream([JSON_LINES], "One job a line, in the order they were submitted.")}, (404, 503)),
+)
+def show_results(path: BatchPath, query: ResultsQuery) -> Any:  # noqa: ARG001 - its schema refuses other formats
+    """The jobs that have their answer, failed and cancelled ones too. Of a batch that still runs: those so far.
+
+    A stream that an outage cuts off lacks its last chunk, which HTTP libraries report as an error.
+    """
+    get_batch(service().db, path.batch_id)
+    found = batch_results(service().db, path.batch_id)
+    # The first one is fetched before the answer begins: an outage now is still a 503.
+    first = next(found, None)
+    return Response(_lines(found if first is None else chain([first], found)), mimetype=JSON_LINES)
+
+
+def _lines(found: Iterator[JobView]) -> Iterator[str]:
+    lines = []
+    for job in found:
+        lines.append(json.dumps(job_json(job), ensure_ascii=False, separators=(",", ":")) + "\n")
+        if len(lines) == _LINES_A_WRITE:
+            yield "".join(lines)
+            lines.clear()
+    yield "".join(lines)

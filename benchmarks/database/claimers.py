@@ -1,0 +1,166 @@
+"""Processes that claim and finish as workers do, without a model: what one database gives to so many at once."""
+
+import multiprocessing
+import resource
+import statistics
+import threading
+import time
+from dataclasses import dataclass
+from multiprocessing.queues import Queue
+from multiprocessing.synchronize import Barrier
+
+import psutil
+
+from benchmarks.database.deep_tables import DIGEST, MODELS, RUNTIME
+from jobs.database import Database
+from jobs.queue import claims
+from jobs.queue.claims import Outcome
+from jobs.records import DetectionView
+from jobs.tables import new_id
+
+MOST_PROCESSES = 4
+"""The claimers are threads of so many processes: each waits for the database nearly all of its time."""
+_FOUND = [DetectionView("textbox", 0, score, 10.0, 20.0, 110.0, 60.0) for score in (0.9, 0.8, 0.7)]
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What so many claimers did together. A cycle is a claim and its finish."""
+
+    claimers: int
+    size: int
+    cycles: int
+    seconds: float
+    claim_ms: float
+    """Median of what one claim took, as a worker sees it."""
+    client_cpu_ms: float
+    """CPU time a cycle of the claimers themselves."""
+    database_cpu_ms: float
+    """CPU time a cycle of all of the server's processes."""
+
+    @property
+    def cycles_per_s(self) -> float:
+        return self.cycles / self.seconds
+
+    @property
+    def pictures_per_s(self) -> float:
+        return self.cycles_per_s * self.size
+
+
+class RanOut(Exception):
+    """Nothing was left to claim before the time was over."""
+
+
+def measure(url: str, server: psutil.Process, claimers: int, size: int, seconds: float) -> Measured:
+    """Runs the claimers for so many seconds. Raises `RanOut`."""
+    context = multiprocessing.get_context("spawn")
+    processes = min(claimers, MOST_PROCESSES)
+    # The claimers meet twice: when all of them are connected, and when all have stopped and are still connected.
+    gates = [context.Barrier(processes + 1) for _ in range(3)]
+    results: Queue[tuple[list[float], float, bool]] = context.Queue()
+    started = [
+        context.Process(target=_claim_for, args=(url, claimers // processes, size, seconds, gates, results))
+        for _ in range(processes)
+    ]
+    for process in started:
+        process.start()
+    connected, stopped, read = gates
+    connected.wait()
+    begin, before = time.perf_counter(), _cpu_seconds(server)
+    stopped.wait()
+    took, after = time.perf_counter() - begin, _cpu_seconds(server)
+    read.wait()
+    found = [results.get() for _ in started]
+    for process in started:
+        process.join()
+    if any(ran_out for _, _, ran_out in found):
+        raise RanOut
+    claimed = [duration for durations, _, _ in found for duration in durations]
+    return Measured(
+        claimers=claimers,
+        size=size,
+        cycles=len(claimed),
+        seconds=took,
+        claim_ms=1000 * statistics.median(claimed),
+        client_cpu_ms=1000 * sum(cpu for _, cpu, _ in found) / len(claimed),
+        database_cpu_ms=1000 * (after - before) / len(claimed),
+    )
+
+
+def _cpu_seconds(server: psutil.Process) -> float:
+    """Of the server and all of its processes that are there now."""
+    total = 0.0
+    for process in [server, *server.children(recursive=True)]:
+        try:
+            times = process.cpu_times()
+        except psutil.NoSuchProcess:
+            continue
+        total += times.user + times.system
+    return total
+
+
+def _claim_for(
+    url: str,
+    threads: int,
+    size: int,
+    seconds: float,
+    gates: list[Barrier],
+    results: "Queue[tuple[list[float], float, bool]]",
+) -> None:
+    """The body of a process."""
+    db = Database(url, pool_size=threads)
+    durations: list[list[float]] = [[] for _ in range(threads)]
+    ran_out = threading.Event()
+    inside = threading.Barrier(threads + 1)
+    claimers = [
+        threading.Thread(target=_claim_and_finish, args=(db, size, seconds, inside, durations[number], ran_out))
+        for number in range(threads)
+    ]
+    for claimer in claimers:
+        claimer.start()
+    inside.wait()  # each has claimed and finished once, and is connected
+    connected, stopped, read = gates
+    connected.wait()
+    before = _own_cpu_seconds()
+    inside.wait()
+    for claimer in claimers:
+        claimer.join()
+    used = _own_cpu_seconds() - before
+    stopped.wait()
+    read.wait()
+    results.put(([duration for some in durations for duration in some], used, ran_out.is_set()))
+    db.close()
+
+
+def _own_cpu_seconds() -> float:
+    used = resource.getrusage(resource.RUSAGE_SELF)
+    return used.ru_utime + used.ru_stime
+
+
+def _claim_and_finish(
+    db: Database, size: int, seconds: float, inside: threading.Barrier, durations: list[float], ran_out: threading.Event
+) -> None:
+    """The body of a claimer."""
+    worker = new_id()
+    models = dict.fromkeys(MODELS, (DIGEST, size))
+
+    def cycle() -> float | None:
+        begin = time.perf_counter()
+        held = claims.claim(db, RUNTIME, models, worker_id=worker, task_id=worker, lease_seconds=3600)
+        took = time.perf_counter() - begin
+        if held is None:
+            return None
+        outcomes = [Outcome(job.id, _FOUND, timings_ms={"inference": 15.0}) for job in held.jobs]
+        claims.finish(db, held, outcomes, device="cpu")
+        return took
+
+    cycle()
+    inside.wait()
+    inside.wait()
+    end = time.perf_counter() + seconds
+    while time.perf_counter() < end:
+        took = cycle()
+        if took is None:
+            ran_out.set()
+            return
+        durations.append(took)

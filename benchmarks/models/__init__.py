@@ -1,0 +1,1 @@
+"""What the benchmarks of the models need: the bundled weights in every format, and pictures."""

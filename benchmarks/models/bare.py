@@ -1,0 +1,86 @@
+"""The limit: the same detector over the same files in a bare loop, without any service.
+
+`bare_loop` runs it in as many processes, with as many threads each, as the service's workers have.
+"""
+
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from detectors.base import Detector
+from detectors.catalogue import Catalogue
+from detectors.pictures.decode import decode
+from detectors.runtimes.registry import registered
+from jobs.settings import Settings
+
+
+@dataclass(frozen=True)
+class Loop:
+    """What a bare loop took. `seconds` on the clock, from the start of all processes to the end of the last."""
+
+    pictures: int
+    seconds: float
+    cpu_seconds: float
+    """Of all processes: reading, decoding and the model."""
+
+
+def load(model: str, threads: int) -> Detector:
+    """The catalogue's model, warmed up, on the CPU."""
+    settings = Settings.load()
+    entry = Catalogue.load(*settings.catalogue, aliases=settings.model_aliases, cache=settings.data / "models").get(
+        model
+    )
+    detector: Detector = registered()[entry.runtime].load()(entry, device="cpu", threads=threads)
+    detector.warm_up()
+    return detector
+
+
+def run(detector: Detector, files: Sequence[Path]) -> None:
+    """Decodes and detects batch by batch."""
+    for start in range(0, len(files), detector.batch_size):
+        batch = files[start : start + detector.batch_size]
+        detector.detect([decode(path.read_bytes(), detector.entry.input).pixels for path in batch])
+
+
+def bare_loop(model: str, files: Sequence[Path], *, processes: int, threads: int) -> Loop:
+    """Splits the files among processes that start together once all are warm."""
+    workers = [
+        subprocess.Popen(
+            [sys.executable, "-m", "benchmarks.models.bare", model, str(threads), *map(str, files[n::processes])],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        for n in range(processes)
+    ]
+    for worker in workers:
+        assert worker.stdout is not None
+        worker.stdout.readline()
+    started = time.perf_counter()
+    for worker in workers:
+        assert worker.stdin is not None
+        worker.stdin.write("go\n")
+        worker.stdin.flush()
+    results = [json.loads(worker.communicate()[0]) for worker in workers]
+    return Loop(len(files), max(result["ended"] for result in results) - started, sum(r["cpu"] for r in results))
+
+
+def main() -> None:
+    """One process of a bare loop: says that it is warm, waits for a line, and tells what it took."""
+    model, threads, *names = sys.argv[1:]
+    detector = load(model, int(threads))
+    sys.stdout.write("warm\n")
+    sys.stdout.flush()
+    sys.stdin.readline()
+    cpu = time.process_time()
+    run(detector, [Path(name) for name in names])
+    # perf_counter is the system's monotonic clock, the same in every process.
+    sys.stdout.write(json.dumps({"cpu": time.process_time() - cpu, "ended": time.perf_counter()}))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,45 @@
+"""The bundled network as TorchScript; as it is before its normalisations are folded into the convolutions, exported;
+and its weights as `benchmarks.models.raw` takes them.
+
+python -m benchmarks.models.programs PROGRAM.pt2 SCRIPT UNFOLDED.pt2 WEIGHTS.npz
+"""
+
+import sys
+import warnings
+from pathlib import Path
+from unittest.mock import patch
+
+import numpy as np
+import torch
+
+from detectors.pictures.decode import decode
+from detectors.pictures.preprocess import to_tensor
+from jobs.settings import ROOT
+from training.data.views import INPUT
+from training.export import trained, unfolded, write_program
+from training.model import network as definition
+from training.model.layout import DETECTIONS, INPUT_SIZE
+
+
+def highest(scores: torch.Tensor) -> torch.Tensor:
+    """`training.model.network` reads scores as integers to order equal ones, of which tracing knows nothing."""
+    return torch.topk(scores, DETECTIONS, dim=1).indices
+
+
+def main() -> None:
+    """Writes all three."""
+    program, script, apart, weights = map(Path, sys.argv[1:])
+    network = trained(program)
+    example = torch.zeros(2, INPUT_SIZE, INPUT_SIZE, 3, dtype=torch.uint8)
+    # They warn of sizes that become constants: here every picture has the same.
+    warnings.simplefilter("ignore", torch.jit.TracerWarning)  # type: ignore[attr-defined]
+    with torch.no_grad(), patch.object(definition, "_highest", highest):
+        torch.jit.trace(definition.Program(network).eval(), example).save(script)  # type: ignore[no-untyped-call]
+    pictures = [decode(file.read_bytes(), INPUT).pixels for file in sorted((ROOT / "samples").glob("*.png"))]
+    pixels = torch.from_numpy(to_tensor(pictures, INPUT)).permute(0, 3, 1, 2).to(torch.float32) / 127.5 - 1.0
+    write_program(definition.Program(unfolded(network, pixels)).eval(), apart)
+    np.savez(weights, **{name: weight.numpy() for name, weight in network.state_dict().items()})
+
+
+if __name__ == "__main__":
+    main()

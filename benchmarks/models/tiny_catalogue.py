@@ -1,0 +1,54 @@
+"""A catalogue of models that cost next to nothing, one for each installed runtime: what is left is the service."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+from detectors.digest import digest_of
+from detectors.runtimes.registry import installed_runtimes
+from jobs.settings import ROOT
+from training.catalogue_entries import OBJECT_DETECTION_API_OUTPUT
+
+FORMATS = {"pytorch": "pt2", "tensorflow": "saved_model"}
+OUTPUTS = {"pytorch": "", "tensorflow": OBJECT_DETECTION_API_OUTPUT}
+ENTRY = """
+[tiny-{runtime}]
+runtime = "{runtime}"
+format = "{format}"
+file = "{file}"
+sha256 = "{digest}"
+labels = ["red", "green", "blue"]
+batch_size = 8
+[tiny-{runtime}.input]
+width = 32
+height = 32
+layout = "NHWC"
+dtype = "uint8"
+[tiny-{runtime}.output]
+floor_score = 0.1
+{output}
+"""
+_WRITE = "import sys, pathlib; from tests.tiny_models import write; write(sys.argv[1], pathlib.Path(sys.argv[2]))"
+
+
+def write_tiny_catalogue(folder: Path) -> Path:
+    """Writes the models and their list `catalogue.toml` into `folder`: `tiny-pytorch`, `tiny-tensorflow`."""
+    entries = []
+    for runtime in installed_runtimes():
+        if runtime not in FORMATS:
+            continue
+        file = folder / f"tiny.{FORMATS[runtime]}"
+        # Each framework in a process of its own, as in the workers.
+        subprocess.run([sys.executable, "-c", _WRITE, FORMATS[runtime], str(file)], check=True, cwd=ROOT)
+        entries.append(
+            ENTRY.format(
+                runtime=runtime,
+                format=FORMATS[runtime],
+                file=file.name,
+                digest=digest_of(file),
+                output=OUTPUTS[runtime],
+            )
+        )
+    path = folder / "catalogue.toml"
+    path.write_text("".join(entries))
+    return path

@@ -1,0 +1,74 @@
+"""`boxqueue up`: the whole service in the foreground."""
+
+import time
+
+from rich.text import Text
+
+from cli.client import ServiceClient
+from cli.errors import INTERRUPTED, StopRequested
+from cli.local.data_folder import LEAST_LEFT_MB, has_room
+from cli.local.journal import LogFile, worth_telling
+from cli.local.service import LocalService, local_service
+from cli.local.stop_signals import stop_signals
+from cli.local.supervision import log_of
+from cli.target import load_settings
+from cli.terminal import output, say, working
+
+LOOK_SECONDS = 0.5
+
+
+def run_service() -> int:
+    """Returns the exit code: 0 after Ctrl-C or SIGTERM, 130 where a second one did not wait for the running claims."""
+    settings = load_settings()
+    with stop_signals() as requests:
+        try:
+            with local_service(settings, requests) as service:
+                try:
+                    names = ", ".join(program.name for program in service.programs)
+                    with working(f"Starting {names} …"):
+                        service.wait_until_ready()
+                    _introduce(service)
+                    _relay(service)
+                except StopRequested:
+                    say("Stopping: the running claims are finished first. Ctrl-C again stops at once.", "yellow")
+                    requests.hold()
+        except StopRequested:
+            pass  # before anything ran
+        if requests.urgent:
+            return INTERRUPTED
+        say("Stopped.")
+    return 0
+
+
+def _introduce(service: LocalService) -> None:
+    with ServiceClient(service.url, patience=10) as client:
+        queues = client.get("/v1/queues")["queues"]
+        models = [model["name"] for model in client.get("/v1/models")["models"] if model["available"]]
+    workers = ", ".join(f"{queue['runtime']}: {queue['workers']}" for queue in queues) or "none installed"
+    lines = [
+        ("Boxqueue is up", service.url),
+        ("Docs", f"{service.url}/docs"),
+        ("Models", ", ".join(models) or "none"),
+        ("Workers", workers),
+        ("Data", str(service.settings.data)),
+        ("Logs", str(service.settings.data / "logs")),
+    ]
+    for name, value in lines:
+        output().print(Text.assemble((f"{name:<15}", "bold"), value), soft_wrap=True)
+    output().print("Ctrl-C stops it.")
+
+
+def _relay(service: LocalService) -> None:
+    """Tells of deaths, warnings and errors until something stops the service."""
+    logs = {program.name: LogFile(log_of(service.settings, program.name)) for program in service.programs}
+    full = False
+    while True:
+        was_full, full = full, not has_room(service.settings.data, LEAST_LEFT_MB)
+        if full and not was_full:
+            say(f"The disk under {service.settings.data} is full: pictures wait until there is room.", "red")
+        for ended in service.deaths():
+            say(f"{ended.program or 'A program'} ended ({ended.how}) and is started again.", "yellow")
+        for name, log in logs.items():
+            for line in worth_telling(log.lines()):
+                say(f"{name}: {line}")
+        time.sleep(LOOK_SECONDS)

@@ -1,0 +1,1 @@
+"""A whole service on this machine: its processes, their supervisor, their data folder."""

@@ -1,0 +1,190 @@
+"""A whole service on this machine: database, Redis, API and workers under one supervisor."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+from cli.address import require_free_address, url_of
+from cli.client import ServiceClient
+from cli.errors import CommandError, Refused, ServiceUnreachable, WrongUsage
+from cli.local.data_folder import LEAST_LEFT_MB, held, require_room
+from cli.local.journal import Ended, LogFile, ended_programs, last_lines
+from cli.local.processes import adopt_orphans, end_descendants, kill_descendants, reap_orphans
+from cli.local.stop_signals import StopSignals
+from cli.local.supervision import GROUPS, STOP_SECONDS, log_of, programs_of, write_configuration
+from detectors.catalogue import Catalogue
+from detectors.errors import CatalogueError
+from detectors.runtimes.registry import ELSEWHERE, installed_runtimes
+from jobs.settings import Settings
+
+READY_SECONDS = 120
+# A program that ends this often while somebody waits for it will not do its work, whatever the patience.
+MOST_FAILURES = 3
+# What our programs exit with where a setting is wrong: trying again can't help.
+WRONG_SETTING = 2
+
+
+class LocalService:
+    """Started by `start()`, and stopped by `stop()` whatever became of it."""
+
+    def __init__(self, settings: Settings, requests: StopSignals, environment: Mapping[str, str]) -> None:
+        """`environment`: the settings that the programs are to have besides those of this process.
+
+        Raises `CommandError` where no runtime that is here has a model in the catalogue.
+        """
+        self.settings = settings
+        self.runtimes = _runtimes(settings)
+        self.programs = programs_of(settings, self.runtimes)
+        self.url = url_of(settings)
+        self._requests = requests
+        self._environment = {**os.environ, **environment}
+        self._supervisor: subprocess.Popen[bytes] | None = None
+        self._failures: Counter[str] = Counter()
+        self._journal = LogFile(log_of(settings, "supervisord"))
+
+    def start(self) -> None:
+        """Brings the database to head and starts the programs; returns before they are ready."""
+        self._migrate()
+        configuration = write_configuration(self.settings, self.programs)
+        with log_of(self.settings, "supervisord-output").open("wb") as output:
+            self._supervisor = subprocess.Popen(
+                [sys.executable, "-P", "-m", "cli.local.supervised", str(configuration), str(os.getpid())],
+                env=self._environment,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,  # Ctrl-C in the terminal is for this process, which stops the others in order
+            )
+
+    def wait_until_ready(self) -> None:
+        """Until the API, the database, Redis and the store answer and every runtime has a worker.
+
+        Raises `CommandError` with the last lines of its log for a program that does not start.
+        """
+        deadline = time.monotonic() + READY_SECONDS
+        with ServiceClient(self.url) as client:
+            while not (client.is_ready() and self._workers_there(client)):
+                self.require_working()
+                if time.monotonic() > deadline:
+                    raise self.stuck(f"The service is not ready after {READY_SECONDS} s.")
+                time.sleep(0.2)
+
+    def require_working(self) -> None:
+        """Raises `CommandError` where nothing can be expected any more: a program that ends again and again, the
+        supervisor gone, the disk full."""
+        for ended in self.deaths():
+            self._failures[ended.program] += 1
+            if ended.exit_status == WRONG_SETTING or self._failures[ended.program] >= MOST_FAILURES:
+                raise self._ends_again(ended)
+        require_room(self.settings.data, LEAST_LEFT_MB)
+
+    def stuck(self, sentence: str) -> CommandError:
+        """The sentence, and what the programs said last."""
+        words = [
+            f"  {program.name}: {line}"
+            for program in self.programs
+            for line in last_lines(log_of(self.settings, program.name), 3)
+        ]
+        return CommandError("\n".join([sentence, *words]))
+
+    def deaths(self) -> Iterator[Ended]:
+        """Programs that ended since this was last asked; the supervisor starts them again. Raises `CommandError` where
+        the supervisor itself is gone."""
+        assert self._supervisor is not None
+        reap_orphans(but=self._supervisor.pid)
+        status = self._supervisor.poll()
+        if status is not None:
+            raise self._supervisor_gone(status)
+        yield from ended_programs(self._journal.lines())
+
+    def stop(self, seconds: float) -> None:
+        """In good order within `seconds`: claims that run are finished. At once where a second signal comes."""
+        self._requests.hold()
+        deadline = time.monotonic() + seconds
+        if self._supervisor is not None and self._supervisor.poll() is None:
+            self._supervisor.terminate()
+            while self._supervisor.poll() is None and time.monotonic() < deadline and not self._requests.urgent:
+                reap_orphans(but=self._supervisor.pid)
+                time.sleep(0.05)
+            kill_descendants()
+        else:
+            end_descendants(min(seconds, STOP_SECONDS), lambda: self._requests.urgent)
+        if self.settings.redis_embedded:
+            Path(self.settings.redis_url.removeprefix("unix://")).unlink(missing_ok=True)
+
+    def _migrate(self) -> None:
+        done = subprocess.run(
+            [sys.executable, "-P", "-m", "jobs.migrate"],
+            env=self._environment,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            check=False,
+        )
+        if done.returncode != 0:
+            lines = done.stdout.strip().splitlines()[-10:]
+            raise CommandError("\n".join(["The database can't be brought up to date:", *lines]))
+
+    def _workers_there(self, client: ServiceClient) -> bool:
+        try:
+            queues = client.get("/v1/queues")["queues"]
+        except (Refused, ServiceUnreachable):
+            return False  # the API started a moment ago; asked again soon
+        working = {queue["runtime"] for queue in queues if queue["workers"]}
+        return working.issuperset(self.runtimes)
+
+    def _ends_again(self, ended: Ended) -> CommandError:
+        if not ended.program:
+            return CommandError(f"A program can't be started: {ended.how}.")
+        lines = last_lines(log_of(self.settings, ended.program), 12)
+        return CommandError("\n".join([f"{ended.program} does not stay up ({ended.how}). The end of its log:", *lines]))
+
+    def _supervisor_gone(self, status: int) -> CommandError:
+        how = f"killed by {signal.Signals(-status).name}" if status < 0 else f"exit status {status}"
+        lines = last_lines(log_of(self.settings, "supervisord-output"), 5)
+        return CommandError(
+            "\n".join([f"The supervisor ended ({how}); what was left of the service is stopped.", *lines])
+        )
+
+
+def _runtimes(settings: Settings) -> list[str]:
+    """Those that are here and have a model in the catalogue: a worker of another one would have nothing to do."""
+    try:
+        catalogue = Catalogue.load(*settings.catalogue, aliases=settings.model_aliases)
+    except CatalogueError as error:
+        raise WrongUsage(str(error)) from error
+    installed = installed_runtimes()
+    wanted = {entry.runtime for entry in catalogue.entries.values()}
+    # Where there is only what the command itself stands on, an API without workers is what is wanted.
+    if set(installed) - ELSEWHERE and wanted.isdisjoint(installed):
+        raise WrongUsage(
+            f"{', '.join(map(str, settings.catalogue))} has no model for a runtime that is installed here: "
+            f"{', '.join(installed)}. Add one: boxqueue models add FILE"
+        )
+    return [runtime for runtime in installed if runtime in wanted]
+
+
+@contextmanager
+def local_service(
+    settings: Settings,
+    requests: StopSignals,
+    environment: Mapping[str, str] | None = None,
+    stop_seconds: float = STOP_SECONDS * len(GROUPS) + 5,
+) -> Iterator[LocalService]:
+    """Started, not yet ready; nothing of it is left afterwards. Raises `CommandError` where it can't be started."""
+    require_free_address(settings)
+    with held(settings.data):
+        adopt_orphans()
+        service = LocalService(settings, requests, environment or {})
+        try:
+            service.start()
+            yield service
+        finally:
+            service.stop(stop_seconds)

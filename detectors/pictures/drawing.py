@@ -1,0 +1,174 @@
+"""Boxes and labels on a picture, readable at every size."""
+
+import colorsys
+import io
+import threading
+from collections.abc import Sequence
+from functools import lru_cache
+from typing import Protocol
+
+from PIL import Image, ImageDraw, ImageFont, ImageOps
+
+from detectors.errors import PictureUndecodable
+from detectors.pictures.formats import FORMATS
+
+# Pixels of the shorter and of the longer side. Below, a label would cover the picture or not fit on it.
+SMALLEST = (120, 320)
+# Pixels of the longer side. Above, nobody's screen shows them and encoding costs seconds.
+LARGEST = 4096
+# Comparing all with all takes too long beyond.
+_MOST_TO_AVOID = 300
+# Decoded pictures are large: 200 megapixels take 600 MB. So few are drawn at once.
+_drawing = threading.BoundedSemaphore(2)
+
+Colour = tuple[int, int, int]
+Box = tuple[float, float, float, float]
+
+
+class Found(Protocol):
+    """What is drawn: the box in pixels of the picture as a person sees it."""
+
+    @property
+    def label(self) -> str: ...
+    @property
+    def class_id(self) -> int: ...
+    @property
+    def score(self) -> float: ...
+    @property
+    def x1(self) -> float: ...
+    @property
+    def y1(self) -> float: ...
+    @property
+    def x2(self) -> float: ...
+    @property
+    def y2(self) -> float: ...
+
+
+def annotate(data: bytes, detections: Sequence[Found]) -> tuple[bytes, str]:
+    """The picture with its boxes drawn, and its media type: JPEG, PNG and WebP stay what they are, others become PNG.
+
+    Raises `PictureUndecodable`.
+    """
+    with _drawing:
+        try:
+            canvas, scale, form = _canvas(data)
+        except (OSError, ValueError, SyntaxError, EOFError) as error:
+            raise PictureUndecodable(f"The picture can't be decoded: {error}.") from error
+        draw(canvas, detections, scale)
+        output = io.BytesIO()
+        canvas.save(output, form, **({} if form == "PNG" else {"quality": 90}))
+    return output.getvalue(), f"image/{form.lower()}"
+
+
+def colour_of(class_id: int) -> Colour:
+    """One steady colour per class: hues a golden angle apart, so that neighbouring classes differ most."""
+    red, green, blue = colorsys.hsv_to_rgb((class_id * 0.618034 + 0.58) % 1.0, 0.85, 0.9)
+    return round(red * 255), round(green * 255), round(blue * 255)
+
+
+def draw(canvas: Image.Image, detections: Sequence[Found], scale: float = 1.0) -> None:
+    """Draws on `canvas`, an RGB or RGBA picture that shows the original at `scale`."""
+    pen = ImageDraw.Draw(canvas)
+    line = max(2, round(min(canvas.size) / 250))
+    font = _font(max(11, round(min(canvas.size) / 40)))
+    boxes = [(found.x1 * scale, found.y1 * scale, found.x2 * scale, found.y2 * scale) for found in detections]
+    # The best ones last, so that they lie on top.
+    for found, box in reversed(list(zip(detections, boxes, strict=True))):
+        _outline(pen, box, canvas.size, colour_of(found.class_id), line)
+    labels: list[Box] = []
+    for found, box in zip(detections, boxes, strict=True):
+        _label(
+            pen, f"{found.label} {found.score:.2f}", box, canvas.size, colour_of(found.class_id), font, boxes, labels
+        )
+
+
+def _canvas(data: bytes) -> tuple[Image.Image, float, str]:
+    """The picture upright in RGB or RGBA, at what scale it is, and the format to save it in."""
+    with Image.open(io.BytesIO(data), formats=list(FORMATS)) as picture:
+        form = {"JPEG": "JPEG", "MPO": "JPEG", "WEBP": "WEBP"}.get(picture.format or "", "PNG")
+        width, height = picture.size
+        shorter, longer = sorted(picture.size)
+        scale = min(max(1.0, SMALLEST[0] / shorter, SMALLEST[1] / longer), LARGEST / longer)
+        size = max(1, round(width * scale)), max(1, round(height * scale))
+        if scale < 1.0:
+            picture.draft(None, size)
+        turned = ImageOps.exif_transpose(picture)
+        if (turned.width > turned.height) != (size[0] > size[1]):
+            size = size[1], size[0]
+        return _in_colour(turned, opaque=form == "JPEG").resize(size), scale, form
+
+
+def _in_colour(picture: Image.Image, opaque: bool) -> Image.Image:
+    if picture.mode.startswith("I"):
+        # 16 bits a pixel: Pillow's own conversion would cut them off at 255.
+        return picture.convert("I").point(lambda value: value / 256).convert("L").convert("RGB")
+    has_alpha = "A" in picture.getbands() or "transparency" in picture.info
+    return picture.convert("RGBA" if has_alpha and not opaque else "RGB")
+
+
+@lru_cache(maxsize=64)
+def _font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
+    return ImageFont.load_default(size)
+
+
+def _contrast(colour: Colour) -> Colour:
+    """Black or white, whichever stands out (luma after ITU-R BT.601)."""
+    red, green, blue = colour
+    return (0, 0, 0) if 0.299 * red + 0.587 * green + 0.114 * blue > 140 else (255, 255, 255)
+
+
+def _outline(pen: ImageDraw.ImageDraw, box: Box, size: tuple[int, int], colour: Colour, line: int) -> None:
+    left, right = sorted(max(0.0, min(size[0] - 1.0, edge)) for edge in (box[0], box[2]))
+    top, bottom = sorted(max(0.0, min(size[1] - 1.0, edge)) for edge in (box[1], box[3]))
+    # A thin rim of the opposite lightness, so that the line is seen on a ground of its own colour too.
+    rim = (max(0.0, left - 1), max(0.0, top - 1), min(size[0] - 1.0, right + 1), min(size[1] - 1.0, bottom + 1))
+    pen.rectangle(rim, outline=_contrast(colour), width=line + 2)
+    pen.rectangle((left, top, right, bottom), outline=colour, width=line)
+
+
+def _label(
+    pen: ImageDraw.ImageDraw,
+    text: str,
+    box: Box,
+    size: tuple[int, int],
+    colour: Colour,
+    font: ImageFont.FreeTypeFont | ImageFont.ImageFont,
+    boxes: Sequence[Box],
+    labels: list[Box],
+) -> None:
+    """Writes beside or into its box where it hides least of the `boxes` and `labels`, and adds itself to these."""
+    left, top, right, bottom = pen.textbbox((0, 0), text, font=font)
+    pad = 2
+    width, height = right - left + 2 * pad, bottom - top + 2 * pad
+    corners = [
+        (box[0], box[1] - height),  # above, which is where people look first
+        (box[0], box[3]),
+        (box[2] - width, box[1] - height),
+        (box[2], box[1]),
+        (box[0] - width, box[1]),
+        (box[0], box[1]),
+    ]
+    places = [_inside(corner, (width, height), size) for corner in corners]
+    place = places[0]
+    if len(boxes) <= _MOST_TO_AVOID:
+        place = min(places, key=lambda place: _hidden(place, boxes) + 4 * _hidden(place, labels))
+    labels.append(place)
+    pen.rectangle((place[0], place[1], place[2] - 1, place[3] - 1), fill=colour)
+    pen.text((place[0] + pad - left, place[1] + pad - top), text, fill=_contrast(colour), font=font)
+
+
+def _inside(corner: tuple[float, float], label: tuple[float, float], size: tuple[int, int]) -> Box:
+    x = max(0.0, min(corner[0], size[0] - label[0]))
+    y = max(0.0, min(corner[1], size[1] - label[1]))
+    return round(x), round(y), round(x + label[0]), round(y + label[1])
+
+
+def _hidden(place: Box, others: Sequence[Box]) -> float:
+    return sum(_overlap(place, other) for other in others)
+
+
+def _overlap(one: Box, other: Box) -> float:
+    """Area that two boxes share."""
+    width = min(one[2], other[2]) - max(one[0], other[0])
+    height = min(one[3], other[3]) - max(one[1], other[1])
+    return width * height if width > 0 and height > 0 else 0.0

@@ -1,0 +1,169 @@
+"""Runtime `pytorch`: exported programs, compiled or not, TorchScript, torchvision's own models, on CPU or CUDA."""
+
+import pickle
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
+from typing import Any
+from zipfile import BadZipFile
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from detectors.base import Answers, Detector
+from detectors.catalogue import ModelEntry
+from detectors.errors import ModelUnusable, lacking
+from detectors.pictures.preprocess import Batch
+from detectors.runtimes.exported_program import load_package, load_program
+
+Model = Callable[[Any], Any]
+WRAPPINGS = ("state_dict", "model_state_dict", "model")
+"""Where training loops put a model's weights among what else they save."""
+PREFIXES = ("module.", "model.")
+"""What DataParallel and Lightning put before the names of weights."""
+MORE_THAN_WEIGHTS = (
+    "holds more than weights, which could be any program; save only the state dict: torch.save(model.state_dict(), …)."
+)
+PRECISIONS = {"half": torch.float16, "bfloat16": torch.bfloat16}
+LONGEST = 300
+"""Characters of what PyTorch says about weights that do not fit: it names every one of them."""
+
+
+class PyTorchDetector(Detector):
+    """Runs a model that takes a batch of any size, or a list of pictures in their own sizes.
+
+    No file may bring Python code: weights are loaded `weights_only`.
+    """
+
+    formats = frozenset({"pt2", "torchscript", "torchvision", "aotinductor"})
+
+    @classmethod
+    def devices(cls) -> list[str]:
+        return [f"cuda:{index}" for index in range(torch.cuda.device_count())] if torch.cuda.is_available() else []
+
+    def _load(self, threads: int) -> None:
+        if self.entry.precision != "full" and self.device == "cpu":
+            raise ModelUnusable(
+                f"Model {self.entry.name}: the precision {self.entry.precision} is for CUDA, and this is a CPU, where "
+                "it takes longer than full precision; leave it out, or set BOXQUEUE_DEVICE=cuda."
+            )
+        torch.set_num_threads(threads)
+        load = LOADERS[self.entry.format]
+        try:
+            self._model = load(self.entry, self.device)
+        except pickle.UnpicklingError as error:
+            raise ModelUnusable(f"Model {self.entry.name}: {self.entry.file} {MORE_THAN_WEIGHTS}") from error
+        except (RuntimeError, ValueError, OSError, LookupError, AssertionError, BadZipFile) as error:
+            raise ModelUnusable(f"Model {self.entry.name}: {self.entry.file} can't be loaded: {error}") from error
+
+    def _infer(self, batch: Batch) -> Answers:
+        with torch.inference_mode(), in_precision(self.entry.precision, self.device):
+            outputs = self._model(to_device(batch, self.device))
+        named = named_outputs(outputs)
+        for name in self.entry.output.wanted:
+            if name not in named:
+                raise LookupError(lacking("output", name, list(named)))
+        return [to_numpy(named[name]) for name in self.entry.output.wanted]
+
+
+def to_device(batch: Batch, device: str) -> torch.Tensor | list[torch.Tensor]:
+    """A batch as a program takes it, on its device."""
+    if isinstance(batch, list):
+        return [torch.from_numpy(picture).to(device) for picture in batch]
+    return torch.from_numpy(batch).to(device)
+
+
+def in_precision(precision: str, device: str) -> AbstractContextManager[Any]:
+    """Where convolutions and products of matrices have that precision; what needs full precision, as the search for
+    doubles does, keeps it."""
+    if precision == "full":
+        return nullcontext()
+    return torch.autocast(device.partition(":")[0], dtype=PRECISIONS[precision])
+
+
+def named_outputs(outputs: Any) -> dict[int | str, Any]:
+    """What a model gave: of a tuple by position, of a dictionary by name, of dictionaries for each picture by name,
+    each a list for the pictures."""
+    if isinstance(outputs, torch.Tensor):
+        return {0: outputs}
+    if isinstance(outputs, tuple) and len(outputs) == 2 and isinstance(outputs[1], list):
+        outputs = outputs[1]  # a scripted model of torchvision gives (losses, detections)
+    if isinstance(outputs, list) and outputs and all(isinstance(one, Mapping) for one in outputs):
+        return {name: [one[name] for one in outputs] for name in outputs[0]}
+    return dict(outputs) if isinstance(outputs, Mapping) else dict(enumerate(outputs))
+
+
+def to_numpy(output: Any) -> npt.NDArray[Any] | list[npt.NDArray[Any]]:
+    """A tensor, or a list of them, off whatever device it is on."""
+    return [_array(tensor) for tensor in output] if isinstance(output, list) else _array(output)
+
+
+def _array(tensor: torch.Tensor) -> npt.NDArray[Any]:
+    # NumPy knows no bfloat16.
+    return np.asarray((tensor.float() if tensor.dtype == torch.bfloat16 else tensor).detach().cpu())
+
+
+def _exported_program(entry: ModelEntry, device: str) -> Model:
+    return _laid_out(load_program(entry.file, device).module(), entry)
+
+
+def _laid_out(module: torch.nn.Module, entry: ModelEntry) -> torch.nn.Module:
+    return module.to(memory_format=torch.channels_last) if entry.channels_last else module  # type: ignore[call-overload]
+
+
+def _torchscript(entry: ModelEntry, device: str) -> Model:
+    return torch.jit.load(str(entry.file), map_location=device).eval()  # type: ignore[no-any-return,no-untyped-call]
+
+
+def _torchvision(entry: ModelEntry, device: str) -> Model:
+    """One of `torchvision.models.detection` with a state dict. It scales and normalises the pictures itself."""
+    from torchvision.models import detection, get_model, list_models  # noqa: PLC0415 - all else works without it
+
+    builders = list_models(module=detection)
+    if entry.builder not in builders:
+        raise ValueError(f"there is no builder {entry.builder!r}; there are {', '.join(builders)}")
+    classes = max(entry.class_ids) + 1  # the first one is the background, or counts as if it were
+    model = get_model(entry.builder, weights=None, weights_backbone=None, num_classes=classes)
+    try:
+        model.load_state_dict(read_weights(entry.file))
+    except RuntimeError as error:
+        told = " ".join(line.strip() for line in str(error).splitlines()[1:])
+        raise ValueError(
+            f"its weights are not those of {entry.builder} with class ids from 0 to {classes - 1}, as the labels have "
+            f"them: {told[:LONGEST]}{'…' * (len(told) > LONGEST)}"
+        ) from error
+    _laid_out(model.eval().to(device), entry)
+
+    def run(pictures: list[torch.Tensor]) -> Any:
+        return model([picture.permute(2, 0, 1).float() / 255 for picture in pictures])
+
+    return run
+
+
+def read_weights(file: Path) -> dict[str, Any]:
+    """The weights of a file, whatever a training loop saved beside and around them. Raises UnpicklingError where
+    there is more in it than tensors and plain values."""
+    state = torch.load(file, map_location="cpu", weights_only=True)
+    for wrapping in WRAPPINGS:
+        if isinstance(state, dict) and isinstance(state.get(wrapping), dict):
+            state = state[wrapping]
+            break
+    if not isinstance(state, dict) or not state:
+        raise ValueError("it holds no state dict")
+    for prefix in PREFIXES:
+        if all(name.startswith(prefix) for name in state):
+            state = {name.removeprefix(prefix): weight for name, weight in state.items()}
+    return state
+
+
+def _aotinductor(entry: ModelEntry, device: str) -> Model:
+    return load_package(entry.file, device, entry.input)
+
+
+LOADERS = {
+    "pt2": _exported_program,
+    "torchscript": _torchscript,
+    "torchvision": _torchvision,
+    "aotinductor": _aotinductor,
+}

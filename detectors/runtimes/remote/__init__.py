@@ -1,0 +1,1 @@
+"""The runtime `remote`: a model on a server, which is asked over HTTP."""

@@ -1,0 +1,1 @@
+"""What turns pictures into jobs and claims into answers. The API, the workers and the functions call it."""

@@ -1,0 +1,198 @@
+"""Who is there to work: the workers' own entries, and what their queues look like."""
+
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
+
+from jobs.batches import batch_not_cancelled
+from jobs.clock import now
+from jobs.database import AnyRow, Database
+from jobs.queue.queries import queue_depths
+from jobs.records import Build, Outage, QueueView, Unserved
+from jobs.tables import RUNNING, Claim, Job, Worker, first_id_of
+
+# A worker refreshes its entry this often; one that missed three times is not counted on.
+SEEN_SECONDS = 3.0
+ALIVE_SECONDS = 4 * SEEN_SECONDS
+RATE_SECONDS = 60.0
+# The clocks of workers, which make the ids of claims, may differ by so much from the database's.
+CLOCKS_APART_SECONDS = 30.0
+
+
+def register(
+    db: Database,
+    worker_id: str,
+    *,
+    runtime: str,
+    host: str,
+    models: Mapping[str, str],
+    device: str,
+    versions: Mapping[str, str],
+) -> None:
+    """Enters a worker. `models` maps names to digests."""
+    with db.write() as connection:
+        connection.execute(
+            sa.insert(Worker).values(
+                id=worker_id, runtime=runtime, host=host, models=dict(models), device=device, versions=dict(versions)
+            )
+        )
+
+
+def seen(db: Database, worker_id: str) -> bool:
+    """Refreshes a worker's entry. False where it is gone: the worker was away for so long that it counted as dead."""
+    with db.write() as connection:
+        return connection.execute(sa.update(Worker).where(Worker.id == worker_id).values(last_seen=now())).rowcount == 1
+
+
+def serves(db: Database, worker_id: str, models: Mapping[str, str]) -> None:
+    """Writes anew which models a worker serves: the catalogue has changed."""
+    with db.write() as connection:
+        connection.execute(sa.update(Worker).where(Worker.id == worker_id).values(models=dict(models)))
+
+
+def serves_no_more(db: Database, worker_id: str, model: str, digest: str) -> None:
+    """Takes one version of a model off a worker's entry: it could not be loaded."""
+    with db.write() as connection:
+        models = connection.scalar(sa.select(Worker.models).where(Worker.id == worker_id).with_for_update()) or {}
+        if models.pop(model, None) == digest:
+            connection.execute(sa.update(Worker).where(Worker.id == worker_id).values(models=models))
+
+
+def waits_for(db: Database, worker_id: str, model: str, code: str, message: str) -> None:
+    """Notes on a worker's entry why it takes no jobs of a model at present."""
+    with db.write() as connection:
+        outages = _outages_of(connection, worker_id)
+        since = outages.get(model, {}).get("since") or connection.execute(sa.select(now())).scalar_one().isoformat()
+        outages[model] = {"code": code, "message": message, "since": since}
+        connection.execute(sa.update(Worker).where(Worker.id == worker_id).values(outages=outages))
+
+
+def waits_no_more(db: Database, worker_id: str, model: str) -> None:
+    """Takes it off again."""
+    with db.write() as connection:
+        outages = _outages_of(connection, worker_id)
+        if outages.pop(model, None):
+            connection.execute(sa.update(Worker).where(Worker.id == worker_id).values(outages=outages))
+
+
+def leave(db: Database, worker_id: str) -> None:
+    """Removes a worker that stops."""
+    with db.write() as connection:
+        connection.execute(sa.delete(Worker).where(Worker.id == worker_id))
+
+
+def forget_dead(db: Database, after_seconds: float) -> None:
+    """Removes the entries of workers that were not seen for so long."""
+    with db.write() as connection:
+        connection.execute(sa.delete(Worker).where(Worker.last_seen < now(-after_seconds)))
+
+
+def live_models(db: Database) -> set[tuple[str, str]]:
+    """(name, digest) of every model that a live worker serves."""
+    with db.read() as connection:
+        served = connection.scalars(sa.select(Worker.models).where(_alive())).all()
+    return {pair for models in served for pair in models.items()}
+
+
+def live_workers(connection: Connection) -> dict[str, int]:
+    """Runtime -> workers that are there."""
+    query = sa.select(Worker.runtime, sa.func.count()).where(_alive()).group_by(Worker.runtime)
+    return dict(connection.execute(query).all())
+
+
+def rates(connection: Connection) -> dict[str, float]:
+    """Runtime -> jobs a second that workers took in the last minute and did not lose again."""
+    # By id first: ids are in the order of time, so the long ledger is read at its end only.
+    begin = connection.execute(sa.select(now(-RATE_SECONDS - CLOCKS_APART_SECONDS))).scalar_one()
+    taken = sa.select(Claim.runtime, sa.func.sum(Claim.size)).where(
+        Claim.id > first_id_of(begin),
+        Claim.started_at > now(-RATE_SECONDS),
+        sa.or_(Claim.outcome.is_(None), Claim.outcome == "finished"),
+    )
+    return {runtime: size / RATE_SECONDS for runtime, size in connection.execute(taken.group_by(Claim.runtime)).all()}
+
+
+def queues(db: Database) -> list[QueueView]:
+    """Every runtime that has a job or a worker, by name."""
+    with db.read() as connection:
+        waiting = queue_depths(connection)
+        is_late = sa.and_(Claim.ended_at.is_(None), Claim.expires_at < now())
+        running = connection.execute(
+            sa.select(
+                Job.runtime,
+                sa.func.count().label("number"),
+                sa.func.sum(sa.case((is_late, 1), else_=0)).label("late"),
+            )
+            .outerjoin(Claim, Claim.id == Job.claim_id)
+            .where(Job.status == RUNNING, batch_not_cancelled())
+            .group_by(Job.runtime)
+        ).all()
+        workers = connection.execute(
+            sa.select(
+                Worker.runtime,
+                Worker.models,
+                Worker.outages,
+                Worker.device,
+                Worker.versions,
+                _alive().label("alive"),
+            )
+        ).all()
+        taken = rates(connection)
+    served = {pair for worker in workers if worker.alive for pair in worker.models.items()}
+    views = []
+    for runtime in sorted({row.runtime for row in (*waiting, *running, *workers)}):
+        rows = [row for row in waiting if row.runtime == runtime]
+        has = next((row for row in running if row.runtime == runtime), None)
+        alive = [worker.alive for worker in workers if worker.runtime == runtime]
+        views.append(
+            QueueView(
+                runtime=runtime,
+                queued=sum(row.number for row in rows),
+                oldest_s=max((row.oldest_s for row in rows), default=None),
+                rate_per_s=taken.get(runtime, 0.0),
+                running=has.number if has else 0,
+                late=int(has.late) if has else 0,
+                workers=sum(map(bool, alive)),
+                workers_lost=sum(not there for there in alive),
+                unserved=_unserved(rows, served),
+                builds=_builds([worker for worker in workers if worker.runtime == runtime and worker.alive]),
+                outages=_outages([worker for worker in workers if worker.runtime == runtime and worker.alive]),
+            )
+        )
+    return views
+
+
+def _unserved(rows: Sequence[AnyRow], served: Collection[tuple[str, str]]) -> tuple[Unserved, ...]:
+    number: Counter[tuple[str, str]] = Counter()
+    for row in rows:
+        number[row.model, row.model_digest] += row.number
+    return tuple(Unserved(*version, number[version]) for version in sorted(number) if version not in served)
+
+
+def _builds(workers: Sequence[AnyRow]) -> tuple[Build, ...]:
+    """The most frequent first."""
+    number = Counter((worker.device, tuple(sorted(worker.versions.items()))) for worker in workers)
+    return tuple(Build(count, device, dict(versions)) for (device, versions), count in number.most_common())
+
+
+def _outages(workers: Sequence[AnyRow]) -> tuple[Outage, ...]:
+    """Of each model the oldest one, by name."""
+    told = [
+        Outage(model, one["code"], one["message"], datetime.fromisoformat(one["since"]))
+        for worker in workers
+        for model, one in (worker.outages or {}).items()
+    ]
+    oldest = {outage.model: outage for outage in sorted(told, key=lambda outage: outage.since, reverse=True)}
+    return tuple(oldest[model] for model in sorted(oldest))
+
+
+def _outages_of(connection: Connection, worker_id: str) -> dict[str, Any]:
+    return connection.scalar(sa.select(Worker.outages).where(Worker.id == worker_id).with_for_update()) or {}
+
+
+def _alive() -> sa.ColumnElement[bool]:
+    return Worker.last_seen > now(-ALIVE_SECONDS)

@@ -1,0 +1,153 @@
+"""What the store gives to its readers: plain frozen records, no rows and no sessions."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from jobs.errors import PictureMissing, PictureRefused
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """A picture that was looked at. `width` and `height` in pixels, as a person sees it (EXIF turned)."""
+
+    sha256: str
+    media_type: str
+    width: int
+    height: int
+    size: int
+    """Bytes."""
+
+
+@dataclass(frozen=True, slots=True)
+class NewJob:
+    """A job to submit. `picture` is None where its header disqualified it, or it could not be had: then `refusal` says
+    why, and the job is `failed` from the start, so that a batch's totals equal the files that were given."""
+
+    model: str
+    digest: str
+    runtime: str
+    picture: Picture | None
+    refusal: PictureRefused | PictureMissing | None = None
+    source: str | None = None
+    options: dict[str, Any] | None = None
+    cache: bool = True
+    priority: int = 0
+    metadata: dict[str, Any] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class DetectionView:
+    """One found object; the box in pixels of the picture as a person sees it (EXIF turned)."""
+
+    label: str
+    class_id: int
+    score: float
+    x1: float
+    y1: float
+    x2: float
+    y2: float
+
+
+@dataclass(frozen=True, slots=True)
+class JobView:
+    """A job as clients see it. `detections` is None until it succeeded, then sorted by score, highest first."""
+
+    id: str
+    status: str
+    model: str
+    model_digest: str
+    batch_id: str | None
+    source: str | None
+    priority: int
+    deaths: int
+    repeated: bool
+    image: Picture | None
+    detections: list[DetectionView] | None
+    error_code: str | None
+    error_message: str | None
+    options: dict[str, Any]
+    metadata: dict[str, Any] | None
+    device: str | None
+    timings_ms: dict[str, Any] | None
+    created_at: datetime
+    started_at: datetime | None
+    finished_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class BatchView:
+    """A batch's progress. `rate_per_s` and `eta_s` are None where there is nothing to measure."""
+
+    id: str
+    name: str | None
+    status: str
+    total: int
+    succeeded: int
+    failed: int
+    cancelled: int
+    rate_per_s: float | None
+    eta_s: float | None
+    created_at: datetime
+    closed_at: datetime | None
+    cancelled_at: datetime | None
+    finished_at: datetime | None
+
+    @property
+    def pending(self) -> int:
+        """Jobs without an answer."""
+        return self.total - self.succeeded - self.failed - self.cancelled
+
+
+@dataclass(frozen=True, slots=True)
+class Unserved:
+    """Jobs of one version of a model that no live worker serves."""
+
+    model: str
+    digest: str
+    queued: int
+
+
+@dataclass(frozen=True, slots=True)
+class Build:
+    """Live workers that are alike: what they were built from, what they run on."""
+
+    workers: int
+    device: str
+    versions: dict[str, Any]
+    """Of Boxqueue, its image, Python and the framework."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outage:
+    """A model whose server does not answer: its jobs wait until it does."""
+
+    model: str
+    code: str
+    message: str
+    since: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class QueueView:
+    """What one runtime's queue looks like. `oldest_s` is the age of the longest waiting job."""
+
+    runtime: str
+    queued: int
+    oldest_s: float | None
+    rate_per_s: float
+    """Jobs a second that workers took in the last minute."""
+    running: int
+    late: int
+    """Running jobs whose lease has run out: whoever has them died or hangs, and no sweep has put them back yet."""
+    workers: int
+    workers_lost: int
+    """Workers that were not seen for a while and never signed off: killed, hanging, or cut off from the database."""
+    unserved: tuple[Unserved, ...]
+    builds: tuple[Build, ...]
+    outages: tuple[Outage, ...]
+
+    @property
+    def no_worker(self) -> bool:
+        """Jobs wait that no live worker can take: none of their model and digest is there."""
+        return bool(self.unserved)

@@ -1,0 +1,285 @@
+"""`python -m api` as it runs: gunicorn, a real Redis, real connections."""
+
+import json
+import socket
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+import redis
+
+from detectors.catalogue import Catalogue
+from jobs.database import Database
+from jobs.migrate import migrate
+from jobs.queue import claims
+from jobs.queue.claims import Outcome
+from jobs.queue.doorbell import FINISHED_CHANNEL, Queue
+from jobs.tables import new_id
+from tests import catalogues
+from tests.services.environment import environment, free_port, settings_of
+from tests.services.processes import output_of
+from tests.services.programs import Api, python
+from tests.services.redis import RedisServer
+from tests.services.waiting import wait_for
+from tests.unit.api.conftest import CATALOGUE, MODEL, encoded
+
+LIMIT_MB = 1
+
+
+class Server(Api):
+    """One that answers. The catalogue is the one of the unit tests."""
+
+    def __init__(self, folder: Path, redis_url: str, *, command: list[str] | None = None) -> None:
+        super().__init__(command=command, **given(folder, redis_url))
+        self.port = self.settings.port
+        self.wait_until("/healthz")
+
+    def connect(self) -> socket.socket:
+        return socket.create_connection(("127.0.0.1", self.port), timeout=20)
+
+    def refused(self) -> list[str]:
+        return [line for line in self.said.splitlines() if "api.problems" in line]
+
+
+def given(folder: Path, redis_url: str) -> dict[str, object]:
+    """Settings, and what has to be there for them."""
+    catalogue = catalogues.write(folder / "catalogue.toml", CATALOGUE)
+    settings = {"data": folder, "catalogue": catalogue, "redis_url": redis_url, "max_request_mb": LIMIT_MB}
+    migrate(settings_of(**settings).database_url)
+    return settings
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory, redis_server: RedisServer) -> Iterator[Server]:
+    with Server(tmp_path_factory.mktemp("api"), redis_server.url) as server:
+        yield server
+
+
+def submit(server: Server) -> dict[str, object]:
+    with server.client() as client:
+        (job,) = client.submit(MODEL, encoded())
+    return job
+
+
+def finish_all(server: Server) -> None:
+    """Does what a worker does, the announcement included."""
+    db, queue = Database(server.settings.database_url), Queue(server.settings)
+    digest = Catalogue.load(*server.settings.catalogue).entries[MODEL].digest
+    while held := claims.claim(
+        db, "pytorch", {MODEL: (digest, 8)}, worker_id=new_id(), task_id=new_id(), lease_seconds=15
+    ):
+        queue.announce(claims.finish(db, held, [Outcome(job.id, []) for job in held.jobs], device="cpu"))
+    db.close()
+
+
+def body_of(connection: socket.socket) -> tuple[str, dict[str, object]]:
+    with connection.makefile("rb") as stream:
+        status = stream.readline().decode().strip()
+        length = 0
+        while (line := stream.readline().decode().strip()) != "":
+            name, _, value = line.partition(":")
+            if name.lower() == "content-length":
+                length = int(value)
+        return status, json.loads(stream.read(length))
+
+
+HEAD = b"POST /v1/jobs HTTP/1.1\r\nHost: here\r\nContent-Type: multipart/form-data; boundary=b\r\n"
+
+
+def test_large_body_is_refused_before_it_is_read(server: Server) -> None:
+    with server.connect() as connection:
+        connection.sendall(HEAD + b"Content-Length: 10000000000\r\n\r\n")
+
+        status, problem = body_of(connection)
+
+    assert status.startswith("HTTP/1.1 413")
+    assert problem["code"] == "request_too_large"
+
+
+def test_client_that_sends_first_and_reads_later_gets_the_refusal(server: Server) -> None:
+    size = 20 * LIMIT_MB * 1_000_000
+    with server.connect() as connection:
+        connection.sendall(HEAD + b"Content-Length: %d\r\n\r\n" % size)
+        connection.sendall(b"x" * size)
+
+        status, problem = body_of(connection)
+
+    assert status.startswith("HTTP/1.1 413")
+    assert problem["code"] == "request_too_large"
+
+
+def test_body_without_a_length_is_refused_at_the_limit(server: Server) -> None:
+    chunk = b"10000\r\n" + b"x" * 0x10000 + b"\r\n"
+    with server.connect() as connection:
+        connection.sendall(HEAD + b"Transfer-Encoding: chunked\r\n\r\n")
+        connection.sendall(chunk * 40)
+        connection.sendall(b"0\r\n\r\n")
+
+        status, problem = body_of(connection)
+
+    assert status.startswith("HTTP/1.1 413")
+    assert problem["code"] == "request_too_large"
+
+
+def test_body_without_a_length_is_taken_below_it(server: Server) -> None:
+    body = (
+        b"--b\r\nContent-Disposition: form-data; name=model\r\n\r\ncards-pytorch\r\n"
+        b'--b\r\nContent-Disposition: form-data; name=image; filename="a.png"\r\n\r\n' + encoded() + b"\r\n--b--\r\n"
+    )
+
+    answer = httpx.post(
+        f"{server.url}/v1/jobs",
+        content=iter([body[:50], body[50:]]),
+        headers={"Content-Type": "multipart/form-data; boundary=b"},
+    )
+
+    assert answer.status_code == 202
+
+
+def test_refusal_of_another_kind_leaves_the_connection_whole(server: Server) -> None:
+    with httpx.Client(base_url=server.url) as client:
+        files = {"image": ("a.png", encoded() + b"\0" * 900_000)}
+        # The id is wrong, so nobody reads the body.
+        answer = client.post("/v1/batches/17/jobs", data={"model": MODEL}, files=files)
+
+        assert (answer.status_code, answer.json()["code"]) == (404, "not_found")
+        assert client.get("/healthz").status_code == 200
+
+
+def test_one_line_of_the_log_for_each_refusal(server: Server) -> None:
+    before = len(server.refused())
+
+    httpx.get(f"{server.url}/v1/jobs/17")
+    httpx.get(f"{server.url}/v1/jobs")
+
+    lines = server.refused()[before:]
+    assert len(lines) == 1
+    assert lines[0].endswith("GET /v1/jobs/17 404 not_found")
+
+
+def test_client_that_hangs_up_in_the_middle_harms_nobody(server: Server) -> None:
+    with server.connect() as connection:
+        connection.sendall(HEAD + b"Content-Length: 500000\r\n\r\n--b\r\n")
+
+    assert httpx.get(f"{server.url}/v1/jobs?limit=1").status_code == 200
+    assert "Traceback" not in server.said
+
+
+def subscribers(redis_server: RedisServer) -> int:
+    """Processes that listen for finished jobs: those in which a request waits or has waited."""
+    client = redis.Redis(unix_socket_path=str(redis_server.socket))
+    [(_, number)] = client.pubsub_numsub(FINISHED_CHANNEL)  # type: ignore[no-untyped-call]
+    return int(number)
+
+
+def test_waiter_hears_of_its_job(tmp_path: Path, redis_server: RedisServer) -> None:
+    # It never looks into the database by itself.
+    program = "import api.waiting, api.__main__; api.waiting.CHECK_SECONDS = 1e9; api.__main__.main()"
+    with Server(tmp_path, redis_server.url, command=[sys.executable, "-c", program]) as server:
+        job = submit(server)
+        answers: list[str] = []
+        before = subscribers(redis_server)
+
+        def wait() -> None:
+            answers.append(httpx.get(f"{server.url}/v1/jobs/{job['id']}?wait=60", timeout=70).json()["status"])
+
+        waiter = threading.Thread(target=wait)
+        waiter.start()
+        wait_for(lambda: subscribers(redis_server) > before, "the one that waits")
+        finish_all(server)
+        queue = Queue(server.settings)
+
+        def heard() -> bool:
+            # A machine that stands still for a moment may lose an announcement, which Redis gets at most 0.15 s for.
+            queue.announce([str(job["id"])])
+            return bool(answers)
+
+        wait_for(heard, "the answer", 30)
+        waiter.join()
+
+        assert answers == ["succeeded"]
+
+
+def test_is_ready(server: Server) -> None:
+    wait_for(lambda: httpx.get(f"{server.url}/readyz", timeout=60).json()["status"] == "ok", "a service that is ready")
+
+
+def test_results_come_as_a_stream(server: Server) -> None:
+    with httpx.Client(base_url=server.url, timeout=60) as client:
+        batch = client.post("/v1/batches", json={"name": "stream"}).json()["links"]
+        files = [("image", (f"{number}.png", encoded(size=(20 + number, 20)))) for number in range(250)]
+        for group in (files[:125], files[125:]):
+            assert client.post(batch["jobs"], data={"model": MODEL}, files=group).status_code == 202
+        finish_all(server)
+
+        with client.stream("GET", batch["results"]) as answer:
+            sources = [json.loads(line)["source"] for line in answer.iter_lines()]
+
+    assert answer.headers["Transfer-Encoding"] == "chunked"
+    assert sources == [f"{number}.png" for number in range(250)]
+
+
+def test_stopping_answers_those_who_wait(tmp_path: Path, redis_server: RedisServer) -> None:
+    with Server(tmp_path, redis_server.url) as server:
+        job = submit(server)
+        statuses: list[str] = []
+        before = subscribers(redis_server)
+
+        def wait() -> None:
+            statuses.append(httpx.get(f"{server.url}/v1/jobs/{job['id']}?wait=60", timeout=70).json()["status"])
+
+        waiter = threading.Thread(target=wait)
+        waiter.start()
+        wait_for(lambda: subscribers(redis_server) > before, "the one that waits")
+
+        assert server.stop() == 0
+
+    # One that is not let go has no answer when the time for a stop is over.
+    waiter.join()
+    assert statuses == ["queued"]
+    assert "Traceback" not in server.said
+
+
+def test_without_redis_jobs_are_accepted_and_waited_for(tmp_path: Path) -> None:
+    with Server(tmp_path, f"unix://{tmp_path}/nobody.sock") as server:
+        began = time.monotonic()
+        job = submit(server)
+        assert time.monotonic() - began < 20
+        threading.Timer(0.5, finish_all, [server]).start()
+
+        answer = httpx.get(f"{server.url}/v1/jobs/{job['id']}?wait=30", timeout=40)
+
+        assert answer.json()["status"] == "succeeded"
+
+
+@pytest.mark.parametrize(
+    ("wrong", "named"),
+    [
+        ({"port": "no"}, "BOXQUEUE_PORT"),
+        ({"prot": "8000"}, "BOXQUEUE_PROT"),
+        ({"catalogue": "/nowhere.toml"}, "/nowhere.toml"),
+        ({"model_aliases": "a=b"}, "BOXQUEUE_MODEL_ALIASES"),
+        ({"store_url": "nonsense://x"}, "BOXQUEUE_STORE_URL"),
+    ],
+)
+def test_wrong_setting_stops_the_start_with_one_line(tmp_path: Path, wrong: dict[str, str], named: str) -> None:
+    settings = given(tmp_path, "unix:///nobody.sock") | {"port": free_port()}
+
+    ended = output_of(python("api"), environment(**settings | wrong))
+
+    assert ended.returncode == 2
+    assert named in ended.stderr
+    assert len(ended.stderr.splitlines()) == 1
+
+
+def test_taken_port_stops_the_start_with_one_line(tmp_path: Path, server: Server) -> None:
+    settings = given(tmp_path, "unix:///nobody.sock") | {"port": server.port}
+
+    ended = output_of(python("api"), environment(**settings))
+
+    assert ended.returncode == 2
+    assert ended.stderr.splitlines() == [f"BOXQUEUE_PORT: 127.0.0.1:{server.port} is taken by another program."]

@@ -1,0 +1,110 @@
+"""Cancelling a batch of 100,000: effective at once, with no worker about; its rows follow, whoever sweeps."""
+
+import os
+import signal
+import subprocess
+import sys
+
+import pytest
+import sqlalchemy as sa
+
+from jobs import batches, store
+from jobs.database import Database
+from jobs.queue import worker_registry
+from jobs.queue.backpressure import Pressure
+from jobs.queue.queries import more_waiting
+from jobs.tables import CANCELLED, Job
+from tests.conftest import ROOT
+from tests.integration.jobs.deep import queue_up
+from tests.integration.jobs.engine import DIGEST, finish, ids, new_job, submit, take, take_any
+from tests.services.redis import RedisServer
+
+BIG = 100_000
+
+
+@pytest.fixture
+def big(db: Database) -> str:
+    """A batch of 100,000 jobs that wait."""
+    batch = batches.create_batch(db, None).id
+    queue_up(db, BIG, batch_id=batch)
+    return batch
+
+
+def rows(db: Database, batch: str) -> int:
+    """Rows of the batch that have followed."""
+    query = sa.select(sa.func.count()).where(Job.batch_id == batch, Job.status == CANCELLED)
+    with db.read() as connection:
+        return connection.scalar(query) or 0
+
+
+def test_it_counts_at_once_for_everybody(db: Database, big: str) -> None:
+    held = take(db, most=4)
+    pressure = Pressure(db, BIG // 2, None)
+    assert pressure.refusal("pytorch", 0, 1)
+
+    batches.cancel_batch(db, big)
+
+    # Not one row was touched for it, so it takes no longer than for a batch of ten.
+    assert rows(db, big) == 0
+    seen = batches.get_batch(db, big)
+    assert (seen.status, seen.cancelled, seen.pending) == ("cancelled", BIG, 0)
+    assert {job.status for job in store.list_jobs(db, batch=big)} == {"cancelled"}
+    assert len(store.list_jobs(db, batch=big, status="cancelled")) == 50
+    assert take_any(db) is None
+    assert not more_waiting(db, "pytorch", {"cards": (DIGEST, 8)})
+    assert finish(db, held) == set()
+    assert worker_registry.queues(db) == []
+    assert Pressure(db, BIG // 2, None).refusal("pytorch", 0, 1) is None
+
+
+def test_what_waits_behind_it_is_next(db: Database, big: str) -> None:
+    (job,) = submit(db, new_job(1, priority=-1))
+
+    batches.cancel_batch(db, big)
+
+    assert ids(take(db)) == [job.id]
+    assert rows(db, big) == 0
+
+
+# The sweep, whose process is killed when some rows have followed.
+KILLED = """
+import os, signal
+from unittest.mock import patch
+from jobs.batches import cancel_rows
+from worker import sweep
+
+chunks = []
+
+def some_rows(*given):
+    chunks.append(given)
+    if len(chunks) > 3:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return cancel_rows(*given)
+
+with patch.object(sweep, "cancel_rows", some_rows):
+    sweep.main()
+"""
+
+
+def test_a_sweep_that_was_killed_is_taken_up_by_the_next(
+    db: Database, database_url: str, redis_server: RedisServer
+) -> None:
+    batch, number = batches.create_batch(db, None).id, 20_000
+    queue_up(db, number, batch_id=batch)
+    batches.cancel_batch(db, batch)
+    environment = {**os.environ, "BOXQUEUE_DATABASE_URL": database_url, "BOXQUEUE_REDIS_URL": redis_server.url}
+
+    killed = subprocess.run([sys.executable, "-c", KILLED], cwd=ROOT, env=environment, check=False)
+
+    assert killed.returncode == -signal.SIGKILL
+    assert 0 < rows(db, batch) < number
+    assert batches.get_batch(db, batch).cancelled == number
+
+    command = [sys.executable, "-m", "worker.sweep"]
+    subprocess.run(command, cwd=ROOT, env=environment, check=True, stdout=subprocess.DEVNULL)
+
+    assert rows(db, batch) == number
+    assert batches.cancelling_batches(db) == []
+    with db.read() as connection:
+        counted = connection.execute(sa.text("SELECT cancelled, total FROM batches")).one()
+    assert tuple(counted) == (number, number)

@@ -1,0 +1,160 @@
+"""What an operator is told of the queues while something is wrong."""
+
+import time
+
+import pytest
+import sqlalchemy as sa
+
+import worker.heartbeat
+from jobs.clock import now
+from jobs.database import Database
+from jobs.queue import claims, worker_registry
+from jobs.records import QueueView, Unserved
+from jobs.tables import Worker, new_id
+from tests.integration.jobs.engine import DIGEST, finish, new_job, submit, take
+from tests.services.waiting import wait_for
+from worker.heartbeat import Presence
+from worker.plan import Plan
+
+
+def enter(db: Database, *, digest: str = DIGEST, runtime: str = "pytorch") -> str:
+    worker_id = new_id()
+    worker_registry.register(
+        db, worker_id, runtime=runtime, host="h", models={"cards": digest}, device="cpu", versions={}
+    )
+    return worker_id
+
+
+def lose(db: Database, worker_id: str) -> None:
+    """It was killed, or hangs: it shows itself no more."""
+    with db.write() as connection:
+        connection.execute(
+            sa.update(Worker).where(Worker.id == worker_id).values(last_seen=now(-worker_registry.ALIVE_SECONDS - 1))
+        )
+
+
+def the_queue(db: Database) -> QueueView:
+    (queue,) = worker_registry.queues(db)
+    return queue
+
+
+def test_a_worker_that_shows_itself_no_more_is_lost_not_alive(db: Database) -> None:
+    lose(db, enter(db))
+    enter(db)
+
+    queue = the_queue(db)
+
+    assert (queue.workers, queue.workers_lost, queue.no_worker) == (1, 1, False)
+
+
+def test_a_queue_whose_only_worker_was_lost_is_shown_though_nothing_waits(db: Database) -> None:
+    lose(db, enter(db))
+
+    assert (the_queue(db).workers, the_queue(db).workers_lost) == (0, 1)
+
+
+def test_a_worker_that_signed_off_is_not_lost(db: Database) -> None:
+    worker_registry.leave(db, enter(db))
+
+    assert worker_registry.queues(db) == []
+
+
+def test_live_workers_are_told_by_what_they_were_built_from(db: Database) -> None:
+    for commit in ("old", "new", "new"):
+        worker_registry.register(
+            db, new_id(), runtime="pytorch", host="h", models={}, device="cpu", versions={"commit": commit}
+        )
+    lose(db, enter(db))
+
+    builds = the_queue(db).builds
+
+    assert [(build.workers, build.versions) for build in builds] == [(2, {"commit": "new"}), (1, {"commit": "old"})]
+
+
+def test_jobs_of_a_version_that_nobody_serves_are_named(db: Database) -> None:
+    enter(db, digest="e" * 64)
+    submit(db, new_job(1), new_job(2))
+
+    queue = the_queue(db)
+
+    assert queue.unserved == (Unserved("cards", DIGEST, 2),)
+    assert queue.no_worker
+
+
+def test_a_lost_worker_serves_nothing(db: Database) -> None:
+    lose(db, enter(db))
+    submit(db, new_job(1))
+
+    assert the_queue(db).unserved == (Unserved("cards", DIGEST, 1),)
+
+
+def test_a_version_that_could_not_be_loaded_takes_no_other_one_off(db: Database) -> None:
+    worker_id = enter(db)
+
+    worker_registry.serves_no_more(db, worker_id, "cards", "e" * 64)
+    assert worker_registry.live_models(db) == {("cards", DIGEST)}
+
+    worker_registry.serves_no_more(db, worker_id, "cards", DIGEST)
+    assert worker_registry.live_models(db) == set()
+
+
+def test_running_jobs_past_their_lease_are_late(db: Database) -> None:
+    submit(db, *(new_job(number) for number in range(5)))
+    take(db, most=2)
+    take(db, most=3, lease=-1)
+
+    assert (the_queue(db).running, the_queue(db).late) == (5, 3)
+
+
+def test_the_rate_is_what_workers_took_and_kept(db: Database) -> None:
+    submit(db, *(new_job(number) for number in range(12)))
+    finish(db, take(db, most=3))
+    take(db, most=3)
+    claims.give_back(db, take(db, most=6))
+
+    assert the_queue(db).rate_per_s == pytest.approx(6 / worker_registry.RATE_SECONDS)
+
+
+def test_a_worker_shows_itself_until_it_leaves(db: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(worker.heartbeat.worker_registry, "SEEN_SECONDS", 0.05)
+    presence = Presence(db, Plan(new_id(), "pytorch", {}, ("cpu",), 1, 1, {}))
+    presence.start()
+    wait_for(lambda: worker_registry.queues(db), "its entry")
+    with db.write() as connection:
+        connection.execute(sa.delete(Worker))
+
+    # Forgotten while it was away, it enters itself again.
+    wait_for(lambda: worker_registry.queues(db), "its entry once more")
+    lose(db, presence._plan.worker_id)
+    wait_for(lambda: the_queue(db).workers == 1, "a sign of life")
+    presence.leave()
+
+    assert worker_registry.queues(db) == []
+
+
+def test_the_oldest_reason_why_a_model_waits_is_shown_until_its_server_is_back(db: Database) -> None:
+    first, second = enter(db), enter(db)
+    worker_registry.waits_for(db, first, "cards", "server_timeout", "Late.")
+    time.sleep(0.005)  # the clock of SQLite counts milliseconds
+    worker_registry.waits_for(db, second, "cards", "server_unreachable", "Gone.")
+    (before,) = the_queue(db).outages
+
+    worker_registry.waits_for(db, first, "cards", "server_unreachable", "Gone, too.")
+    (after,) = the_queue(db).outages
+    worker_registry.waits_no_more(db, first, "cards")
+    (left,) = the_queue(db).outages
+    worker_registry.waits_no_more(db, second, "cards")
+
+    assert (before.model, before.code, before.message) == ("cards", "server_timeout", "Late.")
+    assert (after.code, after.message, after.since) == ("server_unreachable", "Gone, too.", before.since)
+    assert left.since >= before.since
+    assert left.message == "Gone."
+    assert the_queue(db).outages == ()
+
+
+def test_what_a_lost_worker_said_of_a_server_is_not_shown(db: Database) -> None:
+    worker_id = enter(db)
+    worker_registry.waits_for(db, worker_id, "cards", "server_timeout", "Late.")
+    lose(db, worker_id)
+
+    assert the_queue(db).outages == ()

@@ -1,0 +1,247 @@
+"""Deaths on real databases: shared ones make suspects, lone ones count, the living are forgiven."""
+
+import pytest
+import sqlalchemy as sa
+
+from jobs import batches, store
+from jobs.database import Database
+from jobs.queue import claims, recovery
+from jobs.queue.claims import HeldClaim
+from jobs.tables import Claim, Job
+from tests.integration.jobs.engine import finish, ids, new_job, submit, take
+
+
+def test_a_shared_death_makes_suspects_that_are_claimed_alone(db: Database) -> None:
+    jobs = submit(db, *(new_job(number) for number in range(3)))
+    take(db, task="doomed")
+
+    assert recovery.release(db, "doomed") == {"pytorch"}
+
+    for job in jobs:
+        held = take(db)
+        assert held.alone
+        assert ids(held) == [job.id]
+        assert store.get_job(db, job.id).deaths == 0
+        finish(db, held)
+    assert {job.status for job in store.get_jobs(db, [job.id for job in jobs])} == {"succeeded"}
+
+
+def test_nothing_is_claimed_along_with_a_suspect(db: Database) -> None:
+    submit(db, *(new_job(number) for number in range(2)))
+    take(db, task="doomed")
+    recovery.release(db, "doomed")
+    innocent = {job.id for job in submit(db, *(new_job(number) for number in range(2, 5)))}
+
+    claimed = [take(db) for _ in range(3)]
+
+    assert [(held.alone, len(held.jobs)) for held in claimed] == [(True, 1), (True, 1), (False, 3)]
+    assert set(ids(claimed[2])) == innocent
+
+
+def test_two_claims_of_one_process_share_its_death(db: Database) -> None:
+    first, second = submit(db, new_job(1), new_job(2))
+    take(db, most=1, task="doomed")
+    take(db, most=1, task="doomed")
+
+    recovery.release(db, "doomed")
+
+    assert [job.deaths for job in store.get_jobs(db, [first.id, second.id])] == [0, 0]
+
+
+@pytest.mark.parametrize("code", [recovery.WORKER_LOST, recovery.TIMED_OUT, recovery.OUT_OF_MEMORY])
+def test_two_lone_deaths_fail_a_job(db: Database, code: str) -> None:
+    batch = batches.create_batch(db, None)
+    (job,) = submit(db, new_job(), batch_id=batch.id)
+    batches.close_batch(db, batch.id)
+
+    take(db, task="first")
+    recovery.release(db, "first", cause=code)
+    assert store.get_job(db, job.id).status == "queued"
+    take(db, task="second")
+    recovery.release(db, "second", cause=code)
+
+    failed = store.get_job(db, job.id)
+    assert (failed.status, failed.error_code, failed.deaths) == ("failed", code, 2)
+    seen = batches.get_batch(db, batch.id)
+    assert (seen.status, seen.failed, seen.pending) == ("finished", 1, 0)
+
+
+def test_a_death_that_proves_the_guilt_fails_at_once(db: Database) -> None:
+    (job,) = submit(db, new_job())
+    take(db, task="segfault")
+
+    recovery.release(db, "segfault", proof=True)
+
+    assert store.get_job(db, job.id).error_code == "worker_lost"
+
+
+def test_the_cause_that_the_process_wrote_wins(db: Database) -> None:
+    (job,) = submit(db, new_job())
+    for task in ("first", "second"):
+        held = take(db, task=task)
+        claims.accuse(db, [held.id], recovery.TIMED_OUT)
+        recovery.release(db, task)
+
+    assert store.get_job(db, job.id).error_code == "timed_out"
+
+
+def test_an_expired_lease_puts_the_jobs_back_and_fences_the_late_writer_out(db: Database) -> None:
+    (job,) = submit(db, new_job())
+    late = take(db, lease=-1)
+    held_in_time = submit(db, new_job(2)) and take(db, most=1)
+
+    assert recovery.expire(db) == {"pytorch"}
+
+    assert finish(db, late) == set()
+    assert store.get_job(db, job.id).status == "queued"
+    assert finish(db, held_in_time) == set(ids(held_in_time))
+
+
+def test_a_late_writer_does_not_take_the_answer_of_another_for_his_own(db: Database) -> None:
+    submit(db, new_job())
+    late = take(db, lease=-1)
+    recovery.expire(db)
+    finish(db, take(db))
+
+    assert finish(db, late) == set()
+
+
+def test_an_expired_lease_is_no_death(db: Database) -> None:
+    (job,) = submit(db, new_job())
+    for _ in range(recovery.DEATHS_THAT_FAIL + 1):
+        take(db, lease=-1)
+        recovery.expire(db)
+
+    held = take(db)
+    assert held.alone
+    assert finish(db, held) == {job.id}
+    assert (store.get_job(db, job.id).status, store.get_job(db, job.id).deaths) == ("succeeded", 0)
+
+
+def test_a_picture_that_takes_worker_after_worker_away_fails_in_the_end(db: Database) -> None:
+    (job,) = submit(db, new_job())
+    for _ in range(recovery.ABSENCES_THAT_FAIL):
+        assert store.get_job(db, job.id).status == "queued"
+        take(db, lease=-1)
+        recovery.expire(db)
+
+    failed = store.get_job(db, job.id)
+    assert (failed.status, failed.error_code, failed.deaths) == ("failed", "worker_lost", 0)
+
+
+def test_a_worker_that_comes_back_takes_its_absence_back_once(db: Database) -> None:
+    (job,) = submit(db, new_job())
+    for _ in range(2 * recovery.ABSENCES_THAT_FAIL):
+        away = take(db, lease=-1)
+        recovery.expire(db)
+        recovery.forgive(db, away.id, ids(away))
+        recovery.forgive(db, away.id, ids(away))
+
+    assert store.get_job(db, job.id).status == "queued"
+
+
+def test_an_absence_is_taken_back_once(db: Database) -> None:
+    (job,) = submit(db, new_job())
+    absences = []
+    for _ in range(2):
+        away = take(db, lease=-1)
+        recovery.expire(db)
+    for _ in range(2):
+        recovery.forgive(db, away.id, ids(away))
+        with db.read() as connection:
+            absences.append(connection.scalar(sa.select(Job.absences).where(Job.id == job.id)))
+
+    assert absences == [1, 1]
+
+
+def test_an_expired_lease_whose_worker_wrote_its_cause_is_a_death(db: Database) -> None:
+    (job,) = submit(db, new_job())
+    held = take(db, lease=-1)
+    claims.accuse(db, [held.id], recovery.OUT_OF_MEMORY)
+
+    recovery.expire(db)
+
+    assert store.get_job(db, job.id).deaths == 1
+
+
+def test_releasing_again_changes_nothing(db: Database) -> None:
+    (job,) = submit(db, new_job())
+    take(db, task="doomed")
+    recovery.release(db, "doomed")
+
+    assert recovery.release(db, "doomed") == set()
+    assert store.get_job(db, job.id).deaths == 1
+
+
+def test_a_worker_that_froze_while_it_wrote_holds_up_nobody_else(migrated_postgres: str) -> None:
+    db = Database(migrated_postgres)
+    submit(db, new_job(1), new_job(2))
+    frozen, other = take(db, most=1, lease=-1), take(db, most=1, lease=-1)
+
+    with db.engine.connect() as connection:
+        connection.execute(sa.update(Claim).where(Claim.id == frozen.id).values(outcome="finished"))
+        assert recovery.expire(db) == {"pytorch"}
+        assert store.get_job(db, ids(other)[0]).status == "queued"
+        assert store.get_job(db, ids(frozen)[0]).status == "running"
+
+    # The server has ended that transaction meanwhile.
+    assert recovery.expire(db) == {"pytorch"}
+    assert store.get_job(db, ids(frozen)[0]).status == "queued"
+    db.close()
+
+
+def doubt(db: Database, held: HeldClaim) -> None:
+    recovery.doubt(db, held.id, "server_timeout", "It did not answer.")
+
+
+def test_those_who_were_there_when_a_server_gave_no_answer_are_asked_for_alone(db: Database) -> None:
+    jobs = submit(db, *(new_job(number) for number in range(3)))
+    doubt(db, take(db))
+
+    for job in jobs:
+        held = take(db)
+        assert (held.alone, ids(held)) == (True, [job.id])
+        finish(db, held)
+    assert {job.status for job in store.get_jobs(db, [job.id for job in jobs])} == {"succeeded"}
+
+
+def test_a_picture_that_takes_its_server_down_alone_each_time_fails_with_the_code_of_that(db: Database) -> None:
+    batch = batches.create_batch(db, None)
+    (job,) = submit(db, new_job(), batch_id=batch.id)
+    batches.close_batch(db, batch.id)
+    # The first time nobody had looked before whether the server is well.
+    for _ in range(recovery.ABSENCES_THAT_FAIL + 1):
+        assert store.get_job(db, job.id).status == "queued"
+        held = take(db)
+        doubt(db, held)
+        doubt(db, held)
+
+    failed = store.get_job(db, job.id)
+    assert (failed.status, failed.error_code, failed.deaths) == ("failed", "server_timeout", 0)
+    assert failed.error_message
+    assert "It did not answer." in failed.error_message
+    assert batches.get_batch(db, batch.id).failed == 1
+    with db.read() as connection:
+        ledger = connection.execute(sa.select(Claim.outcome, Claim.cause)).all()
+    assert set(ledger) == {("given_back", "server_timeout")}
+
+
+def test_a_picture_that_its_server_went_away_with_lets_the_others_go_first(db: Database) -> None:
+    (job,) = submit(db, new_job())
+    doubt(db, take(db))
+    others = submit(db, *(new_job(number) for number in range(1, 4)))
+    doubt(db, take(db))
+
+    assert set(ids(take(db))) == {other.id for other in others}
+    assert ids(take(db)) == [job.id]
+
+
+def test_a_job_that_was_cancelled_meanwhile_stays_so(db: Database) -> None:
+    (job,) = submit(db, new_job())
+    for _ in range(recovery.ABSENCES_THAT_FAIL):
+        doubt(db, take(db))
+    held = take(db)
+    store.cancel_job(db, job.id)
+    doubt(db, held)
+
+    assert store.get_job(db, job.id).status == "cancelled"

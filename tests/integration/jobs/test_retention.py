@@ -1,0 +1,108 @@
+"""What is kept for ever, and what goes when it is old."""
+
+import os
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+
+from jobs import batches, store
+from jobs.database import Database
+from jobs.errors import PictureMissing
+from jobs.image_store import ImageStore
+from jobs.queue import worker_registry
+from jobs.tables import Claim, Detection, Image, Worker, new_id
+from tests.integration.jobs.engine import DIGEST, finish, new_job, picture, submit, take
+from worker.housekeeping import keep_house
+
+A_MOMENT = 0.2 / 86400
+"""Days."""
+
+
+@pytest.fixture
+def images(tmp_path: Path) -> ImageStore:
+    store = ImageStore(f"file://{tmp_path}/images")
+    store.prepare()
+    return store
+
+
+def put_long_ago(images: ImageStore, folder: Path, number: int) -> str:
+    sha256 = picture(number).sha256
+    images.put(b"bytes", sha256)
+    (path,) = folder.rglob(sha256)
+    os.utime(path, (0, 0))
+    return sha256
+
+
+def count(db: Database, table: type) -> int:
+    with db.read() as connection:
+        return connection.scalar(sa.select(sa.func.count()).select_from(table)) or 0
+
+
+def test_without_a_limit_everything_stays(db: Database, images: ImageStore) -> None:
+    (job,) = submit(db, new_job(1))
+    finish(db, take(db))
+    time.sleep(0.3)
+
+    keep_house(db, images, keep_days=None)
+
+    assert store.get_job(db, job.id).detections
+
+
+def test_old_answers_go_with_their_detections_and_pictures(db: Database, images: ImageStore, tmp_path: Path) -> None:
+    old, kept = put_long_ago(images, tmp_path, 1), put_long_ago(images, tmp_path, 2)
+    batch = batches.create_batch(db, None)
+    submit(db, new_job(1), batch_id=batch.id)
+    batches.close_batch(db, batch.id)
+    finish(db, take(db))
+    time.sleep(0.3)
+    submit(db, new_job(2))
+
+    keep_house(db, images, keep_days=A_MOMENT)
+
+    assert [job.image and job.image.sha256 for job in store.list_jobs(db)] == [kept]
+    assert (count(db, Detection), count(db, Claim), count(db, Image)) == (0, 0, 1)
+    with pytest.raises(PictureMissing):
+        images.get(old)
+    assert images.get(kept)
+
+
+def test_what_is_not_finished_stays_however_old(db: Database, images: ImageStore) -> None:
+    batch = batches.create_batch(db, None)
+    submit(db, new_job(1), new_job(2), batch_id=batch.id)
+    finish(db, take(db, most=1))
+    time.sleep(0.3)
+
+    keep_house(db, images, keep_days=A_MOMENT)
+
+    assert len(store.list_jobs(db, batch=batch.id)) == 2
+
+
+def test_a_picture_that_was_put_again_stays(db: Database, images: ImageStore, tmp_path: Path) -> None:
+    sha256 = put_long_ago(images, tmp_path, 1)
+    submit(db, new_job(1))
+    finish(db, take(db))
+    time.sleep(0.3)
+    # A request that is about to commit its job.
+    images.put(b"bytes", sha256)
+
+    keep_house(db, images, keep_days=A_MOMENT)
+
+    assert images.get(sha256)
+
+
+def test_workers_that_were_not_seen_for_long_are_forgotten(db: Database, images: ImageStore) -> None:
+    here, gone = new_id(), new_id()
+    for worker in (here, gone):
+        worker_registry.register(db, worker, runtime="r", host="h", models={"m": DIGEST}, device="cpu", versions={})
+    with db.write() as connection:
+        connection.execute(
+            sa.update(Worker).where(Worker.id == gone).values(last_seen=datetime(2020, 1, 1, tzinfo=UTC))
+        )
+
+    keep_house(db, images, keep_days=None)
+
+    with db.read() as connection:
+        assert connection.scalars(sa.select(Worker.id)).all() == [here]

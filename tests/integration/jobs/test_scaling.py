@@ -1,0 +1,88 @@
+"""What KEDA asks the database: the query of each ScaledObject, on the real tables of a real PostgreSQL."""
+
+import pytest
+import sqlalchemy as sa
+
+from benchmarks.database.plans import GROWING
+from jobs import batches
+from jobs.database import Database
+from jobs.queue import worker_registry
+from tests.integration.jobs.deep import queue_up
+from tests.integration.jobs.engine import finish, ids, new_job, submit, take
+from tests.manifests import Manifest, of_kind, worker_manifests
+
+RUNTIMES = [name.removeprefix("worker-") for name in worker_manifests()]
+
+
+@pytest.fixture
+def database_url(migrated_postgres: str) -> str:
+    """KEDA's scaler speaks to PostgreSQL alone."""
+    return migrated_postgres
+
+
+def triggers(runtime: str) -> dict[str, Manifest]:
+    [scaled] = of_kind(worker_manifests()[f"worker-{runtime}"], "ScaledObject")
+    return {trigger["name"]: trigger["metadata"] for trigger in scaled["spec"]["triggers"]}
+
+
+def ask(db: Database, runtime: str, trigger: str) -> int:
+    """One row of one integer, as the scaler wants it."""
+    with db.read() as connection:
+        [[value]] = connection.exec_driver_sql(triggers(runtime)[trigger]["query"]).all()
+    assert isinstance(value, int)
+    return value
+
+
+def test_an_idle_queue_wants_no_worker(db: Database) -> None:
+    for runtime in RUNTIMES:
+        assert (ask(db, runtime, "jobs"), ask(db, runtime, "oldest")) == (0, 0)
+
+
+def test_what_waits_and_what_runs_counts_and_nothing_else(db: Database) -> None:
+    submit(db, *(new_job(number) for number in range(10)))
+    submit(db, new_job(20, runtime="tensorflow"))
+    finish(db, take(db, 3))
+    take(db, 2)
+    cancelled = batches.create_batch(db, None).id
+    submit(db, *(new_job(number) for number in range(30, 34)), batch_id=cancelled)
+    batches.cancel_batch(db, cancelled)
+
+    counted = {runtime: ask(db, runtime, "jobs") for runtime in RUNTIMES}
+
+    assert counted == {"pytorch": 7, "tensorflow": 1, "remote": 0, "libtorch": 0}
+    assert counted["pytorch"] == sum(
+        queue.queued + queue.running for queue in worker_registry.queues(db) if queue.runtime == "pytorch"
+    )
+
+
+def test_what_a_lost_worker_held_keeps_a_worker_wanted(db: Database) -> None:
+    submit(db, new_job())
+    take(db, lease=-5)
+
+    assert ask(db, "pytorch", "jobs") == 1
+
+
+def test_the_age_is_that_of_the_oldest_that_waits(db: Database) -> None:
+    submit(db, *(new_job(number) for number in range(3)))
+    running = ids(take(db, 1))
+    with db.write() as connection:
+        age = sa.text("UPDATE jobs SET created_at = created_at - make_interval(secs => :seconds) WHERE id = :id")
+        connection.execute(age, {"seconds": 1000, "id": running[0]})
+        waiting = connection.scalar(sa.text("SELECT id FROM jobs WHERE status = 'queued' LIMIT 1"))
+        connection.execute(age, {"seconds": 90, "id": waiting})
+
+    assert 90 <= ask(db, "pytorch", "oldest") <= 100
+
+
+@pytest.mark.parametrize("trigger", ["jobs", "oldest"])
+def test_the_history_is_not_read(db: Database, trigger: str) -> None:
+    queue_up(db, 2_000)
+    queue_up(db, 2_000, status="succeeded")
+
+    with db.read() as connection:
+        connection.exec_driver_sql("SET enable_seqscan = off")
+        plan = "\n".join(
+            row[0] for row in connection.exec_driver_sql(f"EXPLAIN {triggers('pytorch')[trigger]['query']}")
+        )
+
+    assert not [table for table in GROWING if f"Seq Scan on {table}" in plan], plan

@@ -1,0 +1,189 @@
+"""A queue over its limit: what is refused, what is served all the same, and what clients are told."""
+
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+from flask.testing import FlaskClient
+
+import jobs.queue.backpressure
+from api.service import Service
+from jobs.queue import worker_registry
+from jobs.settings import Settings
+from jobs.tables import Claim, Job, first_id_of, new_id
+from tests.unit.api.conftest import MODEL, encoded, form
+from tests.unit.api.document import Document
+
+Work = Callable[..., list[str]]
+LIMIT = 3
+COLOURS = ("red", "green", "blue", "white", "black", "yellow")
+
+
+@pytest.fixture
+def settings(settings: Settings) -> Settings:
+    return settings.model_copy(update={"max_queued_jobs": LIMIT})
+
+
+@pytest.fixture(autouse=True)
+def look_each_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a look found holds for a moment otherwise."""
+    monkeypatch.setattr(jobs.queue.backpressure, "REST", -1)
+
+
+@pytest.fixture
+def fill(client: FlaskClient) -> Callable[..., None]:
+    """Fills the queue to its limit."""
+
+    def fill(priority: int = 0) -> None:
+        for colour in COLOURS[:LIMIT]:
+            answer = client.post("/v1/jobs", data=form((encoded(colour=colour), "a.png"), priority=priority))
+            assert answer.status_code == 202
+
+    return fill
+
+
+def another(**fields: object) -> dict[str, object]:
+    return form((encoded(colour="yellow"), "one more.png"), **fields)
+
+
+def test_over_the_limit_submits_are_refused_and_told_when_to_come_back(
+    client: FlaskClient, fill: Callable[..., None], tmp_path: Path
+) -> None:
+    document = Document(client.get("/openapi.json").json)
+    batch = client.post("/v1/batches").json["links"]
+    fill()
+    stored = sorted((tmp_path / "images").rglob("*"))
+
+    lone, filling = client.post("/v1/jobs", data=another()), client.post(batch["jobs"], data=another())
+
+    document.check("post", "/v1/jobs", lone)
+    document.check("post", "/v1/batches/{batch_id}/jobs", filling)
+    for answer in (lone, filling):
+        assert (answer.status_code, answer.json["code"]) == (429, "queue_full")
+        assert 1 <= int(answer.headers["Retry-After"]) <= 60
+        assert f"again in {answer.headers['Retry-After']} s" in answer.json["detail"]
+    assert len(client.get("/v1/jobs").json["jobs"]) == LIMIT
+    assert sorted((tmp_path / "images").rglob("*")) == stored
+
+
+def test_there_is_room_again_when_a_job_was_taken(client: FlaskClient, fill: Callable[..., None], work: Work) -> None:
+    fill()
+    work()
+
+    assert client.post("/v1/jobs", data=another()).status_code == 202
+
+
+def test_bulk_work_keeps_out_bulk_work_only(client: FlaskClient, fill: Callable[..., None]) -> None:
+    fill(priority=-10)
+
+    assert client.post("/v1/jobs", data=another(priority=-10)).status_code == 429
+    assert client.post("/v1/jobs", data=another(priority=-11)).status_code == 429
+    assert client.post("/v1/jobs", data=another()).status_code == 202
+
+
+def test_readers_are_served(client: FlaskClient, fill: Callable[..., None]) -> None:
+    batch = client.post("/v1/batches").json["links"]
+    fill()
+
+    for path in ("/v1/jobs", batch["self"], batch["results"], "/v1/models", "/readyz"):
+        assert client.get(path).status_code == 200
+    (queue,) = client.get("/v1/queues").json["queues"]
+    assert (queue["queued"], queue["full_up_to_priority"]) == (LIMIT, 0)
+
+
+def test_a_stored_answer_needs_no_queue(client: FlaskClient, fill: Callable[..., None], work: Work) -> None:
+    client.post("/v1/jobs", data=another())
+    work()
+    fill()
+
+    again = client.post("/v1/jobs", data=another())
+    afresh = client.post("/v1/jobs", data=another(cache="false"))
+    mixed = client.post("/v1/jobs", data=form((encoded(colour="yellow"), "a"), (encoded(colour="black"), "b")))
+
+    assert (again.status_code, again.json["repeated"]) == (200, True)
+    assert (afresh.status_code, mixed.status_code) == (429, 429)
+
+
+def test_a_picture_that_a_batch_refuses_needs_no_queue(client: FlaskClient, fill: Callable[..., None]) -> None:
+    batch = client.post("/v1/batches").json["links"]
+    fill()
+
+    answer = client.post(batch["jobs"], data=form((b"", "empty.png")))
+
+    assert (answer.status_code, answer.json["jobs"][0]["status"]) == (200, "failed")
+
+
+def test_a_request_that_was_accepted_keeps_its_answer(
+    client: FlaskClient, fill: Callable[..., None], work: Work
+) -> None:
+    known, new = {"Idempotency-Key": "known"}, {"Idempotency-Key": "new"}
+    first = client.post("/v1/jobs", data=form((encoded(colour="black"), "a.png")), headers=known)
+    for colour in COLOURS[: LIMIT - 1]:
+        client.post("/v1/jobs", data=form((encoded(colour=colour), "a.png")))
+
+    again = client.post("/v1/jobs", data=form((encoded(colour="black"), "a.png")), headers=known)
+    other = client.post("/v1/jobs", data=another(), headers=known)
+    refused = client.post("/v1/jobs", data=another(), headers=new)
+    work()
+    later = client.post("/v1/jobs", data=another(), headers=new)
+
+    assert (again.status_code, again.json["id"]) == (202, first.json["id"])
+    assert other.json["code"] == "idempotency_key_reused"
+    # Its key is not used up by the refusal.
+    assert (refused.status_code, later.status_code) == (429, 202)
+
+
+def test_what_waiting_can_not_help_is_told_at_once(client: FlaskClient, fill: Callable[..., None]) -> None:
+    closed, cancelled = client.post("/v1/batches").json["links"], client.post("/v1/batches").json["links"]
+    client.post(f"{closed['self']}/close")
+    client.post(f"{cancelled['self']}/cancel")
+    fill()
+
+    assert client.post(closed["jobs"], data=another()).json["code"] == "batch_closed"
+    assert client.post(cancelled["jobs"], data=another()).json["code"] == "batch_cancelled"
+
+
+def test_a_cancelled_batch_makes_room_at_once(client: FlaskClient) -> None:
+    batch = client.post("/v1/batches").json["links"]
+    client.post(batch["jobs"], data=form(*((encoded(colour=colour), "a.png") for colour in COLOURS[:LIMIT])))
+    assert client.post("/v1/jobs", data=another()).status_code == 429
+
+    client.post(f"{batch['self']}/cancel")
+
+    assert client.post("/v1/jobs", data=another()).status_code == 202
+
+
+def test_retry_after_is_what_the_queue_needs(client: FlaskClient, service: Service, fill: Callable[..., None]) -> None:
+    fill()
+    row = {"runtime": "pytorch", "model": MODEL, "worker_id": new_id(), "task_id": "t", "priority": 0, "turn": 0}
+    with service.db.write() as connection:
+        # Twelve jobs taken in the last minute: one each five seconds.
+        connection.execute(sa.insert(Claim).values(**row, size=12, expires_at=sa.func.now()))
+    nobody = client.post("/v1/jobs", data=another())
+    worker_registry.register(service.db, new_id(), runtime="pytorch", host="h", models={}, device="cpu", versions={})
+
+    answer = client.post("/v1/jobs", data=form((encoded(colour="yellow"), "a"), (encoded(colour="black"), "b")))
+
+    assert "no worker is there" in nobody.json["detail"]
+    assert answer.headers["Retry-After"] == "10"  # two places
+
+
+def test_a_queue_that_is_behind_takes_no_more(
+    client: FlaskClient, service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(service.pressure, "_most_jobs", 0)
+    monkeypatch.setattr(service.pressure, "_most_seconds", 60.0)
+    for colour in COLOURS[: LIMIT + 1]:
+        assert client.post("/v1/jobs", data=form((encoded(colour=colour), "a.png"))).status_code == 202
+    first = client.get("/v1/jobs").json["jobs"][-1]["id"]
+    with service.db.write() as connection:
+        long_ago = datetime.now(UTC) - timedelta(seconds=61)
+        connection.execute(sa.update(Job).where(Job.id == first).values(id=first_id_of(long_ago), created_at=long_ago))
+
+    answer = client.post("/v1/jobs", data=another())
+
+    assert (answer.status_code, answer.json["code"]) == (429, "queue_full")
+    assert "BOXQUEUE_MAX_QUEUED_SECONDS" in answer.json["detail"]
+    assert client.post("/v1/jobs", data=another(priority=1)).status_code == 202

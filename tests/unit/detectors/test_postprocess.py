@@ -1,0 +1,194 @@
+"""Every way in which models write what they found means the same detections."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from pydantic import ValidationError
+
+from detectors.catalogue import Input, ModelEntry, Output
+from detectors.errors import DetectionFailed
+from detectors.postprocess import Detections, read, to_picture, without_doubles
+
+WIDTH, HEIGHT = 200, 100  # 100 × 50 in the model
+BOX = [20, 20, 40, 60]
+"""In the picture: 10, 10, 20, 30 in the model."""
+
+
+def found(*outputs: Any, **given: Any) -> Detections:
+    into = given.pop("into", Input(width=100, height=100))
+    ids, labels = given.pop("ids", None), given.pop("labels", ("a", "b", "c"))
+    entry = ModelEntry(
+        name="m", runtime="r", format="f", file=Path("m"), sha256="0" * 64, labels=labels, ids=ids, input=into,
+        output=Output(**given),
+    )  # fmt: skip
+    return read(entry, [np.asarray(output, float) for output in outputs], WIDTH, HEIGHT)
+
+
+@pytest.mark.parametrize(
+    ("order", "box"),
+    [
+        ("xyxy", [10, 10, 20, 30]),
+        ("yxyx", [10, 10, 30, 20]),
+        ("xywh", [10, 10, 10, 20]),
+        ("yxhw", [10, 10, 20, 10]),
+        ("cxcywh", [15, 20, 10, 20]),
+        ("cycxhw", [20, 15, 20, 10]),
+    ],
+)
+@pytest.mark.parametrize("normalised", [False, True])
+def test_the_order_of_a_box(order: str, box: list[float], normalised: bool) -> None:
+    written = np.array(box, np.float32) / (100 if normalised else 1)
+
+    one = found([written], [0.9], [0], box_order=order, coordinates="normalised" if normalised else "pixels")
+
+    assert one.boxes.tolist() == [pytest.approx(BOX)]
+
+
+def test_pictures_in_their_own_size_have_boxes_of_their_own_size() -> None:
+    as_it_is = Input(width=400, height=400, resize="none")
+    made_smaller = Input(width=100, height=100, resize="none")
+
+    assert found([BOX], [0.9], [0], into=as_it_is).boxes.tolist() == [BOX]
+    assert found([[10, 10, 20, 30]], [0.9], [0], into=made_smaller).boxes.tolist() == [BOX]
+    normalised = {"coordinates": "normalised", "into": as_it_is}
+    assert found([[0.1, 0.2, 0.2, 0.6]], [0.9], [0], **normalised).boxes.tolist() == [pytest.approx(BOX)]
+
+
+LOGITS = np.log([[0.7, 0.2, 0.06, 0.04], [0.1, 0.2, 0.1, 0.6], [0.05, 0.35, 0.45, 0.15]])
+
+
+@pytest.mark.parametrize(
+    ("given", "scores", "classes"),
+    [
+        ({"background": "last"}, [0.7, 0.45, 0.2], [0, 2, 1]),
+        ({"background": "first", "first_class": 1}, [0.6, 0.45, 0.2], [2, 1, 0]),
+        ({"labels": ("a", "b", "c", "d")}, [0.7, 0.6, 0.45], [0, 3, 2]),
+    ],
+    ids=["background last, as DETR", "background first", "no background"],
+)
+def test_softmax_over_a_column_for_each_class(given: Any, scores: list[float], classes: list[int]) -> None:
+    one = found([[1, 1, 2, 2]] * 3, LOGITS, class_scores=1, activation="softmax", **given)
+
+    assert one.scores.tolist() == pytest.approx(scores)
+    assert one.class_ids.tolist() == classes
+
+
+def test_a_box_may_count_for_several_classes() -> None:
+    columns = [[0.9, 0.6, 0.0], [0.0, 0.01, 0.3]]
+
+    one = found([[1, 1, 2, 2], [3, 3, 4, 4]], columns, class_scores=1, several_classes=True)
+
+    assert one.scores.tolist() == pytest.approx([0.9, 0.6, 0.3])
+    assert one.class_ids.tolist() == [0, 1, 2]
+    assert one.boxes[0].tolist() == one.boxes[1].tolist() != one.boxes[2].tolist()
+
+
+def test_logits_however_large_become_scores() -> None:
+    one = found([[1, 1, 2, 2]] * 3, [[1e4, -1e4, 0.0]] * 3, class_scores=1, activation="sigmoid", several_classes=True)
+
+    assert one.scores.tolist() == [1, 1, 1, 0.5, 0.5, 0.5]
+
+
+def test_class_ids_may_have_holes_and_what_is_below_them_is_nothing() -> None:
+    one = found([[1, 1, 2, 2]] * 4, [0.9, 0.8, 0.7, 0.6], [90, 1, 0, 44], ids=(1, 44, 90))
+
+    assert one.class_ids.tolist() == [2, 0, 1]
+
+
+@pytest.mark.parametrize("wrong", [2, 91])
+def test_a_class_in_a_hole_or_behind_the_last_is_a_failure(wrong: int) -> None:
+    with pytest.raises(DetectionFailed, match=f"class {wrong}"):
+        found([[1, 1, 2, 2]], [0.9], [wrong], ids=(1, 44, 90))
+
+
+@pytest.mark.parametrize("labels", [("a", "b"), ("a", "b", "c", "d")])
+def test_more_or_fewer_labels_than_columns_are_a_failure_before_anything_is_found(labels: tuple[str, ...]) -> None:
+    with pytest.raises(DetectionFailed, match=f"up to 2, .* up to {len(labels) - 1}: list as many labels"):
+        found(np.zeros((0, 4)), np.zeros((0, 4)), labels=labels, class_scores=1, background="last")
+
+
+def test_labels_with_ids_need_not_name_every_column() -> None:
+    one = found([[1, 1, 2, 2]], [[0.1, 0.9, 0.1, 0.1]], labels=("b",), ids=(1,), class_scores=1)
+
+    assert one.class_ids.tolist() == [0]
+
+
+DOUBLES = ([[10, 10, 30, 30], [11, 10, 31, 30], [10, 10, 30, 30], [60, 20, 80, 40]], [0.8, 0.9, 0.7, 0.6], [0, 0, 1, 0])
+
+
+def test_doubles_are_left_out_within_a_class() -> None:
+    assert found(*DOUBLES, nms=0.5).scores.tolist() == pytest.approx([0.9, 0.7, 0.6])
+    assert found(*DOUBLES, nms=0.5, nms_across_classes=True).scores.tolist() == pytest.approx([0.9, 0.6])
+    assert found(*DOUBLES).scores.tolist() == pytest.approx([0.9, 0.8, 0.7, 0.6])
+
+
+def test_the_search_for_doubles_keeps_what_a_plain_loop_keeps() -> None:
+    rng = np.random.default_rng(0)
+    corner = rng.uniform(0, 60, (400, 2))
+    boxes = np.concatenate([corner, corner + rng.uniform(5, 40, (400, 2))], axis=1).astype(np.float32)
+    classes = rng.integers(0, 3, 400)
+
+    def overlap(one: Any, other: Any) -> float:
+        wide = min(one[2], other[2]) - max(one[0], other[0])
+        high = min(one[3], other[3]) - max(one[1], other[1])
+        shared = max(0.0, wide) * max(0.0, high)
+        areas = [(box[2] - box[0]) * (box[3] - box[1]) for box in (one, other)]
+        return float(shared / (sum(areas) - shared))
+
+    kept: list[int] = []
+    for n in range(400):
+        if all(classes[n] != classes[m] or overlap(boxes[n], boxes[m]) <= 0.4 for m in kept):
+            kept.append(n)
+
+    assert without_doubles(boxes, classes, 0.4).tolist() == kept
+    assert 20 < len(kept) < 380
+
+
+def test_boxes_without_a_size_are_no_doubles() -> None:
+    assert without_doubles(np.zeros((2, 4), np.float32), None, 0.5).tolist() == [0, 1]
+
+
+@pytest.mark.parametrize(
+    "outputs",
+    [
+        ([[1, 1, 2, 2]] * 2, [[0.5, 0.5]]),
+        ([[1, 1, 2]], [[0.5, 0.5]]),
+        ([[1, 1, 2, 2]], [0.5]),
+        ([[1, 1, 2, 2]], [[0.5, np.nan]]),
+    ],
+    ids=["too few scores", "three corners", "no columns", "no number"],
+)
+def test_columns_that_make_no_sense_are_a_failure(outputs: Any) -> None:
+    with pytest.raises(DetectionFailed):
+        found(*outputs, class_scores=1)
+
+
+def test_nothing_at_all_is_an_answer() -> None:
+    one = found(np.zeros((0, 4)), np.zeros((0, 3)), class_scores=1, activation="softmax", nms=0.5)
+
+    assert (one.boxes.shape, one.scores.shape, one.class_ids.shape) == ((0, 4), (0,), (0,))
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        ({"background": "last"}, "background needs class_scores"),
+        ({"several_classes": True}, "several_classes needs class_scores"),
+        ({"activation": "softmax"}, "softmax needs class_scores"),
+        ({"class_scores": "logits", "scores": "scores"}, "in place of scores"),
+        ({"nms_across_classes": True}, "needs nms"),
+    ],
+)
+def test_what_does_not_go_together_is_refused(given: Any, told: str) -> None:
+    with pytest.raises(ValidationError, match=told):
+        Output(**given)
+
+
+def test_corners_stay_inside() -> None:
+    into, output = Input(width=100, height=100), Output()
+
+    assert to_picture(np.array([[90.0, 40, -10, 900]], np.float32), WIDTH, HEIGHT, into, output).tolist() == [
+        [0, 80, 180, 100]
+    ]

@@ -1,0 +1,132 @@
+"""Models that a worker leaves alone while their server is out."""
+
+import threading
+from collections.abc import Iterator
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+import engine.circuit_breaker
+from detectors.catalogue import ModelEntry
+from detectors.errors import ModelUnavailable, ServerFailed, ServerTimeout
+from engine.circuit_breaker import Circuits
+from jobs.database import Database
+from jobs.errors import DatabaseUnavailable
+from jobs.queue import worker_registry
+from jobs.tables import new_id
+from tests import catalogues
+from tests.faults import faulty
+from tests.services.waiting import wait_for
+
+ENTRY = ModelEntry.model_validate({"name": "distant", **catalogues.served("http://127.0.0.1:9")})
+OUT = ModelUnavailable(ServerTimeout("It did not answer."))
+
+
+class World(SimpleNamespace):
+    """A worker's entry, its circuits, and what is asked of the server: each fault once, then answers."""
+
+    def told(self) -> list[str]:
+        return [outage.code for queue in worker_registry.queues(self.db) for outage in queue.outages]
+
+    def detector(self, *faults: Exception) -> Any:
+        left = list(faults)
+
+        def detect(_: object) -> None:
+            if left:
+                raise left.pop(0)
+
+        return SimpleNamespace(detect=detect, blank=lambda: None, close=lambda: self.closed.append(True), left=left)
+
+
+@pytest.fixture
+def world(migrated_sqlite: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
+    monkeypatch.setattr(engine.circuit_breaker, "FIRST_PAUSE_SECONDS", 0.05)
+    monkeypatch.setattr(engine.circuit_breaker, "LONGEST_PAUSE_SECONDS", 0.05)
+    world = World(db=Database(migrated_sqlite), served=True, rung=[], closed=[])
+    worker_id = new_id()
+    worker_registry.register(world.db, worker_id, runtime="remote", host="h", models={}, device="remote", versions={})
+    world.circuits = Circuits(
+        world.db, worker_id, is_served=lambda _: world.served, on_close=lambda: world.rung.append(True)
+    )
+    yield world
+    world.db.close()
+
+
+def closed(world: World) -> bool:
+    return not world.circuits.is_open(ENTRY) and bool(world.rung)
+
+
+def test_the_reason_is_told_while_it_lasts_and_work_is_rung_for_afterwards(world: World) -> None:
+    detector = world.detector(OUT, OUT, *[ModelUnavailable(ServerFailed("500"))] * 10_000)
+    world.circuits.open(ENTRY, detector, OUT)
+
+    assert world.circuits.is_open(ENTRY)
+    wait_for(lambda: world.told() == ["server_failed"], "the reason of now")
+    assert world.rung == []
+    detector.left.clear()
+    wait_for(lambda: closed(world), "the end")
+    assert (world.told(), world.rung, world.closed) == ([], [True], [True])
+
+
+def test_who_waits_is_rung_for_when_a_server_is_back(world: World) -> None:
+    world.circuits.open(ENTRY, world.detector(), OUT)
+
+    for watch in [thread for thread in threading.enumerate() if thread.name == "circuit"]:
+        watch.join()
+
+    assert (world.circuits.is_open(ENTRY), world.rung) == (False, [True])
+
+
+def test_a_server_that_comes_back_between_two_requests_is_back(world: World) -> None:
+    world.circuits.open(ENTRY, world.detector(ServerTimeout("It did, then it answered.")), OUT)
+
+    wait_for(lambda: closed(world), "the end")
+    assert world.told() == []
+
+
+def test_a_fault_that_nobody_thought_of_does_not_end_the_watch(world: World) -> None:
+    detector = world.detector(KeyError("surprise"))
+    world.circuits.open(ENTRY, detector, OUT)
+
+    wait_for(lambda: closed(world), "the end")
+    assert detector.left == []
+
+
+def test_an_outage_of_the_database_meanwhile_ends_no_watch(
+    world: World, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    away = DatabaseUnavailable("gone")
+    told = {name: faulty(getattr(worker_registry, name), away) for name in ("waits_for", "waits_no_more")}
+    monkeypatch.setattr(engine.circuit_breaker, "worker_registry", SimpleNamespace(**told))
+    detector = world.detector(*[OUT] * 10_000)
+    world.circuits.open(ENTRY, detector, OUT)
+    wait_for(world.told, "the reason, noted at the second try")
+
+    detector.left.clear()
+
+    wait_for(lambda: closed(world), "the end")
+    assert world.told() == []
+    missed = [record.getMessage() for record in caplog.records if record.levelname == "ERROR"]
+    assert missed == ["an outage could not be noted: gone", "the end of an outage could not be noted: gone"]
+
+
+def test_a_model_that_two_claims_find_out_is_watched_once(world: World) -> None:
+    detector = world.detector(*[OUT] * 10_000)
+
+    world.circuits.open(ENTRY, detector, OUT)
+    world.circuits.open(ENTRY, detector, OUT)
+
+    detector.left.clear()
+    wait_for(lambda: closed(world), "the end")
+    assert (world.rung, world.closed) == ([True], [True])
+
+
+def test_a_model_that_the_catalogue_has_no_more_is_watched_no_more(world: World) -> None:
+    world.circuits.open(ENTRY, world.detector(*[OUT] * 10_000), OUT)
+    wait_for(world.told, "the reason")
+
+    world.served = False
+
+    wait_for(lambda: closed(world), "the end")
+    assert world.told() == []

@@ -1,0 +1,140 @@
+"""Which models a worker serves while its catalogue changes."""
+
+import hashlib
+import logging
+import os
+import time
+from itertools import count
+from pathlib import Path
+
+import pytest
+
+import engine.model_registry
+from engine.model_registry import Served
+from jobs.settings import Settings
+from tests import catalogues
+from worker.plan import Plan
+
+# A file that was written to just now is left alone, and one of the same time and size is the same.
+_times = count(1_000_000_000)
+
+
+class Folder:
+    """A catalogue and its model files."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self.settings = Settings(catalogue=(path / "catalogue.toml",), data=path)
+
+    def model(self, file: str, content: bytes) -> str:
+        (self._path / file).write_bytes(content)
+        return hashlib.sha256(content).hexdigest()
+
+    def catalogue(self, **entries: catalogues.Entry) -> None:
+        self.write(catalogues.text(entries))
+
+    def write(self, text: str) -> None:
+        path = self._path / "catalogue.toml"
+        path.write_text(text)
+        when = next(_times)
+        os.utime(path, (when, when))
+
+
+def entry(sha256: str, **fields: object) -> catalogues.Entry:
+    return catalogues.entry(**{"file": "model", "sha256": sha256, **fields})
+
+
+def digests(served: Served) -> dict[str, str]:
+    return Plan("id", "pytorch", served.models, ("cpu",), 1, 1, {}).digests
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Folder:
+    folder = Folder(tmp_path)
+    folder.catalogue(cards=entry(folder.model("model", b"first")))
+    return folder
+
+
+def test_a_changed_entry_is_another_version(folder: Folder) -> None:
+    served = Served(folder.settings, "pytorch")
+    before = digests(served)
+
+    assert not served.follow()
+    folder.catalogue(cards=entry(folder.model("other", b"second"), file="other"), signs=entry("0" * 64))
+
+    assert served.follow()
+    assert list(digests(served)) == ["cards"]  # the file of signs is another one
+    assert digests(served) != before
+
+
+def test_a_batch_size_is_no_version_but_counts(folder: Folder) -> None:
+    served = Served(folder.settings, "pytorch")
+    before = digests(served)
+
+    folder.catalogue(cards=entry(folder.model("model", b"first"), batch_size=2))
+
+    assert served.follow()
+    assert digests(served) == before
+    assert served.models["cards"].batch_size == 2
+
+
+def test_a_file_that_is_not_the_right_one_leaves_the_version_before_and_is_tried_again(
+    folder: Folder, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    served = Served(folder.settings, "pytorch")
+    before = digests(served)
+    second = hashlib.sha256(b"second").hexdigest()
+
+    with caplog.at_level(logging.ERROR):
+        folder.catalogue(cards=entry(second, file="other"))
+        served.follow()
+    assert digests(served) == before
+    assert "The version before stays in use." in caplog.text
+
+    folder.model("other", b"second")
+    assert not served.follow()  # not at every look
+    monkeypatch.setattr(engine.model_registry, "LOOK_AGAIN_SECONDS", 0.0)
+    served._look_again_at = time.monotonic()
+    assert served.follow()
+    assert served.models["cards"].sha256 == second
+
+
+def test_the_same_complaint_is_made_once(
+    folder: Folder, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(engine.model_registry, "LOOK_AGAIN_SECONDS", 0.0)
+    folder.catalogue(cards=entry("1" * 64))
+
+    with caplog.at_level(logging.ERROR):
+        served = Served(folder.settings, "pytorch")
+        for _ in range(3):
+            assert not served.follow()
+
+    assert len(caplog.records) == 1
+    assert "It is not served." in caplog.text
+
+
+def test_a_model_that_can_not_be_loaded_is_left_out_until_the_catalogue_changes(folder: Folder) -> None:
+    served = Served(folder.settings, "pytorch")
+    cards = served.models["cards"]
+
+    served.drop(cards)
+    served.follow()
+    assert not served.models
+    assert not served.loadable(cards)
+
+    folder.catalogue(cards=entry(cards.sha256))
+    served.follow()
+    assert served.loadable(cards)
+    assert list(served.models) == ["cards"]
+
+
+def test_a_process_that_starts_while_the_catalogue_is_broken_serves_what_it_was_given(folder: Folder) -> None:
+    models = Served(folder.settings, "pytorch").models
+    plan = Plan.from_json(Plan("id", "pytorch", models, ("cpu",), 1, 1, {}).to_json())
+    folder.write("[cards")
+
+    served = Served(folder.settings, "pytorch", plan.models)
+    served.follow()
+
+    assert served.models == models

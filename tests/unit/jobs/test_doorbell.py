@@ -1,0 +1,62 @@
+import threading
+from unittest.mock import patch
+
+import fakeredis
+import pytest
+
+from jobs.errors import Unavailable
+from jobs.queue.doorbell import ENOUGH_WAITING, FINISHED_CHANNEL, RING_BUDGET_SECONDS, Queue
+from jobs.settings import Settings
+
+
+@pytest.fixture
+def dead_queue() -> Queue:
+    """Its Redis is not there."""
+    return Queue(Settings(redis_url="redis://127.0.0.1:1/0"))
+
+
+def test_a_dead_redis_costs_a_bounded_moment_once(dead_queue: Queue) -> None:
+    connections = dead_queue._redis.connection_pool
+    limits = [connections.connection_kwargs[name] for name in ("socket_connect_timeout", "socket_timeout")]
+    assert sum(limits) <= RING_BUDGET_SECONDS
+    with patch.object(connections, "get_connection", wraps=connections.get_connection) as tried:
+        for _ in range(1000):
+            dead_queue.ring("pytorch")
+            dead_queue.announce(["id"])
+
+    assert tried.call_count == 1
+
+
+def test_a_dead_redis_is_told(dead_queue: Queue) -> None:
+    assert dead_queue.waiting("pytorch") is None
+    with pytest.raises(Unavailable):
+        dead_queue.ping()
+
+
+def test_enough_doorbells_wait_already(monkeypatch: pytest.MonkeyPatch) -> None:
+    queue = Queue(Settings(redis_url="redis://127.0.0.1:1/0"))
+    server = fakeredis.FakeRedis()
+    sent: list[str] = []
+    monkeypatch.setattr(queue, "_redis", server)
+    monkeypatch.setattr(queue._celery, "send_task", lambda *_, queue, **__: sent.append(queue))
+    server.rpush("pytorch", *["bell"] * (ENOUGH_WAITING - 1))
+
+    queue.ring("pytorch")
+    server.rpush("pytorch", "bell")
+    queue.ring("pytorch")
+
+    assert sent == ["pytorch"]
+
+
+def test_finished_jobs_are_announced(monkeypatch: pytest.MonkeyPatch) -> None:
+    server = fakeredis.FakeServer()
+    monkeypatch.setattr("redis.Redis.from_url", lambda *_, **__: fakeredis.FakeRedis(server=server))
+    queue, stop = Queue(Settings()), threading.Event()
+    heard = queue.listen(stop)
+    assert next(heard) == []
+
+    queue.announce(["a", "b"])
+
+    assert next(heard) == ["a", "b"]
+    stop.set()
+    assert fakeredis.FakeRedis(server=server).pubsub_numsub(FINISHED_CHANNEL)

@@ -1,0 +1,64 @@
+"""The entry that shows that a worker is there, while the database comes and goes."""
+
+from types import SimpleNamespace
+
+import pytest
+
+import worker.heartbeat
+from jobs.database import Database
+from jobs.errors import DatabaseUnavailable
+from jobs.queue import worker_registry
+from jobs.tables import new_id
+from tests.faults import faulty
+from tests.services.waiting import wait_for
+from worker.heartbeat import Presence
+
+AWAY = DatabaseUnavailable("The database does not answer.")
+
+
+def go_wrong(monkeypatch: pytest.MonkeyPatch, **faults: list[Exception]) -> None:
+    """What the first calls of functions of the worker registry raise; later calls work."""
+    patched = {name: faulty(getattr(worker_registry, name), *raised) for name, raised in faults.items()}
+    monkeypatch.setattr(
+        worker.heartbeat,
+        "worker_registry",
+        SimpleNamespace(**{**vars(worker_registry), **patched, "SEEN_SECONDS": 0.01}),
+    )
+
+
+@pytest.fixture
+def presence(db: Database) -> Presence:
+    plan = SimpleNamespace(
+        worker_id=new_id(), runtime="pytorch", device="cpu", digests={"cards": "d" * 64}, versions={}
+    )
+    return Presence(db, plan)  # type: ignore[arg-type]
+
+
+def alive(db: Database) -> list[int]:
+    return [queue.workers for queue in worker_registry.queues(db) if queue.workers]
+
+
+def test_it_enters_when_the_database_is_back_whatever_went_wrong_before(
+    db: Database, presence: Presence, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    go_wrong(monkeypatch, seen=[AWAY, KeyError("surprise"), AWAY])
+
+    presence.start()
+
+    wait_for(lambda: alive(db) == [1], "the entry")
+    presence.leave()
+    assert (alive(db), presence.is_alive()) == ([], False)
+    assert "this worker can't say that it is there: The database does not answer." in caplog.text
+
+
+def test_it_ends_although_its_entry_can_not_be_taken_away(
+    db: Database, presence: Presence, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    go_wrong(monkeypatch, leave=[AWAY])
+    presence.start()
+    wait_for(lambda: alive(db) == [1], "the entry")
+
+    presence.leave()
+
+    assert (alive(db), presence.is_alive()) == ([1], False)
+    assert "this worker's entry stays: The database does not answer." in caplog.text

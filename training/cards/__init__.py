@@ -1,0 +1,1 @@
+"""The generator of UI cards: endless labelled pictures to train on."""

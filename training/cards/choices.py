@@ -1,0 +1,197 @@
+"""Questions with radio buttons or check boxes below them. Like `training.cards.parts`, of which this is a third.
+
+Both kinds stand in the same layouts, equally often. A box is around the toggle and its words.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from training.cards import phrases
+from training.cards.looks import WHITE, mix
+from training.cards.options import KINDS, Choice, choose, option, option_width
+from training.cards.rendering.photos import paste_photo
+from training.cards.rendering.sheet import LINE, Box, Sheet, hull
+from training.cards.rendering.toggles import draw_tick
+
+Layout = Callable[[Sheet, Choice, Sequence[str], float, float, float], float]
+
+
+def choices(
+    sheet: Sheet,
+    x: float,
+    y: float,
+    width: float,
+    label: str | None = None,
+    question: str | None = None,
+    answers: Sequence[str] | None = None,
+) -> float:
+    """A question and its answers, in a column unless they are left to chance."""
+    rng = sheet.rng
+    if question or rng.random() < 0.75:
+        words = question or rng.choice((rng.choice(phrases.HEADINGS), rng.choice(phrases.QUESTIONS)))
+        y = sheet.text(words, x, y, width, bold=rng.random() < 0.4)
+    choice = choose(sheet, label)
+    if answers:
+        return _column(sheet, choice, answers, x, y, width) + sheet.gap
+    layout = rng.choices([layout for layout, _ in LAYOUTS], [weight for _, weight in LAYOUTS])[0]
+    return layout(sheet, choice, phrases.options(rng), x, y, width) + sheet.gap
+
+
+def _column(sheet: Sheet, choice: Choice, answers: Sequence[str], x: float, y: float, width: float) -> float:
+    em, rng = sheet.look.em, sheet.rng
+    indent = rng.choice((0.0, 0.0, rng.uniform(0.3, 2))) * em
+    framed = rng.random() < 0.15
+    top, y = y, y + (0.4 * em if framed else 0)
+    indent = max(indent, 0.4 * em) if framed else indent
+    for number, words in enumerate(answers):
+        found = option(sheet, choice, number, words, x + indent, y, width - indent)
+        y = max(y + choice.pitch * em, found.y2 + (choice.pitch - LINE) * em)
+    bottom = found.y2 + 0.3 * em
+    if framed:
+        edge = rng.choice((sheet.look.line, (230, 120, 130)))
+        sheet.draw.rectangle((x, top, x + width - 1, bottom), None, edge)
+    return bottom
+
+
+def _row(sheet: Sheet, choice: Choice, answers: Sequence[str], x: float, y: float, width: float) -> float:
+    """Side by side, in as many lines as they need."""
+    em = sheet.look.em
+    left, between, bottom = x, em * sheet.rng.uniform(0.9, 2.2), y
+    for number, words in enumerate(answers):
+        if left > x and left + option_width(sheet, choice, words) > x + width:
+            left, y = x, bottom + max(0.3, choice.pitch - LINE) * em
+        found = option(sheet, choice, number, words, left, y, max(width, 4 * em))
+        left, bottom = found.x2 + between, max(bottom, found.y2)
+    return bottom + 0.3 * em
+
+
+def _columns(sheet: Sheet, choice: Choice, _: Sequence[str], x: float, y: float, width: float) -> float:
+    """Lists of numbers, months, years or words, close together, each with its name above."""
+    em, rng = sheet.look.em, sheet.rng
+    choice.pitch, choice.size = max(choice.height() + 0.15, rng.uniform(1.2, 1.6)), min(choice.size, 1.0)
+    count = max(1, min(rng.randint(1, 4), int(width / (8 * em))))
+    named, long, bottoms = rng.random() < 0.6, rng.randint(8, 31), [y]
+    for number in range(count):
+        left, room, top = x + number * width / count, width / count - 0.8 * em, y
+        if named:
+            top = sheet.text(rng.choice(phrases.LISTS), left, top, room)
+        choice.picked = rng.randrange(6)
+        for place, words in enumerate(phrases.short_list(rng, long)):
+            found = option(sheet, choice, place, words, left, top, room)
+            top = max(top + choice.pitch * em, found.y2 + 0.2 * em)
+        bottoms.append(top)
+        if rng.random() < 0.3:
+            choice = choose(sheet)
+            choice.pitch, choice.behind, choice.size = choice.height() + 0.3, False, min(choice.size, 1.0)
+    return max(bottoms)
+
+
+def _table(sheet: Sheet, choice: Choice, answers: Sequence[str], x: float, y: float, width: float) -> float:
+    """Rows with a value at the right end, a description below, a line or a band."""
+    em, rng, look = sheet.look.em, sheet.rng, sheet.look
+    value, more, lined, banded = (rng.random() < share for share in (0.6, 0.5, 0.5, 0.3))
+    bold = rng.random() < 0.6
+    choice.behind = False
+    pad = em * rng.uniform(0.3, 0.8)
+    for number, words in enumerate(answers):
+        top = y
+        if banded and number % 2 == 0:
+            bottom = y + choice.height() * em + 2 * pad
+            sheet.draw.rectangle(
+                (x, y, x + width - 1, bottom + (1.4 * em if more else 0)), mix(look.card, look.text, 0.04)
+            )
+        y += pad
+        found = option(sheet, choice, number, words, x + 0.4 * em, y, width * 0.7)
+        if value:
+            middle = (found.y1 + min(found.y2, found.y1 + choice.height() * em)) / 2
+            shown = rng.choice((phrases.figure(rng), f"Value {number + 1}"))
+            sheet.text(shown, x + width * 0.75, middle - LINE * em / 2, width * 0.24, bold=bold, align="right")
+        y = found.y2 + pad
+        if more:
+            y = sheet.text(phrases.date(rng), x + 0.2 * em, y, width * 0.7, size=0.95, colour=look.subtle)
+        if lined:
+            sheet.draw.line((x, y, x + width, y), look.line)
+        y = max(y, top + 1.3 * em)
+    return y
+
+
+def _grid(sheet: Sheet, choice: Choice, answers: Sequence[str], x: float, y: float, width: float) -> float:
+    """In equal columns, perhaps under pictures."""
+    em, rng = sheet.look.em, sheet.rng
+    count = max(1, min(rng.randint(2, 4), int(width / (7 * em))))
+    room = width / count
+    pictures, bottom = rng.random() < 0.5, y
+    for number, words in enumerate(answers[: count * (1 if pictures else 3)]):
+        if number % count == 0:
+            y = bottom + (0.3 * em if number else 0)
+        left, top = x + number % count * room, y
+        if pictures:
+            paste_photo(sheet, Box("image", left, top, left + room * 0.8, top + room * 0.7))
+            top += room * 0.7 + 0.5 * em
+        bottom = max(bottom, option(sheet, choice, number, words, left, top, room - 0.8 * em).y2)
+    return bottom + 0.4 * em
+
+
+def _long(sheet: Sheet, choice: Choice, _: Sequence[str], x: float, y: float, width: float) -> float:
+    """One to three sentences to agree to."""
+    for number, words in enumerate(sheet.rng.sample(phrases.CONSENTS, sheet.rng.choice((1, 1, 2, 3)))):
+        y = option(sheet, choice, number, words, x, y, width).y2 + max(0.3, choice.pitch - LINE) * sheet.look.em
+    return y
+
+
+def _sizes(sheet: Sheet, choice: Choice, answers: Sequence[str], x: float, y: float, width: float) -> float:
+    """From small to massive; where there is room, both kinds next to each other."""
+    em, rng = sheet.look.em, sheet.rng
+    labels = rng.sample(KINDS, 2) if width > 22 * em else [choice.label]
+    grow, share = rng.uniform(1.1, 1.25), rng.choice((0.9, 1.1, 1.4))
+    ask = rng.random() < 0.7
+    choice.behind = False
+    for number, words in enumerate(answers[:6]):
+        choice.text = min(0.85 * grow**number, 2.2)
+        choice.size = max(0.75, choice.text * share)
+        choice.picked = number if ask else None
+        found = []
+        for column, label in enumerate(labels):
+            choice.label = label
+            room = width / len(labels)
+            found.append(option(sheet, choice, number, words, x + column * room, y, room - em))
+        y = max(box.y2 for box in found) + 0.45 * em
+    return y
+
+
+def _bands(sheet: Sheet, choice: Choice, answers: Sequence[str], x: float, y: float, width: float) -> float:
+    """A strip for every answer. On that of a chosen radio button a tick stands in for the ring."""
+    em, rng, look = sheet.look.em, sheet.rng, sheet.look
+    height, wide = em * rng.uniform(1.9, 2.6), width * rng.choice((1.0, 1.0, 0.6))
+    picked, size = rng.randrange(len(answers)), choice.size * em
+    choice.behind, choice.picked = False, None
+    room = wide - size - (1.4 + choice.gap) * em
+    fitting = [words if sheet.length(words) < room else words.split()[0] for words in answers]
+    for number, words in enumerate(fitting):
+        chosen = number == picked and choice.label == "radiobutton"
+        pale = mix(look.card, look.text, 0.05)
+        sheet.frame(Box("band", x, y, x + wide, y + height), look.accent if chosen else pale)
+        top = y + (height - choice.height() * em) / 2
+        if chosen:
+            left, middle = x + 0.7 * em, y + height / 2
+            colour = look.card if look.dark else WHITE
+            draw_tick(sheet.draw, left, middle - size / 2, size, colour)
+            text = sheet.ink(words, left + size + choice.gap * em, middle - LINE * em / 2, wide, colour=colour)
+            sheet.mark(hull(choice.label, [Box("tick", left, middle - size / 2, left + size, middle + size / 2), text]))
+        else:
+            option(sheet, choice, number, words, x + 0.7 * em, top, wide)
+        y += height + em * 0.4
+    return y
+
+
+LAYOUTS: tuple[tuple[Layout, float], ...] = (
+    (_column, 8),
+    (_row, 2),
+    (_columns, 1.0),
+    (_table, 1.6),
+    (_grid, 1.2),
+    (_long, 1.5),
+    (_sizes, 0.8),
+    (_bands, 1),
+)

@@ -1,0 +1,53 @@
+"""Small signs on a generated card."""
+
+from __future__ import annotations
+
+from training.cards.looks import BLACK, WHITE, Colour, mix, vivid
+from training.cards.rendering.sheet import LINE, Box, Sheet
+from training.cards.rendering.toggles import draw_tick
+
+GREEN, RED, ORANGE = (20, 150, 70), (200, 40, 40), (240, 150, 40)
+
+
+def icon(sheet: Sheet, box: Box, colour: Colour) -> None:
+    """A sign that is no part of the content and has no box: dots, an arrow, a pin, a frame, a cross, a tick."""
+    rng, draw, thick = sheet.rng, sheet.draw, max(1, round((box.x2 - box.x1) / 9))
+    x, y, size = box.x1, box.y1, box.x2 - box.x1
+    kind = rng.randrange(6)
+    if kind == 0:
+        for third in range(3):
+            middle = y + (third + 0.5) * size / 3
+            draw.ellipse((x + size * 0.4, middle - size * 0.1, x + size * 0.6, middle + size * 0.1), colour)
+    elif kind == 1:
+        tint, down = rng.choice((GREEN, RED, ORANGE, colour)), rng.random() < 0.5
+        tip, tail = (y + size, y) if down else (y, y + size)
+        draw.line((x + size / 2, tip, x + size / 2, tail), tint, thick)
+        draw.line(((x + size * 0.2, y + size / 2), (x + size / 2, tip), (x + size * 0.8, y + size / 2)), tint, thick)
+    elif kind == 2:
+        tint = rng.choice((GREEN, RED, vivid(rng), colour))
+        draw.polygon(
+            ((x + size * 0.2, y + size * 0.45), (x + size / 2, y + size), (x + size * 0.8, y + size * 0.45)), tint
+        )
+        draw.ellipse((x + size * 0.18, y, x + size * 0.82, y + size * 0.64), tint)
+        draw.ellipse((x + size * 0.38, y + size * 0.2, x + size * 0.62, y + size * 0.44), sheet.look.card)
+    elif kind == 3:
+        corners = ((x + size / 2, y), (x, y), (x, y + size), (x + size, y + size), (x + size, y + size / 2))
+        draw.line(corners, colour, thick)
+        draw.line((x + size * 0.45, y + size * 0.55, x + size, y), colour, thick)
+    elif kind == 4:
+        draw.line((x, y, x + size, y + size), colour, thick)
+        draw.line((x + size, y, x, y + size), colour, thick)
+    else:
+        draw_tick(draw, x, y, size, rng.choice((GREEN, (80, 190, 230))), 0.1)
+
+
+def badge(sheet: Sheet, words: str, x: float, y: float) -> float:
+    """A word or number on a small spot of colour, which is a text box. Returns its right edge."""
+    em, fill = sheet.look.em, mix(vivid(sheet.rng), WHITE, sheet.rng.uniform(0.1, 0.6))
+    wide = max(1.6 * em, sheet.length(words, 0.85) + 0.9 * em)
+    box = Box("textbox", x, y, x + wide, y + 1.5 * em)
+    sheet.frame(box, fill)
+    colour = BLACK if sum(fill) > 420 else WHITE
+    sheet.ink(words, x, y + (1.5 - LINE * 0.85) * em / 2, wide, size=0.85, align="centre", colour=colour)
+    sheet.boxes.append(box)
+    return x + wide

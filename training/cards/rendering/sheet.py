@@ -1,0 +1,149 @@
+"""The sheet that a generated card is drawn on: it writes, draws and remembers the true boxes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from random import Random
+
+from PIL import Image, ImageDraw
+
+from training.cards.looks import Colour, Look
+from training.cards.rendering.typefaces import Font, font
+
+ASCENT, DESCENT = 0.8, 0.25
+"""For the boxes, a line of text reaches from 0.8 of its size above the baseline to 0.25 below it, always."""
+LINE = ASCENT + DESCENT
+"""Height of a line of text in ems."""
+ALIGNED = {"left": 0.0, "centre": 0.5, "right": 1.0}
+"""Share of the free room that stands at the left of a line."""
+AIR = 0.15
+"""Ems between ink and its box, as those have that people draw."""
+LONGEST_SHEET = 1000
+"""Pixels: the height that a card has at most, about."""
+
+
+@dataclass(frozen=True)
+class Box:
+    """One part of a card: its label and its corners in pixels of the picture, x1 < x2 and y1 < y2."""
+
+    label: str
+    x1: float
+    y1: float
+    x2: float
+    y2: float
+
+    def grown(self, margin: float) -> Box:
+        """With this many more pixels on every side."""
+        return Box(self.label, self.x1 - margin, self.y1 - margin, self.x2 + margin, self.y2 + margin)
+
+
+def hull(label: str, boxes: list[Box]) -> Box:
+    """The smallest box around all of these."""
+    return Box(
+        label, min(b.x1 for b in boxes), min(b.y1 for b in boxes), max(b.x2 for b in boxes), max(b.y2 for b in boxes)
+    )
+
+
+@dataclass
+class Sheet:
+    """A picture under construction. Coordinates are pixels, y grows downwards."""
+
+    image: Image.Image
+    rng: Random
+    look: Look
+    boxes: list[Box] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.draw = ImageDraw.Draw(self.image)
+
+    @property
+    def gap(self) -> float:
+        """The usual distance between two parts."""
+        return self.look.em * 0.8 * self.look.dense
+
+    def mark(self, box: Box) -> None:
+        """Remember the box of some ink, with a little air around it."""
+        self.boxes.append(box.grown(AIR * self.look.em))
+
+    def face(self, size: float = 1.0, bold: bool = False) -> Font:
+        """This card's font at a size in ems."""
+        return font(self.look.faces[bold], max(7, round(self.look.em * size)))
+
+    def length(self, text: str, size: float = 1.0, bold: bool = False) -> float:
+        """How wide a line of text is, in pixels."""
+        return self.face(size, bold).getlength(text)
+
+    def ink(
+        self,
+        text: str,
+        x: float,
+        y: float,
+        width: float,
+        *,
+        size: float = 1.0,
+        bold: bool = False,
+        colour: Colour | None = None,
+        align: str = "left",
+    ) -> Box:
+        """Write text, wrapped at `width`, its top left corner at (x, y), size in ems. Returns its extent, unmarked."""
+        pixels = max(7, round(self.look.em * size))
+        face = font(self.look.faces[bold], pixels)
+        heavy = 0.02 * pixels if bold and not self.look.faces[1] else 0.0
+        lines = _wrap(text, lambda piece: face.getlength(piece) <= width)
+        pitch = pixels * self.look.leading
+        left, right = x + width, x
+        for number, line in enumerate(lines):
+            length = face.getlength(line)
+            start = x + (width - length) * ALIGNED[align]
+            baseline = y + ASCENT * pixels + number * pitch
+            fill = colour or self.look.text
+            self.draw.text((start, baseline), line, fill, face, anchor="ls", stroke_width=heavy, stroke_fill=fill)
+            left, right = min(left, start), max(right, start + length)
+        bottom = y + (len(lines) - 1) * pitch + (ASCENT + DESCENT) * pixels
+        return Box("textbox", left, y, right, bottom)
+
+    def text(
+        self,
+        text: str,
+        x: float,
+        y: float,
+        width: float,
+        *,
+        size: float = 1.0,
+        bold: bool = False,
+        colour: Colour | None = None,
+        align: str = "left",
+        close: bool = False,
+    ) -> float:
+        """Like `ink`, but marks the text as a text box and returns where the next thing may start.
+
+        Two blocks of the same style can be told from one of two lines by nothing but the distance, so it is more than
+        that between lines; `close` is for what is followed by text of another style.
+        """
+        extent = self.ink(text, x, y, width, size=size, bold=bold, colour=colour, align=align)
+        self.mark(extent)
+        apart = 0.35 * self.look.dense if close else self.look.leading - LINE + 0.45 * self.look.dense
+        return extent.y2 + self.look.em * apart
+
+    def frame(self, box: Box, fill: Colour | None = None, outline: Colour | None = None) -> None:
+        """A rectangle with the corners of this card's style."""
+        radius = min(self.look.radius, (box.y2 - box.y1) / 2, (box.x2 - box.x1) / 2)
+        self.draw.rounded_rectangle((box.x1, box.y1, box.x2, box.y2), radius, fill, outline)
+
+
+def _wrap(text: str, fits: Callable[[str], bool]) -> list[str]:
+    """Words into lines that fit; a word that is too long for a line is broken."""
+    lines: list[str] = []
+    for word in text.split():
+        if lines and fits(f"{lines[-1]} {word}"):
+            lines[-1] += f" {word}"
+            continue
+        rest = word
+        while not fits(rest) and len(rest) > 4:
+            length = max(4, next(count for count in range(len(rest), 0, -1) if count == 1 or fits(rest[:count])))
+            lines.append(rest[:length])
+            rest = rest[length:]
+        if rest:
+            lines.append(rest)
+    return lines or [""]

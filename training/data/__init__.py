@@ -1,0 +1,1 @@
+"""Labelled pictures: folders of them, and what a training step sees of them."""

@@ -1,0 +1,168 @@
+"""Folds for cross-validation. Pictures of the same thing stay together, or a model would be asked what it has seen.
+
+Two pictures show the same thing where much of what is in their boxes looks the same, or where their boxes lie the
+same way. Parts that many pictures have in common, like the header of an app, say little about any two of them.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from itertools import combinations
+from random import Random
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+
+from detectors.pictures.decode import decode
+from training.cards.rendering.sheet import Box
+from training.data.datasets import Example
+
+Floats = npt.NDArray[np.float32]
+Bools = npt.NDArray[np.bool_]
+
+PATCH = (48, 16)
+"""Width and height that the ink of a box is brought to before it is compared."""
+FAINTEST_INK = 6.0
+"""What differs by less than so many of 255 grey levels from the ground is part of the ground."""
+SAME_PART, SAME_SHAPE = 0.75, 0.2
+"""Patches are the same from this correlation on (1 for equal ones), if the logarithms of their aspect ratios differ by
+less than this."""
+SHARED, LEAST_SHARED = 0.25, 1.0
+"""Pictures are the same where so much of what is in one, by weight, is in the other too: as a share, and at least."""
+OVERLAP, SAME_LAYOUT, LEAST_BOXES = 0.3, 0.5, 5
+"""Or where more than this share of the boxes of the fuller one, and at least so many, lie over boxes of the other:
+with this much IoU, hull upon hull."""
+
+
+def folds(examples: Sequence[Example], count: int, seed: int) -> list[list[Example]]:
+    """`count` disjoint folds of all examples, with the boxes of each label spread as evenly as whole groups allow.
+
+    The same for the same seed. Raises `ValueError` where there are fewer groups of pictures than folds.
+    """
+    order = list(groups(examples))
+    if count < 2 or len(order) < count:
+        raise ValueError(f"{len(examples)} pictures of {len(order)} different things don't make {count} folds.")
+    Random(seed).shuffle(order)
+    total = Counter(box.label for example in examples for box in example.boxes)
+    # Rarest label first: its boxes are the hardest to spread. Among those, the groups with most of them.
+    rarity = sorted(total, key=lambda label: (total[label], label))
+    counted = [(group, Counter(box.label for example in group for box in example.boxes)) for group in order]
+    last = (len(rarity), 0)
+    counted.sort(key=lambda one: next(((n, -one[1][label]) for n, label in enumerate(rarity) if one[1][label]), last))
+    made: list[list[Example]] = [[] for _ in range(count)]
+    held = [Counter[str]() for _ in range(count)]
+    for group, boxes in counted:
+        first = next((label for label in rarity if boxes[label]), None)
+
+        def fullness(fold: int, first: str | None = first) -> tuple[float, float, int]:
+            """How much this fold has of that label; of everything, each label by its share; and of pictures."""
+            share = sum(held[fold][label] / total[label] for label in total)
+            return held[fold][first] if first else 0, share, len(made[fold])
+
+        # An empty fold comes first: each needs something.
+        chosen = min(range(count), key=lambda fold: (bool(made[fold]), *fullness(fold)))
+        made[chosen] += group
+        held[chosen] += boxes
+    return made
+
+
+def groups(examples: Sequence[Example]) -> list[list[Example]]:
+    """The examples, those that show the same thing together; in their order."""
+    same = _share_parts(examples) | _lie_alike(examples)
+    group = list(range(len(examples)))
+    for first, second in np.argwhere(np.triu(same, 1)):
+        old, new = group[second], group[first]
+        group = [new if number == old else number for number in group]
+    found: dict[int, list[Example]] = {}
+    for number, example in zip(group, examples, strict=True):
+        found.setdefault(number, []).append(example)
+    return list(found.values())
+
+
+def _share_parts(examples: Sequence[Example]) -> Bools:
+    """n × n: whether much of what is in the boxes of one is in those of the other. n examples, m patches in all."""
+    patches: list[Floats] = []
+    shapes: list[float] = []
+    owners: list[int] = []
+    for number, example in enumerate(examples):
+        for patch, shape in _patches(example):
+            patches.append(patch)
+            shapes.append(shape)
+            owners.append(number)
+    n = len(examples)
+    if not patches:
+        return np.zeros((n, n), np.bool_)
+    every, log_shape, owner = np.stack(patches), np.log(np.array(shapes)), np.array(owners)
+    # Whether picture j has a part like patch i.
+    has = np.zeros((len(every), n), np.bool_)
+    for i, patch in enumerate(every):
+        alike = (every @ patch > SAME_PART) & (np.abs(log_shape - log_shape[i]) < SAME_SHAPE)
+        has[i, owner[alike]] = True
+    # A part of one picture alone or of two weighs 1, one of 20 pictures a tenth.
+    weight = 2 / np.maximum(2, has.sum(axis=1))
+    shared = np.zeros((n, n))
+    np.add.at(shared, owner, weight[:, None] * has)
+    share = shared / np.maximum(np.bincount(owner, weight, n), 1e-9)[:, None]
+    enough: Bools = (share >= SHARED) & (shared >= LEAST_SHARED)
+    return enough | enough.T
+
+
+def _patches(example: Example) -> list[tuple[Floats, float]]:
+    """The ink in each box, or in a picture without boxes, as a vector of length 1; and its aspect ratio."""
+    decoded = decode(example.file.read_bytes())
+    grey = Image.fromarray(decoded.pixels).convert("L")
+    whole = Box("", 0, 0, example.width, example.height)
+    made = []
+    for box in (*example.boxes, *example.unclear) or (whole,):
+        corners = (int(box.x1), int(box.y1), int(np.ceil(box.x2)), int(np.ceil(box.y2)))
+        levels = np.asarray(grey.crop(corners), np.float32)
+        ink = np.abs(levels - np.median(levels))
+        there = ink > max(FAINTEST_INK, 0.3 * float(ink.max()))
+        rows, columns = np.flatnonzero(there.any(axis=1)), np.flatnonzero(there.any(axis=0))
+        if not rows.size:
+            continue
+        ink = ink[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+        patch = np.asarray(Image.fromarray(ink).resize(PATCH, Image.Resampling.BOX)).ravel()
+        patch = patch - patch.mean()
+        made.append((patch / max(1e-6, float(np.linalg.norm(patch))), ink.shape[1] / ink.shape[0]))
+    return made
+
+
+def _lie_alike(examples: Sequence[Example]) -> Bools:
+    """n × n: whether the boxes of two examples lie the same way within the hull of them all."""
+    same = np.zeros((len(examples), len(examples)), np.bool_)
+    layouts = [_layout(example.boxes) for example in examples]
+    for i, j in combinations(range(len(examples)), 2):
+        fewer, more = sorted((len(examples[i].boxes), len(examples[j].boxes)))
+        if fewer >= LEAST_BOXES and fewer > SAME_LAYOUT * more:
+            matched = _matched(examples[i], examples[j], layouts[i], layouts[j])
+            same[i, j] = same[j, i] = matched >= LEAST_BOXES and matched > SAME_LAYOUT * more
+    return same
+
+
+def _layout(boxes: Sequence[Box]) -> Floats:
+    """k × 4 corners, 0..1 within the hull of the boxes."""
+    if not boxes:
+        return np.zeros((0, 4), np.float32)
+    corners = np.array([[box.x1, box.y1, box.x2, box.y2] for box in boxes], np.float32)
+    low, high = corners[:, :2].min(axis=0), corners[:, 2:].max(axis=0)
+    within: Floats = (corners - np.tile(low, 2)) / np.tile(high - low, 2)
+    return within
+
+
+def _matched(first: Example, second: Example, a: Floats, b: Floats) -> int:
+    """How many boxes of the one lie over one of the same label of the other, each counted once, best pairs first."""
+    size = (np.minimum(a[:, None, 2:], b[None, :, 2:]) - np.maximum(a[:, None, :2], b[None, :, :2])).clip(0)
+    both = size.prod(axis=2)
+    areas = [(corners[:, 2:] - corners[:, :2]).prod(axis=1) for corners in (a, b)]
+    iou = both / (areas[0][:, None] + areas[1][None] - both)
+    labels = [np.array([box.label for box in example.boxes]) for example in (first, second)]
+    iou[labels[0][:, None] != labels[1][None]] = 0
+    count = 0
+    while iou.max() > OVERLAP:
+        i, j = np.unravel_index(int(iou.argmax()), iou.shape)
+        iou[i, :] = iou[:, j] = 0
+        count += 1
+    return count

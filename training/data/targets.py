@@ -1,0 +1,99 @@
+"""What the network should answer for a view: heat at the centres of the boxes, distances from there to their sides."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from training.cards.rendering.sheet import Box
+from training.data.views import View, area
+from training.model.layout import LEADING, STRIDE
+
+SPREAD, NARROWEST, WIDEST = 0.09, 1 / 6 + 0.05, 3.0
+"""Standard deviation of a peak: this share of the box and this many cells more, at most so many cells."""
+CORE = 0.3
+"""Where a peak is higher than this, the distances are learnt."""
+
+Floats = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Targets:
+    """For c classes on h x w cells, k of them with a box; a box weighs 1 over all its cells."""
+
+    heat: Floats
+    """[c, h, w], 0..1, 1 in the middle of a box, or of the square at the left end of one of the LEADING."""
+    care: npt.NDArray[np.bool_]
+    """[c, h, w], False where nobody knows what is there."""
+    cells: npt.NDArray[np.int64]
+    """[k, 3]: class, row, column."""
+    sides: Floats
+    """[k, 4]: cells to left, top, right, bottom."""
+    weights: Floats
+    """[k]."""
+
+
+def targets(view: View, labels: Sequence[str], known: Collection[str]) -> Targets:
+    """For a view of a picture in which the `known` ones of the labels were looked for."""
+    rows, columns = view.pixels.shape[0] // STRIDE, view.pixels.shape[1] // STRIDE
+    heat = np.zeros((len(labels), rows, columns), np.float32)
+    care = np.zeros(heat.shape, np.bool_)
+    care[[number for number, label in enumerate(labels) if label in known]] = True
+    for place in view.unclear:
+        care[:, _covered(place.y1, place.y2), _covered(place.x1, place.x2)] = False
+    # The weight of a cell for the distances, and which box they lead to. Small boxes come last: they win.
+    owners: dict[tuple[int, int, int], tuple[float, Box]] = {}
+    for box in sorted(view.boxes, key=area, reverse=True):
+        kind = labels.index(box.label)
+        end = min(box.x2, box.x1 + box.y2 - box.y1) if box.label in LEADING else box.x2
+        down, top = _bell(box.y1 / STRIDE, box.y2 / STRIDE, rows)
+        across, left = _bell(box.x1 / STRIDE, end / STRIDE, columns)
+        peak = np.outer(down, across)
+        there = heat[kind, top : top + len(down), left : left + len(across)]
+        np.maximum(there, peak, out=there)
+        core = np.argwhere(peak > CORE)
+        top_height = peak.max()
+        cells = [
+            (row, column, peak[row, column])
+            for row, column in core.tolist()
+            if peak[row, column] == top_height or _inside(box, left + column, top + row)
+        ]
+        total = sum(height for _, _, height in cells)
+        for row, column, height in cells:
+            owners[kind, top + row, left + column] = (float(height / total), box)
+    where = np.array(list(owners), np.int64).reshape(-1, 3)
+    sides = [_sides(box, column, row) for (_, row, column), (_, box) in owners.items()]
+    return Targets(
+        heat,
+        care,
+        where,
+        np.maximum(np.array(sides, np.float32).reshape(-1, 4), 0.05),
+        np.array([weight for weight, _ in owners.values()], np.float32),
+    )
+
+
+def _covered(start: float, end: float) -> slice:
+    return slice(max(0, int(start / STRIDE)), math.ceil(end / STRIDE))
+
+
+def _bell(start: float, end: float, cells: int) -> tuple[Floats, int]:
+    """Heights over a row of cells, 1 in the middle one, and the number of the first of these cells."""
+    middle = min(cells - 1, int((start + end) / 2))
+    sigma = min(WIDEST, SPREAD * (end - start) + NARROWEST)
+    reach = math.ceil(3.5 * sigma)
+    first, last = max(0, middle - reach), min(cells - 1, middle + reach)
+    offsets = np.arange(first, last + 1, dtype=np.float32) - middle
+    return np.exp(-(offsets**2) / np.float32(2 * sigma**2)), first
+
+
+def _sides(box: Box, column: int, row: int) -> tuple[float, float, float, float]:
+    x, y = column + 0.5, row + 0.5
+    return x - box.x1 / STRIDE, y - box.y1 / STRIDE, box.x2 / STRIDE - x, box.y2 / STRIDE - y
+
+
+def _inside(box: Box, column: int, row: int) -> bool:
+    return min(_sides(box, column, row)) > 0

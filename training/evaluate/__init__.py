@@ -1,0 +1,1 @@
+"""How good a model is: what it finds in labelled pictures, and the measures of that."""

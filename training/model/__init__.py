@@ -1,0 +1,1 @@
+"""The network, its twin in TensorFlow, and the training of it."""

@@ -1,0 +1,76 @@
+"""A second look at the sides of a box, after BorderDet (arXiv 2007.11056).
+
+The middle of an object knows only roughly where its far ends are. So the network also makes a map of what edges look
+like, and here it is read around each side of a rough box: what is there says how far the side has to move.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from training.model.layout import ACROSS, ALONG, PER_SIDE, POINTS, SIDES
+
+HIDDEN = 32
+
+
+class Borders(nn.Module):
+    """A small network for each side, the same for all classes but for a bias."""
+
+    def __init__(self, classes: int) -> None:
+        super().__init__()
+        inputs = POINTS * PER_SIDE
+        self.seen = nn.Parameter(torch.randn(SIDES, inputs, HIDDEN) / math.sqrt(inputs))
+        self.kind = nn.Parameter(torch.zeros(classes, SIDES * HIDDEN))
+        self.move = nn.Parameter(torch.zeros(SIDES, HIDDEN))
+
+    def forward(self, edges: Tensor, picture: Tensor, corners: Tensor, kinds: Tensor) -> Tensor:
+        """Better corners of k boxes.
+
+        edges [b, 32, h, w]; picture int64 [k], 0..b-1; corners [k, 4] as x1, y1, x2, y2 in cells; kinds int64 [k] ->
+        [k, 4].
+        """
+        # Rows are looked up as embeddings: the gradient of an index is summed up in another order in every run.
+        x, y = _points(corners)
+        seen = _read(edges, picture, x, y).flatten(2)
+        bias = functional.embedding(kinds, self.kind).reshape(-1, SIDES, HIDDEN)
+        hidden = torch.relu(torch.einsum("ksi,sih->ksh", seen, self.seen) + bias)
+        return corners + (hidden * self.move).sum(dim=2)
+
+
+def _points(corners: Tensor) -> tuple[Tensor, Tensor]:
+    """x and y, [k, 4, 15] each in cells, of the points around the sides of k boxes."""
+    x1, y1, x2, y2 = (side[:, None, None] for side in corners.unbind(1))
+    along = torch.tensor(ALONG, device=corners.device)[:, None]
+    across = torch.tensor(ACROSS, device=corners.device)[None, :]
+    x = (x1 + across, x1 + along * (x2 - x1), x2 + across, x1 + along * (x2 - x1))
+    y = (y1 + along * (y2 - y1), y1 + across, y1 + along * (y2 - y1), y2 + across)
+    shape = (-1, len(ALONG), len(ACROSS))
+
+    def stacked(parts: Sequence[Tensor]) -> Tensor:
+        return torch.stack([part.expand(shape) for part in parts], dim=1).flatten(2)
+
+    return stacked(x), stacked(y)
+
+
+def _read(edges: Tensor, picture: Tensor, x: Tensor, y: Tensor) -> Tensor:
+    """The map at points [k, 4, 15], each side in its own channels, between the middles of the cells: [k, 4, 15, 8]."""
+    _, _, height, width = edges.shape
+    cells = edges.permute(0, 2, 3, 1).reshape(-1, PER_SIDE)  # a row for each picture, cell and side
+    side = torch.arange(SIDES, device=x.device)[:, None]
+    x, y = (x - 0.5).clamp(0.0, width - 1.0), (y - 0.5).clamp(0.0, height - 1.0)
+    left, top = x.detach().floor(), y.detach().floor()
+    right, low = (left + 1).clamp(max=width - 1.0), (top + 1).clamp(max=height - 1.0)
+
+    def at(column: Tensor, row: Tensor) -> Tensor:
+        cell = (picture[:, None, None] * height + row.to(torch.int64)) * width + column.to(torch.int64)
+        return functional.embedding(cell * SIDES + side, cells)
+
+    across, down = (x - left)[..., None], (y - top)[..., None]
+    above = torch.lerp(at(left, top), at(right, top), across)
+    below = torch.lerp(at(left, low), at(right, low), across)
+    return torch.lerp(above, below, down)

@@ -1,0 +1,182 @@
+"""The detector: a small convolutional network, and the decoding of its maps into boxes.
+
+The network finds the centre of every object (a heat map per class, after CenterNet, "Objects as Points",
+arXiv 1904.07850) and, per class, the distances from there to the four sides of its box. Everything is an ordinary
+operator with explicit padding, so that another framework can rebuild it layer by layer with the same weights.
+A second look at the sides of each box (`training.model.border_refinement`) makes them exact.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from training.model.border_refinement import Borders
+from training.model.layout import DETECTIONS, DOUBLE, LONGEST_LOG, PER_SIDE, SIDES, STRIDE, WIDE, WINDOW
+
+
+class Convolution(nn.Sequential):
+    """Convolution with zero padding that keeps the size, batch normalisation, ReLU."""
+
+    def __init__(self, inputs: int, outputs: int, kernel: int = 3, stride: int = 1, dilation: int = 1) -> None:
+        around = dilation * (kernel // 2)
+        super().__init__(
+            nn.Conv2d(inputs, outputs, kernel, stride=stride, padding=around, dilation=dilation, bias=False),
+            nn.BatchNorm2d(outputs),
+            nn.ReLU(inplace=True),
+        )
+
+
+class Residual(nn.Module):
+    """Two 3x3 convolutions whose result is added to their input."""
+
+    def __init__(self, channels: int, dilation: int = 1) -> None:
+        super().__init__()
+        self.first = Convolution(channels, channels, dilation=dilation)
+        self.second = Convolution(channels, channels, dilation=dilation)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """[b, c, h, w] -> the same shape."""
+        added: Tensor = self.second(self.first(features))
+        return features + added
+
+
+class CenterNet(nn.Module):
+    """From pixels to maps. An encoder down to a 32nd of the size, a decoder back up to a quarter, three heads.
+
+    Few channels where the maps are large: most of the time goes there, and small text needs resolution, not width.
+    """
+
+    def __init__(self, classes: int) -> None:
+        super().__init__()
+        half, quarter, eighth, sixteenth, thirtysecond = 16, 24, 48, 80, 112
+        depth = 48
+        self.stem = nn.Sequential(Convolution(3, half, stride=2), Convolution(half, quarter, stride=2))
+        self.stage4 = Residual(quarter)
+        self.stage8 = nn.Sequential(Convolution(quarter, eighth, stride=2), Residual(eighth))
+        self.stage16 = nn.Sequential(Convolution(eighth, sixteenth, stride=2), Residual(sixteenth), Residual(sixteenth))
+        self.stage32 = nn.Sequential(
+            Convolution(sixteenth, thirtysecond, stride=2), Residual(thirtysecond), Residual(thirtysecond, WIDE)
+        )
+        self.lateral32 = Convolution(thirtysecond, sixteenth, kernel=1)
+        self.merge16 = Convolution(sixteenth, sixteenth)
+        self.lateral16 = Convolution(sixteenth, eighth, kernel=1)
+        self.merge8 = Convolution(eighth, eighth)
+        self.lateral8 = Convolution(eighth, quarter, kernel=1)
+        self.merge4 = Convolution(quarter, depth)
+        self.heat = nn.Conv2d(depth, classes, 1)
+        self.distances = nn.Conv2d(depth, 4 * classes, 1)
+        self.edges = nn.Conv2d(depth, SIDES * PER_SIDE, 1)
+        self.borders = Borders(classes)
+        # Not smaller: the classes' weights have to differ from the start, or those that look alike stay alike.
+        nn.init.normal_(self.heat.weight, std=0.1)
+        nn.init.constant_(self.heat.bias, -4.0)  # type: ignore[arg-type]
+        nn.init.normal_(self.distances.weight, std=0.01)
+        nn.init.constant_(self.distances.bias, 1.0)  # type: ignore[arg-type]
+
+    def forward(self, pixels: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Pixels [b, 3, h, w], RGB, -1..1 -> heat [b, c, h/4, w/4] as logits, log distances [b, 4c, h/4, w/4], and
+        [b, 32, h/4, w/4] for `self.borders`.
+
+        The 4c channels are left, top, right, bottom of class 0, then of class 1, and so on, in cells.
+        h and w are multiples of 32.
+        """
+        at4 = self.stage4(self.stem(pixels))
+        at8 = self.stage8(at4)
+        at16 = self.stage16(at8)
+        at32 = self.stage32(at16)
+        at16 = self.merge16(at16 + _twice(self.lateral32(at32)))
+        at8 = self.merge8(at8 + _twice(self.lateral16(at16)))
+        at4 = self.merge4(at4 + _twice(self.lateral8(at8)))
+        return self.heat(at4), self.distances(at4), self.edges(at4)
+
+
+class Program(nn.Module):
+    """What is exported: the network between uint8 pictures and finished detections."""
+
+    def __init__(self, network: CenterNet) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, image: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Letterboxed RGB pictures, uint8 [b, h, w, 3] -> boxes, scores, classes as `decode` gives them."""
+        heat, distances, edges = self.network(image.permute(0, 3, 1, 2).to(torch.float32) / 127.5 - 1.0)
+
+        def exact(corners: Tensor, kinds: Tensor) -> Tensor:
+            picture = torch.arange(corners.shape[0], device=corners.device)[:, None].expand(-1, DETECTIONS)
+            found: Tensor = self.network.borders(edges, picture.flatten(), corners.flatten(0, 1), kinds.flatten())
+            return found.reshape(-1, DETECTIONS, 4)
+
+        return decode(heat, distances, exact)
+
+
+def decode(heat: Tensor, distances: Tensor, exact: Callable[[Tensor, Tensor], Tensor]) -> tuple[Tensor, Tensor, Tensor]:
+    """The 100 strongest peaks of the heat maps with their boxes, none of them twice.
+
+    heat [b, c, h, w] logits, distances [b, 4c, h, w] logarithms of cells; `exact` makes better corners, [b, 100, 4]
+    in cells, of corners and classes [b, 100] ->
+    boxes float32 [b, 100, 4] as x1, y1, x2, y2 in pixels of the input, inside it;
+    scores float32 [b, 100], 0..1, descending; classes int64 [b, 100].
+    A cell is a peak if no neighbour in its window is stronger. A box that overlaps a stronger one of its class by more
+    than DOUBLE gets the score 0, whatever became of the stronger one (Fast NMS, arXiv 1904.02689, section 4.1).
+    """
+    batch, classes, height, width = heat.shape
+    cells = height * width
+    scores = torch.sigmoid(heat)
+    around = (WINDOW[0] // 2, WINDOW[1] // 2)
+    strongest = functional.max_pool2d(scores, kernel_size=WINDOW, stride=1, padding=around)
+    scores = torch.where(scores == strongest, scores, 0.0).reshape(batch, classes * cells)
+    chosen = _highest(scores)
+    scores = torch.gather(scores, 1, chosen)
+    kinds, cell = chosen // cells, chosen % cells
+
+    sides = torch.exp(distances.clamp(max=LONGEST_LOG)).reshape(batch, classes, 4, cells)
+    sides = sides.permute(0, 2, 1, 3).reshape(batch, 4, classes * cells)
+    left, top, right, bottom = torch.gather(sides, 2, chosen[:, None, :].expand(-1, 4, -1)).unbind(1)
+    x = (cell % width).to(torch.float32) + 0.5
+    y = (cell // width).to(torch.float32) + 0.5
+    corners = exact(torch.stack((x - left, y - top, x + right, y + bottom), dim=2), kinds)
+    x1, x2 = (corners[:, :, side].clamp(0.0, float(width)) for side in (0, 2))
+    y1, y2 = (corners[:, :, side].clamp(0.0, float(height)) for side in (1, 3))
+
+    scores = torch.where(_doubles(x1, y1, x2, y2, kinds), 0.0, scores)
+    order = _highest(scores)
+    boxes = torch.stack((x1, y1, x2, y2), dim=2) * STRIDE
+    boxes = torch.gather(boxes, 1, order[:, :, None].expand(-1, -1, 4))
+    return boxes, torch.gather(scores, 1, order), torch.gather(kinds, 1, order)
+
+
+def _highest(scores: Tensor) -> Tensor:
+    """Indices [b, 100] of the highest scores [b, n], descending.
+
+    The bits of floats >= 0, read as integers, are in the order of the floats; the index below them makes every key
+    unique, so that of equal scores the first comes first, which is also what `tf.math.top_k` does.
+    """
+    count = scores.shape[1]
+    index = torch.arange(count, device=scores.device)
+    keys = scores.contiguous().view(torch.int32).to(torch.int64) * count + (count - 1 - index)
+    return torch.topk(keys, DETECTIONS, dim=1, sorted=True).indices
+
+
+def _doubles(x1: Tensor, y1: Tensor, x2: Tensor, y2: Tensor, kinds: Tensor) -> Tensor:
+    """Which of n boxes, sides and classes [b, n] each, strongest first, repeat a stronger one: bool [b, n]."""
+
+    def pairs(tensor: Tensor) -> tuple[Tensor, Tensor]:
+        return tensor[:, :, None], tensor[:, None, :]
+
+    wide = torch.minimum(*pairs(x2)) - torch.maximum(*pairs(x1))
+    high = torch.minimum(*pairs(y2)) - torch.maximum(*pairs(y1))
+    shared = wide.clamp(min=0.0) * high.clamp(min=0.0)
+    one, other = pairs((x2 - x1) * (y2 - y1))
+    rank = torch.arange(kinds.shape[1], device=kinds.device)
+    kind, other_kind = pairs(kinds)
+    repeats = (shared > DOUBLE * (one + other - shared)) & (kind == other_kind) & (rank[None, :] < rank[:, None])
+    return repeats.any(dim=2)
+
+
+def _twice(features: Tensor) -> Tensor:
+    """[b, c, h, w] -> [b, c, 2h, 2w], every value repeated."""
+    return functional.interpolate(features, scale_factor=2.0, mode="nearest")

@@ -1,0 +1,56 @@
+"""Whether two models of the same weights find the same."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from detectors.postprocess import Detections, overlap
+
+SCORE = 0.3
+"""Detections above it have to be the same ..."""
+SCORE_MARGIN = 1e-3
+"""... in their score within this, for which reason those so close to SCORE may be missing ..."""
+LEAST_OVERLAP = 0.99
+"""... and in their box by this intersection over union."""
+
+
+def differences(one: Detections, other: Detections) -> list[str]:
+    """What one of the two has above SCORE and the other has not, a line each: the label, the score and the box."""
+    return [f"only the first: {line}" for line in _missing(one, other)] + [
+        f"only the second: {line}" for line in _missing(other, one)
+    ]
+
+
+def furthest(one: Detections, other: Detections) -> tuple[float, float]:
+    """How far apart the same detection above SCORE is at most in both: a side of its box in pixels, its score."""
+    pairs = [(n, m) for n, m in _matches(one, other) if m is not None]
+    sides = (float(np.abs(one.boxes[n] - other.boxes[m]).max()) for n, m in pairs)
+    scores = (float(abs(one.scores[n] - other.scores[m])) for n, m in pairs)
+    return max(sides, default=0.0), max(scores, default=0.0)
+
+
+def _missing(wanted: Detections, there: Detections) -> list[str]:
+    return [
+        f"class {wanted.class_ids[n]}, {wanted.scores[n]:.4f}, {wanted.boxes[n].round(2).tolist()}"
+        for n, match in _matches(wanted, there)
+        if match is None
+    ]
+
+
+def _matches(wanted: Detections, there: Detections) -> list[tuple[int, int | None]]:
+    """Of each that is wanted, above SCORE, which one there is the same, if any."""
+    overlaps = overlap(wanted.boxes, there.boxes)
+    free = np.ones(len(there.scores), bool)
+    matches: list[tuple[int, int | None]] = []
+    for n in np.flatnonzero(wanted.scores > SCORE + SCORE_MARGIN):
+        same = (
+            free
+            & (there.class_ids == wanted.class_ids[n])
+            & (np.abs(there.scores - wanted.scores[n]) <= SCORE_MARGIN)
+            & (overlaps[n] >= LEAST_OVERLAP)
+        )
+        best = int(np.argmax(same * overlaps[n])) if same.any() else None
+        if best is not None:
+            free[best] = False
+        matches.append((int(n), best))
+    return matches

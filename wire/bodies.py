@@ -1,0 +1,58 @@
+"""How pictures and their fields are written in a request: as JSON with base64, or as the text of a form."""
+
+import binascii
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ValidationError
+from pydantic_core import from_json
+
+from wire.problems import Refusal, invalid_parameters, refuse_invalid
+
+M = TypeVar("M", bound=BaseModel)
+
+
+def json_object(data: bytes | str) -> dict[str, Any]:
+    """Raises `Refusal` where the body is no JSON object."""
+    try:
+        document = from_json(data, allow_inf_nan=False)
+    except ValueError as error:
+        raise Refusal(400, "malformed_json", f"The body is not valid JSON: {error}.") from error
+    if not isinstance(document, dict):
+        raise Refusal(400, "malformed_json", "The body must be a JSON object.")
+    return document
+
+
+def with_metadata(fields: dict[str, Any]) -> dict[str, Any]:
+    """The fields of a form or an address, all of them text, with `metadata` read as JSON. Raises `Refusal`."""
+    if "metadata" not in fields:
+        return fields
+    try:
+        return fields | {"metadata": from_json(fields["metadata"], allow_inf_nan=False)}
+    except ValueError as error:
+        raise invalid_parameters({"metadata": f"It is not valid JSON: {error}."}) from error
+
+
+def validated(schema: type[M], values: dict[str, Any], strict: bool = False) -> M:
+    """The values, held to a schema; `strict` where they come with types of their own, as in JSON. Raises `Refusal`."""
+    try:
+        return schema.model_validate(values, strict=strict)
+    except ValidationError as error:
+        if any(fault["type"] == "missing" and fault["loc"] == ("image_base64",) for fault in error.errors()):
+            raise no_picture() from error
+        refuse_invalid(error)
+
+
+def decoded(image_base64: str) -> bytes:
+    """Raises `Refusal` where it is no base64."""
+    try:
+        return binascii.a2b_base64(image_base64, strict_mode=True)
+    except ValueError:
+        # Line breaks are common (`base64` wraps its lines) and harmless.
+        try:
+            return binascii.a2b_base64("".join(image_base64.split()), strict_mode=True)
+        except ValueError as error:
+            raise invalid_parameters({"image_base64": f"It is not valid base64: {error}."}) from error
+
+
+def no_picture() -> Refusal:
+    return Refusal(400, "no_picture", "The request has no picture: send a file named image, or image_base64 in JSON.")
