@@ -106,7 +106,7 @@ def body(**contents: type[BaseModel]) -> dict[str, Any]:
     return {"requestBody": {"content": content, "required": True}}
 
 
-def answers(ok: dict[int | str, Any], refused: tuple[int, ...] = ()) -> dict[int | str, Any]:
+def responses(ok: dict[int | str, Any], refused: tuple[int, ...] = ()) -> dict[int | str, Any]:
     """The responses of an operation: those that are fine, and the refusals by status. Faulty parameters always are."""
     return {**{status: _refusal(status) for status in sorted({*refused, 422})}, **ok}
 

@@ -12,8 +12,8 @@ from detectors.errors import UnknownEntry
 from jobs.database import Database
 from jobs.errors import UnknownModel
 from jobs.image_store import ImageStore
-from jobs.queue.backpressure import Pressure
-from jobs.queue.doorbell import Queue
+from jobs.queue.backpressure import Backpressure
+from jobs.queue.doorbell import Doorbell
 from jobs.settings import Settings
 from jobs.store import unfinished
 
@@ -27,8 +27,8 @@ class Service:
     settings: Settings
     db: Database
     store: ImageStore
-    queue: Queue
-    pressure: Pressure
+    queue: Doorbell
+    pressure: Backpressure
     live: LiveCatalogue
     waiters: Waiters
 
@@ -39,7 +39,7 @@ class Service:
         Raises `ConfigurationError`, or `CatalogueError` where the list of models can't be used.
         """
         db = Database(settings.database_url, pool_size=settings.api_threads)
-        queue = Queue(settings)
+        queue = Doorbell(settings)
         # A quarter of the threads stays for those who don't wait.
         most = settings.api_threads * 3 // 4
         return cls(
@@ -47,7 +47,7 @@ class Service:
             db=db,
             store=ImageStore(settings.store_url),
             queue=queue,
-            pressure=Pressure(db, settings.max_queued_jobs, settings.max_queued_seconds),
+            pressure=Backpressure(db, settings.max_queued_jobs, settings.max_queued_seconds),
             live=LiveCatalogue(*settings.catalogue, aliases=settings.model_aliases, cache=settings.data / "models"),
             waiters=Waiters(queue.listen, lambda ids: unfinished(db, ids), most),
         )

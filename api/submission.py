@@ -12,7 +12,7 @@ from engine.inspection import inspect
 from jobs.batches import require_open
 from jobs.errors import BoxqueueError, DatabaseUnavailable, PictureRefused
 from jobs.idempotency import drop_key, known_jobs, reserve_key
-from jobs.records import JobView, NewJob, Picture
+from jobs.records import JobRecord, NewJob, Picture
 from jobs.result_cache import needs_queue
 from jobs.settings import Settings
 from jobs.store import get_jobs, submit
@@ -26,7 +26,7 @@ class _Looked:
     refusal: PictureRefused | None
 
 
-def accept(service: Service, upload: Upload, *, batch_id: str | None = None, key: str | None = None) -> list[JobView]:
+def accept(service: Service, upload: Upload, *, batch_id: str | None = None, key: str | None = None) -> list[JobRecord]:
     """Accepts the pictures of a request, all or none, in order; what it gives is in the store and committed.
 
     Outside a batch a picture that its header disqualifies refuses the request; in a batch it makes a job that is
@@ -100,7 +100,7 @@ def _accept(
     new: list[NewJob],
     batch_id: str | None,
     key: str | None,
-) -> list[JobView]:
+) -> list[JobRecord]:
     service.store.put_many([(one.picture.sha256, one.file.data) for one in looked if one.picture])
     jobs = submit(service.db, new, pipeline=PIPELINE_REVISION, batch_id=batch_id, key=key)
     if any(job.status == QUEUED for job in jobs):

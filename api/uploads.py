@@ -9,7 +9,7 @@ from werkzeug.datastructures import FileStorage, MultiDict
 from werkzeug.formparser import MultiPartParser
 
 from api.schemas import JobDocument, JobForm
-from wire.bodies import M, decoded, json_object, no_picture, validated, with_metadata
+from wire.bodies import M, decode_base64, json_object, no_picture, validate, with_metadata
 from wire.problems import Refusal, invalid_parameters
 
 # Werkzeug's parser copies what it has buffered at each step: small steps cost half of what its 64 KiB cost.
@@ -40,7 +40,7 @@ def read_upload(request: Request, max_pictures: int) -> Upload:
         return _from_form(request, max_pictures)
     if request.mimetype == "application/json":
         document = read_json(request, JobDocument)
-        return Upload([File(decoded(document.image_base64), document.source)], document)
+        return Upload([File(decode_base64(document.image_base64), document.source)], document)
     if request.mimetype == "application/x-www-form-urlencoded" or not (request.mimetype or request.content_length):
         # A form without files, from a browser or from `curl -d`; or nothing at all.
         raise no_picture()
@@ -55,10 +55,10 @@ def read_json(request: Request, schema: type[M], optional: bool = False) -> M:
     """The request's JSON, held to a schema; an empty body counts as `{}` where it is `optional`. Raises `Refusal`."""
     data = request.get_data(cache=False)
     if not data and optional:
-        return validated(schema, {})
+        return validate(schema, {})
     if request.mimetype != "application/json":
         raise Refusal(415, "unsupported_media_type", "Send the body as application/json.")
-    return validated(schema, json_object(data), strict=True)
+    return validate(schema, json_object(data), strict=True)
 
 
 def _from_form(request: Request, max_pictures: int) -> Upload:
@@ -74,7 +74,7 @@ def _from_form(request: Request, max_pictures: int) -> Upload:
         raise Refusal(413, "too_many_pictures", f"At most {max_pictures} pictures a request; these are {len(named)}.")
     values = _plain_fields(fields)
     names = [name or "image" for name, _ in named]
-    form = validated(JobForm, {**values, "image": names, "source": values["source"] or names})
+    form = validate(JobForm, {**values, "image": names, "source": values["source"] or names})
     if len(form.source) != len(named):
         raise invalid_parameters({"source": "Give as many as there are pictures, or none."})
     return Upload([File(data, source) for (_, data), source in zip(named, form.source, strict=True)], form)

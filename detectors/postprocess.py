@@ -60,7 +60,7 @@ def read(entry: ModelEntry, outputs: list[npt.NDArray[Any]], width: int, height:
     rows, scores, labels = rows[known], scores[known], labels[known]
     boxes = to_picture(boxes[rows], width, height, entry.input, entry.output)
     if entry.output.nms is not None:
-        kept = without_doubles(boxes, None if entry.output.nms_across_classes else labels, entry.output.nms)
+        kept = non_maximum_suppression(boxes, None if entry.output.nms_across_classes else labels, entry.output.nms)
         boxes, scores, labels = boxes[kept], scores[kept], labels[kept]
     return Detections(boxes, scores, labels)
 
@@ -88,7 +88,7 @@ def to_picture(boxes: Floats, width: int, height: int, into: Input, output: Outp
     return np.concatenate([low, high], axis=1).astype(np.float32)
 
 
-def overlap(some: Floats, others: Floats) -> Floats:
+def iou(some: Floats, others: Floats) -> Floats:
     """Intersection over union, 0..1, of boxes [n, 4] with boxes [m, 4] -> [n, m]."""
     low = np.maximum(some[:, None, :2], others[None, :, :2])
     high = np.minimum(some[:, None, 2:], others[None, :, 2:])
@@ -98,7 +98,7 @@ def overlap(some: Floats, others: Floats) -> Floats:
     return result
 
 
-def without_doubles(boxes: Floats, classes: Integers | None, most: float) -> Integers:
+def non_maximum_suppression(boxes: Floats, classes: Integers | None, most: float) -> Integers:
     """Indices of the boxes k × 4, best first, that no better kept one overlaps by more than `most` (IoU).
 
     With `classes`, k, only boxes of one class are doubles of each other.
@@ -109,7 +109,7 @@ def without_doubles(boxes: Floats, classes: Integers | None, most: float) -> Int
     while left.size:
         best, left = left[0], left[1:]
         kept.append(best)
-        double = overlap(boxes[best][None], boxes[left])[0] > most
+        double = iou(boxes[best][None], boxes[left])[0] > most
         if classes is not None:
             double &= classes[left] == classes[best]
         left = left[~double]

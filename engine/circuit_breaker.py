@@ -21,7 +21,7 @@ FIRST_PAUSE_SECONDS = 0.5
 LONGEST_PAUSE_SECONDS = 10.0
 
 
-class Circuits:
+class CircuitBreakers:
     """A circuit breaker for each model. While it is open no jobs of the model are claimed; a thread looks whether the
     server is back, and keeps the reason on the worker's entry, for whoever asks why nothing moves.
 
@@ -56,7 +56,7 @@ class Circuits:
     def note_back(self, entry: ModelEntry) -> bool:
         """The server answers: nothing is wrong with it any more, whoever said so. Whether that could be noted."""
         try:
-            worker_registry.waits_no_more(self._db, self._worker_id, entry.name)
+            worker_registry.clear_outage(self._db, self._worker_id, entry.name)
         except DatabaseUnavailable as error:
             log.error("the end of an outage could not be noted: %s", error)
             return False
@@ -81,7 +81,7 @@ class Circuits:
     def _note(self, entry: ModelEntry, outage: DetectorError) -> None:
         try:
             # Each time: the worker may have lost its entry, and another process of it may have taken the note off.
-            worker_registry.waits_for(self._db, self._worker_id, entry.name, outage.code, str(outage))
+            worker_registry.record_outage(self._db, self._worker_id, entry.name, outage.code, str(outage))
         except DatabaseUnavailable as error:
             log.error("an outage could not be noted: %s", error)
 

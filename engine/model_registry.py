@@ -15,7 +15,7 @@ log = logging.getLogger(__name__)
 LOOK_AGAIN_SECONDS = 15.0
 
 
-class Served:
+class ModelRegistry:
     """The models of one runtime that can be used here. The parent of a worker has one, and each of its children."""
 
     def __init__(self, settings: Settings, runtime: str, models: Mapping[str, ModelEntry] | None = None) -> None:

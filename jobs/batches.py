@@ -6,7 +6,7 @@ from sqlalchemy.engine import Connection
 from jobs.clock import now, seconds_since
 from jobs.database import AnyRow, Database
 from jobs.errors import BatchCancelled, BatchClosed, NotFound
-from jobs.records import BatchView
+from jobs.records import BatchRecord
 from jobs.tables import CANCELLED, QUEUED, RUNNING, Batch, Job, new_id
 
 # The rate is that of the last minute: what an ETA wants.
@@ -31,7 +31,7 @@ def cancelling() -> sa.Select[str]:
     return sa.select(Batch.id).where(Batch.cancelled_at.is_not(None), Batch.finished_at.is_(None))
 
 
-def create_batch(db: Database, name: str | None) -> BatchView:
+def create_batch(db: Database, name: str | None) -> BatchRecord:
     """An open, empty batch."""
     batch_id = new_id()
     with db.write() as connection:
@@ -39,7 +39,7 @@ def create_batch(db: Database, name: str | None) -> BatchView:
     return get_batch(db, batch_id)
 
 
-def get_batch(db: Database, batch_id: str) -> BatchView:
+def get_batch(db: Database, batch_id: str) -> BatchRecord:
     """Raises `NotFound`."""
     with db.read() as connection:
         row = _batch(connection, batch_id)
@@ -47,7 +47,7 @@ def get_batch(db: Database, batch_id: str) -> BatchView:
     return _view(row, rate)
 
 
-def close_batch(db: Database, batch_id: str) -> BatchView:
+def close_batch(db: Database, batch_id: str) -> BatchRecord:
     """No more jobs from now on; closing again changes nothing. Raises `NotFound` or `BatchCancelled`."""
     with db.write() as connection:
         lock_batch(connection, batch_id, must_be_open=False)
@@ -58,7 +58,7 @@ def close_batch(db: Database, batch_id: str) -> BatchView:
     return get_batch(db, batch_id)
 
 
-def cancel_batch(db: Database, batch_id: str) -> BatchView:
+def cancel_batch(db: Database, batch_id: str) -> BatchRecord:
     """Cancels what has no answer yet. One UPDATE, which counts at once for every reader, claim and finish; the rows
     follow in chunks, here or in any sweep. Cancelling again changes nothing. Raises `NotFound`."""
     with db.write() as connection:
@@ -174,7 +174,7 @@ def _rate(connection: Connection, row: AnyRow) -> float | None:
     return recent / window if recent and window > 0 else None
 
 
-def _view(row: AnyRow, rate: float | None) -> BatchView:
+def _view(row: AnyRow, rate: float | None) -> BatchRecord:
     cancelled = row.cancelled
     if row.cancelled_at is not None:
         # What the rows will show once they have followed.
@@ -186,7 +186,7 @@ def _view(row: AnyRow, rate: float | None) -> BatchView:
         status = "finished"
     else:
         status = "open" if row.closed_at is None else "running"
-    return BatchView(
+    return BatchRecord(
         id=row.id,
         name=row.name,
         status=status,

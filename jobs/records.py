@@ -37,7 +37,7 @@ class NewJob:
 
 
 @dataclass(frozen=True, slots=True)
-class DetectionView:
+class DetectionRecord:
     """One found object; the box in pixels of the picture as a person sees it (EXIF turned)."""
 
     label: str
@@ -50,7 +50,7 @@ class DetectionView:
 
 
 @dataclass(frozen=True, slots=True)
-class JobView:
+class JobRecord:
     """A job as clients see it. `detections` is None until it succeeded, then sorted by score, highest first."""
 
     id: str
@@ -63,7 +63,7 @@ class JobView:
     deaths: int
     repeated: bool
     image: Picture | None
-    detections: list[DetectionView] | None
+    detections: list[DetectionRecord] | None
     error_code: str | None
     error_message: str | None
     options: dict[str, Any]
@@ -76,7 +76,7 @@ class JobView:
 
 
 @dataclass(frozen=True, slots=True)
-class BatchView:
+class BatchRecord:
     """A batch's progress. `rate_per_s` and `eta_s` are None where there is nothing to measure."""
 
     id: str
@@ -129,7 +129,7 @@ class Outage:
 
 
 @dataclass(frozen=True, slots=True)
-class QueueView:
+class QueueRecord:
     """What one runtime's queue looks like. `oldest_s` is the age of the longest waiting job."""
 
     runtime: str

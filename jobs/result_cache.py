@@ -10,14 +10,14 @@ from jobs.records import NewJob
 from jobs.tables import SUCCEEDED, Detection, Job
 
 
-def question(job: NewJob) -> tuple[str, str] | None:
+def cache_key(job: NewJob) -> tuple[str, str] | None:
     """What an answer belongs to: the picture's and the model's digest. None where it is to be asked afresh."""
     return (job.picture.sha256, job.digest) if job.picture and job.cache else None
 
 
-def stored_answers(connection: Connection, jobs: Sequence[NewJob], pipeline: int) -> dict[tuple[str, str] | None, str]:
+def cached_answers(connection: Connection, jobs: Sequence[NewJob], pipeline: int) -> dict[tuple[str, str] | None, str]:
     """Question -> id of the job that has answered it."""
-    questions = {asked for job in jobs if (asked := question(job))}
+    questions = {asked for job in jobs if (asked := cache_key(job))}
     if not questions:
         return {}
     rows = connection.execute(
@@ -40,8 +40,8 @@ def needs_queue(db: Database, jobs: Sequence[NewJob], pipeline: int) -> bool:
     """Whether any of the jobs would have to wait for a worker: neither refused nor answered before."""
     asking = [job for job in jobs if job.refusal is None]
     with db.read() as connection:
-        answers = stored_answers(connection, asking, pipeline)
-    return any(question(job) not in answers for job in asking)
+        answers = cached_answers(connection, asking, pipeline)
+    return any(cache_key(job) not in answers for job in asking)
 
 
 def copy_detections(connection: Connection, answered_by: str, job_id: str) -> None:

@@ -13,8 +13,8 @@ from jobs.database import AnyRow, Database
 from jobs.errors import JobFinished, NotFound
 from jobs.idempotency import store_key
 from jobs.queue.fairness import Turns
-from jobs.records import DetectionView, JobView, NewJob, Picture
-from jobs.result_cache import copy_detections, question, stored_answers
+from jobs.records import DetectionRecord, JobRecord, NewJob, Picture
+from jobs.result_cache import cache_key, cached_answers, copy_detections
 from jobs.tables import CANCELLED, FAILED, QUEUED, SUCCEEDED, Batch, Detection, Image, Job, new_id
 
 # A batch's cancellation counts for its open jobs before their rows have followed.
@@ -25,7 +25,7 @@ effective_status = sa.case((is_cancelled, CANCELLED), else_=Job.status)
 
 def submit(
     db: Database, jobs: Sequence[NewJob], *, pipeline: int, batch_id: str | None = None, key: str | None = None
-) -> list[JobView]:
+) -> list[JobRecord]:
     """Accepts jobs, all or none, in order. Their pictures must be in the image store already.
 
     A job whose picture this version of the model has answered before succeeds at once with the stored answer, unless
@@ -37,11 +37,11 @@ def submit(
     def work(connection: Connection) -> list[str]:
         last_turn = lock_batch(connection, batch_id) if batch_id else 0
         _keep_images(connection, [job.picture for job in jobs if job.picture])
-        answers = stored_answers(connection, jobs, pipeline)
+        answers = cached_answers(connection, jobs, pipeline)
         turns = Turns(connection, last_turn, counts_up=batch_id is not None)
-        rows = [_row(job, batch_id, pipeline, turns.next(job), answers.get(question(job))) for job in jobs]
+        rows = [_row(job, batch_id, pipeline, turns.next(job), answers.get(cache_key(job))) for job in jobs]
         connection.execute(sa.insert(Job), rows)
-        copies = [(row["id"], answers[question(job)]) for job, row in zip(jobs, rows, strict=True) if row["repeated"]]
+        copies = [(row["id"], answers[cache_key(job)]) for job, row in zip(jobs, rows, strict=True) if row["repeated"]]
         for job_id, answered_by in copies:
             copy_detections(connection, answered_by, job_id)
         if done := [row["id"] for row in rows if row["status"] != QUEUED]:
@@ -58,12 +58,12 @@ def submit(
     return get_jobs(db, db.retry(work))
 
 
-def get_job(db: Database, job_id: str) -> JobView:
+def get_job(db: Database, job_id: str) -> JobRecord:
     """Raises `NotFound`."""
     return get_jobs(db, [job_id])[0]
 
 
-def get_jobs(db: Database, job_ids: Sequence[str]) -> list[JobView]:
+def get_jobs(db: Database, job_ids: Sequence[str]) -> list[JobRecord]:
     """In the order of the ids. Raises `NotFound` for the first one that does not exist."""
     with db.read() as connection:
         views = {view.id: view for view in _views(connection, _select().where(Job.id.in_(job_ids)))}
@@ -90,7 +90,7 @@ def list_jobs(
     min_score: float | None = None,
     after: str | None = None,
     limit: int = 50,
-) -> list[JobView]:
+) -> list[JobRecord]:
     """Newest first. `label` and `min_score` ask for jobs with at least one such detection; `after` is the id of the
     last job of the page before."""
     query = _select().order_by(Job.id.desc()).limit(limit)
@@ -113,7 +113,7 @@ def list_jobs(
         return _views(connection, query)
 
 
-def batch_results(db: Database, batch_id: str, page: int = 200) -> Iterator[JobView]:
+def batch_results(db: Database, batch_id: str, page: int = 200) -> Iterator[JobRecord]:
     """The jobs of a batch that have their answer, by id. Each page is a transaction of its own."""
     query = (
         _select()
@@ -131,7 +131,7 @@ def batch_results(db: Database, batch_id: str, page: int = 200) -> Iterator[JobV
         last = views[-1].id
 
 
-def cancel_job(db: Database, job_id: str) -> JobView:
+def cancel_job(db: Database, job_id: str) -> JobRecord:
     """Cancels a job that has no answer; a running one's result is dropped. Cancelling again changes nothing.
 
     Raises `NotFound` or `JobFinished`.
@@ -225,9 +225,9 @@ def _select() -> sa.Select[Any]:
     )
 
 
-def _views(connection: Connection, query: sa.Select[Any]) -> list[JobView]:
+def _views(connection: Connection, query: sa.Select[Any]) -> list[JobRecord]:
     rows = connection.execute(query).all()
-    found: dict[str, list[DetectionView]] = {row.id: [] for row in rows if row.status == SUCCEEDED}
+    found: dict[str, list[DetectionRecord]] = {row.id: [] for row in rows if row.status == SUCCEEDED}
     if found:
         table = Detection.__table__.c
         for job_id, *values in connection.execute(
@@ -235,12 +235,12 @@ def _views(connection: Connection, query: sa.Select[Any]) -> list[JobView]:
             .where(table.job_id.in_(found))
             .order_by(table.job_id, table.rank)
         ):
-            found[job_id].append(DetectionView(*values))
+            found[job_id].append(DetectionRecord(*values))
     return [_view(row, found.get(row.id)) for row in rows]
 
 
-def _view(row: AnyRow, detections: list[DetectionView] | None) -> JobView:
-    return JobView(
+def _view(row: AnyRow, detections: list[DetectionRecord] | None) -> JobRecord:
+    return JobRecord(
         id=row.id,
         status=row.effective_status,
         model=row.model,

@@ -13,7 +13,7 @@ from serverless.buckets import SCHEME, Buckets
 from serverless.detection import Detection, Refused
 from serverless.messages import Message
 from serverless.requests import Question, Request, respond
-from wire.bodies import decoded, json_object, validated
+from wire.bodies import decode_base64, json_object, validate
 from wire.fields import CONTROL, LONGEST_SOURCE
 from wire.problems import Refusal, invalid_parameters, problem_of
 
@@ -112,11 +112,11 @@ class Events:
             return
         if "uri" not in body and "image_base64" not in body:
             raise UnknownEvent("The message is neither an event of S3 nor JSON with uri or image_base64.")
-        message = validated(Message, body, strict=True)
+        message = validate(Message, body, strict=True)
         asked = message.model_dump(include=set(Question.model_fields))
         event = f"{record['eventSourceARN']} {record['messageId']}"
         if message.image_base64 is not None:
-            yield self._detection.answer(decoded(message.image_base64), **asked, event=event)
+            yield self._detection.answer(decode_base64(message.image_base64), **asked, event=event)
             return
         bucket, _, key = (message.uri or "").removeprefix(SCHEME).partition("/")
         if not (message.uri or "").startswith(SCHEME) or not bucket or not key:

@@ -3,7 +3,7 @@
 import time
 from datetime import UTC, datetime
 
-from jobs.records import JobView, NewJob
+from jobs.records import JobRecord, NewJob
 from jobs.tables import FAILED, SUCCEEDED, new_id
 from serverless.models import Models, ms_since
 
@@ -14,12 +14,12 @@ class Direct:
     def __init__(self, models: Models) -> None:
         self._models = models
 
-    def answer(self, new: NewJob, data: bytes, event: str | None) -> JobView:
+    def answer(self, new: NewJob, data: bytes, event: str | None) -> JobRecord:
         """Raises `ModelOut`."""
         started_at, started = datetime.now(UTC), time.perf_counter()
         look = None if new.refusal else self._models.look(self._models.entry(new.model), data)
         error = new.refusal or (look and look.error)
-        return JobView(
+        return JobRecord(
             id=new_id(),
             status=FAILED if error else SUCCEEDED,
             model=new.model,

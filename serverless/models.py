@@ -13,7 +13,7 @@ from detectors.machine import usable_cores
 from detectors.pictures.decode import decode
 from detectors.runtimes.registry import ELSEWHERE, registered, require
 from jobs.errors import ConfigurationError, Unavailable, UnknownModel
-from jobs.records import DetectionView
+from jobs.records import DetectionRecord
 from jobs.settings import Settings
 
 
@@ -33,7 +33,7 @@ class ModelOut(Unavailable):
 class Look:
     """What was found in a picture, sorted by score, or why nothing could be."""
 
-    detections: Sequence[DetectionView] | None
+    detections: Sequence[DetectionRecord] | None
     error: DetectorError | None
     timings_ms: Mapping[str, float]
     """`decode` and `inference`."""
@@ -145,7 +145,7 @@ def _look(detector: Detector, data: bytes) -> Look:
             raise ModelUnavailable(error) from error
         return Look(None, error, {"decode": decode_ms, "inference": ms_since(started)})
     rows = found.rows(picture, detector.entry.labels)
-    views = [DetectionView(*row) for row in rows]
+    views = [DetectionRecord(*row) for row in rows]
     return Look(views, None, {"decode": decode_ms, "inference": ms_since(started)})
 
 

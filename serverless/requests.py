@@ -13,7 +13,7 @@ from werkzeug.http import parse_options_header
 
 from jobs.errors import BoxqueueError
 from serverless.detection import Detection
-from wire.bodies import decoded, json_object, no_picture, validated, with_metadata
+from wire.bodies import decode_base64, json_object, no_picture, validate, with_metadata
 from wire.fields import Name, Shown, Source
 from wire.problems import MEDIA_TYPE, Refusal, invalid_parameters, problem_json, problem_of
 
@@ -78,8 +78,8 @@ def _read(request: Request, max_megabytes: float) -> tuple[bytes, Question]:
     if media_type == "application/json":
         if request.query:
             raise invalid_parameters({name: "Put it into the JSON." for name, _ in request.query})
-        document = validated(Document, json_object(request.body), strict=True)
-        return decoded(document.image_base64), document
+        document = validate(Document, json_object(request.body), strict=True)
+        return decode_base64(document.image_base64), document
     if media_type == "multipart/form-data":
         return _from_form(request, options)
     if media_type.startswith("image/") or media_type == "application/octet-stream":
@@ -120,7 +120,7 @@ def _asked(pairs: Sequence[tuple[str, str]]) -> Question:
     doubled = [name for name, number in Counter(name for name, _ in pairs).items() if number > 1]
     if doubled:
         raise invalid_parameters(dict.fromkeys(doubled, "Give it once."))
-    return validated(Question, with_metadata(dict(pairs)))
+    return validate(Question, with_metadata(dict(pairs)))
 
 
 def _json(

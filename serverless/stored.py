@@ -13,10 +13,10 @@ from jobs.database import Database
 from jobs.errors import BoxqueueError, DatabaseUnavailable, KeyInFlight, PictureMissing, Unavailable
 from jobs.idempotency import drop_key, reserve_key
 from jobs.image_store import ImageStore
-from jobs.queue.claims import HeldClaim, Outcome, claim, finish, give_back, heartbeat
-from jobs.queue.model_versions import renew
-from jobs.queue.recovery import doubt, expire, forgive, release
-from jobs.records import JobView, NewJob
+from jobs.queue.claims import HeldClaim, Outcome, claim, extend_leases, finish, give_back
+from jobs.queue.model_versions import set_version
+from jobs.queue.recovery import expire_leases, record_crash, requeue_as_suspects, undo_expiry
+from jobs.records import JobRecord, NewJob
 from jobs.settings import Settings
 from jobs.store import get_job, submit
 from jobs.tables import new_id
@@ -42,7 +42,7 @@ class Stored:
         self._worker_id = new_id()
         self._heartbeat: threading.Thread | None = None
 
-    def answer(self, new: NewJob, data: bytes, event: str | None) -> JobView:
+    def answer(self, new: NewJob, data: bytes, event: str | None) -> JobRecord:
         """The job with its answer. A job that somebody else has is waited for, for two leases at most.
 
         Raises `Unavailable` where the same call may work later.
@@ -58,7 +58,7 @@ class Stored:
                 if waited > self._lease_seconds and not expired:
                     # Whoever had it is gone, perhaps: here nobody sweeps.
                     expired = True
-                    expire(self._db)
+                    expire_leases(self._db)
                 elif waited > 2 * self._lease_seconds:
                     raise Unavailable(f"Job {job.id} is {job.status} elsewhere, and has no answer yet.")
                 time.sleep(POLL_SECONDS)
@@ -71,7 +71,7 @@ class Stored:
             self._heartbeat.join()
         self._db.close()
 
-    def _accept(self, new: NewJob, data: bytes, event: str | None) -> JobView:
+    def _accept(self, new: NewJob, data: bytes, event: str | None) -> JobRecord:
         """The job of this picture; where the event was delivered before, the job that it made then."""
         key = None if event is None else f"event-{hashlib.sha256(event.encode()).hexdigest()}"
         try:
@@ -88,11 +88,11 @@ class Stored:
                     drop_key(self._db, key)
             raise
 
-    def _claim(self, job: JobView) -> HeldClaim | None:
+    def _claim(self, job: JobRecord) -> HeldClaim | None:
         entry = self._models.entry(job.model)
         if job.model_digest != entry.digest:
             # Accepted before the model was replaced.
-            renew(self._db, job.id, entry.digest)
+            set_version(self._db, job.id, entry.digest)
         return claim(
             self._db,
             self._models.runtime,
@@ -111,7 +111,7 @@ class Stored:
                 outcome = self._outcome(held, new, data)
             except ModelOut as error:
                 if error.doubt:
-                    doubt(self._db, held.id, error.doubt.code, str(error.doubt))
+                    requeue_as_suspects(self._db, held.id, error.doubt.code, str(error.doubt))
                 else:
                     give_back(self._db, held)
                 raise
@@ -120,7 +120,7 @@ class Stored:
                 raise
             except Exception:
                 # A fault of our own: it counts as a death, so that this job can't come round for ever.
-                release(self._db, held.task_id)
+                record_crash(self._db, held.task_id)
                 raise
             self._finish(held, outcome)
 
@@ -152,7 +152,7 @@ class Stored:
             taken = finish(self._db, held, [outcome], device=self._models.device)
         if not taken:
             # Lost to a sweep, perhaps, while this process was frozen.
-            forgive(self._db, held.id, [outcome.job_id])
+            undo_expiry(self._db, held.id, [outcome.job_id])
 
     @contextmanager
     def _kept(self, held: HeldClaim) -> Iterator[None]:
@@ -163,7 +163,7 @@ class Stored:
             # A lease survives two heartbeats that were missed.
             while not done.wait(self._lease_seconds / 3):
                 try:
-                    heartbeat(self._db, [held.id], self._lease_seconds)
+                    extend_leases(self._db, [held.id], self._lease_seconds)
                 except DatabaseUnavailable as error:
                     log.warning("heartbeat: %s", error)
 

@@ -32,7 +32,7 @@ def with_metadata(fields: dict[str, Any]) -> dict[str, Any]:
         raise invalid_parameters({"metadata": f"It is not valid JSON: {error}."}) from error
 
 
-def validated(schema: type[M], values: dict[str, Any], strict: bool = False) -> M:
+def validate(schema: type[M], values: dict[str, Any], strict: bool = False) -> M:
     """The values, held to a schema; `strict` where they come with types of their own, as in JSON. Raises `Refusal`."""
     try:
         return schema.model_validate(values, strict=strict)
@@ -42,7 +42,7 @@ def validated(schema: type[M], values: dict[str, Any], strict: bool = False) -> 
         refuse_invalid(error)
 
 
-def decoded(image_base64: str) -> bytes:
+def decode_base64(image_base64: str) -> bytes:
     """Raises `Refusal` where it is no base64."""
     try:
         return binascii.a2b_base64(image_base64, strict_mode=True)

@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, Field
 
-from jobs.records import BatchView
+from jobs.records import BatchRecord
 from jobs.tables import STATUSES
 from wire.serializers import timestamp
 
@@ -138,7 +138,7 @@ class Problem(BaseModel):
     errors: list[FieldFault] | None = Field(None, description="With `invalid_parameter`: each field and its fault.")
 
 
-def batch_json(batch: BatchView) -> dict[str, Any]:
+def batch_json(batch: BatchRecord) -> dict[str, Any]:
     """A batch's JSON."""
     path = f"/v1/batches/{batch.id}"
     return {

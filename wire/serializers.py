@@ -6,11 +6,11 @@ Plain dictionaries, not instances of a schema: a batch's answers come by the tho
 from datetime import datetime
 from typing import Any
 
-from jobs.records import DetectionView, JobView
+from jobs.records import DetectionRecord, JobRecord
 from jobs.tables import SUCCEEDED
 
 
-def job_json(job: JobView, min_score: float | None = None) -> dict[str, Any]:
+def job_json(job: JobRecord, min_score: float | None = None) -> dict[str, Any]:
     """A job's JSON. `min_score` overrides the one that the job was submitted with."""
     path = f"/v1/jobs/{job.id}"
     return {
@@ -44,7 +44,7 @@ def job_json(job: JobView, min_score: float | None = None) -> dict[str, Any]:
     }
 
 
-def shown_detections(job: JobView, min_score: float | None = None) -> list[DetectionView]:
+def shown_detections(job: JobRecord, min_score: float | None = None) -> list[DetectionRecord]:
     """The detections that the job's options let through: the store keeps everything from the model's floor score up."""
     found = job.detections or []
     least = job.options.get("min_score") if min_score is None else min_score
@@ -57,7 +57,7 @@ def timestamp(moment: datetime | None) -> str | None:
     return None if moment is None else moment.isoformat(timespec="milliseconds").removesuffix("+00:00") + "Z"
 
 
-def _detection_json(detection: DetectionView) -> dict[str, Any]:
+def _detection_json(detection: DetectionRecord) -> dict[str, Any]:
     return {
         "label": detection.label,
         "class_id": detection.class_id,

@@ -17,13 +17,13 @@ from jobs.errors import BoxqueueError
 from jobs.settings import Settings
 from worker.app import make_app
 from worker.logs import configure_logging
-from worker.maintenance import Keeper, is_death
+from worker.maintenance import Maintenance, is_crash
 from worker.plan import Plan, make_plan
 
 log = logging.getLogger(__name__)
 
 
-class KeeperStep(bootsteps.StartStopStep):  # type: ignore[misc]
+class MaintenanceStep(bootsteps.StartStopStep):  # type: ignore[misc]
     """Starts and stops the keeper with the Celery worker, and tells the children when it shuts down."""
 
     requires = ("celery.worker.components:Pool",)
@@ -31,7 +31,7 @@ class KeeperStep(bootsteps.StartStopStep):  # type: ignore[misc]
     def __init__(self, parent: Any, **_: Any) -> None:
         conf = parent.app.conf
         plan = Plan.from_json(conf["boxqueue_plan"])
-        self._keeper = Keeper(Settings.load(), plan, lambda new: conf.update(boxqueue_plan=new.to_json()))
+        self._keeper = Maintenance(Settings.load(), plan, lambda new: conf.update(boxqueue_plan=new.to_json()))
 
     def start(self, parent: Any) -> None:
         self._keeper.start()
@@ -43,7 +43,7 @@ class KeeperStep(bootsteps.StartStopStep):  # type: ignore[misc]
         self._keeper.stop()
 
     def _on_failure(self, task_id: str, exception: BaseException, **_: Any) -> None:
-        if is_death(exception):
+        if is_crash(exception):
             self._keeper.bury(task_id, exception)
 
 
@@ -80,7 +80,7 @@ def main() -> None:
     # The children start with it ignored: one that is still loading its models when the worker shuts down must not die
     # of the signal that tells it so.
     signal.signal(signal.SIGUSR2, signal.SIG_IGN)
-    app.steps["worker"].add(KeeperStep)
+    app.steps["worker"].add(MaintenanceStep)
     worker = app.Worker(
         queues=[plan.runtime],
         concurrency=plan.children,

@@ -11,16 +11,16 @@ from detectors.errors import DetectorError, ModelUnavailable, NoAnswer
 from detectors.machine import usable_memory
 from detectors.memory import resident_bytes
 from detectors.runtimes.registry import registered
-from engine.circuit_breaker import Circuits
-from engine.model_registry import Served
+from engine.circuit_breaker import CircuitBreakers
+from engine.model_registry import ModelRegistry
 from jobs.database import Database
 from jobs.errors import ConfigurationError, DatabaseUnavailable
 from jobs.image_store import ImageStore
 from jobs.queue import worker_registry
-from jobs.queue.doorbell import Queue
+from jobs.queue.doorbell import Doorbell
 from jobs.settings import Settings
 from worker.plan import Plan
-from worker.watchdog import Vigil
+from worker.watchdog import Watchdog
 
 log = logging.getLogger(__name__)
 
@@ -38,7 +38,7 @@ class Child:
         # The claimer, the writer, the heartbeat, and whoever has bad news, of a picture or of a server.
         self.db = Database(settings.database_url, pool_size=5)
         self.images = ImageStore(settings.store_url)
-        self.queue = Queue(settings)
+        self.queue = Doorbell(settings)
         self.stopping = threading.Event()
         """Set when the worker shuts down: the claims at hand are finished, no more are taken."""
         self.quiet_until = 0.0
@@ -46,11 +46,11 @@ class Child:
         megabytes = settings.child_memory_mb
         self.memory_limit = megabytes * 2**20 if megabytes else int(usable_memory() * MEMORY_SHARE / plan.children)
         """Bytes; of a process that has more while it works, the pictures at hand are accused."""
-        self.vigil = Vigil(self.db, lease_seconds=settings.lease_seconds, memory_limit=self.memory_limit)
+        self.vigil = Watchdog(self.db, lease_seconds=settings.lease_seconds, memory_limit=self.memory_limit)
         self.vigil.start()
         self._detector_class: type[Detector] = registered()[plan.runtime].load()
-        self.served = Served(settings, plan.runtime, plan.models)
-        self.circuits = Circuits(
+        self.served = ModelRegistry(settings, plan.runtime, plan.models)
+        self.circuits = CircuitBreakers(
             self.db,
             plan.worker_id,
             is_served=lambda entry: self.served.models.get(entry.name) == entry,
@@ -120,7 +120,7 @@ class Child:
             log.error("%s It is not served by this worker.", error)
             self.served.drop(entry)
             try:
-                worker_registry.serves_no_more(self.db, self.plan.worker_id, entry.name, entry.digest)
+                worker_registry.remove_model(self.db, self.plan.worker_id, entry.name, entry.digest)
             except DatabaseUnavailable as outage:
                 log.error("the list of served models could not be written: %s", outage)
             return None

@@ -13,7 +13,7 @@ from worker.plan import Plan
 log = logging.getLogger(__name__)
 
 
-class Presence(threading.Thread):
+class Heartbeat(threading.Thread):
     """Enters the worker, and refreshes its entry: a thread of its own, since a sweep may take longer than a worker may
     be silent. What is killed or hangs shows by its entry growing old."""
 
@@ -28,7 +28,7 @@ class Presence(threading.Thread):
         """Says that the worker serves these from now on, name -> digest. Raises `DatabaseUnavailable`."""
         # Before it is written: an entry that is made anew at this moment has them too.
         self._models = models
-        worker_registry.serves(self._db, self._plan.worker_id, models)
+        worker_registry.set_models(self._db, self._plan.worker_id, models)
 
     def leave(self) -> None:
         """Takes the entry away and ends the thread."""
@@ -46,14 +46,14 @@ class Presence(threading.Thread):
             if self._leaving.wait(worker_registry.SEEN_SECONDS):
                 break
         try:
-            worker_registry.leave(self._db, self._plan.worker_id)
+            worker_registry.unregister(self._db, self._plan.worker_id)
         except DatabaseUnavailable as error:
             log.warning("this worker's entry stays: %s", error)
 
     def _enter(self) -> None:
         plan = self._plan
         # Asked first, since a commit may have landed without our hearing of it, and an entry may have been forgotten.
-        if worker_registry.seen(self._db, plan.worker_id):
+        if worker_registry.refresh(self._db, plan.worker_id):
             return
         worker_registry.register(
             self._db,

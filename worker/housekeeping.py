@@ -23,14 +23,14 @@ YOUNGEST_ORPHAN_SECONDS = 3600.0
 DEAD_WORKERS_KEPT_SECONDS = 600.0
 
 
-def keep_house(db: Database, images: ImageStore, keep_days: float | None) -> None:
+def apply_retention(db: Database, images: ImageStore, keep_days: float | None) -> None:
     """Takes away what is no longer needed; answers only past `keep_days` (None: they stay for ever).
 
     Raises `DatabaseUnavailable` or `StoreUnavailable`.
     """
     with db.write() as connection:
         connection.execute(sa.delete(IdempotencyKey).where(IdempotencyKey.expires_at < now()))
-    worker_registry.forget_dead(db, DEAD_WORKERS_KEPT_SECONDS)
+    worker_registry.remove_dead(db, DEAD_WORKERS_KEPT_SECONDS)
     if keep_days is None:
         return
     age = keep_days * DAY_SECONDS

@@ -14,17 +14,17 @@ from typing import Any
 
 from billiard.exceptions import TimeLimitExceeded, WorkerLostError
 
-from engine.model_registry import Served
+from engine.model_registry import ModelRegistry
 from jobs.database import Database
 from jobs.errors import DatabaseUnavailable, StoreUnavailable
 from jobs.image_store import ImageStore
-from jobs.queue.doorbell import Queue
-from jobs.queue.model_versions import move_on
-from jobs.queue.recovery import TIMED_OUT, WORKER_LOST, release, spare
+from jobs.queue.doorbell import Doorbell
+from jobs.queue.model_versions import move_to_current
+from jobs.queue.recovery import TIMED_OUT, WORKER_LOST, record_crash, requeue_task
 from jobs.settings import Settings
 from worker.app import hard_limit_seconds
-from worker.heartbeat import Presence
-from worker.housekeeping import keep_house
+from worker.heartbeat import Heartbeat
+from worker.housekeeping import apply_retention
 from worker.plan import Plan
 from worker.sweep import sweep
 
@@ -37,7 +37,7 @@ _OWN_FAULT = {signal.SIGSEGV, signal.SIGBUS, signal.SIGILL, signal.SIGABRT}
 _TERMINATED = {signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT, signal.SIGUSR2}
 
 
-class Keeper(threading.Thread):
+class Maintenance(threading.Thread):
     """Enters the worker, sweeps on a timer with jitter, follows the catalogue, and releases the claims of children that
     died."""
 
@@ -47,13 +47,13 @@ class Keeper(threading.Thread):
         self._settings = settings
         self._plan = plan
         self._new_plan = new_plan
-        self._served = Served(settings, plan.runtime, plan.models)
+        self._served = ModelRegistry(settings, plan.runtime, plan.models)
         self._read_at = -math.inf
         self._untold = False
         # The sweep takes two, its lock and its work; the presence one.
         self._db = Database(settings.database_url, pool_size=3)
-        self._presence = Presence(self._db, plan)
-        self._queue = Queue(settings)
+        self._presence = Heartbeat(self._db, plan)
+        self._queue = Doorbell(settings)
         self._images = ImageStore(settings.store_url)
         self._dead: queue.SimpleQueue[tuple[str, str | None, bool] | None] = queue.SimpleQueue()
         self._stopping = threading.Event()
@@ -63,7 +63,7 @@ class Keeper(threading.Thread):
 
     def bury(self, task_id: str, error: BaseException) -> None:
         """A child died in this task: its claims are released at once, by this thread."""
-        cause, proof = cause_of_death(error)
+        cause, proof = cause_of_crash(error)
         self._dead.put((task_id, cause, proof))
 
     def stop(self) -> None:
@@ -93,7 +93,7 @@ class Keeper(threading.Thread):
             sweep(self._db, self._queue, may_expire=time.monotonic() >= self._may_expire_at)
             if time.monotonic() >= self._next_housekeeping:
                 self._next_housekeeping = time.monotonic() + HOUSEKEEPING_SECONDS
-                keep_house(self._db, self._images, self._settings.keep_days)
+                apply_retention(self._db, self._images, self._settings.keep_days)
         except DatabaseUnavailable as error:
             self._note_outage()
             log.warning("sweep: %s", error)
@@ -113,7 +113,9 @@ class Keeper(threading.Thread):
             self._presence.serves(self._plan.digests)
             self._untold = False
         read_ago = time.monotonic() - self._read_at
-        for model, count in move_on(self._db, self._plan.runtime, self._plan.digests, read_ago=read_ago).items():
+        for model, count in move_to_current(
+            self._db, self._plan.runtime, self._plan.digests, read_ago=read_ago
+        ).items():
             log.info("%d jobs that waited for another version of %s get the one that is here", count, model)
 
     def _note_outage(self) -> None:
@@ -127,7 +129,9 @@ class Keeper(threading.Thread):
                 if cause == TIMED_OUT and time.monotonic() - self._outage_until < hard_limit_seconds(self._settings):
                     cause = None  # it waited for the database, with answers in its hands
                 runtimes = (
-                    spare(self._db, task_id) if cause is None else release(self._db, task_id, cause=cause, proof=proof)
+                    requeue_task(self._db, task_id)
+                    if cause is None
+                    else record_crash(self._db, task_id, cause=cause, proof=proof)
                 )
                 for runtime in runtimes:
                     log.warning("task %s died (%s); its jobs are in the queue again", task_id, cause or "terminated")
@@ -143,7 +147,7 @@ class Keeper(threading.Thread):
                 return
 
 
-def cause_of_death(error: BaseException) -> tuple[str | None, bool]:
+def cause_of_crash(error: BaseException) -> tuple[str | None, bool]:
     """What Celery's parent process knows of a child's end: a failure's code, and whether it proves the guilt. The code
     is None where somebody ended the child."""
     if isinstance(error, TimeLimitExceeded):
@@ -154,6 +158,6 @@ def cause_of_death(error: BaseException) -> tuple[str | None, bool]:
     return (None if number in _TERMINATED else WORKER_LOST), number in _OWN_FAULT
 
 
-def is_death(error: Any) -> bool:
+def is_crash(error: Any) -> bool:
     """Whether this failure of a task is the end of its process."""
     return isinstance(error, WorkerLostError | TimeLimitExceeded)

@@ -14,9 +14,9 @@ from detectors.pictures.decode import Decoded, decode
 from detectors.postprocess import Detections
 from jobs.errors import BoxqueueError, DatabaseUnavailable, PictureMissing, StoreUnavailable
 from jobs.queue.claims import HeldClaim, Outcome, claim, finish, give_back
-from jobs.queue.queries import more_waiting
-from jobs.queue.recovery import WORKER_LOST, doubt, forgive
-from jobs.records import DetectionView
+from jobs.queue.queries import has_waiting
+from jobs.queue.recovery import WORKER_LOST, requeue_as_suspects, undo_expiry
+from jobs.records import DetectionRecord
 from worker.child import Child
 
 log = logging.getLogger(__name__)
@@ -107,7 +107,7 @@ class Pipeline:
         child = self._child
         if child.stopping.is_set() or time.monotonic() < child.quiet_until:
             return
-        if more_waiting(child.db, child.plan.runtime, child.takes(child.served.models)):
+        if has_waiting(child.db, child.plan.runtime, child.takes(child.served.models)):
             child.queue.ring(child.plan.runtime)
 
     def _decode(self, work: Work) -> bool:
@@ -169,7 +169,7 @@ class Pipeline:
                 outcomes.append(Outcome(job.id, None, fault.code, str(fault), timings))
             else:
                 rows = found[job.id].rows(work.decoded[job.id], work.entry.labels)
-                views = [DetectionView(*row) for row in rows]
+                views = [DetectionRecord(*row) for row in rows]
                 outcomes.append(Outcome(job.id, views, timings_ms=timings))
         return outcomes
 
@@ -195,7 +195,7 @@ class Pipeline:
                 taken = finish(child.db, work.claim, outcomes, device=child.device)
                 if not taken:
                     # Lost to the sweep, perhaps, while this process was stopped.
-                    forgive(child.db, work.claim.id, [job.id for job in work.claim.jobs])
+                    undo_expiry(child.db, work.claim.id, [job.id for job in work.claim.jobs])
                 break
             except DatabaseUnavailable as error:
                 if not child.vigil.holds(work.claim):
@@ -211,7 +211,7 @@ class Pipeline:
         if work.doubt is None:
             give_back(self._child.db, work.claim)
         else:
-            doubt(self._child.db, work.claim.id, work.doubt.code, str(work.doubt))
+            requeue_as_suspects(self._child.db, work.claim.id, work.doubt.code, str(work.doubt))
         self._child.vigil.drop(work.claim)
 
 

@@ -14,7 +14,7 @@ from detectors.catalogue import ModelEntry
 from detectors.errors import ModelUnusable
 from detectors.machine import usable_cores
 from detectors.runtimes.registry import ELSEWHERE, framework_version, registered, require
-from engine.model_registry import Served
+from engine.model_registry import ModelRegistry
 from jobs.build import describe
 from jobs.settings import Settings
 from jobs.tables import new_id
@@ -64,7 +64,7 @@ def make_plan(settings: Settings, runtime: str) -> Plan:
     """Raises `CatalogueError`, `DeviceUnavailable`, or `ModelUnusable` where the runtime is not here or none of its
     models can be served."""
     require(runtime)
-    models = Served(settings, runtime).models
+    models = ModelRegistry(settings, runtime).models
     if not models:
         files = ", ".join(map(str, settings.catalogue))
         raise ModelUnusable(f"{files} has no usable model for the runtime {runtime}.")

@@ -12,11 +12,11 @@ from jobs.batches import cancel_rows, cancelling_batches
 from jobs.database import Database
 from jobs.errors import BoxqueueError
 from jobs.image_store import ImageStore
-from jobs.queue.doorbell import Queue
+from jobs.queue.doorbell import Doorbell
 from jobs.queue.queries import waiting_runtimes
-from jobs.queue.recovery import expire
+from jobs.queue.recovery import expire_leases
 from jobs.settings import Settings
-from worker.housekeeping import keep_house
+from worker.housekeeping import apply_retention
 from worker.logs import configure_logging
 
 # Any number; it only has to be the same in every process that sweeps.
@@ -41,13 +41,13 @@ class Swept:
         )
 
 
-def sweep(db: Database, queue: Queue, *, may_expire: bool = True) -> Swept | None:
+def sweep(db: Database, queue: Doorbell, *, may_expire: bool = True) -> Swept | None:
     """One sweep; None where another process is at it. Raises `DatabaseUnavailable`."""
     with db.read() as lock:
         # SQLite's write lock does the same for each of the steps.
         if not db.is_sqlite and not lock.scalar(sa.select(sa.func.pg_try_advisory_xact_lock(_ADVISORY_LOCK))):
             return None
-        expired = expire(db) if may_expire else set()
+        expired = expire_leases(db) if may_expire else set()
         cancelled = 0
         for batch_id in cancelling_batches(db):
             while rows := cancel_rows(db, batch_id):
@@ -66,8 +66,8 @@ def main() -> None:
         settings = Settings.load()
         configure_logging(settings)
         db = Database(settings.database_url)
-        swept = sweep(db, Queue(settings))
-        keep_house(db, ImageStore(settings.store_url), settings.keep_days)
+        swept = sweep(db, Doorbell(settings))
+        apply_retention(db, ImageStore(settings.store_url), settings.keep_days)
     except BoxqueueError as error:
         sys.exit(str(error))
     sys.stdout.write(f"{swept or 'Another process is sweeping at this moment.'}\n")

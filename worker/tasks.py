@@ -15,7 +15,7 @@ from celery.signals import worker_process_init
 
 from jobs.errors import DatabaseUnavailable
 from jobs.queue.doorbell import MESSAGE_VERSION, TASK, VERSION_HEADER
-from jobs.queue.recovery import release, spare
+from jobs.queue.recovery import record_crash, requeue_task
 from jobs.settings import Settings
 from worker.child import Child
 from worker.logs import configure_logging
@@ -92,12 +92,12 @@ def detect(self: Task, *_: object, **__: object) -> None:
     except SystemExit:
         # Terminated from outside, which no picture has to answer for.
         _child.vigil.drop_all()
-        for runtime in spare(_child.db, task_id):
+        for runtime in requeue_task(_child.db, task_id):
             _child.queue.ring(runtime)
         raise
     except Exception:
         # A fault of our own: what was claimed counts as having died here, so that it can't come round for ever.
         _child.vigil.drop_all()
-        for runtime in release(_child.db, task_id):
+        for runtime in record_crash(_child.db, task_id):
             _child.queue.ring(runtime)
         raise

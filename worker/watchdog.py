@@ -11,8 +11,8 @@ from contextlib import contextmanager
 from detectors.memory import resident_bytes
 from jobs.database import Database
 from jobs.errors import DatabaseUnavailable
-from jobs.queue.claims import HeldClaim, accuse, heartbeat
-from jobs.queue.recovery import OUT_OF_MEMORY, TIMED_OUT, forgive, spare
+from jobs.queue.claims import HeldClaim, extend_leases, record_cause
+from jobs.queue.recovery import OUT_OF_MEMORY, TIMED_OUT, requeue_task, undo_expiry
 
 log = logging.getLogger(__name__)
 
@@ -25,7 +25,7 @@ STOPPED_SECONDS = 5.0
 ACCUSE_SECONDS = 5.0
 
 
-class Vigil(threading.Thread):
+class Watchdog(threading.Thread):
     """Ends the process where a picture takes too long or too much memory: whatever hangs inside a framework can't be
     ended otherwise. A second thread extends the leases of the claims that this process holds; so a database that hangs
     does not stop the watch.
@@ -126,16 +126,16 @@ class Vigil(threading.Thread):
                 return
             self._next_beat = time.monotonic() + self._beat_seconds
         for task_id in to_spare:
-            spare(self._db, task_id)
+            requeue_task(self._db, task_id)
             with self._lock:
                 self._to_spare.discard(task_id)
-        kept = heartbeat(self._db, list(held), self._lease_seconds) if held else set()
+        kept = extend_leases(self._db, list(held), self._lease_seconds) if held else set()
         for claim_id in held.keys() - kept:
             # Ended here a moment ago, or else lost: then what it finds is not written, and no death counts.
             claim = held[claim_id]
             if self.holds(claim):
                 log.warning("claim %s lost its lease; its jobs went back into the queue", claim_id)
-                forgive(self._db, claim_id, [job.id for job in claim.jobs])
+                undo_expiry(self._db, claim_id, [job.id for job in claim.jobs])
                 self.drop(claim)
 
     def end_process(self, claim_ids: list[str], cause: str) -> None:
@@ -148,6 +148,6 @@ class Vigil(threading.Thread):
 
     def _accuse(self, claim_ids: list[str], cause: str) -> None:
         try:
-            accuse(self._db, claim_ids, cause)
+            record_cause(self._db, claim_ids, cause)
         except DatabaseUnavailable as error:
             log.error("the cause could not be noted: %s", error)

@@ -5,7 +5,7 @@ from typing import Any
 from flask import request, url_for
 from flask_openapi3.blueprint import APIBlueprint
 
-from api.openapi import BATCHES, answers, body, document
+from api.openapi import BATCHES, body, document, responses
 from api.routes.jobs import submitted
 from api.schemas import BatchDocument, BatchPath, JobDocument, JobForm, SubmitHeaders
 from api.service import service
@@ -22,7 +22,7 @@ batches = APIBlueprint("batches", __name__, url_prefix="/v1/batches", abp_tags=[
     summary="Open a batch",
     operation_id="openBatch",
     openapi_extensions=body(json=BatchDocument),
-    responses=answers(
+    responses=responses(
         {201: document(Batch, description="Opened.", Location="Address of the batch.")}, refused=(400, 413, 415, 503)
     ),
 )
@@ -37,7 +37,7 @@ def open_batch() -> Any:
     "/<batch_id>",
     summary="A batch's progress",
     operation_id="getBatch",
-    responses=answers({200: Batch}, refused=(404, 503)),
+    responses=responses({200: Batch}, refused=(404, 503)),
 )
 def show_batch(path: BatchPath) -> Any:
     """Counts, rate and the time that is left."""
@@ -49,7 +49,7 @@ def show_batch(path: BatchPath) -> Any:
     summary="Put pictures into a batch",
     operation_id="submitBatchJobs",
     openapi_extensions=body(form=JobForm, json=JobDocument),
-    responses=answers(
+    responses=responses(
         {
             200: document(Jobs, description="Every answer is there."),
             202: document(Jobs, description="Accepted.", Location="Address of the batch."),
@@ -72,7 +72,7 @@ def fill_batch(path: BatchPath, header: SubmitHeaders) -> Any:
     "/<batch_id>/close",
     summary="Close a batch",
     operation_id="closeBatch",
-    responses=answers({200: Batch}, refused=(404, 409, 503)),
+    responses=responses({200: Batch}, refused=(404, 409, 503)),
 )
 def close(path: BatchPath) -> Any:
     """No more jobs from now on; it is `finished` when all have their answer. Closing it again changes nothing."""
@@ -83,7 +83,7 @@ def close(path: BatchPath) -> Any:
     "/<batch_id>/cancel",
     summary="Cancel a batch",
     operation_id="cancelBatch",
-    responses=answers({200: Batch}, refused=(404, 503)),
+    responses=responses({200: Batch}, refused=(404, 503)),
 )
 def cancel(path: BatchPath) -> Any:
     """Its jobs without an answer are cancelled; those that have one keep it."""

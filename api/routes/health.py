@@ -7,7 +7,7 @@ from flask import g
 from flask_openapi3.blueprint import APIBlueprint
 from pydantic import BaseModel, Field
 
-from api.openapi import HEALTH, answers
+from api.openapi import HEALTH, responses
 from api.service import service
 from jobs.build import describe
 from jobs.errors import Unavailable
@@ -46,13 +46,13 @@ class Version(BaseModel):
     build_options: str | None
 
 
-@health.get("/healthz", summary="Alive", operation_id="alive", responses=answers({200: Alive}))
+@health.get("/healthz", summary="Alive", operation_id="alive", responses=responses({200: Alive}))
 def alive() -> Any:
     """The process answers. Nothing else is looked at."""
     return {"status": "ok"}
 
 
-@health.get("/readyz", summary="Ready", operation_id="ready", responses=answers({200: Readiness, 503: Readiness}))
+@health.get("/readyz", summary="Ready", operation_id="ready", responses=responses({200: Readiness, 503: Readiness}))
 def ready() -> Any:
     """Whether jobs are accepted: 503 where the database or the image store does not answer.
 
@@ -70,7 +70,7 @@ def ready() -> Any:
     return {"status": "unavailable", "parts": parts}, 503
 
 
-@health.get("/version", summary="Version", operation_id="version", responses=answers({200: Version}))
+@health.get("/version", summary="Version", operation_id="version", responses=responses({200: Version}))
 def show_version() -> Any:
     """Which build of Boxqueue this is."""
     return describe(service().settings)

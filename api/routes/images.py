@@ -5,14 +5,14 @@ from typing import Any
 from flask import Response, request
 from flask_openapi3.blueprint import APIBlueprint
 
-from api.openapi import JOBS, answers, stream
+from api.openapi import JOBS, responses, stream
 from api.schemas import AnnotatedQuery, JobPath
 from api.service import service
 from detectors.errors import PictureUndecodable
 from detectors.pictures.drawing import annotate
 from detectors.pictures.formats import FORMATS
 from jobs.errors import PictureMissing
-from jobs.records import JobView, Picture
+from jobs.records import JobRecord, Picture
 from jobs.store import get_job
 from jobs.tables import SUCCEEDED
 from wire.problems import Refusal
@@ -28,7 +28,7 @@ _FOREVER = "private, max-age=31536000, immutable"
     "/<job_id>/image",
     summary="The picture",
     operation_id="getImage",
-    responses=answers({200: stream(sorted(set(FORMATS.values())), "The bytes as they were sent.")}, (404, 503)),
+    responses=responses({200: stream(sorted(set(FORMATS.values())), "The bytes as they were sent.")}, (404, 503)),
 )
 def show_image(path: JobPath) -> Any:
     """The bytes as they were sent. `ETag` is their sha256."""
@@ -42,7 +42,7 @@ def show_image(path: JobPath) -> Any:
     "/<job_id>/annotated",
     summary="The picture with its boxes drawn",
     operation_id="getAnnotated",
-    responses=answers(
+    responses=responses(
         {200: stream(["image/jpeg", "image/png", "image/webp"], "The picture, upright.")}, (404, 409, 503)
     ),
 )
@@ -65,7 +65,7 @@ def show_annotated(path: JobPath, query: AnnotatedQuery) -> Any:
     return _image(data, media_type, etag)
 
 
-def _picture(job: JobView) -> Picture:
+def _picture(job: JobRecord) -> Picture:
     if job.image is None:
         raise PictureMissing(f"Job {job.id} has no picture: it was refused ({job.error_code}).")
     return job.image

@@ -9,13 +9,13 @@ from flask import request, url_for
 from flask_openapi3.blueprint import APIBlueprint
 from werkzeug.http import parse_dict_header
 
-from api.openapi import JOBS, answers, body, document
+from api.openapi import JOBS, body, document, responses
 from api.schemas import LONGEST_WAIT_SECONDS, JobDocument, JobForm, JobPath, JobQuery, ListQuery, SubmitHeaders
 from api.service import service
 from api.submission import accept
 from api.uploads import read_upload
 from jobs.batches import OPEN_STATUSES, get_batch
-from jobs.records import JobView
+from jobs.records import JobRecord
 from jobs.store import cancel_job, get_job, get_jobs, list_jobs
 from wire.responses import Job, JobPage, Jobs
 from wire.serializers import job_json
@@ -31,7 +31,7 @@ POLL_SECONDS = "1"
     summary="Submit a picture, or several",
     operation_id="submitJobs",
     openapi_extensions=body(form=JobForm, json=JobDocument),
-    responses=answers(
+    responses=responses(
         {
             200: document(Job, Jobs, description="The answer is there."),
             202: document(
@@ -60,7 +60,7 @@ def submit_jobs(header: SubmitHeaders) -> Any:
     "/<job_id>",
     summary="A job and its answer",
     operation_id="getJob",
-    responses=answers(
+    responses=responses(
         {
             200: document(
                 Job,
@@ -82,7 +82,9 @@ def show_job(path: JobPath, query: JobQuery) -> Any:
     return job_json(job, query.min_score), {"Retry-After": POLL_SECONDS} if job.status in OPEN_STATUSES else {}
 
 
-@jobs.get("", summary="Jobs, newest first", operation_id="listJobs", responses=answers({200: JobPage}, (400, 404, 503)))
+@jobs.get(
+    "", summary="Jobs, newest first", operation_id="listJobs", responses=responses({200: JobPage}, (400, 404, 503))
+)
 def show_jobs(query: ListQuery) -> Any:
     """A page of jobs. `next` is the address of the page that follows."""
     if query.batch:
@@ -95,14 +97,14 @@ def show_jobs(query: ListQuery) -> Any:
     "/<job_id>/cancel",
     summary="Cancel a job",
     operation_id="cancelJob",
-    responses=answers({200: Job}, refused=(404, 409, 503)),
+    responses=responses({200: Job}, refused=(404, 409, 503)),
 )
 def cancel(path: JobPath) -> Any:
     """A queued job is not begun; a running one's result is dropped. 409 `job_finished` where the answer is there."""
     return job_json(cancel_job(service().db, path.job_id))
 
 
-def submitted(accepted: list[JobView], *, alone: bool, location: str | None = None) -> Any:
+def submitted(accepted: list[JobRecord], *, alone: bool, location: str | None = None) -> Any:
     """The answer to a submit: 202, or 200 where every job has its answer."""
     finished = all(job.status not in OPEN_STATUSES for job in accepted)
     headers = {} if finished else {"Retry-After": POLL_SECONDS}
@@ -114,7 +116,7 @@ def submitted(accepted: list[JobView], *, alone: bool, location: str | None = No
     return documents[0] if alone else {"jobs": documents}, 200 if finished else 202, headers
 
 
-def _waited_for(accepted: list[JobView], prefer: str | None) -> list[JobView]:
+def _waited_for(accepted: list[JobRecord], prefer: str | None) -> list[JobRecord]:
     seconds = preferred_wait(prefer)
     waiting = [job.id for job in accepted if job.status in OPEN_STATUSES]
     if not seconds or not waiting:
@@ -129,7 +131,7 @@ def preferred_wait(prefer: str | None) -> float:
     return min(float(value), LONGEST_WAIT_SECONDS) if value.isascii() and value.isdigit() else 0.0
 
 
-def _next(found: list[JobView], query: ListQuery) -> str | None:
+def _next(found: list[JobRecord], query: ListQuery) -> str | None:
     if len(found) < query.limit:
         return None
     cursor = urlsafe_b64encode(UUID(found[-1].id).bytes).decode().rstrip("=")

@@ -5,7 +5,7 @@ from typing import Any, Literal
 from flask_openapi3.blueprint import APIBlueprint
 from pydantic import BaseModel, Field
 
-from api.openapi import CATALOGUE, answers
+from api.openapi import CATALOGUE, responses
 from api.service import service
 from jobs.queue.worker_registry import live_models
 
@@ -44,7 +44,7 @@ class Models(BaseModel):
     models: list[Model]
 
 
-@models.get("", summary="Models", operation_id="listModels", responses=answers({200: Models}, refused=(503,)))
+@models.get("", summary="Models", operation_id="listModels", responses=responses({200: Models}, refused=(503,)))
 def show_models() -> Any:
     """The catalogue, and which of its models a worker serves now."""
     return {"models": _documents()}

@@ -6,10 +6,10 @@ from typing import Any
 from flask_openapi3.blueprint import APIBlueprint
 from pydantic import BaseModel, Field
 
-from api.openapi import CATALOGUE, answers
+from api.openapi import CATALOGUE, responses
 from api.service import service
 from jobs.queue import worker_registry
-from jobs.records import QueueView
+from jobs.records import QueueRecord
 from wire.serializers import timestamp
 
 queues = APIBlueprint("queues", __name__, url_prefix="/v1/queues", abp_tags=[CATALOGUE])
@@ -73,13 +73,13 @@ class Queues(BaseModel):
     queues: list[Queue]
 
 
-@queues.get("", summary="Queues", operation_id="listQueues", responses=answers({200: Queues}, refused=(503,)))
+@queues.get("", summary="Queues", operation_id="listQueues", responses=responses({200: Queues}, refused=(503,)))
 def show_queues() -> Any:
     """One entry for each runtime that has a job or a worker."""
     return {"queues": [_document(queue) for queue in worker_registry.queues(service().db)]}
 
 
-def _document(queue: QueueView) -> dict[str, Any]:
+def _document(queue: QueueRecord) -> dict[str, Any]:
     entries = service().catalogue.entries
     return {
         "runtime": queue.runtime,

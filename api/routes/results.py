@@ -8,11 +8,11 @@ from typing import Any
 from flask import Response
 from flask_openapi3.blueprint import APIBlueprint
 
-from api.openapi import BATCHES, answers, stream
+from api.openapi import BATCHES, responses, stream
 from api.schemas import BatchPath, ResultsQuery
 from api.service import service
 from jobs.batches import get_batch
-from jobs.records import JobView
+from jobs.records import JobRecord
 from jobs.store import batch_results
 from wire.serializers import job_json
 
@@ -27,7 +27,7 @@ _LINES_A_WRITE = 100
     "/<batch_id>/results",
     summary="A batch's results",
     operation_id="getResults",
-    responses=answers({200: stream([JSON_LINES], "One job a line, in the order they were submitted.")}, (404, 503)),
+    responses=responses({200: stream([JSON_LINES], "One job a line, in the order they were submitted.")}, (404, 503)),
 )
 def show_results(path: BatchPath, query: ResultsQuery) -> Any:  # noqa: ARG001 - its schema refuses other formats
     """The jobs that have their answer, failed and cancelled ones too. Of a batch that still runs: those so far.
@@ -41,7 +41,7 @@ def show_results(path: BatchPath, query: ResultsQuery) -> Any:  # noqa: ARG001 -
     return Response(_lines(found if first is None else chain([first], found)), mimetype=JSON_LINES)
 
 
-def _lines(found: Iterator[JobView]) -> Iterator[str]:
+def _lines(found: Iterator[JobRecord]) -> Iterator[str]:
     lines = []
     for job in found:
         lines.append(json.dumps(job_json(job), ensure_ascii=False, separators=(",", ":")) + "\n")

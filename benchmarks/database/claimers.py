@@ -15,12 +15,12 @@ from benchmarks.database.deep_tables import DIGEST, MODELS, RUNTIME
 from jobs.database import Database
 from jobs.queue import claims
 from jobs.queue.claims import Outcome
-from jobs.records import DetectionView
+from jobs.records import DetectionRecord
 from jobs.tables import new_id
 
 MOST_PROCESSES = 4
 """The claimers are threads of so many processes: each waits for the database nearly all of its time."""
-_FOUND = [DetectionView("textbox", 0, score, 10.0, 20.0, 110.0, 60.0) for score in (0.9, 0.8, 0.7)]
+_FOUND = [DetectionRecord("textbox", 0, score, 10.0, 20.0, 110.0, 60.0) for score in (0.9, 0.8, 0.7)]
 
 
 @dataclass(frozen=True)

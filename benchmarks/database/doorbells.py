@@ -15,7 +15,7 @@ import psutil
 import redis
 
 from jobs.image_store import ImageStore
-from jobs.queue.doorbell import Queue
+from jobs.queue.doorbell import Doorbell
 from jobs.settings import Settings
 
 RUNTIME = "pytorch"
@@ -35,7 +35,7 @@ class Doorbells:
 def doorbells(seconds: float) -> Doorbells:
     """Rings, hears and announces for so long, one after the other, on a Redis of its own."""
     with tempfile.TemporaryDirectory(prefix="boxqueue-bench-") as folder, _redis(Path(folder)) as (url, server):
-        queue = Queue(Settings(redis_url=url, data=Path(folder)))
+        queue = Doorbell(Settings(redis_url=url, data=Path(folder)))
         client = redis.Redis.from_url(url)
         queue.ring(RUNTIME)  # connects
         number, before, begin = 0, server.cpu_times(), time.perf_counter()

@@ -10,15 +10,15 @@ from jobs import batches, store
 from jobs.database import Database
 from jobs.queue import claims, recovery, worker_registry
 from jobs.queue.claims import HeldClaim, Outcome
-from jobs.queue.queries import more_waiting, waiting_runtimes, waiting_versions
-from jobs.records import DetectionView, NewJob, Picture
+from jobs.queue.queries import has_waiting, waiting_runtimes, waiting_versions
+from jobs.records import DetectionRecord, NewJob, Picture
 from jobs.tables import new_id
 
 CLAIM_SIZES = (1, 8)
 STEPS = 10
 """Of each kind in a round, for each size."""
 
-_FOUND = [DetectionView("textbox", 0, score, 10.0, 20.0, 110.0, 60.0) for score in (0.9, 0.8, 0.7)]
+_FOUND = [DetectionRecord("textbox", 0, score, 10.0, 20.0, 110.0, 60.0) for score in (0.9, 0.8, 0.7)]
 Step = Callable[[], Any]
 
 
@@ -92,10 +92,10 @@ class Side:
     def looks(self) -> dict[str, Step]:
         """What else asks the tables of jobs and claims while the service runs."""
         return {
-            "more waiting?": lambda: more_waiting(self.db, RUNTIME, dict.fromkeys(MODELS, (DIGEST, 8))),
+            "more waiting?": lambda: has_waiting(self.db, RUNTIME, dict.fromkeys(MODELS, (DIGEST, 8))),
             "sweep: waiting runtimes": lambda: waiting_runtimes(self.db),
             "sweep: waiting versions": lambda: waiting_versions(self.db, RUNTIME, MODELS[0]),
-            "sweep: expired claims": lambda: recovery.expire(self.db),
+            "sweep: expired claims": lambda: recovery.expire_leases(self.db),
             "progress of a batch": lambda: batches.get_batch(self.db, self._batch),
             "GET /v1/queues": lambda: worker_registry.queues(self.db),
         }

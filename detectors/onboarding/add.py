@@ -24,7 +24,7 @@ from detectors.onboarding.check import runtime_here
 from detectors.onboarding.detect_format import RUNTIMES, recognise
 from detectors.onboarding.infer_entry import Fields, columns_fields, input_fields, output_fields
 from detectors.onboarding.label_options import GivenLabels, labels_of
-from detectors.onboarding.probe import MOST, look
+from detectors.onboarding.probe import MOST, probe
 from detectors.onboarding.writing import Guess, add_entry, table_of
 
 
@@ -61,7 +61,7 @@ def _proposed(options: argparse.Namespace, runtime: str, model_format: str, devi
     """What an entry says of a model beside where it is. Raises `DetectorError`."""
     if model_format == "torchvision":
         return _of_torchvision(options)
-    seen = look(options.file, runtime, model_format, options.size, device, options.threads)
+    seen = probe(options.file, runtime, model_format, options.size, device, options.threads)
     output = output_fields(seen.outputs)
     columns = np.asarray(seen.outputs[output["class_scores"]]) if "class_scores" in output else None
     given = labels_of(options.file, options.labels, None if columns is None else columns.shape[2])

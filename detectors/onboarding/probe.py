@@ -47,7 +47,7 @@ class Seen:
     outputs: Given
 
 
-def look(file: Path, runtime: str, model_format: str, size: Size | None, device: str, threads: int) -> Seen:
+def probe(file: Path, runtime: str, model_format: str, size: Size | None, device: str, threads: int) -> Seen:
     """Loads a model and runs it on blank pictures. `size`: of its input, where the file does not say it.
 
     Raises `ModelUnusable`.

@@ -30,7 +30,7 @@ UNKNOWN_WAIT_SECONDS = 30
 
 
 @dataclass(frozen=True, slots=True)
-class _Look:
+class _QueueState:
     """A queue as it was a moment ago."""
 
     fullest: int | None = None
@@ -50,7 +50,7 @@ class _Look:
         return max(found, default=None)
 
 
-class Pressure:
+class Backpressure:
     """The limits of every queue. Thread-safe; what it knows of a queue is shared by all requests of a process."""
 
     def __init__(self, db: Database, most_jobs: int, most_seconds: float | None) -> None:
@@ -59,7 +59,7 @@ class Pressure:
         self._most_jobs = most_jobs
         self._most_seconds = most_seconds
         self._looking = threading.Lock()
-        self._looks: dict[str, _Look] = {}
+        self._looks: dict[str, _QueueState] = {}
 
     def refusal(self, runtime: str, priority: int, number: int) -> QueueFull | None:
         """Why so many jobs of a priority are not taken just now; None where they are.
@@ -89,7 +89,7 @@ class Pressure:
         """The highest priority that is refused just now; None where all are taken. Raises `DatabaseUnavailable`."""
         return self._look(runtime).closed_up_to
 
-    def _wait(self, look: _Look, ahead: int, number: int) -> int:
+    def _wait(self, look: _QueueState, ahead: int, number: int) -> int:
         """Seconds until there is room, at the rate at which jobs leave the queue."""
         if not look.rate or not look.workers:
             return UNKNOWN_WAIT_SECONDS
@@ -97,15 +97,15 @@ class Pressure:
         leave = max(0, ahead - limit) + max(number, int(limit * FREE_SHARE))
         return min(max(math.ceil(leave / look.rate), SHORTEST_WAIT_SECONDS), LONGEST_WAIT_SECONDS)
 
-    def _look(self, runtime: str) -> _Look:
+    def _look(self, runtime: str) -> _QueueState:
         if not self._most_jobs and self._most_seconds is None:
-            return _Look()
+            return _QueueState()
         known = self._looks.get(runtime)
         if known and time.monotonic() < known.until:
             return known
         # While one request looks, the others go by what was known before.
         if not self._looking.acquire(blocking=known is None):
-            return known or _Look()
+            return known or _QueueState()
         try:
             if (other := self._looks.get(runtime)) and time.monotonic() < other.until:
                 return other
@@ -118,7 +118,7 @@ class Pressure:
             self._looking.release()
         return self._looks[runtime]
 
-    def _ask(self, connection: Connection, runtime: str) -> _Look:
+    def _ask(self, connection: Connection, runtime: str) -> _QueueState:
         waiting: Counter[int] = Counter()
         late = None
         for row in queue_depths(connection, runtime):
@@ -127,8 +127,8 @@ class Pressure:
                 late = row.priority if late is None else max(late, row.priority)
         fullest = self._fullest(waiting)
         if fullest is None and late is None:
-            return _Look()
-        return _Look(
+            return _QueueState()
+        return _QueueState(
             fullest,
             late,
             waiting=waiting,

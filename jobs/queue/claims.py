@@ -13,10 +13,10 @@ from sqlalchemy.engine import Connection
 from jobs.batches import add_counts, batch_not_cancelled, mark_finished
 from jobs.clock import now, seconds_since
 from jobs.database import AnyRow, Database
-from jobs.queue.queries import by_first_job, waiting_jobs
+from jobs.queue.queries import models_by_first_job, waiting_jobs
 from jobs.queue.recovery import GIVEN_BACK
 from jobs.queue.server_exclusivity import may_start
-from jobs.records import DetectionView
+from jobs.records import DetectionRecord
 from jobs.tables import FAILED, QUEUED, RUNNING, SUCCEEDED, Claim, Id, Job, Json, new_id
 
 
@@ -47,7 +47,7 @@ class Outcome:
     """A job's answer: `detections`, sorted by score, or else an error's code and sentence."""
 
     job_id: str
-    detections: Sequence[DetectionView] | None = None
+    detections: Sequence[DetectionRecord] | None = None
     error_code: str | None = None
     error_message: str | None = None
     timings_ms: Mapping[str, float] | None = None
@@ -74,7 +74,7 @@ def claim(
         on = servers or {}
         busy: set[str] = set()
         # With one model there is nothing to choose.
-        for name in list(models) if len(models) == 1 else by_first_job(connection, runtime, models):
+        for name in list(models) if len(models) == 1 else models_by_first_job(connection, runtime, models):
             digest, most = models[name]
             server = on.get(name)
             if server in busy:
@@ -96,13 +96,13 @@ def claim(
             if not first.suspect and most > 1:
                 more = waiting.where(sa.not_(Job.suspect), Job.id != first.id)
                 rows += connection.execute(more.limit(most - 1)).all()
-            return _hold(connection, runtime, rows, worker_id, task_id, lease_seconds)
+            return _write_claim(connection, runtime, rows, worker_id, task_id, lease_seconds)
         return None
 
     return db.retry(work)
 
 
-def heartbeat(db: Database, claim_ids: Collection[str], lease_seconds: float) -> set[str]:
+def extend_leases(db: Database, claim_ids: Collection[str], lease_seconds: float) -> set[str]:
     """Extends the leases of claims; those that are still held."""
     with db.write() as connection:
         return set(
@@ -159,7 +159,7 @@ def give_back(db: Database, held: HeldClaim) -> None:
     db.retry(work)
 
 
-def accuse(db: Database, claim_ids: Collection[str], cause: str) -> None:
+def record_cause(db: Database, claim_ids: Collection[str], cause: str) -> None:
     """Notes on claims why their worker is about to be killed; `deaths.release` reads it."""
     with db.write() as connection:
         connection.execute(
@@ -177,7 +177,7 @@ class _CancelledMeanwhile(Exception):
 _age = seconds_since(Job.created_at).label("age_s")
 
 
-def _hold(
+def _write_claim(
     connection: Connection, runtime: str, rows: Sequence[AnyRow], worker_id: str, task_id: str, lease_seconds: float
 ) -> HeldClaim:
     """Writes the claim of these jobs, the first of which leads it."""

@@ -37,7 +37,7 @@ def celery_broker(redis_url: str) -> str:
     return redis_url.replace("unix://", "redis+socket://", 1) if redis_url.startswith("unix://") else redis_url
 
 
-class Queue:
+class Doorbell:
     """Rings the workers and announces finished jobs. Thread-safe; nothing connects before the first use."""
 
     def __init__(self, settings: Settings) -> None:

@@ -10,7 +10,7 @@ from jobs.tables import Claim, Job
 
 # Pictures outside a batch stand in a line of their own, so many to a turn: somebody waits for each of them, so they
 # go before a batch's, but a flood of them leaves every batch its job a turn.
-LONE_PER_TURN = 8
+UNBATCHED_PER_TURN = 8
 
 
 class Turns:
@@ -42,11 +42,11 @@ class Turns:
 
     def _next_lone(self, line: tuple[str, str, str, int], first: int) -> int:
         if line not in self._lone:
-            self._lone[line] = last_lone_turn(self._connection, *line)
+            self._lone[line] = last_unbatched_turn(self._connection, *line)
         turn, number = self._lone[line]
         if turn < first:
             turn, number = first, 0
-        elif number >= LONE_PER_TURN:
+        elif number >= UNBATCHED_PER_TURN:
             turn, number = turn + 1, 0
         self._lone[line] = (turn, number + 1)
         return turn
@@ -80,7 +80,9 @@ def last_turn(connection: Connection, job: AnyRow) -> int:
     return int(max(job.turn, connection.scalar(last) or 0))
 
 
-def last_lone_turn(connection: Connection, runtime: str, model: str, digest: str, priority: int) -> tuple[int, int]:
+def last_unbatched_turn(
+    connection: Connection, runtime: str, model: str, digest: str, priority: int
+) -> tuple[int, int]:
     """The last turn that a queued job outside of batches has, and how many have it; 0 and 0 where none waits."""
     last = (
         sa.select(Job.turn, sa.func.count())

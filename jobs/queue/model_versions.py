@@ -14,7 +14,7 @@ from jobs.tables import Job
 CHUNK = 500
 
 
-def move_on(db: Database, runtime: str, models: Mapping[str, str], *, read_ago: float) -> dict[str, int]:
+def move_to_current(db: Database, runtime: str, models: Mapping[str, str], *, read_ago: float) -> dict[str, int]:
     """Jobs that wait for a version which no live worker serves any more get the present one. Model -> how many did.
 
     `models` are what the calling worker serves, name -> digest, and `read_ago` the seconds since it read that in the
@@ -32,7 +32,7 @@ def move_on(db: Database, runtime: str, models: Mapping[str, str], *, read_ago: 
     return moved
 
 
-def renew(db: Database, job_id: str, digest: str) -> None:
+def set_version(db: Database, job_id: str, digest: str) -> None:
     """Gives one job that waits the present version of its model; a job that does not wait stays as it is."""
     with db.write() as connection:
         connection.execute(sa.update(Job).where(Job.id == job_id, is_queued).values(model_digest=digest))

@@ -25,7 +25,7 @@ def waiting_jobs(runtime: str, model: str, digest: str) -> sa.Select[*tuple[Any,
     )
 
 
-def by_first_job(connection: Connection, runtime: str, models: Mapping[str, tuple[str, int]]) -> list[str]:
+def models_by_first_job(connection: Connection, runtime: str, models: Mapping[str, tuple[str, int]]) -> list[str]:
     """Those of the models that jobs wait for, the one with the first job of all at the front.
 
     `models` maps names to a digest and the most pictures a claim. The first job of each is looked up on its own: in the
@@ -61,23 +61,23 @@ def queue_depths(connection: Connection, runtime: str | None = None) -> Sequence
     return connection.execute(depths).all()
 
 
-def more_waiting(db: Database, runtime: str, models: Mapping[str, tuple[str, int]]) -> bool:
+def has_waiting(db: Database, runtime: str, models: Mapping[str, tuple[str, int]]) -> bool:
     """Whether a job waits for one of these models: a cheap look, which may be out of date at once."""
     with db.read() as connection:
-        return bool(by_first_job(connection, runtime, models))
+        return bool(models_by_first_job(connection, runtime, models))
 
 
 def waiting_runtimes(db: Database) -> list[str]:
     """Runtimes with at least one queued job, by name."""
-    return _different(db, Job.runtime)
+    return _distinct(db, Job.runtime)
 
 
 def waiting_versions(db: Database, runtime: str, model: str) -> list[str]:
     """Digests of the versions of a model with at least one queued job."""
-    return _different(db, Job.model_digest, Job.runtime == runtime, Job.model == model)
+    return _distinct(db, Job.model_digest, Job.runtime == runtime, Job.model == model)
 
 
-def _different(
+def _distinct(
     db: Database, column: sa.orm.InstrumentedAttribute[str], *conditions: sa.ColumnElement[bool]
 ) -> list[str]:
     """Values of a column among the queued jobs."""

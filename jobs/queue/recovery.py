@@ -27,8 +27,8 @@ from jobs.tables import FAILED, QUEUED, RUNNING, Claim, Job
 
 log = logging.getLogger(__name__)
 
-DEATHS_THAT_FAIL = 2
-ABSENCES_THAT_FAIL = 5
+MAX_CRASHES = 2
+MAX_ABSENCES = 5
 GIVEN_BACK, EXPIRED = "given_back", "expired"
 
 WORKER_LOST, TIMED_OUT, OUT_OF_MEMORY = "worker_lost", "timed_out", "out_of_memory"
@@ -41,25 +41,25 @@ _SENTENCES = {
 }
 
 
-def release(db: Database, task_id: str, *, cause: str = WORKER_LOST, proof: bool = False) -> set[str]:
+def record_crash(db: Database, task_id: str, *, cause: str = WORKER_LOST, proof: bool = False) -> set[str]:
     """Ends the open claims of a task whose process died; the runtimes that have jobs again.
 
     `cause` is a failure's code, used where the dead process did not write its own. `proof`: the way it died proves the
     guilt of what it worked on (a segmentation fault).
     """
-    return db.retry(lambda connection: _end(connection, Claim.task_id == task_id, "died", cause, proof))
+    return db.retry(lambda connection: _end_claims(connection, Claim.task_id == task_id, "died", cause, proof))
 
 
-def spare(db: Database, task_id: str) -> set[str]:
+def requeue_task(db: Database, task_id: str) -> set[str]:
     """Ends the open claims of a task that was cut short by something else than its pictures, and puts their jobs back
     as they were; the runtimes that have jobs again.
 
     It finds also a claim whose commit the task never heard of, because the connection broke at that moment.
     """
-    return db.retry(lambda connection: _end(connection, Claim.task_id == task_id, GIVEN_BACK, None, proof=False))
+    return db.retry(lambda connection: _end_claims(connection, Claim.task_id == task_id, GIVEN_BACK, None, proof=False))
 
 
-def doubt(db: Database, claim_id: str, code: str, sentence: str) -> None:
+def requeue_as_suspects(db: Database, claim_id: str, code: str, sentence: str) -> None:
     """Ends a claim whose model server had its pictures and gave no answer, or went out; `code` and `sentence` say how.
 
     Its jobs go back as suspects. What was one before was alone, and the server well a moment ago: that is an absence,
@@ -67,10 +67,10 @@ def doubt(db: Database, claim_id: str, code: str, sentence: str) -> None:
     their answers before the server is put at risk again.
     """
     absent = f"{_UNANSWERED} {sentence}"
-    db.retry(lambda connection: _end(connection, Claim.id == claim_id, GIVEN_BACK, code, False, absent))
+    db.retry(lambda connection: _end_claims(connection, Claim.id == claim_id, GIVEN_BACK, code, False, absent))
 
 
-def expire(db: Database) -> set[str]:
+def expire_leases(db: Database) -> set[str]:
     """Ends the claims of every task that has one past its lease; the runtimes that have jobs again.
 
     All claims of a task sit in one process and are extended together, so they fall together. A task is left to the next
@@ -87,13 +87,13 @@ def expire(db: Database) -> set[str]:
             if len(free) < len(connection.scalars(of_task).all()):
                 continue
             log.warning("task %s let its lease run out; its jobs go back into the queue", task_id)
-            runtimes |= _end(connection, Claim.task_id == task_id, EXPIRED, WORKER_LOST, False, _ABSENT)
+            runtimes |= _end_claims(connection, Claim.task_id == task_id, EXPIRED, WORKER_LOST, False, _ABSENT)
         return runtimes
 
     return db.retry(work)
 
 
-def forgive(db: Database, claim_id: str, job_ids: Sequence[str]) -> None:
+def undo_expiry(db: Database, claim_id: str, job_ids: Sequence[str]) -> None:
     """Takes back the absence that an expired lease was counted as: this worker lives, it was only away. Nothing changes
     where the claim ended otherwise."""
 
@@ -111,7 +111,7 @@ def forgive(db: Database, claim_id: str, job_ids: Sequence[str]) -> None:
     db.retry(work)
 
 
-def _end(
+def _end_claims(
     connection: Connection, which: Any, outcome: str, cause: str | None, proof: bool, absent: str | None = None
 ) -> set[str]:
     """Ends claims. With `absent`, a sentence, what was alone counts an absence where no death is known of."""
@@ -138,23 +138,23 @@ def _end(
         .with_for_update()
     ).all()
     if cause is None:
-        _put_back(connection, jobs)
+        _requeue(connection, jobs)
     elif sum(claim.size for claim in claims) > 1 or (outcome == GIVEN_BACK and not all(job.suspect for job in jobs)):
-        _put_back(connection, jobs, suspect=True)
+        _requeue(connection, jobs, suspect=True)
     elif absent and known_cause is None:
-        if jobs and jobs[0].absences + 1 >= ABSENCES_THAT_FAIL:
+        if jobs and jobs[0].absences + 1 >= MAX_ABSENCES:
             _fail(connection, jobs[0], cause, absent, absences=Job.absences + 1)
         else:
             behind = {"turn": last_turn(connection, jobs[0]) + 1} if jobs and outcome == GIVEN_BACK else {}
-            _put_back(connection, jobs, suspect=True, absences=Job.absences + 1, **behind)
-    elif jobs and (proof or jobs[0].deaths + 1 >= DEATHS_THAT_FAIL):
+            _requeue(connection, jobs, suspect=True, absences=Job.absences + 1, **behind)
+    elif jobs and (proof or jobs[0].deaths + 1 >= MAX_CRASHES):
         _fail(connection, jobs[0], cause, _SENTENCES.get(cause, _SENTENCES[WORKER_LOST]), deaths=Job.deaths + 1)
     else:
-        _put_back(connection, jobs, suspect=True, deaths=Job.deaths + 1)
+        _requeue(connection, jobs, suspect=True, deaths=Job.deaths + 1)
     return {claim.runtime for claim in claims}
 
 
-def _put_back(connection: Connection, jobs: Sequence[AnyRow], **marks: Any) -> None:
+def _requeue(connection: Connection, jobs: Sequence[AnyRow], **marks: Any) -> None:
     connection.execute(
         sa.update(Job)
         .where(Job.id.in_([job.id for job in jobs]))

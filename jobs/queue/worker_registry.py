@@ -12,7 +12,7 @@ from jobs.batches import batch_not_cancelled
 from jobs.clock import now
 from jobs.database import AnyRow, Database
 from jobs.queue.queries import queue_depths
-from jobs.records import Build, Outage, QueueView, Unserved
+from jobs.records import Build, Outage, QueueRecord, Unserved
 from jobs.tables import RUNNING, Claim, Job, Worker, first_id_of
 
 # A worker refreshes its entry this often; one that missed three times is not counted on.
@@ -42,19 +42,19 @@ def register(
         )
 
 
-def seen(db: Database, worker_id: str) -> bool:
+def refresh(db: Database, worker_id: str) -> bool:
     """Refreshes a worker's entry. False where it is gone: the worker was away for so long that it counted as dead."""
     with db.write() as connection:
         return connection.execute(sa.update(Worker).where(Worker.id == worker_id).values(last_seen=now())).rowcount == 1
 
 
-def serves(db: Database, worker_id: str, models: Mapping[str, str]) -> None:
+def set_models(db: Database, worker_id: str, models: Mapping[str, str]) -> None:
     """Writes anew which models a worker serves: the catalogue has changed."""
     with db.write() as connection:
         connection.execute(sa.update(Worker).where(Worker.id == worker_id).values(models=dict(models)))
 
 
-def serves_no_more(db: Database, worker_id: str, model: str, digest: str) -> None:
+def remove_model(db: Database, worker_id: str, model: str, digest: str) -> None:
     """Takes one version of a model off a worker's entry: it could not be loaded."""
     with db.write() as connection:
         models = connection.scalar(sa.select(Worker.models).where(Worker.id == worker_id).with_for_update()) or {}
@@ -62,7 +62,7 @@ def serves_no_more(db: Database, worker_id: str, model: str, digest: str) -> Non
             connection.execute(sa.update(Worker).where(Worker.id == worker_id).values(models=models))
 
 
-def waits_for(db: Database, worker_id: str, model: str, code: str, message: str) -> None:
+def record_outage(db: Database, worker_id: str, model: str, code: str, message: str) -> None:
     """Notes on a worker's entry why it takes no jobs of a model at present."""
     with db.write() as connection:
         outages = _outages_of(connection, worker_id)
@@ -71,7 +71,7 @@ def waits_for(db: Database, worker_id: str, model: str, code: str, message: str)
         connection.execute(sa.update(Worker).where(Worker.id == worker_id).values(outages=outages))
 
 
-def waits_no_more(db: Database, worker_id: str, model: str) -> None:
+def clear_outage(db: Database, worker_id: str, model: str) -> None:
     """Takes it off again."""
     with db.write() as connection:
         outages = _outages_of(connection, worker_id)
@@ -79,13 +79,13 @@ def waits_no_more(db: Database, worker_id: str, model: str) -> None:
             connection.execute(sa.update(Worker).where(Worker.id == worker_id).values(outages=outages))
 
 
-def leave(db: Database, worker_id: str) -> None:
+def unregister(db: Database, worker_id: str) -> None:
     """Removes a worker that stops."""
     with db.write() as connection:
         connection.execute(sa.delete(Worker).where(Worker.id == worker_id))
 
 
-def forget_dead(db: Database, after_seconds: float) -> None:
+def remove_dead(db: Database, after_seconds: float) -> None:
     """Removes the entries of workers that were not seen for so long."""
     with db.write() as connection:
         connection.execute(sa.delete(Worker).where(Worker.last_seen < now(-after_seconds)))
@@ -116,7 +116,7 @@ def rates(connection: Connection) -> dict[str, float]:
     return {runtime: size / RATE_SECONDS for runtime, size in connection.execute(taken.group_by(Claim.runtime)).all()}
 
 
-def queues(db: Database) -> list[QueueView]:
+def queues(db: Database) -> list[QueueRecord]:
     """Every runtime that has a job or a worker, by name."""
     with db.read() as connection:
         waiting = queue_depths(connection)
@@ -149,7 +149,7 @@ def queues(db: Database) -> list[QueueView]:
         has = next((row for row in running if row.runtime == runtime), None)
         alive = [worker.alive for worker in workers if worker.runtime == runtime]
         views.append(
-            QueueView(
+            QueueRecord(
                 runtime=runtime,
                 queued=sum(row.number for row in rows),
                 oldest_s=max((row.oldest_s for row in rows), default=None),

@@ -15,7 +15,7 @@ from serverless.azure_functions.fetch import address, fetch
 from serverless.azure_functions.triggers import Invocation, JsonObject, outcome
 from serverless.detection import Detection
 from serverless.messages import Message
-from wire.bodies import decoded, json_object, validated
+from wire.bodies import decode_base64, json_object, validate
 from wire.problems import MEDIA_TYPE, Refusal, problem_of
 
 if TYPE_CHECKING:
@@ -90,7 +90,7 @@ class Handler:
     def _queue(self, invocation: Invocation) -> JsonObject:
         message_id, text = invocation.about("Id"), invocation.text("message")
         try:
-            message = validated(Message, json_object(text), strict=True)
+            message = validate(Message, json_object(text), strict=True)
             asked = message.model_dump(include=set(requests.Question.model_fields))
             asked["source"] = message.source or address(message.uri or "") or None
             return _told(self._detection.answer(self._picture(message), **asked, event=f"queue {message_id}"))
@@ -104,7 +104,7 @@ class Handler:
     def _picture(self, message: Message) -> bytes | PictureMissing:
         """Raises `Refusal` or `StoreUnavailable`."""
         if message.image_base64 is not None:
-            return decoded(message.image_base64)
+            return decode_base64(message.image_base64)
         try:
             return fetch(message.uri or "", self._detection.settings.picture_limits["max_bytes"])
         except PictureMissing as missing:

@@ -10,7 +10,7 @@ from typing import Any, Self
 
 from pydantic_core import from_json
 
-from wire.bodies import decoded, json_object
+from wire.bodies import decode_base64, json_object
 from wire.problems import Refusal
 
 JsonObject = dict[str, Any]
@@ -38,7 +38,7 @@ class Invocation:
 
     def picture(self, binding: str) -> bytes:
         """What a binding of the data type `binary` holds. Raises `Refusal`."""
-        return decoded(_of(self.data, binding))
+        return decode_base64(_of(self.data, binding))
 
     def text(self, binding: str) -> str:
         """Raises `Refusal`."""

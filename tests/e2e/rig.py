@@ -12,8 +12,8 @@ from jobs import batches, store
 from jobs.database import Database
 from jobs.image_store import ImageStore
 from jobs.queue import worker_registry
-from jobs.queue.doorbell import Queue
-from jobs.records import BatchView, JobView, NewJob, QueueView
+from jobs.queue.doorbell import Doorbell
+from jobs.records import BatchRecord, JobRecord, NewJob, QueueRecord
 from jobs.tables import Worker as WorkerRow
 from tests import poison
 from tests.poison.pictures import Picture
@@ -63,7 +63,7 @@ class Rig:
         self.db = Database(database_url)
         self.images = ImageStore(self.settings.store_url)
         self.images.prepare()
-        self.queue = Queue(self.settings)
+        self.queue = Doorbell(self.settings)
         self.log = folder / "worker.log"
         self._workers: list[Worker] = []
 
@@ -95,7 +95,7 @@ class Rig:
         with self.db.read() as connection:
             return set(connection.scalars(sa.select(WorkerRow.id)))
 
-    def submit(self, pictures: Sequence[bytes]) -> tuple[BatchView, list[JobView]]:
+    def submit(self, pictures: Sequence[bytes]) -> tuple[BatchRecord, list[JobRecord]]:
         """A closed batch of these pictures."""
         entry = Catalogue.load(*self.settings.catalogue).get(self.model)
         batch = batches.create_batch(self.db, None)
@@ -108,11 +108,11 @@ class Rig:
         self.queue.ring(entry.runtime)
         return batches.close_batch(self.db, batch.id), jobs
 
-    def wait_finished(self, batch: BatchView, seconds: float = 300) -> list[JobView]:
+    def wait_finished(self, batch: BatchRecord, seconds: float = 300) -> list[JobRecord]:
         wait_for(lambda: batches.get_batch(self.db, batch.id).finished_at is not None, "the end of the batch", seconds)
         return list(store.batch_results(self.db, batch.id))
 
-    def queue_now(self) -> QueueView:
+    def queue_now(self) -> QueueRecord:
         (queue,) = worker_registry.queues(self.db)
         return queue
 

@@ -12,7 +12,7 @@ import pytest
 import sqlalchemy as sa
 
 from jobs import batches
-from jobs.queue.recovery import ABSENCES_THAT_FAIL
+from jobs.queue.recovery import MAX_ABSENCES
 from jobs.tables import Claim, Detection, Job
 from tests import catalogues
 from tests.e2e.rig import GOOD, Rig
@@ -218,12 +218,12 @@ def test_a_picture_that_takes_the_server_down_fails_and_hurts_no_other(
     assert (guilty.status, guilty.error_code, guilty.deaths) == ("failed", code, 0)
     assert {(job.status, job.deaths) for job in results.values()} == {("succeeded", 0)}
     # In company, and then each time alone.
-    assert mortal.times_away <= 1 + ABSENCES_THAT_FAIL
+    assert mortal.times_away <= 1 + MAX_ABSENCES
     with remote.db.read() as connection:
         assert connection.scalar(sa.select(sa.func.count()).select_from(Detection)) == len(results)
         absences = {job.id: job.absences for job in connection.execute(sa.select(Job.id, Job.absences))}
         outcomes = Counter(connection.scalars(sa.select(Claim.outcome)))
-    assert absences.pop(guilty.id) == ABSENCES_THAT_FAIL
+    assert absences.pop(guilty.id) == MAX_ABSENCES
     # Where one was at the server at the same time; then each was alone.
     assert set(absences.values()) <= {0, 1}
     assert set(outcomes) == {"finished", "given_back"}

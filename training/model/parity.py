@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from detectors.postprocess import Detections, overlap
+from detectors.postprocess import Detections, iou
 
 SCORE = 0.3
 """Detections above it have to be the same ..."""
@@ -39,7 +39,7 @@ def _missing(wanted: Detections, there: Detections) -> list[str]:
 
 def _matches(wanted: Detections, there: Detections) -> list[tuple[int, int | None]]:
     """Of each that is wanted, above SCORE, which one there is the same, if any."""
-    overlaps = overlap(wanted.boxes, there.boxes)
+    overlaps = iou(wanted.boxes, there.boxes)
     free = np.ones(len(there.scores), bool)
     matches: list[tuple[int, int | None]] = []
     for n in np.flatnonzero(wanted.scores > SCORE + SCORE_MARGIN):

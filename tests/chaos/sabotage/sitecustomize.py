@@ -65,19 +65,19 @@ def _without_sweep() -> None:
 
 def _without_lone_retry() -> None:
     """Everybody who was there when a process died is as guilty as the one who did it."""
-    put_back = recovery._put_back
+    put_back = recovery._requeue
 
     def blame_all(connection: Connection, jobs: Sequence[Any], **marks: Any) -> None:
         if not marks.pop("suspect", False):
             put_back(connection, jobs, **marks)
             return
         for job in jobs:
-            if job.deaths + 1 >= recovery.DEATHS_THAT_FAIL:
+            if job.deaths + 1 >= recovery.MAX_CRASHES:
                 recovery._fail(connection, job, recovery.WORKER_LOST, "", deaths=Job.deaths + 1)
             else:
                 put_back(connection, [job], deaths=Job.deaths + 1)
 
-    recovery._put_back = blame_all
+    recovery._requeue = blame_all
 
 
 {"fence": _without_fence, "sweep": _without_sweep, "lone": _without_lone_retry}[os.environ["CHAOS_SABOTAGE"]]()

@@ -17,7 +17,7 @@ from jobs.database import Database
 from jobs.migrate import migrate
 from jobs.queue import claims
 from jobs.queue.claims import Outcome
-from jobs.queue.doorbell import FINISHED_CHANNEL, Queue
+from jobs.queue.doorbell import FINISHED_CHANNEL, Doorbell
 from jobs.tables import new_id
 from tests import catalogues
 from tests.services.environment import environment, free_port, settings_of
@@ -67,7 +67,7 @@ def submit(server: Server) -> dict[str, object]:
 
 def finish_all(server: Server) -> None:
     """Does what a worker does, the announcement included."""
-    db, queue = Database(server.settings.database_url), Queue(server.settings)
+    db, queue = Database(server.settings.database_url), Doorbell(server.settings)
     digest = Catalogue.load(*server.settings.catalogue).entries[MODEL].digest
     while held := claims.claim(
         db, "pytorch", {MODEL: (digest, 8)}, worker_id=new_id(), task_id=new_id(), lease_seconds=15
@@ -191,7 +191,7 @@ def test_waiter_hears_of_its_job(tmp_path: Path, redis_server: RedisServer) -> N
         waiter.start()
         wait_for(lambda: subscribers(redis_server) > before, "the one that waits")
         finish_all(server)
-        queue = Queue(server.settings)
+        queue = Doorbell(server.settings)
 
         def heard() -> bool:
             # A machine that stands still for a moment may lose an announcement, which Redis gets at most 0.15 s for.

@@ -8,11 +8,11 @@ from jobs import store
 from jobs.database import Database
 from jobs.queue import claims
 from jobs.queue.claims import HeldClaim, Outcome
-from jobs.records import DetectionView, JobView, NewJob, Picture
+from jobs.records import DetectionRecord, JobRecord, NewJob, Picture
 from jobs.tables import new_id
 
 DIGEST = "d" * 64
-BUTTON = DetectionView("button", 3, 0.9, 1.0, 2.0, 30.0, 40.0)
+BUTTON = DetectionRecord("button", 3, 0.9, 1.0, 2.0, 30.0, 40.0)
 
 
 def picture(number: int) -> Picture:
@@ -23,7 +23,7 @@ def new_job(number: int = 0, *, model: str = "cards", runtime: str = "pytorch", 
     return NewJob(model, DIGEST, runtime, picture(number), **{"cache": False, **rest})
 
 
-def submit(db: Database, *jobs: NewJob, batch_id: str | None = None) -> list[JobView]:
+def submit(db: Database, *jobs: NewJob, batch_id: str | None = None) -> list[JobRecord]:
     return store.submit(db, jobs, pipeline=1, batch_id=batch_id)
 
 
@@ -48,7 +48,7 @@ def take_any(
     )
 
 
-def answer(held: HeldClaim, found: Sequence[DetectionView] = (BUTTON,)) -> list[Outcome]:
+def answer(held: HeldClaim, found: Sequence[DetectionRecord] = (BUTTON,)) -> list[Outcome]:
     return [Outcome(job.id, found, timings_ms={"inference": 1.5}) for job in held.jobs]
 
 

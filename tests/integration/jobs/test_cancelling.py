@@ -11,8 +11,8 @@ import sqlalchemy as sa
 from jobs import batches, store
 from jobs.database import Database
 from jobs.queue import worker_registry
-from jobs.queue.backpressure import Pressure
-from jobs.queue.queries import more_waiting
+from jobs.queue.backpressure import Backpressure
+from jobs.queue.queries import has_waiting
 from jobs.tables import CANCELLED, Job
 from tests.conftest import ROOT
 from tests.integration.jobs.deep import queue_up
@@ -39,7 +39,7 @@ def rows(db: Database, batch: str) -> int:
 
 def test_it_counts_at_once_for_everybody(db: Database, big: str) -> None:
     held = take(db, most=4)
-    pressure = Pressure(db, BIG // 2, None)
+    pressure = Backpressure(db, BIG // 2, None)
     assert pressure.refusal("pytorch", 0, 1)
 
     batches.cancel_batch(db, big)
@@ -51,10 +51,10 @@ def test_it_counts_at_once_for_everybody(db: Database, big: str) -> None:
     assert {job.status for job in store.list_jobs(db, batch=big)} == {"cancelled"}
     assert len(store.list_jobs(db, batch=big, status="cancelled")) == 50
     assert take_any(db) is None
-    assert not more_waiting(db, "pytorch", {"cards": (DIGEST, 8)})
+    assert not has_waiting(db, "pytorch", {"cards": (DIGEST, 8)})
     assert finish(db, held) == set()
     assert worker_registry.queues(db) == []
-    assert Pressure(db, BIG // 2, None).refusal("pytorch", 0, 1) is None
+    assert Backpressure(db, BIG // 2, None).refusal("pytorch", 0, 1) is None
 
 
 def test_what_waits_behind_it_is_next(db: Database, big: str) -> None:

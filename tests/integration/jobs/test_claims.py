@@ -207,14 +207,14 @@ def test_a_heartbeat_keeps_only_what_is_held(db: Database) -> None:
     kept, ended = take(db, most=1), take(db, most=1)
     finish(db, ended)
 
-    assert claims.heartbeat(db, [kept.id, ended.id], 15) == {kept.id}
+    assert claims.extend_leases(db, [kept.id, ended.id], 15) == {kept.id}
 
 
 def test_a_heartbeat_makes_the_lease_longer(db: Database) -> None:
     submit(db, new_job())
     held = take(db, lease=-1)
 
-    claims.heartbeat(db, [held.id], 15)
+    claims.extend_leases(db, [held.id], 15)
 
-    assert recovery.expire(db) == set()
+    assert recovery.expire_leases(db) == set()
     assert finish(db, held) == set(ids(held))

@@ -9,7 +9,7 @@ from jobs import batches
 from jobs.database import Database
 from jobs.queue import claims
 from jobs.queue.claims import HeldClaim
-from jobs.queue.fairness import LONE_PER_TURN
+from jobs.queue.fairness import UNBATCHED_PER_TURN
 from jobs.tables import new_id
 from tests.integration.jobs.deep import queue_up
 from tests.integration.jobs.engine import DIGEST, finish, ids, new_job, submit, take
@@ -40,7 +40,7 @@ def run(db: Database, number: int) -> Counter[str]:
 def test_a_single_picture_behind_a_flood_is_in_one_of_the_next_two_claims(
     db: Database, bulk: dict[str, Any], begun: int
 ) -> None:
-    queue_up(db, FLOOD, per_turn=LONE_PER_TURN, **bulk)
+    queue_up(db, FLOOD, per_turn=UNBATCHED_PER_TURN, **bulk)
     run(db, begun)
     (single,) = submit(db, new_job(1))
 
@@ -89,7 +89,7 @@ def test_a_batch_beside_a_flood_of_single_pictures_advances(db: Database) -> Non
     run(db, 45)
 
     # One of its own for each turn of theirs.
-    assert batches.get_batch(db, batch.id).succeeded >= 45 * 8 // (LONE_PER_TURN + 1) - 8
+    assert batches.get_batch(db, batch.id).succeeded >= 45 * 8 // (UNBATCHED_PER_TURN + 1) - 8
 
 
 def test_single_pictures_stay_in_their_order(db: Database) -> None:
@@ -101,7 +101,7 @@ def test_single_pictures_stay_in_their_order(db: Database) -> None:
 
 
 def test_jobs_that_nobody_takes_hold_up_no_single_picture_of_another_model(db: Database) -> None:
-    queue_up(db, 10_000, model="orphaned", per_turn=LONE_PER_TURN)
+    queue_up(db, 10_000, model="orphaned", per_turn=UNBATCHED_PER_TURN)
     queue_up(db, 10_000, batch_id=batches.create_batch(db, None).id)
     run(db, 3)
     (single,) = submit(db, new_job(1))

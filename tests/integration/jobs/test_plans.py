@@ -15,13 +15,13 @@ from jobs.database import Database
 from jobs.image_store import ImageStore
 from jobs.migrate import migrate
 from jobs.queue import claims, recovery, worker_registry
-from jobs.queue.backpressure import REST, Pressure
-from jobs.queue.queries import more_waiting, waiting_runtimes, waiting_versions
+from jobs.queue.backpressure import REST, Backpressure
+from jobs.queue.queries import has_waiting, waiting_runtimes, waiting_versions
 from jobs.tables import Image, Job, new_id
 from tests.databases import Prepare
 from tests.integration.jobs.deep import queue_up
 from tests.integration.jobs.engine import DIGEST, new_job, submit, take
-from worker.housekeeping import keep_house
+from worker.housekeeping import apply_retention
 
 QUEUED = 20_000
 
@@ -144,7 +144,9 @@ def test_whether_a_model_server_is_free_is_seen_without_reading_jobs(deep: Datab
 def test_the_turn_behind_all_others_is_found_without_reading_the_queue(deep: Database) -> None:
     for _ in range(2):
         held = take(deep, most=1)
-        found = plans(deep, lambda held=held: recovery.doubt(deep, held.id, "server_timeout", "It did not answer."))
+        found = plans(
+            deep, lambda held=held: recovery.requeue_as_suspects(deep, held.id, "server_timeout", "It did not answer.")
+        )
 
     last = [plan for plan in found if "ix_jobs_queued_model" in plan]
     assert len(last) == 1
@@ -153,7 +155,7 @@ def test_the_turn_behind_all_others_is_found_without_reading_the_queue(deep: Dat
 
 
 def test_looking_for_more_reads_no_queue(deep: Database) -> None:
-    for plan in plans(deep, lambda: more_waiting(deep, "pytorch", claim_of(("cards", DIGEST), ("forms", DIGEST)))):
+    for plan in plans(deep, lambda: has_waiting(deep, "pytorch", claim_of(("cards", DIGEST), ("forms", DIGEST)))):
         assert "ix_jobs_queued_model" in plan
 
 
@@ -186,7 +188,7 @@ def test_taking_a_picture_away_reads_no_history(deep: Database, tmp_path: Path) 
         connection.execute(sa.insert(Image).values(values))
         connection.execute(sa.update(Image).values(used_at=now(-1e6)))
 
-    found = plans(deep, lambda: keep_house(deep, images, keep_days=1.0), "DELETE FROM images")
+    found = plans(deep, lambda: apply_retention(deep, images, keep_days=1.0), "DELETE FROM images")
 
     for plan in found:
         assert "ix_jobs_image" in plan
@@ -203,7 +205,7 @@ def test_a_lone_job_finds_its_turn_without_reading_the_queue(deep: Database) -> 
 def test_a_look_at_a_deep_queue_sorts_nothing_and_reads_no_history(
     deep_and_old: Database, limits: tuple[int, float | None]
 ) -> None:
-    for plan in plans(deep_and_old, lambda: Pressure(deep_and_old, *limits).refusal("pytorch", 0, 1)):
+    for plan in plans(deep_and_old, lambda: Backpressure(deep_and_old, *limits).refusal("pytorch", 0, 1)):
         assert f"{index_alone(deep_and_old)} ix_jobs_queued_model" in plan
         assert "Sort" not in plan
         assert "TEMP B-TREE" not in plan
@@ -218,7 +220,7 @@ def test_a_look_holds_for_many_times_as_long_as_it_took(db: Database, monkeypatc
         clock[0] += 0.1
 
     sa.event.listen(db.engine, "before_cursor_execute", note)
-    pressure = Pressure(db, QUEUED, None)
+    pressure = Backpressure(db, QUEUED, None)
     pressure.refusal("pytorch", 0, 1)
     took, number = clock[0], len(statements)
 

@@ -9,11 +9,11 @@ import worker.heartbeat
 from jobs.clock import now
 from jobs.database import Database
 from jobs.queue import claims, worker_registry
-from jobs.records import QueueView, Unserved
+from jobs.records import QueueRecord, Unserved
 from jobs.tables import Worker, new_id
 from tests.integration.jobs.engine import DIGEST, finish, new_job, submit, take
 from tests.services.waiting import wait_for
-from worker.heartbeat import Presence
+from worker.heartbeat import Heartbeat
 from worker.plan import Plan
 
 
@@ -33,7 +33,7 @@ def lose(db: Database, worker_id: str) -> None:
         )
 
 
-def the_queue(db: Database) -> QueueView:
+def the_queue(db: Database) -> QueueRecord:
     (queue,) = worker_registry.queues(db)
     return queue
 
@@ -54,7 +54,7 @@ def test_a_queue_whose_only_worker_was_lost_is_shown_though_nothing_waits(db: Da
 
 
 def test_a_worker_that_signed_off_is_not_lost(db: Database) -> None:
-    worker_registry.leave(db, enter(db))
+    worker_registry.unregister(db, enter(db))
 
     assert worker_registry.queues(db) == []
 
@@ -91,10 +91,10 @@ def test_a_lost_worker_serves_nothing(db: Database) -> None:
 def test_a_version_that_could_not_be_loaded_takes_no_other_one_off(db: Database) -> None:
     worker_id = enter(db)
 
-    worker_registry.serves_no_more(db, worker_id, "cards", "e" * 64)
+    worker_registry.remove_model(db, worker_id, "cards", "e" * 64)
     assert worker_registry.live_models(db) == {("cards", DIGEST)}
 
-    worker_registry.serves_no_more(db, worker_id, "cards", DIGEST)
+    worker_registry.remove_model(db, worker_id, "cards", DIGEST)
     assert worker_registry.live_models(db) == set()
 
 
@@ -117,7 +117,7 @@ def test_the_rate_is_what_workers_took_and_kept(db: Database) -> None:
 
 def test_a_worker_shows_itself_until_it_leaves(db: Database, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(worker.heartbeat.worker_registry, "SEEN_SECONDS", 0.05)
-    presence = Presence(db, Plan(new_id(), "pytorch", {}, ("cpu",), 1, 1, {}))
+    presence = Heartbeat(db, Plan(new_id(), "pytorch", {}, ("cpu",), 1, 1, {}))
     presence.start()
     wait_for(lambda: worker_registry.queues(db), "its entry")
     with db.write() as connection:
@@ -134,16 +134,16 @@ def test_a_worker_shows_itself_until_it_leaves(db: Database, monkeypatch: pytest
 
 def test_the_oldest_reason_why_a_model_waits_is_shown_until_its_server_is_back(db: Database) -> None:
     first, second = enter(db), enter(db)
-    worker_registry.waits_for(db, first, "cards", "server_timeout", "Late.")
+    worker_registry.record_outage(db, first, "cards", "server_timeout", "Late.")
     time.sleep(0.005)  # the clock of SQLite counts milliseconds
-    worker_registry.waits_for(db, second, "cards", "server_unreachable", "Gone.")
+    worker_registry.record_outage(db, second, "cards", "server_unreachable", "Gone.")
     (before,) = the_queue(db).outages
 
-    worker_registry.waits_for(db, first, "cards", "server_unreachable", "Gone, too.")
+    worker_registry.record_outage(db, first, "cards", "server_unreachable", "Gone, too.")
     (after,) = the_queue(db).outages
-    worker_registry.waits_no_more(db, first, "cards")
+    worker_registry.clear_outage(db, first, "cards")
     (left,) = the_queue(db).outages
-    worker_registry.waits_no_more(db, second, "cards")
+    worker_registry.clear_outage(db, second, "cards")
 
     assert (before.model, before.code, before.message) == ("cards", "server_timeout", "Late.")
     assert (after.code, after.message, after.since) == ("server_unreachable", "Gone, too.", before.since)
@@ -154,7 +154,7 @@ def test_the_oldest_reason_why_a_model_waits_is_shown_until_its_server_is_back(d
 
 def test_what_a_lost_worker_said_of_a_server_is_not_shown(db: Database) -> None:
     worker_id = enter(db)
-    worker_registry.waits_for(db, worker_id, "cards", "server_timeout", "Late.")
+    worker_registry.record_outage(db, worker_id, "cards", "server_timeout", "Late.")
     lose(db, worker_id)
 
     assert the_queue(db).outages == ()

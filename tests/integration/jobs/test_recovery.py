@@ -15,7 +15,7 @@ def test_a_shared_death_makes_suspects_that_are_claimed_alone(db: Database) -> N
     jobs = submit(db, *(new_job(number) for number in range(3)))
     take(db, task="doomed")
 
-    assert recovery.release(db, "doomed") == {"pytorch"}
+    assert recovery.record_crash(db, "doomed") == {"pytorch"}
 
     for job in jobs:
         held = take(db)
@@ -29,7 +29,7 @@ def test_a_shared_death_makes_suspects_that_are_claimed_alone(db: Database) -> N
 def test_nothing_is_claimed_along_with_a_suspect(db: Database) -> None:
     submit(db, *(new_job(number) for number in range(2)))
     take(db, task="doomed")
-    recovery.release(db, "doomed")
+    recovery.record_crash(db, "doomed")
     innocent = {job.id for job in submit(db, *(new_job(number) for number in range(2, 5)))}
 
     claimed = [take(db) for _ in range(3)]
@@ -43,7 +43,7 @@ def test_two_claims_of_one_process_share_its_death(db: Database) -> None:
     take(db, most=1, task="doomed")
     take(db, most=1, task="doomed")
 
-    recovery.release(db, "doomed")
+    recovery.record_crash(db, "doomed")
 
     assert [job.deaths for job in store.get_jobs(db, [first.id, second.id])] == [0, 0]
 
@@ -55,10 +55,10 @@ def test_two_lone_deaths_fail_a_job(db: Database, code: str) -> None:
     batches.close_batch(db, batch.id)
 
     take(db, task="first")
-    recovery.release(db, "first", cause=code)
+    recovery.record_crash(db, "first", cause=code)
     assert store.get_job(db, job.id).status == "queued"
     take(db, task="second")
-    recovery.release(db, "second", cause=code)
+    recovery.record_crash(db, "second", cause=code)
 
     failed = store.get_job(db, job.id)
     assert (failed.status, failed.error_code, failed.deaths) == ("failed", code, 2)
@@ -70,7 +70,7 @@ def test_a_death_that_proves_the_guilt_fails_at_once(db: Database) -> None:
     (job,) = submit(db, new_job())
     take(db, task="segfault")
 
-    recovery.release(db, "segfault", proof=True)
+    recovery.record_crash(db, "segfault", proof=True)
 
     assert store.get_job(db, job.id).error_code == "worker_lost"
 
@@ -79,8 +79,8 @@ def test_the_cause_that_the_process_wrote_wins(db: Database) -> None:
     (job,) = submit(db, new_job())
     for task in ("first", "second"):
         held = take(db, task=task)
-        claims.accuse(db, [held.id], recovery.TIMED_OUT)
-        recovery.release(db, task)
+        claims.record_cause(db, [held.id], recovery.TIMED_OUT)
+        recovery.record_crash(db, task)
 
     assert store.get_job(db, job.id).error_code == "timed_out"
 
@@ -90,7 +90,7 @@ def test_an_expired_lease_puts_the_jobs_back_and_fences_the_late_writer_out(db: 
     late = take(db, lease=-1)
     held_in_time = submit(db, new_job(2)) and take(db, most=1)
 
-    assert recovery.expire(db) == {"pytorch"}
+    assert recovery.expire_leases(db) == {"pytorch"}
 
     assert finish(db, late) == set()
     assert store.get_job(db, job.id).status == "queued"
@@ -100,7 +100,7 @@ def test_an_expired_lease_puts_the_jobs_back_and_fences_the_late_writer_out(db: 
 def test_a_late_writer_does_not_take_the_answer_of_another_for_his_own(db: Database) -> None:
     submit(db, new_job())
     late = take(db, lease=-1)
-    recovery.expire(db)
+    recovery.expire_leases(db)
     finish(db, take(db))
 
     assert finish(db, late) == set()
@@ -108,9 +108,9 @@ def test_a_late_writer_does_not_take_the_answer_of_another_for_his_own(db: Datab
 
 def test_an_expired_lease_is_no_death(db: Database) -> None:
     (job,) = submit(db, new_job())
-    for _ in range(recovery.DEATHS_THAT_FAIL + 1):
+    for _ in range(recovery.MAX_CRASHES + 1):
         take(db, lease=-1)
-        recovery.expire(db)
+        recovery.expire_leases(db)
 
     held = take(db)
     assert held.alone
@@ -120,10 +120,10 @@ def test_an_expired_lease_is_no_death(db: Database) -> None:
 
 def test_a_picture_that_takes_worker_after_worker_away_fails_in_the_end(db: Database) -> None:
     (job,) = submit(db, new_job())
-    for _ in range(recovery.ABSENCES_THAT_FAIL):
+    for _ in range(recovery.MAX_ABSENCES):
         assert store.get_job(db, job.id).status == "queued"
         take(db, lease=-1)
-        recovery.expire(db)
+        recovery.expire_leases(db)
 
     failed = store.get_job(db, job.id)
     assert (failed.status, failed.error_code, failed.deaths) == ("failed", "worker_lost", 0)
@@ -131,11 +131,11 @@ def test_a_picture_that_takes_worker_after_worker_away_fails_in_the_end(db: Data
 
 def test_a_worker_that_comes_back_takes_its_absence_back_once(db: Database) -> None:
     (job,) = submit(db, new_job())
-    for _ in range(2 * recovery.ABSENCES_THAT_FAIL):
+    for _ in range(2 * recovery.MAX_ABSENCES):
         away = take(db, lease=-1)
-        recovery.expire(db)
-        recovery.forgive(db, away.id, ids(away))
-        recovery.forgive(db, away.id, ids(away))
+        recovery.expire_leases(db)
+        recovery.undo_expiry(db, away.id, ids(away))
+        recovery.undo_expiry(db, away.id, ids(away))
 
     assert store.get_job(db, job.id).status == "queued"
 
@@ -145,9 +145,9 @@ def test_an_absence_is_taken_back_once(db: Database) -> None:
     absences = []
     for _ in range(2):
         away = take(db, lease=-1)
-        recovery.expire(db)
+        recovery.expire_leases(db)
     for _ in range(2):
-        recovery.forgive(db, away.id, ids(away))
+        recovery.undo_expiry(db, away.id, ids(away))
         with db.read() as connection:
             absences.append(connection.scalar(sa.select(Job.absences).where(Job.id == job.id)))
 
@@ -157,9 +157,9 @@ def test_an_absence_is_taken_back_once(db: Database) -> None:
 def test_an_expired_lease_whose_worker_wrote_its_cause_is_a_death(db: Database) -> None:
     (job,) = submit(db, new_job())
     held = take(db, lease=-1)
-    claims.accuse(db, [held.id], recovery.OUT_OF_MEMORY)
+    claims.record_cause(db, [held.id], recovery.OUT_OF_MEMORY)
 
-    recovery.expire(db)
+    recovery.expire_leases(db)
 
     assert store.get_job(db, job.id).deaths == 1
 
@@ -167,9 +167,9 @@ def test_an_expired_lease_whose_worker_wrote_its_cause_is_a_death(db: Database) 
 def test_releasing_again_changes_nothing(db: Database) -> None:
     (job,) = submit(db, new_job())
     take(db, task="doomed")
-    recovery.release(db, "doomed")
+    recovery.record_crash(db, "doomed")
 
-    assert recovery.release(db, "doomed") == set()
+    assert recovery.record_crash(db, "doomed") == set()
     assert store.get_job(db, job.id).deaths == 1
 
 
@@ -180,18 +180,18 @@ def test_a_worker_that_froze_while_it_wrote_holds_up_nobody_else(migrated_postgr
 
     with db.engine.connect() as connection:
         connection.execute(sa.update(Claim).where(Claim.id == frozen.id).values(outcome="finished"))
-        assert recovery.expire(db) == {"pytorch"}
+        assert recovery.expire_leases(db) == {"pytorch"}
         assert store.get_job(db, ids(other)[0]).status == "queued"
         assert store.get_job(db, ids(frozen)[0]).status == "running"
 
     # The server has ended that transaction meanwhile.
-    assert recovery.expire(db) == {"pytorch"}
+    assert recovery.expire_leases(db) == {"pytorch"}
     assert store.get_job(db, ids(frozen)[0]).status == "queued"
     db.close()
 
 
 def doubt(db: Database, held: HeldClaim) -> None:
-    recovery.doubt(db, held.id, "server_timeout", "It did not answer.")
+    recovery.requeue_as_suspects(db, held.id, "server_timeout", "It did not answer.")
 
 
 def test_those_who_were_there_when_a_server_gave_no_answer_are_asked_for_alone(db: Database) -> None:
@@ -210,7 +210,7 @@ def test_a_picture_that_takes_its_server_down_alone_each_time_fails_with_the_cod
     (job,) = submit(db, new_job(), batch_id=batch.id)
     batches.close_batch(db, batch.id)
     # The first time nobody had looked before whether the server is well.
-    for _ in range(recovery.ABSENCES_THAT_FAIL + 1):
+    for _ in range(recovery.MAX_ABSENCES + 1):
         assert store.get_job(db, job.id).status == "queued"
         held = take(db)
         doubt(db, held)
@@ -238,7 +238,7 @@ def test_a_picture_that_its_server_went_away_with_lets_the_others_go_first(db: D
 
 def test_a_job_that_was_cancelled_meanwhile_stays_so(db: Database) -> None:
     (job,) = submit(db, new_job())
-    for _ in range(recovery.ABSENCES_THAT_FAIL):
+    for _ in range(recovery.MAX_ABSENCES):
         doubt(db, take(db))
     held = take(db)
     store.cancel_job(db, job.id)

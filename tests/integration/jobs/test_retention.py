@@ -15,7 +15,7 @@ from jobs.image_store import ImageStore
 from jobs.queue import worker_registry
 from jobs.tables import Claim, Detection, Image, Worker, new_id
 from tests.integration.jobs.engine import DIGEST, finish, new_job, picture, submit, take
-from worker.housekeeping import keep_house
+from worker.housekeeping import apply_retention
 
 A_MOMENT = 0.2 / 86400
 """Days."""
@@ -46,7 +46,7 @@ def test_without_a_limit_everything_stays(db: Database, images: ImageStore) -> N
     finish(db, take(db))
     time.sleep(0.3)
 
-    keep_house(db, images, keep_days=None)
+    apply_retention(db, images, keep_days=None)
 
     assert store.get_job(db, job.id).detections
 
@@ -60,7 +60,7 @@ def test_old_answers_go_with_their_detections_and_pictures(db: Database, images:
     time.sleep(0.3)
     submit(db, new_job(2))
 
-    keep_house(db, images, keep_days=A_MOMENT)
+    apply_retention(db, images, keep_days=A_MOMENT)
 
     assert [job.image and job.image.sha256 for job in store.list_jobs(db)] == [kept]
     assert (count(db, Detection), count(db, Claim), count(db, Image)) == (0, 0, 1)
@@ -75,7 +75,7 @@ def test_what_is_not_finished_stays_however_old(db: Database, images: ImageStore
     finish(db, take(db, most=1))
     time.sleep(0.3)
 
-    keep_house(db, images, keep_days=A_MOMENT)
+    apply_retention(db, images, keep_days=A_MOMENT)
 
     assert len(store.list_jobs(db, batch=batch.id)) == 2
 
@@ -88,7 +88,7 @@ def test_a_picture_that_was_put_again_stays(db: Database, images: ImageStore, tm
     # A request that is about to commit its job.
     images.put(b"bytes", sha256)
 
-    keep_house(db, images, keep_days=A_MOMENT)
+    apply_retention(db, images, keep_days=A_MOMENT)
 
     assert images.get(sha256)
 
@@ -102,7 +102,7 @@ def test_workers_that_were_not_seen_for_long_are_forgotten(db: Database, images:
             sa.update(Worker).where(Worker.id == gone).values(last_seen=datetime(2020, 1, 1, tzinfo=UTC))
         )
 
-    keep_house(db, images, keep_days=None)
+    apply_retention(db, images, keep_days=None)
 
     with db.read() as connection:
         assert connection.scalars(sa.select(Worker.id)).all() == [here]

@@ -8,7 +8,7 @@ from jobs import store
 from jobs.database import Database
 from jobs.queue import claims, recovery
 from jobs.queue.claims import HeldClaim
-from jobs.records import JobView
+from jobs.records import JobRecord
 from jobs.tables import new_id
 from tests.integration.jobs.engine import DIGEST, finish, ids, new_job, submit, take_any
 
@@ -27,13 +27,13 @@ def take(db: Database, *models: str, servers: Mapping[str, str] = HERE) -> HeldC
     )
 
 
-def absent(db: Database, number: int = 0, *, model: str = "cards") -> JobView:
+def absent(db: Database, number: int = 0, *, model: str = "cards") -> JobRecord:
     """A job that a server went away with, when it was alone with it."""
     (job,) = submit(db, new_job(number, model=model))
     for _ in range(2):
         held = take_any(db, model=model)
         assert held is not None
-        recovery.doubt(db, held.id, "server_unreachable", "It broke off.")
+        recovery.requeue_as_suspects(db, held.id, "server_unreachable", "It broke off.")
     return job
 
 

@@ -227,7 +227,7 @@ def test_queues_tell_what_waits_and_that_nobody_is_there(db: Database) -> None:
     (queue,) = worker_registry.queues(db)
     assert (queue.workers, queue.no_worker) == (1, False)
     assert worker_registry.live_models(db) == {("cards", DIGEST)}
-    worker_registry.leave(db, worker)
+    worker_registry.unregister(db, worker)
     assert worker_registry.queues(db)[0].no_worker
 
 

@@ -40,9 +40,9 @@ def life(db: Database) -> None:
     worker_registry.register(
         db, worker, runtime="pytorch", host="h", models={"cards": DIGEST}, device="cpu", versions={}
     )
-    worker_registry.seen(db, worker)
-    worker_registry.serves(db, worker, {"cards": DIGEST})
-    worker_registry.forget_dead(db, 3600)
+    worker_registry.refresh(db, worker)
+    worker_registry.set_models(db, worker, {"cards": DIGEST})
+    worker_registry.remove_dead(db, 3600)
     batch = batches.create_batch(db, "May").id
     _keys(db)
     _work(db, batch)
@@ -68,22 +68,22 @@ def _work(db: Database, batch: str) -> None:
     refused = NewJob("cards", DIGEST, "pytorch", None, PictureEmpty("The file is empty."), source="empty.png")
     submit(db, *(new_job(number, options={"min_score": 0.5}) for number in range(6)), refused, batch_id=batch)
     held = take(db, most=2)
-    claims.heartbeat(db, [held.id], 15)
+    claims.extend_leases(db, [held.id], 15)
     finish(db, held)
     finish(db, held)
     claims.give_back(db, take(db, most=2))
     take(db, most=2, task="shared")
-    recovery.release(db, "shared")
+    recovery.record_crash(db, "shared")
     for task in ("first", "second"):
         guilty = take(db, most=1, task=task)
-        claims.accuse(db, [guilty.id], recovery.TIMED_OUT)
-        recovery.release(db, task)
+        claims.record_cause(db, [guilty.id], recovery.TIMED_OUT)
+        recovery.record_crash(db, task)
     away = take(db, lease=-1)
-    recovery.expire(db)
-    recovery.forgive(db, away.id, [job.id for job in away.jobs])
-    recovery.spare(db, "nobody")
+    recovery.expire_leases(db)
+    recovery.undo_expiry(db, away.id, [job.id for job in away.jobs])
+    recovery.requeue_task(db, "nobody")
     for _ in range(2):
-        recovery.doubt(db, take(db, most=1).id, "server_timeout", "It did not answer.")
+        recovery.requeue_as_suspects(db, take(db, most=1).id, "server_timeout", "It did not answer.")
     while last := take_any(db):
         claims.finish(db, last, [Outcome(job.id, None, "broken", "Torn.") for job in last.jobs], device="cpu")
     batches.close_batch(db, batch)
@@ -103,17 +103,17 @@ def _read(db: Database, batch: str) -> None:
     store.list_jobs(db, batch=batch, status="succeeded", model="cards", label=BUTTON.label, min_score=0.5)
     found = [job.id for job in store.batch_results(db, batch)]
     store.unfinished(db, found)
-    queries.more_waiting(db, "pytorch", {"cards": (DIGEST, 8)})
+    queries.has_waiting(db, "pytorch", {"cards": (DIGEST, 8)})
     worker_registry.queues(db)
     queries.waiting_runtimes(db)
     worker_registry.live_models(db)
     stranger = new_id()
     worker_registry.register(db, stranger, runtime="pytorch", host="h", models={}, device="cpu", versions={})
-    worker_registry.serves(db, stranger, {"seals": "e" * 64, "signs": DIGEST})
-    worker_registry.serves_no_more(db, stranger, "signs", DIGEST)
+    worker_registry.set_models(db, stranger, {"seals": "e" * 64, "signs": DIGEST})
+    worker_registry.remove_model(db, stranger, "signs", DIGEST)
     submit(db, new_job(40, model="seals"))
-    model_versions.move_on(db, "pytorch", {"seals": "e" * 64}, read_ago=-60.0)
-    worker_registry.leave(db, stranger)
+    model_versions.move_to_current(db, "pytorch", {"seals": "e" * 64}, read_ago=-60.0)
+    worker_registry.unregister(db, stranger)
 
 
 class Recording:

@@ -14,7 +14,7 @@ import sqlalchemy as sa
 import jobs.queue.doorbell
 from jobs.database import Database
 from jobs.migrate import migrate
-from jobs.queue.doorbell import MESSAGE_VERSION, TASK, VERSION_HEADER, Queue
+from jobs.queue.doorbell import MESSAGE_VERSION, TASK, VERSION_HEADER, Doorbell
 from jobs.settings import Settings
 from jobs.tables import STATUSES, Base, new_id
 from tests.integration.jobs.engine import finish, new_job, submit, take_any
@@ -90,7 +90,7 @@ def test_a_doorbell_says_its_version_where_an_old_worker_does_not_look(
     monkeypatch.setattr(jobs.queue.doorbell, "RING_BUDGET_SECONDS", 60)
     server, queue = redis.Redis(unix_socket_path=str(redis_server.socket)), f"queue-{new_id()}"
 
-    Queue(Settings(redis_url=redis_server.url)).ring(queue)
+    Doorbell(Settings(redis_url=redis_server.url)).ring(queue)
 
     (message,) = (json.loads(raw) for raw in server.lrange(queue, 0, -1))
     assert message["headers"]["task"] == TASK

@@ -115,7 +115,7 @@ def test_what_another_worker_takes_is_not_its_merit(db: Database, worker_id: str
 
 def test_a_worker_whose_model_server_does_not_answer_is_not_to_blame(db: Database, worker_id: str) -> None:
     wait_for_long(db)
-    worker_registry.waits_for(db, worker_id, "cards", "server_unreachable", "nobody there")
+    worker_registry.record_outage(db, worker_id, "cards", "server_unreachable", "nobody there")
 
     assert fault(db, "pytorch", "h") is None
 

@@ -17,7 +17,7 @@ from jobs import store
 from jobs.database import Database
 from jobs.queue import recovery
 from jobs.queue.claims import HeldClaim, claim
-from jobs.records import JobView, NewJob
+from jobs.records import JobRecord, NewJob
 from jobs.settings import Settings
 from jobs.tables import Job, new_id
 from tests import catalogues
@@ -56,7 +56,7 @@ class World:
             detector.close()
         close_when_idle(self.child.db)
 
-    def submit(self, *colours: tuple[int, int, int]) -> list[JobView]:
+    def submit(self, *colours: tuple[int, int, int]) -> list[JobRecord]:
         new = []
         for colour in colours:
             file = io.BytesIO()
@@ -69,7 +69,7 @@ class World:
     def suspect(self) -> str:
         """A job that was at the server when that went away."""
         (job,) = self.submit(GOOD)
-        recovery.doubt(self.db, self.take().id, "server_unreachable", "It broke off.")
+        recovery.requeue_as_suspects(self.db, self.take().id, "server_unreachable", "It broke off.")
         return job.id
 
     def take(self) -> HeldClaim:
@@ -152,7 +152,7 @@ def test_a_suspect_that_a_server_goes_down_with_has_an_absence(world: World) -> 
 def test_an_outage_before_a_suspect_was_sent_does_not_count(world: World, server: ServedModel, fault: str) -> None:
     suspect = world.suspect()
     server.fault = fault
-    world.work(2 * recovery.ABSENCES_THAT_FAIL)
+    world.work(2 * recovery.MAX_ABSENCES)
     assert store.get_job(world.db, suspect).status == "queued"
 
     server.fault = None

@@ -21,8 +21,8 @@ from detectors.catalogue import Input, ModelEntry
 from detectors.errors import DetectionFailed, ModelUnusable
 from detectors.pictures.decode import Decoded
 from detectors.postprocess import Detections
-from engine.circuit_breaker import Circuits
-from engine.model_registry import Served
+from engine.circuit_breaker import CircuitBreakers
+from engine.model_registry import ModelRegistry
 from jobs import store
 from jobs.database import Database
 from jobs.errors import DatabaseUnavailable, StoreUnavailable
@@ -33,11 +33,11 @@ from tests.integration.jobs.engine import DIGEST, answer, finish, ids, new_job, 
 from tests.services.waiting import wait_for
 from worker import tasks
 from worker.child import Child
-from worker.maintenance import Keeper, cause_of_death
+from worker.maintenance import Maintenance, cause_of_crash
 from worker.pipeline import Pipeline, Work
 from worker.plan import Plan
 from worker.sweep import sweep
-from worker.watchdog import Vigil
+from worker.watchdog import Watchdog
 
 CARDS = ModelEntry(
     name="cards",
@@ -52,9 +52,9 @@ PLAN = Plan(new_id(), "pytorch", {"cards": CARDS}, ("cpu",), 1, 1, {})
 
 
 @pytest.fixture
-def vigil(db: Database, monkeypatch: pytest.MonkeyPatch) -> Iterator[Vigil]:
+def vigil(db: Database, monkeypatch: pytest.MonkeyPatch) -> Iterator[Watchdog]:
     monkeypatch.setattr(worker.watchdog, "TICK_SECONDS", 0.05)
-    vigil = Vigil(db, lease_seconds=1.0, memory_limit=2**40)
+    vigil = Watchdog(db, lease_seconds=1.0, memory_limit=2**40)
     vigil.start()
     yield vigil
     # It watches for ever, and a thread that a test left in the middle of its work must not end this process later.
@@ -76,7 +76,7 @@ def killed(monkeypatch: pytest.MonkeyPatch) -> threading.Event:
 
 
 @pytest.fixture
-def child(db: Database, vigil: Vigil, monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
+def child(db: Database, vigil: Watchdog, monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
     """A child whose image store is out."""
 
     def out(_: str) -> bytes:
@@ -105,7 +105,7 @@ def is_waiting(db: Database, job_id: str) -> bool:
     return (job.status, job.deaths) == ("queued", 0)
 
 
-@pytest.mark.parametrize("fails", ["more_waiting", "give_back"])
+@pytest.mark.parametrize("fails", ["has_waiting", "give_back"])
 def test_a_database_that_goes_away_after_a_claim_leaves_no_claim_behind(
     db: Database, child: SimpleNamespace, monkeypatch: pytest.MonkeyPatch, fails: str
 ) -> None:
@@ -170,7 +170,7 @@ def test_an_answer_that_comes_after_the_lease_is_dropped_and_shows_that_the_work
 ) -> None:
     (job,) = submit(db, new_job())
     held = take(db, lease=-1)
-    recovery.expire(db)
+    recovery.expire_leases(db)
 
     Pipeline(child, new_id())._write(Work(held, SimpleNamespace()), answer(held))  # type: ignore[arg-type]
 
@@ -180,7 +180,7 @@ def test_an_answer_that_comes_after_the_lease_is_dropped_and_shows_that_the_work
         assert connection.scalar(sa.select(Job.absences).where(Job.id == job.id)) == 0
 
 
-def test_a_hang_is_noticed_after_the_lease_was_lost(db: Database, vigil: Vigil, killed: threading.Event) -> None:
+def test_a_hang_is_noticed_after_the_lease_was_lost(db: Database, vigil: Watchdog, killed: threading.Event) -> None:
     submit(db, new_job())
     held = take(db)
 
@@ -189,12 +189,12 @@ def test_a_hang_is_noticed_after_the_lease_was_lost(db: Database, vigil: Vigil, 
 
 
 def test_a_hang_is_noticed_while_the_database_hangs(
-    db: Database, vigil: Vigil, killed: threading.Event, monkeypatch: pytest.MonkeyPatch
+    db: Database, vigil: Watchdog, killed: threading.Event, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     submit(db, new_job())
     held = take(db)
     again = threading.Event()
-    for name in ("heartbeat", "accuse"):
+    for name in ("extend_leases", "record_cause"):
         monkeypatch.setattr(worker.watchdog, name, lambda *_: again.wait(20) and set())
     monkeypatch.setattr(worker.watchdog, "ACCUSE_SECONDS", 0.1)
 
@@ -211,7 +211,7 @@ def test_a_process_that_was_stopped_for_a_while_blames_no_picture(
 ) -> None:
     submit(db, new_job())
     held = take(db)
-    vigil = Vigil(db, lease_seconds=15, memory_limit=2**40)
+    vigil = Watchdog(db, lease_seconds=15, memory_limit=2**40)
     ended: list[tuple[list[str], str]] = []
     monkeypatch.setattr(vigil, "end_process", lambda *given: ended.append(given))
 
@@ -227,7 +227,7 @@ def test_a_process_that_was_stopped_for_a_while_blames_no_picture(
 def test_a_process_that_has_too_much_memory_ends_and_says_so(db: Database, killed: threading.Event) -> None:
     submit(db, new_job())
     held = take(db)
-    vigil = Vigil(db, lease_seconds=15, memory_limit=1)
+    vigil = Watchdog(db, lease_seconds=15, memory_limit=1)
 
     vigil.hold(held)
     looking = threading.Thread(target=vigil._look, args=[0], daemon=True)
@@ -240,7 +240,7 @@ def test_a_process_that_has_too_much_memory_ends_and_says_so(db: Database, kille
 
 
 def test_a_heartbeat_that_fails_in_an_unknown_way_is_not_the_last(
-    db: Database, vigil: Vigil, monkeypatch: pytest.MonkeyPatch
+    db: Database, vigil: Watchdog, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     submit(db, new_job())
     held = take(db)
@@ -252,7 +252,7 @@ def test_a_heartbeat_that_fails_in_an_unknown_way_is_not_the_last(
             raise RuntimeError("nobody thought of this")
         return {held.id}
 
-    monkeypatch.setattr(worker.watchdog, "heartbeat", beat)
+    monkeypatch.setattr(worker.watchdog, "extend_leases", beat)
     vigil.hold(held)
 
     wait_for(lambda: len(beats) > 1, "a second heartbeat")
@@ -267,8 +267,8 @@ def test_a_model_that_can_not_be_loaded_is_no_surprise_to_the_next_claim(
 
     broken = Child.__new__(Child)
     broken.db, broken.plan, broken.device, broken.settings = db, PLAN, "cpu", Settings()
-    broken.served = Served(Settings(), "pytorch", PLAN.models)
-    broken.circuits = Circuits(db, PLAN.worker_id, is_served=lambda _: True, on_close=lambda: None)
+    broken.served = ModelRegistry(Settings(), "pytorch", PLAN.models)
+    broken.circuits = CircuitBreakers(db, PLAN.worker_id, is_served=lambda _: True, on_close=lambda: None)
     broken._detectors, broken._detector_class = {}, unusable  # type: ignore[assignment]
     worker_registry.register(
         db, PLAN.worker_id, runtime="pytorch", host="here", models={"cards": CARDS.digest}, device="cpu", versions={}
@@ -364,8 +364,8 @@ def test_a_process_keeps_no_more_models_than_it_may(db: Database, monkeypatch: p
     child = Child.__new__(Child)
     child.db, child.plan, child.device, child.memory_limit = db, PLAN, "cpu", 2**40
     child.settings = Settings(models_in_memory=2)
-    child.served = Served(child.settings, "pytorch", entries)
-    child.circuits = Circuits(db, PLAN.worker_id, is_served=lambda _: True, on_close=lambda: None)
+    child.served = ModelRegistry(child.settings, "pytorch", entries)
+    child.circuits = CircuitBreakers(db, PLAN.worker_id, is_served=lambda _: True, on_close=lambda: None)
     child._detectors, child._detector_class = OrderedDict(), load  # type: ignore[assignment]
 
     for name in "abac":
@@ -383,7 +383,9 @@ def rounds() -> list[bool]:
 
 
 @pytest.fixture
-def keeper(db: Database, database_url: str, rounds: list[bool], monkeypatch: pytest.MonkeyPatch) -> Iterator[Keeper]:
+def keeper(
+    db: Database, database_url: str, rounds: list[bool], monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Maintenance]:
     """A keeper whose database was out when it first looked."""
 
     def out_at_first(*_: Any, may_expire: bool) -> None:
@@ -393,7 +395,7 @@ def keeper(db: Database, database_url: str, rounds: list[bool], monkeypatch: pyt
 
     monkeypatch.setattr(worker.maintenance, "sweep", out_at_first)
     settings = Settings(database_url=database_url, sweep_seconds=0.2, redis_url="redis://127.0.0.1:1/0")
-    keeper = Keeper(settings, PLAN, lambda _: None)
+    keeper = Maintenance(settings, PLAN, lambda _: None)
     keeper.start()
     wait_for(lambda: rounds, "the first round")
     yield keeper
@@ -409,7 +411,7 @@ def keeper(db: Database, database_url: str, rounds: list[bool], monkeypatch: pyt
     ],
     ids=["waited for the database until the hard limit", "was terminated", "was killed"],
 )
-def test_who_counts_as_dead(db: Database, keeper: Keeper, error: Exception, suspect: bool) -> None:
+def test_who_counts_as_dead(db: Database, keeper: Maintenance, error: Exception, suspect: bool) -> None:
     submit(db, new_job())
     held = take(db, task="ended")
 
@@ -419,7 +421,7 @@ def test_who_counts_as_dead(db: Database, keeper: Keeper, error: Exception, susp
     assert take(db).alone is suspect
 
 
-def test_no_lease_runs_out_right_after_an_outage_of_the_database(keeper: Keeper, rounds: list[bool]) -> None:
+def test_no_lease_runs_out_right_after_an_outage_of_the_database(keeper: Maintenance, rounds: list[bool]) -> None:
     # Nobody could extend one meanwhile.
     wait_for(lambda: len(rounds) > 2, "more rounds")
 
@@ -443,12 +445,12 @@ def test_a_sweep_rings_for_what_waits_and_for_nothing_else(db: Database) -> None
 
 
 def test_a_fault_in_a_burial_does_not_end_the_keeper(
-    db: Database, keeper: Keeper, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    db: Database, keeper: Maintenance, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     def fault(*_: Any, **__: Any) -> None:
         raise RuntimeError("nobody thought of this")
 
-    monkeypatch.setattr(worker.maintenance, "release", fault)
+    monkeypatch.setattr(worker.maintenance, "record_crash", fault)
     with caplog.at_level(logging.ERROR):
         keeper.bury("ended", WorkerLostError("Worker exited prematurely: signal 9 (SIGKILL) Job: 3."))
         wait_for(lambda: "dead task" in caplog.text, "the fault in the log")
@@ -457,6 +459,6 @@ def test_a_fault_in_a_burial_does_not_end_the_keeper(
 
 
 def test_a_crash_of_its_own_doing_is_proof() -> None:
-    assert cause_of_death(WorkerLostError("Worker exited prematurely: signal 11 (SIGSEGV) Job: 3.")) == (
+    assert cause_of_crash(WorkerLostError("Worker exited prematurely: signal 11 (SIGSEGV) Job: 3.")) == (
         "worker_lost", True,
     )  # fmt: skip

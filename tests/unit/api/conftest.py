@@ -13,7 +13,7 @@ from api import create_app
 from api.service import EXTENSION, Service
 from jobs.queue import claims
 from jobs.queue.claims import Outcome
-from jobs.records import DetectionView
+from jobs.records import DetectionRecord
 from jobs.settings import Settings
 from jobs.tables import new_id
 from tests import catalogues
@@ -29,9 +29,9 @@ CATALOGUE = {
     )
 }
 FOUND = [
-    DetectionView("textbox", 0, 0.97123, 21.0, 29.25, 135.125, 57.0),
-    DetectionView("radiobutton", 1, 0.4, 5.0, 6.0, 20.0, 21.0),
-    DetectionView("textbox", 0, 0.1, 1.0, 2.0, 30.0, 40.0),
+    DetectionRecord("textbox", 0, 0.97123, 21.0, 29.25, 135.125, 57.0),
+    DetectionRecord("radiobutton", 1, 0.4, 5.0, 6.0, 20.0, 21.0),
+    DetectionRecord("textbox", 0, 0.1, 1.0, 2.0, 30.0, 40.0),
 ]
 
 
@@ -84,7 +84,7 @@ def service(app: Flask) -> Service:
 def work(service: Service) -> Callable[..., list[str]]:
     """Does what a worker does: takes every queued job and answers it; the ids."""
 
-    def work(found: Sequence[DetectionView] = FOUND, error: str | None = None, model: str = MODEL) -> list[str]:
+    def work(found: Sequence[DetectionRecord] = FOUND, error: str | None = None, model: str = MODEL) -> list[str]:
         entry = service.catalogue.entries[model]
         done: list[str] = []
         while held := claims.claim(

@@ -94,7 +94,7 @@ def test_queue_names_the_versions_that_nobody_serves(client: FlaskClient, servic
 def test_queue_tells_of_a_server_that_does_not_answer(client: FlaskClient, service: Service) -> None:
     worker = new_id()
     worker_registry.register(service.db, worker, runtime="remote", host="h", models={}, device="remote", versions={})
-    worker_registry.waits_for(service.db, worker, "distant", "server_timeout", "It did not answer within 10 s.")
+    worker_registry.record_outage(service.db, worker, "distant", "server_timeout", "It did not answer within 10 s.")
 
     (queue,) = client.get("/v1/queues").json["queues"]
 

@@ -9,7 +9,7 @@ from pydantic import ValidationError
 
 from detectors.catalogue import Input, ModelEntry, Output
 from detectors.errors import DetectionFailed
-from detectors.postprocess import Detections, read, to_picture, without_doubles
+from detectors.postprocess import Detections, non_maximum_suppression, read, to_picture
 
 WIDTH, HEIGHT = 200, 100  # 100 × 50 in the model
 BOX = [20, 20, 40, 60]
@@ -142,12 +142,12 @@ def test_the_search_for_doubles_keeps_what_a_plain_loop_keeps() -> None:
         if all(classes[n] != classes[m] or overlap(boxes[n], boxes[m]) <= 0.4 for m in kept):
             kept.append(n)
 
-    assert without_doubles(boxes, classes, 0.4).tolist() == kept
+    assert non_maximum_suppression(boxes, classes, 0.4).tolist() == kept
     assert 20 < len(kept) < 380
 
 
 def test_boxes_without_a_size_are_no_doubles() -> None:
-    assert without_doubles(np.zeros((2, 4), np.float32), None, 0.5).tolist() == [0, 1]
+    assert non_maximum_suppression(np.zeros((2, 4), np.float32), None, 0.5).tolist() == [0, 1]
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ import pytest
 import engine.circuit_breaker
 from detectors.catalogue import ModelEntry
 from detectors.errors import ModelUnavailable, ServerFailed, ServerTimeout
-from engine.circuit_breaker import Circuits
+from engine.circuit_breaker import CircuitBreakers
 from jobs.database import Database
 from jobs.errors import DatabaseUnavailable
 from jobs.queue import worker_registry
@@ -46,7 +46,7 @@ def world(migrated_sqlite: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Wor
     world = World(db=Database(migrated_sqlite), served=True, rung=[], closed=[])
     worker_id = new_id()
     worker_registry.register(world.db, worker_id, runtime="remote", host="h", models={}, device="remote", versions={})
-    world.circuits = Circuits(
+    world.circuits = CircuitBreakers(
         world.db, worker_id, is_served=lambda _: world.served, on_close=lambda: world.rung.append(True)
     )
     yield world
@@ -97,7 +97,7 @@ def test_an_outage_of_the_database_meanwhile_ends_no_watch(
     world: World, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     away = DatabaseUnavailable("gone")
-    told = {name: faulty(getattr(worker_registry, name), away) for name in ("waits_for", "waits_no_more")}
+    told = {name: faulty(getattr(worker_registry, name), away) for name in ("waits_for", "clear_outage")}
     monkeypatch.setattr(engine.circuit_breaker, "worker_registry", SimpleNamespace(**told))
     detector = world.detector(*[OUT] * 10_000)
     world.circuits.open(ENTRY, detector, OUT)

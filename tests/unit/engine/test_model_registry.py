@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 import engine.model_registry
-from engine.model_registry import Served
+from engine.model_registry import ModelRegistry
 from jobs.settings import Settings
 from tests import catalogues
 from worker.plan import Plan
@@ -44,7 +44,7 @@ def entry(sha256: str, **fields: object) -> catalogues.Entry:
     return catalogues.entry(**{"file": "model", "sha256": sha256, **fields})
 
 
-def digests(served: Served) -> dict[str, str]:
+def digests(served: ModelRegistry) -> dict[str, str]:
     return Plan("id", "pytorch", served.models, ("cpu",), 1, 1, {}).digests
 
 
@@ -56,7 +56,7 @@ def folder(tmp_path: Path) -> Folder:
 
 
 def test_a_changed_entry_is_another_version(folder: Folder) -> None:
-    served = Served(folder.settings, "pytorch")
+    served = ModelRegistry(folder.settings, "pytorch")
     before = digests(served)
 
     assert not served.follow()
@@ -68,7 +68,7 @@ def test_a_changed_entry_is_another_version(folder: Folder) -> None:
 
 
 def test_a_batch_size_is_no_version_but_counts(folder: Folder) -> None:
-    served = Served(folder.settings, "pytorch")
+    served = ModelRegistry(folder.settings, "pytorch")
     before = digests(served)
 
     folder.catalogue(cards=entry(folder.model("model", b"first"), batch_size=2))
@@ -81,7 +81,7 @@ def test_a_batch_size_is_no_version_but_counts(folder: Folder) -> None:
 def test_a_file_that_is_not_the_right_one_leaves_the_version_before_and_is_tried_again(
     folder: Folder, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    served = Served(folder.settings, "pytorch")
+    served = ModelRegistry(folder.settings, "pytorch")
     before = digests(served)
     second = hashlib.sha256(b"second").hexdigest()
 
@@ -106,7 +106,7 @@ def test_the_same_complaint_is_made_once(
     folder.catalogue(cards=entry("1" * 64))
 
     with caplog.at_level(logging.ERROR):
-        served = Served(folder.settings, "pytorch")
+        served = ModelRegistry(folder.settings, "pytorch")
         for _ in range(3):
             assert not served.follow()
 
@@ -115,7 +115,7 @@ def test_the_same_complaint_is_made_once(
 
 
 def test_a_model_that_can_not_be_loaded_is_left_out_until_the_catalogue_changes(folder: Folder) -> None:
-    served = Served(folder.settings, "pytorch")
+    served = ModelRegistry(folder.settings, "pytorch")
     cards = served.models["cards"]
 
     served.drop(cards)
@@ -130,11 +130,11 @@ def test_a_model_that_can_not_be_loaded_is_left_out_until_the_catalogue_changes(
 
 
 def test_a_process_that_starts_while_the_catalogue_is_broken_serves_what_it_was_given(folder: Folder) -> None:
-    models = Served(folder.settings, "pytorch").models
+    models = ModelRegistry(folder.settings, "pytorch").models
     plan = Plan.from_json(Plan("id", "pytorch", models, ("cpu",), 1, 1, {}).to_json())
     folder.write("[cards")
 
-    served = Served(folder.settings, "pytorch", plan.models)
+    served = ModelRegistry(folder.settings, "pytorch", plan.models)
     served.follow()
 
     assert served.models == models

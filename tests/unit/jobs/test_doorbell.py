@@ -5,17 +5,17 @@ import fakeredis
 import pytest
 
 from jobs.errors import Unavailable
-from jobs.queue.doorbell import ENOUGH_WAITING, FINISHED_CHANNEL, RING_BUDGET_SECONDS, Queue
+from jobs.queue.doorbell import ENOUGH_WAITING, FINISHED_CHANNEL, RING_BUDGET_SECONDS, Doorbell
 from jobs.settings import Settings
 
 
 @pytest.fixture
-def dead_queue() -> Queue:
+def dead_queue() -> Doorbell:
     """Its Redis is not there."""
-    return Queue(Settings(redis_url="redis://127.0.0.1:1/0"))
+    return Doorbell(Settings(redis_url="redis://127.0.0.1:1/0"))
 
 
-def test_a_dead_redis_costs_a_bounded_moment_once(dead_queue: Queue) -> None:
+def test_a_dead_redis_costs_a_bounded_moment_once(dead_queue: Doorbell) -> None:
     connections = dead_queue._redis.connection_pool
     limits = [connections.connection_kwargs[name] for name in ("socket_connect_timeout", "socket_timeout")]
     assert sum(limits) <= RING_BUDGET_SECONDS
@@ -27,14 +27,14 @@ def test_a_dead_redis_costs_a_bounded_moment_once(dead_queue: Queue) -> None:
     assert tried.call_count == 1
 
 
-def test_a_dead_redis_is_told(dead_queue: Queue) -> None:
+def test_a_dead_redis_is_told(dead_queue: Doorbell) -> None:
     assert dead_queue.waiting("pytorch") is None
     with pytest.raises(Unavailable):
         dead_queue.ping()
 
 
 def test_enough_doorbells_wait_already(monkeypatch: pytest.MonkeyPatch) -> None:
-    queue = Queue(Settings(redis_url="redis://127.0.0.1:1/0"))
+    queue = Doorbell(Settings(redis_url="redis://127.0.0.1:1/0"))
     server = fakeredis.FakeRedis()
     sent: list[str] = []
     monkeypatch.setattr(queue, "_redis", server)
@@ -51,7 +51,7 @@ def test_enough_doorbells_wait_already(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_finished_jobs_are_announced(monkeypatch: pytest.MonkeyPatch) -> None:
     server = fakeredis.FakeServer()
     monkeypatch.setattr("redis.Redis.from_url", lambda *_, **__: fakeredis.FakeRedis(server=server))
-    queue, stop = Queue(Settings()), threading.Event()
+    queue, stop = Doorbell(Settings()), threading.Event()
     heard = queue.listen(stop)
     assert next(heard) == []
 

@@ -18,7 +18,7 @@ from jobs.errors import DatabaseUnavailable, KeyInFlight, PictureEmpty, StoreUna
 from jobs.image_store import ImageStore
 from jobs.queue import claims, recovery
 from jobs.queue.claims import HeldClaim, Outcome
-from jobs.records import DetectionView, NewJob
+from jobs.records import DetectionRecord, NewJob
 from jobs.settings import Settings
 from jobs.tables import Claim, Job, new_id
 from jobs.tables import Detection as DetectionRow
@@ -31,7 +31,7 @@ from tests.unit.serverless.conftest import DAMAGED, MODEL, WHITE, encoded
 from wire.serializers import job_json
 
 EVENT = "s3://pictures/card.png"
-FOUND = DetectionView("button", 0, 0.5, 1.0, 2.0, 3.0, 4.0)
+FOUND = DetectionRecord("button", 0, 0.5, 1.0, 2.0, 3.0, 4.0)
 
 
 @pytest.fixture
@@ -188,7 +188,7 @@ def test_a_picture_that_takes_its_model_server_down_fails_in_the_end(detection: 
     poison = encoded(colour_of("reset"))
 
     # Once among others, as far as anybody knows, and then alone with the server.
-    for _ in range(1 + recovery.ABSENCES_THAT_FAIL):
+    for _ in range(1 + recovery.MAX_ABSENCES):
         with pytest.raises(Unavailable):
             detection.answer(poison, event=EVENT)
     job = detection.answer(poison, event=EVENT)
@@ -227,7 +227,7 @@ def test_a_function_that_was_killed_leaves_the_job_for_the_next_delivery(
 def test_a_fault_of_our_own_does_not_come_round_for_ever(detection: Detection, monkeypatch: pytest.MonkeyPatch) -> None:
     stop_in_the_model(detection, monkeypatch, RuntimeError("a bug"))
 
-    for _ in range(recovery.DEATHS_THAT_FAIL):
+    for _ in range(recovery.MAX_CRASHES):
         with pytest.raises(RuntimeError):
             detection.answer(WHITE, event=EVENT)
     job = detection.answer(WHITE, event=EVENT)
@@ -262,9 +262,9 @@ def test_a_lease_survives_a_heartbeat_that_the_database_missed(
         beats.append("missed" if not beats else "made")
         if beats == ["missed"]:
             raise DatabaseUnavailable("gone")
-        return claims.heartbeat(*given)
+        return claims.extend_leases(*given)
 
-    monkeypatch.setattr(serverless.stored, "heartbeat", heartbeat)
+    monkeypatch.setattr(serverless.stored, "extend_leases", heartbeat)
     infer = server.infer
 
     def infer_late(pictures: Any) -> Any:

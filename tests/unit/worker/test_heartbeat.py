@@ -11,7 +11,7 @@ from jobs.queue import worker_registry
 from jobs.tables import new_id
 from tests.faults import faulty
 from tests.services.waiting import wait_for
-from worker.heartbeat import Presence
+from worker.heartbeat import Heartbeat
 
 AWAY = DatabaseUnavailable("The database does not answer.")
 
@@ -27,11 +27,11 @@ def go_wrong(monkeypatch: pytest.MonkeyPatch, **faults: list[Exception]) -> None
 
 
 @pytest.fixture
-def presence(db: Database) -> Presence:
+def presence(db: Database) -> Heartbeat:
     plan = SimpleNamespace(
         worker_id=new_id(), runtime="pytorch", device="cpu", digests={"cards": "d" * 64}, versions={}
     )
-    return Presence(db, plan)  # type: ignore[arg-type]
+    return Heartbeat(db, plan)  # type: ignore[arg-type]
 
 
 def alive(db: Database) -> list[int]:
@@ -39,9 +39,9 @@ def alive(db: Database) -> list[int]:
 
 
 def test_it_enters_when_the_database_is_back_whatever_went_wrong_before(
-    db: Database, presence: Presence, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    db: Database, presence: Heartbeat, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    go_wrong(monkeypatch, seen=[AWAY, KeyError("surprise"), AWAY])
+    go_wrong(monkeypatch, refresh=[AWAY, KeyError("surprise"), AWAY])
 
     presence.start()
 
@@ -52,9 +52,9 @@ def test_it_enters_when_the_database_is_back_whatever_went_wrong_before(
 
 
 def test_it_ends_although_its_entry_can_not_be_taken_away(
-    db: Database, presence: Presence, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    db: Database, presence: Heartbeat, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    go_wrong(monkeypatch, leave=[AWAY])
+    go_wrong(monkeypatch, unregister=[AWAY])
     presence.start()
     wait_for(lambda: alive(db) == [1], "the entry")
 

@@ -8,13 +8,13 @@ from PIL import Image, ImageDraw
 
 from detectors.errors import PictureUndecodable
 from detectors.pictures.drawing import annotate, colour_of
-from jobs.records import DetectionView
+from jobs.records import DetectionRecord
 from tests.unit.api.conftest import encoded
 
-BOX = DetectionView("textbox", 0, 0.97, 40.0, 60.0, 120.0, 80.0)
+BOX = DetectionRecord("textbox", 0, 0.97, 40.0, 60.0, 120.0, 80.0)
 
 
-def drawn(data: bytes, *found: DetectionView) -> tuple[Image.Image, str]:
+def drawn(data: bytes, *found: DetectionRecord) -> tuple[Image.Image, str]:
     output, media_type = annotate(data, found)
     return Image.open(io.BytesIO(output)), media_type
 
@@ -60,7 +60,7 @@ def test_colour_belongs_to_the_class() -> None:
 
 
 def test_best_box_lies_on_top() -> None:
-    worse = DetectionView("image", 1, 0.5, BOX.x1, BOX.y1, BOX.x2, BOX.y2)
+    worse = DetectionRecord("image", 1, 0.5, BOX.x1, BOX.y1, BOX.x2, BOX.y2)
 
     picture, _ = drawn(encoded("PNG", (400, 330)), BOX, worse)
 
@@ -71,7 +71,7 @@ def test_best_box_lies_on_top() -> None:
 def test_label_stays_inside(size: tuple[int, int], monkeypatch: pytest.MonkeyPatch) -> None:
     width, height = size
     corners = [
-        DetectionView("actionset", number, 0.5, x, y, x + width / 4, y + height / 4)
+        DetectionRecord("actionset", number, 0.5, x, y, x + width / 4, y + height / 4)
         for number, (x, y) in enumerate([(0, 0), (width * 0.75, 0), (0, height * 0.75), (width * 0.75, height * 0.75)])
     ]
     written: list[tuple[float, float, float, float]] = []
@@ -89,14 +89,14 @@ def test_label_stays_inside(size: tuple[int, int], monkeypatch: pytest.MonkeyPat
 
 
 def test_tiny_picture_is_enlarged_with_its_boxes() -> None:
-    picture, _ = drawn(encoded("PNG", (32, 32)), DetectionView("a", 0, 0.9, 8.0, 16.0, 24.0, 24.0))
+    picture, _ = drawn(encoded("PNG", (32, 32)), DetectionRecord("a", 0, 0.9, 8.0, 16.0, 24.0, 24.0))
 
     assert picture.size == (320, 320)
     assert picture.getpixel((81, 200)) == colour_of(0)
 
 
 def test_huge_picture_comes_smaller() -> None:
-    picture, _ = drawn(encoded("JPEG", (9000, 3000)), DetectionView("a", 0, 0.9, 900.0, 300.0, 8100.0, 2700.0))
+    picture, _ = drawn(encoded("JPEG", (9000, 3000)), DetectionRecord("a", 0, 0.9, 900.0, 300.0, 8100.0, 2700.0))
 
     assert picture.size == (4096, 1365)
 
@@ -125,14 +125,14 @@ def test_sixteen_bits_keep_their_grey() -> None:
 
 
 def test_box_beyond_the_edge_is_cut() -> None:
-    picture, _ = drawn(encoded("PNG", (400, 330)), DetectionView("a", 0, 0.9, -50.0, -50.0, 900.0, 900.0))
+    picture, _ = drawn(encoded("PNG", (400, 330)), DetectionRecord("a", 0, 0.9, -50.0, -50.0, 900.0, 900.0))
 
     assert picture.getpixel((399, 100)) != (255, 255, 255)
 
 
 def test_many_boxes_take_no_time() -> None:
     many = [
-        DetectionView("a", n % 9, 0.9, n % 40 * 20.0, n // 40 * 30.0, n % 40 * 20.0 + 9, 300.0) for n in range(1000)
+        DetectionRecord("a", n % 9, 0.9, n % 40 * 20.0, n // 40 * 30.0, n % 40 * 20.0 + 9, 300.0) for n in range(1000)
     ]
     began = time.process_time()
 
