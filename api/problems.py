@@ -1,4 +1,4 @@
-"""Everything that goes wrong gets its answer and its line of the log; `wire/problems.py` says which answer."""
+"""Error handlers: each error becomes a problem document and a line in the log. `wire/problems.py` says which."""
 
 import logging
 from typing import Any
@@ -7,8 +7,9 @@ from urllib.parse import quote
 from flask import Flask, Response, current_app, g, request
 from werkzeug.exceptions import HTTPException, MethodNotAllowed
 
+from detectors.errors import UnknownModel
 from jobs.errors import BoxqueueError
-from wire.problems import MEDIA_TYPE, Problem, Refusal, problem_json, problem_of
+from wire.problems import MEDIA_TYPE, REFUSED, Problem, Refusal, problem_json, problem_of
 
 log = logging.getLogger(__name__)
 
@@ -24,9 +25,9 @@ HTTP_CODES = {
 
 
 def register(app: Flask) -> None:
-    """Gives the application its answers for everything that goes wrong."""
-    app.register_error_handler(Refusal, _error)
-    app.register_error_handler(BoxqueueError, _error)
+    """Registers the error handlers."""
+    for error in REFUSED:
+        app.register_error_handler(error, _error)
     app.register_error_handler(HTTPException, _http)
     app.after_request(_log)
 
@@ -41,7 +42,7 @@ def _log(response: Response) -> Response:
     return response
 
 
-def _error(error: BoxqueueError | Refusal) -> Response:
+def _error(error: BoxqueueError | UnknownModel | Refusal) -> Response:
     problem = problem_of(error)
     if problem.status == 500:
         current_app.logger.exception("an error that clients should never see", exc_info=error)

@@ -1,21 +1,13 @@
 """Bodies that bring pictures: a multipart form with one file or several, or JSON with one in base64."""
 
-import io
 from dataclasses import dataclass
-from typing import Any
 
 from flask import Request
-from werkzeug.datastructures import FileStorage, MultiDict
-from werkzeug.formparser import MultiPartParser
 
 from api.schemas import JobDocument, JobForm
-from wire.bodies import M, decode_base64, json_object, no_picture, validate, with_metadata
+from wire.bodies import M, decode_base64, json_object, no_picture, validate
+from wire.forms import fields_of, parse_form
 from wire.problems import Refusal, invalid_parameters
-
-# Werkzeug's parser copies what it has buffered at each step: small steps cost half of what its 64 KiB cost.
-_STEP_BYTES = 16 * 1024
-_MAX_FIELD_BYTES = 256 * 1024
-_FIELDS_OF_ONE = {"model", "min_score", "max_detections", "priority", "cache", "metadata"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,9 +54,10 @@ def read_json(request: Request, schema: type[M], optional: bool = False) -> M:
 
 
 def _from_form(request: Request, max_pictures: int) -> Upload:
-    fields, files = _parse_form(request, max_pictures)
-    if unknown := [name for name in files if name != "image"]:
-        raise invalid_parameters(dict.fromkeys(unknown, "There is no such parameter; pictures are named image."))
+    boundary = request.mimetype_params.get("boundary")
+    # A `source` for each picture, and each other field at most once.
+    max_parts = 2 * max_pictures + len(JobForm.model_fields) + 10
+    fields, files = parse_form(request.stream, boundary, request.content_length, max_parts=max_parts)
     # A browser's form sends an empty file without a name where none was chosen.
     named = [(file.filename or "", file.stream.read()) for file in files.getlist("image")]
     named = [(name, data) for name, data in named if name or data]
@@ -72,40 +65,11 @@ def _from_form(request: Request, max_pictures: int) -> Upload:
         raise no_picture()
     if len(named) > max_pictures:
         raise Refusal(413, "too_many_pictures", f"At most {max_pictures} pictures a request; these are {len(named)}.")
-    values = _plain_fields(fields)
+    values = fields_of(pair for pair in fields.items(multi=True) if pair[0] != "source")
+    if "image" in values:
+        raise Refusal(400, "no_picture", "image came as text; send it as a file.")
     names = [name or "image" for name, _ in named]
-    form = validate(JobForm, {**values, "image": names, "source": values["source"] or names})
+    form = validate(JobForm, values | {"image": names, "source": fields.getlist("source") or names})
     if len(form.source) != len(named):
         raise invalid_parameters({"source": "Give as many as there are pictures, or none."})
     return Upload([File(data, source) for (_, data), source in zip(named, form.source, strict=True)], form)
-
-
-def _parse_form(request: Request, max_pictures: int) -> tuple[MultiDict[str, str], MultiDict[str, FileStorage]]:
-    # Not Flask's `request.files`: it spools to disk above 500 kB and takes a broken form for an empty one.
-    parser = MultiPartParser(
-        stream_factory=_in_memory,
-        buffer_size=_STEP_BYTES,
-        max_form_memory_size=_MAX_FIELD_BYTES,
-        max_form_parts=2 * max_pictures + len(_FIELDS_OF_ONE) + 10,
-    )
-    try:
-        boundary = request.mimetype_params.get("boundary", "").encode("ascii")
-        if not boundary:
-            raise ValueError("its Content-Type has no boundary")
-        return parser.parse(request.stream, boundary, request.content_length)
-    except ValueError as error:
-        raise Refusal(400, "malformed_form", f"The multipart form can't be read: {error}.") from error
-
-
-def _in_memory(*_: Any, **__: Any) -> io.BytesIO:
-    return io.BytesIO()
-
-
-def _plain_fields(fields: MultiDict[str, str]) -> dict[str, Any]:
-    if doubled := [name for name, values in fields.lists() if len(values) > 1 and name != "source"]:
-        raise invalid_parameters(dict.fromkeys(doubled, "Give it once."))
-    plain: dict[str, Any] = {name: value for name, value in fields.items() if name != "source"}
-    if "image" in plain:
-        raise Refusal(400, "no_picture", "image came as text; send it as a file.")
-    plain["source"] = fields.getlist("source")
-    return with_metadata(plain)

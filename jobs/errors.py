@@ -28,16 +28,6 @@ class PictureMissing(NotFound):
     code = "picture_missing"
 
 
-class UnknownModel(BoxqueueError):
-    """No model of that name in the catalogue; `known` lists those that are."""
-
-    code = "unknown_model"
-
-    def __init__(self, name: str, known: list[str]) -> None:
-        super().__init__(f"There is no model named {name!r}. Known models: {', '.join(known) or 'none'}.")
-        self.known = known
-
-
 class BatchClosed(BoxqueueError):
     """The batch takes no more jobs."""
 

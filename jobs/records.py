@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 from jobs.errors import PictureMissing, PictureRefused
 
@@ -36,9 +36,18 @@ class NewJob:
     metadata: dict[str, Any] | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class DetectionRecord:
-    """One found object; the box in pixels of the picture as a person sees it (EXIF turned)."""
+class ClaimableModel(NamedTuple):
+    """A model that a worker takes jobs of."""
+
+    digest: str
+    batch_size: int
+    """The most pictures in one claim."""
+    on_server: frozenset[str] = frozenset()
+    """The names of all models on its model server, its own among them. Empty for a model in the worker's process."""
+
+
+class DetectionRecord(NamedTuple):
+    """One found object. `score` is 0 to 1; the box is in pixels of the picture as a person sees it (EXIF applied)."""
 
     label: str
     class_id: int

@@ -8,14 +8,14 @@ from collections.abc import Iterator
 from typing import Any
 from urllib.parse import parse_qsl, quote, unquote_plus
 
-from jobs.errors import BoxqueueError, DatabaseUnavailable, PictureMissing, PictureTooLarge, Unavailable
+from jobs.errors import DatabaseUnavailable, PictureMissing, PictureTooLarge, Unavailable
 from serverless.buckets import SCHEME, Buckets
 from serverless.detection import Detection, Refused
 from serverless.messages import Message
 from serverless.requests import Question, Request, respond
 from wire.bodies import decode_base64, json_object, validate
 from wire.fields import CONTROL, LONGEST_SOURCE
-from wire.problems import Refusal, invalid_parameters, problem_of
+from wire.problems import REFUSED, Refusal, invalid_parameters, problem_of
 
 log = logging.getLogger(__name__)
 
@@ -93,7 +93,7 @@ class Events:
             except Unavailable as error:
                 log.warning("message %s is to come again: %s", record["messageId"], error)
                 again.append(record["messageId"])
-            except (BoxqueueError, Refusal) as error:
+            except REFUSED as error:
                 # It would be refused each time.
                 _write({"message_id": record["messageId"], "problem": problem_of(error).body})
             except Exception:

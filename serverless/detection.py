@@ -3,9 +3,8 @@
 import os
 from typing import Any, Self
 
-from engine.inspection import inspect
+from engine.acceptance import Inspected, new_job
 from jobs.errors import ConfigurationError, PictureMissing, PictureRefused
-from jobs.records import NewJob, Picture
 from jobs.settings import PREFIX, Settings
 from serverless.direct import Direct
 from serverless.models import Models
@@ -68,35 +67,14 @@ class Detection:
         may work later.
         """
         entry = self.models.entry(model)
-        picture, refusal = self._inspected(data)
-        if refusal and event is None:
-            raise refusal
-        asked = {"min_score": min_score, "max_detections": max_detections}
-        new = NewJob(
-            model=entry.name,
-            digest=entry.digest,
-            runtime=entry.runtime,
-            picture=picture,
-            refusal=refusal,
-            source=source,
-            options=entry.defaults.model_dump(exclude_none=True)
-            | {name: value for name, value in asked.items() if value is not None},
-            cache=entry.repeats,
-            metadata=metadata,
-        )
-        document = job_json(self._way.answer(new, data if isinstance(data, bytes) else b"", event))
+        inspected = Inspected.of(data, source, self.settings.picture_limits)
+        if inspected.refusal and event is None:
+            raise inspected.refusal
+        new = new_job(entry, inspected, min_score=min_score, max_detections=max_detections, metadata=metadata)
+        document = job_json(self._way.answer(new, inspected, event))
         return document if self.stored else document | {"links": None}
 
     def close(self) -> None:
-        """Lets go of the models and of the connections to the database."""
+        """Closes the models and the connections to the database."""
         self.models.close()
-        if isinstance(self._way, Stored):
-            self._way.close()
-
-    def _inspected(self, data: bytes | Refused) -> tuple[Picture | None, Refused | None]:
-        if not isinstance(data, bytes):
-            return None, data
-        try:
-            return inspect(data, **self.settings.picture_limits), None
-        except PictureRefused as refusal:
-            return None, refusal
+        self._way.close()

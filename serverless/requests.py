@@ -3,23 +3,20 @@
 import io
 import json
 import logging
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from werkzeug.formparser import MultiPartParser
 from werkzeug.http import parse_options_header
 
-from jobs.errors import BoxqueueError
 from serverless.detection import Detection
-from wire.bodies import decode_base64, json_object, no_picture, validate, with_metadata
+from wire.bodies import decode_base64, json_object, no_picture, validate
 from wire.fields import Name, Shown, Source
-from wire.problems import MEDIA_TYPE, Refusal, invalid_parameters, problem_json, problem_of
+from wire.forms import fields_of, parse_form
+from wire.problems import MEDIA_TYPE, REFUSED, Refusal, invalid_parameters, problem_json, problem_of
 
 log = logging.getLogger(__name__)
 
-_MAX_FIELD_BYTES = 256 * 1024
 _MAX_PARTS = 16
 NO_HEADERS: Mapping[str, str] = {}
 
@@ -64,7 +61,7 @@ def respond(detection: Detection, request: Request) -> Response:
     try:
         data, question = _read(request, detection.settings.max_request_mb)
         return _json(200, detection.answer(data, **question.model_dump(include=set(Question.model_fields))))
-    except (BoxqueueError, Refusal) as error:
+    except REFUSED as error:
         problem = problem_of(error)
         log.log(logging.WARNING if problem.status >= 500 else logging.INFO, "%d %s", problem.status, error)
         return _json(problem.status, problem.body, MEDIA_TYPE, problem.headers)
@@ -81,9 +78,9 @@ def _read(request: Request, max_megabytes: float) -> tuple[bytes, Question]:
         document = validate(Document, json_object(request.body), strict=True)
         return decode_base64(document.image_base64), document
     if media_type == "multipart/form-data":
-        return _from_form(request, options)
+        return _from_form(request, options.get("boundary"))
     if media_type.startswith("image/") or media_type == "application/octet-stream":
-        return request.body, _asked(request.query)
+        return request.body, _question(request.query)
     if not request.body:
         raise no_picture()
     raise Refusal(
@@ -94,33 +91,19 @@ def _read(request: Request, max_megabytes: float) -> tuple[bytes, Question]:
     )
 
 
-def _from_form(request: Request, options: Mapping[str, str]) -> tuple[bytes, Question]:
-    parser = MultiPartParser(
-        stream_factory=lambda *_, **__: io.BytesIO(), max_form_memory_size=_MAX_FIELD_BYTES, max_form_parts=_MAX_PARTS
-    )
-    try:
-        boundary = options.get("boundary", "").encode("ascii")
-        if not boundary:
-            raise ValueError("its Content-Type has no boundary")
-        fields, files = parser.parse(io.BytesIO(request.body), boundary, len(request.body))
-    except ValueError as error:
-        raise Refusal(400, "malformed_form", f"The multipart form can't be read: {error}.") from error
-    if unknown := [name for name in files if name != "image"]:
-        raise invalid_parameters(dict.fromkeys(unknown, "There is no such parameter; pictures are named image."))
+def _from_form(request: Request, boundary: str | None) -> tuple[bytes, Question]:
+    fields, files = parse_form(io.BytesIO(request.body), boundary, len(request.body), max_parts=_MAX_PARTS)
     if "image" not in files:
         raise no_picture()
     if len(files.getlist("image")) > 1:
         raise Refusal(413, "too_many_pictures", "One picture a request is taken here.")
-    question = _asked([*request.query, *fields.items(multi=True)])
+    question = _question([*request.query, *fields.items(multi=True)])
     file = files["image"]
     return file.stream.read(), question.model_copy(update={"source": question.source or file.filename or None})
 
 
-def _asked(pairs: Sequence[tuple[str, str]]) -> Question:
-    doubled = [name for name, number in Counter(name for name, _ in pairs).items() if number > 1]
-    if doubled:
-        raise invalid_parameters(dict.fromkeys(doubled, "Give it once."))
-    return validate(Question, with_metadata(dict(pairs)))
+def _question(pairs: Sequence[tuple[str, str]]) -> Question:
+    return validate(Question, fields_of(pairs))
 
 
 def _json(

@@ -1,4 +1,4 @@
-"""How pictures and their fields are written in a request: as JSON with base64, or as the text of a form."""
+"""Request bodies in JSON, with pictures in base64."""
 
 import binascii
 from typing import Any, TypeVar
@@ -22,18 +22,8 @@ def json_object(data: bytes | str) -> dict[str, Any]:
     return document
 
 
-def with_metadata(fields: dict[str, Any]) -> dict[str, Any]:
-    """The fields of a form or an address, all of them text, with `metadata` read as JSON. Raises `Refusal`."""
-    if "metadata" not in fields:
-        return fields
-    try:
-        return fields | {"metadata": from_json(fields["metadata"], allow_inf_nan=False)}
-    except ValueError as error:
-        raise invalid_parameters({"metadata": f"It is not valid JSON: {error}."}) from error
-
-
 def validate(schema: type[M], values: dict[str, Any], strict: bool = False) -> M:
-    """The values, held to a schema; `strict` where they come with types of their own, as in JSON. Raises `Refusal`."""
+    """The values as an instance of a schema. `strict`: they have types of their own, as in JSON. Raises `Refusal`."""
     try:
         return schema.model_validate(values, strict=strict)
     except ValidationError as error:
@@ -55,4 +45,5 @@ def decode_base64(image_base64: str) -> bytes:
 
 
 def no_picture() -> Refusal:
+    """The refusal of a request without a picture."""
     return Refusal(400, "no_picture", "The request has no picture: send a file named image, or image_base64 in JSON.")

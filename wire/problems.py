@@ -1,4 +1,4 @@
-"""Refusals: every error class gets its HTTP status here, and every refusal the same shape (RFC 9457)."""
+"""Problem documents (RFC 9457): the HTTP status of every error, and the one form of every refusal."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -7,17 +7,18 @@ from typing import Any, NoReturn
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
+from detectors.errors import UnknownModel
 from jobs import errors
 from jobs.errors import BoxqueueError
 
 MEDIA_TYPE = "application/problem+json"
-# Seconds after which a client may try again what could not be done just now.
+# Seconds after which a client may send a request again that could not be served now.
 RETRY_AFTER = 2
 
-# The first class of an error's own line of classes that stands here decides.
-STATUS: dict[type[BoxqueueError], int] = {
+# The status of an error is that of its class, or of the nearest base class that is listed.
+STATUS: dict[type[Exception], int] = {
     errors.NotFound: 404,
-    errors.UnknownModel: 422,
+    UnknownModel: 422,
     errors.BatchClosed: 409,
     errors.BatchCancelled: 409,
     errors.JobFinished: 409,
@@ -38,7 +39,7 @@ STATUS: dict[type[BoxqueueError], int] = {
 
 
 class Refusal(Exception):
-    """A request that this side refuses. `members` are put into the answer beside the usual ones."""
+    """A refused request. `members` are added to the usual members of the problem document."""
 
     def __init__(self, status: int, code: str, detail: str, **members: Any) -> None:
         super().__init__(detail)
@@ -49,7 +50,7 @@ class Refusal(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """An answer of the type application/problem+json."""
+    """A response of the type application/problem+json."""
 
     status: int
     body: dict[str, Any]
@@ -62,15 +63,19 @@ def problem_json(status: int, code: str, detail: str) -> dict[str, Any]:
     return {"type": f"urn:boxqueue:problem:{code}", "title": title, "status": status, "detail": detail, "code": code}
 
 
-def problem_of(error: BoxqueueError | Refusal) -> Problem:
-    """What a client is told."""
+REFUSED = (BoxqueueError, UnknownModel, Refusal)
+"""The errors that have a problem document."""
+
+
+def problem_of(error: BoxqueueError | UnknownModel | Refusal) -> Problem:
+    """The problem document of an error."""
     members: dict[str, Any] = {}
     retry_after = None
     if isinstance(error, Refusal):
         status, members = error.status, error.members
     else:
         status = next(STATUS[cls] for cls in type(error).__mro__ if cls in STATUS)
-        if isinstance(error, errors.UnknownModel):
+        if isinstance(error, UnknownModel):
             members = {"known": error.known}
         if isinstance(error, errors.QueueFull):
             retry_after = error.retry_after_s
@@ -88,7 +93,7 @@ def invalid_parameters(faults: dict[str, str]) -> Refusal:
 
 
 def refuse_invalid(error: ValidationError) -> NoReturn:
-    """Turns what a schema found into the refusal that clients see."""
+    """Raises the refusal for the faults that a schema found."""
     faults = error.errors(include_url=False, include_context=False, include_input=False)
     for fault in faults:
         if fault["type"] == "not_found":

@@ -1,6 +1,6 @@
-"""What answers look like: the schemas of the OpenAPI document. A test holds what is answered to them.
+"""The schemas of the responses, for the OpenAPI document. A test checks that what the API answers has them.
 
-A job's JSON is made in `wire/serializers.py`.
+`wire/serializers.py` makes the JSON.
 """
 
 from datetime import datetime
@@ -8,9 +8,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, Field
 
-from jobs.records import BatchRecord
 from jobs.tables import STATUSES
-from wire.serializers import timestamp
 
 JOB_ID = "0199c1d2-7c1e-7aa0-8000-0123456789ab"
 _BATCH_ID = "0199c1d2-0b5f-7d31-8000-9876543210fe"
@@ -136,25 +134,3 @@ class Problem(BaseModel):
     known: list[str] | None = Field(None, description="With `unknown_model`: the models that there are.")
     field: str | None = Field(None, description="With `control_character`: where it stands.")
     errors: list[FieldFault] | None = Field(None, description="With `invalid_parameter`: each field and its fault.")
-
-
-def batch_json(batch: BatchRecord) -> dict[str, Any]:
-    """A batch's JSON."""
-    path = f"/v1/batches/{batch.id}"
-    return {
-        "id": batch.id,
-        "name": batch.name,
-        "status": batch.status,
-        "total": batch.total,
-        "pending": batch.pending,
-        "succeeded": batch.succeeded,
-        "failed": batch.failed,
-        "cancelled": batch.cancelled,
-        "rate_per_s": batch.rate_per_s and round(batch.rate_per_s, 3),
-        "eta_s": batch.eta_s and round(batch.eta_s, 1),
-        "created_at": timestamp(batch.created_at),
-        "closed_at": timestamp(batch.closed_at),
-        "cancelled_at": timestamp(batch.cancelled_at),
-        "finished_at": timestamp(batch.finished_at),
-        "links": {"self": path, "jobs": f"{path}/jobs", "results": f"{path}/results"},
-    }

@@ -1,4 +1,4 @@
-"""What a worker child does when it starts, and when a doorbell reaches it."""
+"""What a worker child does when it starts, and when a doorbell rings."""
 
 import logging
 import os
@@ -24,9 +24,9 @@ from worker.plan import Plan
 
 log = logging.getLogger(__name__)
 
-# Between two starts of a child that can't: its parent replaces it at once.
+# Pause before a child that can't start ends: its parent replaces it at once.
 START_AGAIN_SECONDS = 3.0
-# Tries, a tenth of a second each, of a child that shuts down to see its last message read by its parent.
+# Tenths of a second that a child which shuts down waits for its parent to read its last message.
 FAREWELL_TRIES = 10
 
 # This process's own; None in the parent of the pool.
@@ -49,19 +49,22 @@ def start_child(**_: object) -> None:
     shorten_farewell()
     # The parent sends it when the worker shuts down: finish what is claimed, claim no more.
     signal.signal(signal.SIGUSR2, lambda *_: child.stopping.set())
-    # Where the whole group or this process alone is terminated: `detect` gives back what it holds on its way out.
-    signal.signal(signal.SIGTERM, _leave)
+    # On SIGTERM, to the process group or to this process alone, `detect` gives back its claims before it ends.
+    signal.signal(signal.SIGTERM, _exit)
     _child = child
 
 
 def shorten_farewell() -> None:
-    """A parent that shuts down may read no more what its children say, and each would wait 30 s for that. Here nothing
-    hangs on it: answers are in the database, and of lost claims the lease runs out."""
+    """Shortens the wait of a child for its parent to read its last message, which is 30 s otherwise.
+
+    A parent that shuts down may not read any more. Nothing depends on the message: answers are in the database, and the
+    lease of a lost claim runs out.
+    """
     pool.GUARANTEE_MESSAGE_CONSUMPTION_RETRY_LIMIT = FAREWELL_TRIES
 
 
-def _leave(*_: object) -> None:
-    # Once: a second one, from the parent or from an impatient supervisor, must not cut the way out short.
+def _exit(*_: object) -> None:
+    # Once only: a second SIGTERM, from the parent or a supervisor, must not interrupt the exit.
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     sys.exit(0)
 
@@ -75,10 +78,10 @@ def _note_version(version: object) -> None:
 
 @shared_task(name=TASK, bind=True, ignore_result=True)  # type: ignore[untyped-decorator]
 def detect(self: Task, *_: object, **__: object) -> None:
-    """Answers a doorbell: claims and works until nothing waits.
+    """Answers a doorbell: claims and works until no job waits.
 
-    Whatever a later version may send along is ignored: that it rang is all that counts, and a doorbell that raised
-    would leave its jobs to the next sweep, again and again.
+    Arguments of a later version are ignored, since only the ring counts. A doorbell that raised would leave its jobs to
+    the next sweep each time.
     """
     assert _child is not None
     task_id = self.request.id
@@ -87,17 +90,17 @@ def detect(self: Task, *_: object, **__: object) -> None:
         Pipeline(_child, task_id).drain()
     except DatabaseUnavailable as error:
         log.warning("this task ends early: %s", error)
-        # What it held, and what it may have claimed in a commit that it never heard of.
-        _child.vigil.give_back(task_id)
+        # The claims that it holds, and one that may have been committed although the connection broke.
+        _child.leases.requeue(task_id)
     except SystemExit:
-        # Terminated from outside, which no picture has to answer for.
-        _child.vigil.drop_all()
+        # Terminated from outside, so no picture is at fault.
+        _child.leases.drop_all()
         for runtime in requeue_task(_child.db, task_id):
-            _child.queue.ring(runtime)
+            _child.doorbell.ring(runtime)
         raise
     except Exception:
-        # A fault of our own: what was claimed counts as having died here, so that it can't come round for ever.
-        _child.vigil.drop_all()
+        # A fault of the worker itself. It counts as a crash, so that the same jobs can't fail here for ever.
+        _child.leases.drop_all()
         for runtime in record_crash(_child.db, task_id):
-            _child.queue.ring(runtime)
+            _child.doorbell.ring(runtime)
         raise

@@ -2,17 +2,18 @@
 
 from typing import Any
 
-from flask import request, url_for
+from flask import request
 from flask_openapi3.blueprint import APIBlueprint
 
 from api.openapi import BATCHES, body, document, responses
 from api.routes.jobs import submitted
 from api.schemas import BatchDocument, BatchPath, JobDocument, JobForm, SubmitHeaders
 from api.service import service
-from api.submission import accept
+from api.submission import submit
 from api.uploads import read_json, read_upload
 from jobs.batches import cancel_batch, close_batch, create_batch, get_batch
-from wire.responses import Batch, Jobs, batch_json
+from wire.responses import Batch, Jobs
+from wire.serializers import batch_json, batch_path
 
 batches = APIBlueprint("batches", __name__, url_prefix="/v1/batches", abp_tags=[BATCHES])
 
@@ -64,8 +65,8 @@ def fill_batch(path: BatchPath, header: SubmitHeaders) -> Any:
     start, so that the batch's total equals the files that were given. 409 where the batch is closed or cancelled.
     """
     upload = read_upload(request, service().settings.max_request_pictures)
-    accepted = accept(service(), upload, batch_id=path.batch_id, key=header.idempotency_key)
-    return submitted(accepted, alone=False, location=url_for("batches.show_batch", batch_id=path.batch_id))
+    accepted = submit(service(), upload, batch_id=path.batch_id, key=header.idempotency_key)
+    return submitted(accepted, alone=False, location=batch_path(path.batch_id))
 
 
 @batches.post(

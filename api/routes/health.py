@@ -61,7 +61,7 @@ def ready() -> Any:
     parts = {
         # A real read, so that a database without our tables is not taken for a good one.
         "database": _part(lambda: list_jobs(service().db, limit=1)),
-        "redis": _part(service().queue.ping),
+        "redis": _part(service().doorbell.ping),
         "store": _part(service().store.check),
     }
     if parts["database"]["ok"] and parts["store"]["ok"]:

@@ -12,13 +12,13 @@ from werkzeug.http import parse_dict_header
 from api.openapi import JOBS, body, document, responses
 from api.schemas import LONGEST_WAIT_SECONDS, JobDocument, JobForm, JobPath, JobQuery, ListQuery, SubmitHeaders
 from api.service import service
-from api.submission import accept
+from api.submission import submit
 from api.uploads import read_upload
 from jobs.batches import OPEN_STATUSES, get_batch
 from jobs.records import JobRecord
 from jobs.store import cancel_job, get_job, get_jobs, list_jobs
 from wire.responses import Job, JobPage, Jobs
-from wire.serializers import job_json
+from wire.serializers import job_json, job_path
 
 jobs = APIBlueprint("jobs", __name__, url_prefix="/v1/jobs", abp_tags=[JOBS])
 
@@ -52,7 +52,7 @@ def submit_jobs(header: SubmitHeaders) -> Any:
     picture and model had one, or because it came within the time that `Prefer: wait` gave.
     """
     upload = read_upload(request, service().settings.max_request_pictures)
-    accepted = accept(service(), upload, key=header.idempotency_key)
+    accepted = submit(service(), upload, key=header.idempotency_key)
     return submitted(_waited_for(accepted, header.prefer), alone=len(accepted) == 1)
 
 
@@ -109,7 +109,7 @@ def submitted(accepted: list[JobRecord], *, alone: bool, location: str | None = 
     finished = all(job.status not in OPEN_STATUSES for job in accepted)
     headers = {} if finished else {"Retry-After": POLL_SECONDS}
     if location is None and alone:
-        location = url_for("jobs.show_job", job_id=accepted[0].id)
+        location = job_path(accepted[0].id)
     if location:
         headers["Location"] = location
     documents = [job_json(job) for job in accepted]

@@ -112,6 +112,6 @@ def _document(queue: QueueRecord) -> dict[str, Any]:
             }
             for outage in queue.outages
         ],
-        "full_up_to_priority": service().pressure.closed_up_to(queue.runtime),
-        "doorbells": service().queue.waiting(queue.runtime),
+        "full_up_to_priority": service().backpressure.closed_up_to(queue.runtime),
+        "doorbells": service().doorbell.waiting(queue.runtime),
     }

@@ -15,7 +15,7 @@ from benchmarks.database.deep_tables import DIGEST, MODELS, RUNTIME
 from jobs.database import Database
 from jobs.queue import claims
 from jobs.queue.claims import Outcome
-from jobs.records import DetectionRecord
+from jobs.records import ClaimableModel, DetectionRecord
 from jobs.tables import new_id
 
 MOST_PROCESSES = 4
@@ -142,7 +142,7 @@ def _claim_and_finish(
 ) -> None:
     """The body of a claimer."""
     worker = new_id()
-    models = dict.fromkeys(MODELS, (DIGEST, size))
+    models = dict.fromkeys(MODELS, ClaimableModel(DIGEST, size))
 
     def cycle() -> float | None:
         begin = time.perf_counter()

@@ -11,7 +11,7 @@ from jobs.database import Database
 from jobs.queue import claims, recovery, worker_registry
 from jobs.queue.claims import HeldClaim, Outcome
 from jobs.queue.queries import has_waiting, waiting_runtimes, waiting_versions
-from jobs.records import DetectionRecord, NewJob, Picture
+from jobs.records import ClaimableModel, DetectionRecord, NewJob, Picture
 from jobs.tables import new_id
 
 CLAIM_SIZES = (1, 8)
@@ -67,7 +67,7 @@ class Side:
         store.submit(self.db, jobs, pipeline=1, batch_id=self._batch)
 
     def claim(self, size: int) -> None:
-        held = self._claim(RUNTIME, dict.fromkeys(MODELS, (DIGEST, size)))
+        held = self._claim(RUNTIME, dict.fromkeys(MODELS, ClaimableModel(DIGEST, size)))
         assert held is not None
         self._held.append(held)
 
@@ -78,13 +78,13 @@ class Side:
 
     def empty_doorbells(self) -> dict[str, Step]:
         """Claims that find nothing, for each reason that there can be."""
-        whys: dict[str, tuple[str, dict[str, tuple[str, int]]]] = {
-            "another runtime": ("tensorflow", dict.fromkeys(MODELS, (DIGEST, 8))),
-            "other models": (RUNTIME, dict.fromkeys(("signs", "stamps", "seals"), (DIGEST, 8))),
-            "other versions": (RUNTIME, dict.fromkeys(MODELS, ("f" * 64, 8))),
+        whys: dict[str, tuple[str, dict[str, ClaimableModel]]] = {
+            "another runtime": ("tensorflow", dict.fromkeys(MODELS, ClaimableModel(DIGEST, 8))),
+            "other models": (RUNTIME, dict.fromkeys(("signs", "stamps", "seals"), ClaimableModel(DIGEST, 8))),
+            "other versions": (RUNTIME, dict.fromkeys(MODELS, ClaimableModel("f" * 64, 8))),
         }
 
-        def doorbell(runtime: str, models: dict[str, tuple[str, int]]) -> None:
+        def doorbell(runtime: str, models: dict[str, ClaimableModel]) -> None:
             assert self._claim(runtime, models) is None
 
         return {f"empty doorbell, {why}": lambda args=args: doorbell(*args) for why, args in whys.items()}  # type: ignore[misc]
@@ -92,7 +92,7 @@ class Side:
     def looks(self) -> dict[str, Step]:
         """What else asks the tables of jobs and claims while the service runs."""
         return {
-            "more waiting?": lambda: has_waiting(self.db, RUNTIME, dict.fromkeys(MODELS, (DIGEST, 8))),
+            "more waiting?": lambda: has_waiting(self.db, RUNTIME, dict.fromkeys(MODELS, ClaimableModel(DIGEST, 8))),
             "sweep: waiting runtimes": lambda: waiting_runtimes(self.db),
             "sweep: waiting versions": lambda: waiting_versions(self.db, RUNTIME, MODELS[0]),
             "sweep: expired claims": lambda: recovery.expire_leases(self.db),
@@ -100,5 +100,5 @@ class Side:
             "GET /v1/queues": lambda: worker_registry.queues(self.db),
         }
 
-    def _claim(self, runtime: str, models: dict[str, tuple[str, int]]) -> HeldClaim | None:
+    def _claim(self, runtime: str, models: dict[str, ClaimableModel]) -> HeldClaim | None:
         return claims.claim(self.db, runtime, models, worker_id=self._worker, task_id=self._task, lease_seconds=3600)

@@ -147,6 +147,16 @@ class ModelEntry(_Strict):
         return str(self.file) if self.server is None else self.server.place
 
     @property
+    def is_embedded(self) -> bool:
+        """Whether the model runs in the process that asks it, and not on a model server."""
+        return self.server is None
+
+    @property
+    def server_address(self) -> str | None:
+        """The address of the model server; None for an embedded model."""
+        return None if self.server is None else self.server.url.rstrip("/")
+
+    @property
     def class_ids(self) -> Sequence[int]:
         """The class id that the model gives each label."""
         first = self.output.first_class

@@ -10,7 +10,7 @@ from pydantic import ValidationError
 
 from detectors.catalogue.entries import ModelEntry
 from detectors.catalogue.labels import read_labels
-from detectors.errors import CatalogueError, UnknownEntry
+from detectors.errors import CatalogueError, UnknownModel
 
 Tables = TypeVar("Tables", bound=Mapping[str, Any])
 
@@ -23,10 +23,10 @@ class Catalogue:
     aliases: Mapping[str, str]
 
     def get(self, name: str) -> ModelEntry:
-        """The entry of that name or alias. Raises `UnknownEntry`."""
+        """The entry of that name or alias. Raises `UnknownModel`."""
         entry = self.entries.get(self.aliases.get(name, name))
         if entry is None:
-            raise UnknownEntry(name, sorted([*self.entries, *self.aliases]))
+            raise UnknownModel(name, sorted([*self.entries, *self.aliases]))
         return entry
 
     def of_runtime(self, runtime: str) -> dict[str, ModelEntry]:
@@ -54,11 +54,6 @@ class Catalogue:
             if alias in entries:
                 raise CatalogueError(f"BOXQUEUE_MODEL_ALIASES: {alias} is the name of a model in the catalogue itself.")
         return cls(entries, dict(aliases or {}))
-
-
-def servers_of(entries: Mapping[str, ModelEntry]) -> dict[str, str]:
-    """Name -> address, of models that stand on a model server."""
-    return {name: entry.server.url.rstrip("/") for name, entry in entries.items() if entry.server is not None}
 
 
 def read_tables(path: Path, parse: Callable[[str], Tables]) -> Tables:

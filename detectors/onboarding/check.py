@@ -7,10 +7,9 @@ import argparse
 import sys
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy.typing as npt
 
@@ -27,8 +26,7 @@ ALONE, BATCHES = 9, 5
 """Times that a picture, and a full batch, are run to tell the median."""
 
 
-@dataclass(frozen=True)
-class Found:
+class Found(NamedTuple):
     """A detection as it is shown and drawn: the box in pixels of the picture."""
 
     label: str

@@ -12,7 +12,7 @@ import tomlkit
 from tomlkit.items import Item, Table
 
 from detectors.catalogue import read_tables
-from detectors.errors import CatalogueError, UnknownEntry
+from detectors.errors import CatalogueError, UnknownModel
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ def home_of(name: str, catalogues: Sequence[Path]) -> Path:
         if name in document:
             return path
         names += document
-    raise UnknownEntry(name, sorted(names))
+    raise UnknownModel(name, sorted(names))
 
 
 def copy_entry(catalogue: Path, name: str, copy: str, changes: Mapping[str, str]) -> None:

@@ -5,7 +5,6 @@ import io
 import threading
 from collections.abc import Sequence
 from functools import lru_cache
-from typing import Protocol
 
 from PIL import Image, ImageDraw, ImageFont, ImageOps
 
@@ -23,28 +22,11 @@ _drawing = threading.BoundedSemaphore(2)
 
 Colour = tuple[int, int, int]
 Box = tuple[float, float, float, float]
+Row = tuple[str, int, float, float, float, float, float]
+"""A detection: label, class id, score 0 to 1, and x1, y1, x2, y2 in pixels of the picture as a person sees it."""
 
 
-class Found(Protocol):
-    """What is drawn: the box in pixels of the picture as a person sees it."""
-
-    @property
-    def label(self) -> str: ...
-    @property
-    def class_id(self) -> int: ...
-    @property
-    def score(self) -> float: ...
-    @property
-    def x1(self) -> float: ...
-    @property
-    def y1(self) -> float: ...
-    @property
-    def x2(self) -> float: ...
-    @property
-    def y2(self) -> float: ...
-
-
-def annotate(data: bytes, detections: Sequence[Found]) -> tuple[bytes, str]:
+def annotate(data: bytes, detections: Sequence[Row]) -> tuple[bytes, str]:
     """The picture with its boxes drawn, and its media type: JPEG, PNG and WebP stay what they are, others become PNG.
 
     Raises `PictureUndecodable`.
@@ -66,20 +48,18 @@ def colour_of(class_id: int) -> Colour:
     return round(red * 255), round(green * 255), round(blue * 255)
 
 
-def draw(canvas: Image.Image, detections: Sequence[Found], scale: float = 1.0) -> None:
+def draw(canvas: Image.Image, detections: Sequence[Row], scale: float = 1.0) -> None:
     """Draws on `canvas`, an RGB or RGBA picture that shows the original at `scale`."""
     pen = ImageDraw.Draw(canvas)
     line = max(2, round(min(canvas.size) / 250))
     font = _font(max(11, round(min(canvas.size) / 40)))
-    boxes = [(found.x1 * scale, found.y1 * scale, found.x2 * scale, found.y2 * scale) for found in detections]
+    boxes = [(x1 * scale, y1 * scale, x2 * scale, y2 * scale) for *_, x1, y1, x2, y2 in detections]
     # The best ones last, so that they lie on top.
-    for found, box in reversed(list(zip(detections, boxes, strict=True))):
-        _outline(pen, box, canvas.size, colour_of(found.class_id), line)
+    for (_, class_id, *_), box in reversed(list(zip(detections, boxes, strict=True))):
+        _outline(pen, box, canvas.size, colour_of(class_id), line)
     labels: list[Box] = []
-    for found, box in zip(detections, boxes, strict=True):
-        _label(
-            pen, f"{found.label} {found.score:.2f}", box, canvas.size, colour_of(found.class_id), font, boxes, labels
-        )
+    for (label, class_id, score, *_), box in zip(detections, boxes, strict=True):
+        _label(pen, f"{label} {score:.2f}", box, canvas.size, colour_of(class_id), font, boxes, labels)
 
 
 def _canvas(data: bytes) -> tuple[Image.Image, float, str]:

@@ -16,7 +16,7 @@ from jobs.database import AnyRow, Database
 from jobs.queue.queries import models_by_first_job, waiting_jobs
 from jobs.queue.recovery import GIVEN_BACK
 from jobs.queue.server_exclusivity import may_start
-from jobs.records import DetectionRecord
+from jobs.records import ClaimableModel, DetectionRecord
 from jobs.tables import FAILED, QUEUED, RUNNING, SUCCEEDED, Claim, Id, Job, Json, new_id
 
 
@@ -56,28 +56,24 @@ class Outcome:
 def claim(
     db: Database,
     runtime: str,
-    models: Mapping[str, tuple[str, int]],
+    models: Mapping[str, ClaimableModel],
     *,
     worker_id: str,
     task_id: str,
     lease_seconds: float,
-    servers: Mapping[str, str] | None = None,
     job_id: str | None = None,
 ) -> HeldClaim | None:
     """Takes the first queued job by (priority, turn, id) and more of its model, or None where nothing waits.
 
-    `models` maps the name of each model that this worker serves to its digest and the most pictures it takes at once,
-    `servers` those that stand on a model server to its address. `job_id` asks for this very job alone.
+    `models` are those that this worker serves, by name. `job_id` asks for this job alone.
     """
 
     def work(connection: Connection) -> HeldClaim | None:
-        on = servers or {}
         busy: set[str] = set()
         # With one model there is nothing to choose.
         for name in list(models) if len(models) == 1 else models_by_first_job(connection, runtime, models):
-            digest, most = models[name]
-            server = on.get(name)
-            if server in busy:
+            digest, most, on_server = models[name]
+            if name in busy:
                 continue
             waiting = (
                 waiting_jobs(runtime, name, digest)
@@ -89,8 +85,9 @@ def claim(
             first = connection.execute(waiting.limit(1)).one_or_none()
             if first is None:
                 continue  # others hold all of its jobs that wait
-            if server and not may_start(connection, first, [other for other in on if on[other] == server]):
-                busy.add(server)  # also to its other models, or it might never be free for this job
+            if on_server and not may_start(connection, first, on_server):
+                # The other models of the server wait as well, or it might never be free for this job.
+                busy |= on_server
                 continue
             rows = [first]
             if not first.suspect and most > 1:

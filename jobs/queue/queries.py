@@ -9,6 +9,7 @@ from sqlalchemy.engine import Connection
 from jobs.batches import batch_not_cancelled
 from jobs.clock import seconds_since
 from jobs.database import AnyRow, Database
+from jobs.records import ClaimableModel
 from jobs.tables import QUEUED, Job
 
 # Written out as the partial indexes have it, so that PostgreSQL can use them also where it keeps one plan of a prepared
@@ -25,16 +26,16 @@ def waiting_jobs(runtime: str, model: str, digest: str) -> sa.Select[*tuple[Any,
     )
 
 
-def models_by_first_job(connection: Connection, runtime: str, models: Mapping[str, tuple[str, int]]) -> list[str]:
+def models_by_first_job(connection: Connection, runtime: str, models: Mapping[str, ClaimableModel]) -> list[str]:
     """Those of the models that jobs wait for, the one with the first job of all at the front.
 
-    `models` maps names to a digest and the most pictures a claim. The first job of each is looked up on its own: in the
+    The first job of each is looked up on its own: in the
     order of the whole queue, a backlog that this worker does not serve (of an older version, for one) would be read
     from end to end for every claim.
     """
     if not models:
         return []
-    firsts = [waiting_jobs(runtime, name, digest).limit(1).subquery() for name, (digest, _) in models.items()]
+    firsts = [waiting_jobs(runtime, name, model.digest).limit(1).subquery() for name, model in models.items()]
     found = sa.union_all(*(sa.select(*first.c) for first in firsts)).subquery()
     in_order = sa.select(found.c.model).order_by(found.c.priority.desc(), found.c.turn, found.c.id)
     return list(connection.scalars(in_order))
@@ -61,7 +62,7 @@ def queue_depths(connection: Connection, runtime: str | None = None) -> Sequence
     return connection.execute(depths).all()
 
 
-def has_waiting(db: Database, runtime: str, models: Mapping[str, tuple[str, int]]) -> bool:
+def has_waiting(db: Database, runtime: str, models: Mapping[str, ClaimableModel]) -> bool:
     """Whether a job waits for one of these models: a cheap look, which may be out of date at once."""
     with db.read() as connection:
         return bool(models_by_first_job(connection, runtime, models))

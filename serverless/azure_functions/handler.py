@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from werkzeug import Request, Response
 
+from detectors.errors import UnknownModel
 from jobs.errors import BoxqueueError, PictureMissing, Unavailable
 from serverless import requests
 from serverless.azure_functions.fetch import address, fetch
@@ -16,7 +17,7 @@ from serverless.azure_functions.triggers import Invocation, JsonObject, outcome
 from serverless.detection import Detection
 from serverless.messages import Message
 from wire.bodies import decode_base64, json_object, validate
-from wire.problems import MEDIA_TYPE, Refusal, problem_of
+from wire.problems import MEDIA_TYPE, REFUSED, Refusal, problem_of
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIEnvironment
@@ -57,7 +58,7 @@ class Handler:
             if request.path == HTTP_PATH:
                 return self._detect(request, body)
             return _json(self._invoke(request.path, body))
-        except (BoxqueueError, Refusal) as error:
+        except REFUSED as error:
             return _problem(error)
         except Exception:
             log.exception("a fault of the function's own")
@@ -96,7 +97,7 @@ class Handler:
             return _told(self._detection.answer(self._picture(message), **asked, event=f"queue {message_id}"))
         except Unavailable:
             raise
-        except (BoxqueueError, Refusal) as error:
+        except REFUSED as error:
             # It would be refused each time.
             problem = problem_of(error).body
             return outcome(problem, f"message {message_id}: {problem['code']}, {problem['detail']}")
@@ -117,7 +118,7 @@ def _told(job: JsonObject) -> JsonObject:
     return outcome(job, f"{job['source'] or job['id']}: {job['status']}, {found}")
 
 
-def _problem(error: BoxqueueError | Refusal) -> Response:
+def _problem(error: BoxqueueError | UnknownModel | Refusal) -> Response:
     problem = problem_of(error)
     log.warning("%d %s %r", problem.status, problem.body["code"], problem.body["detail"])
     return Response(json.dumps(problem.body), problem.status, dict(problem.headers), mimetype=MEDIA_TYPE)

@@ -7,7 +7,7 @@ from typing import Any, Protocol
 from detectors.base import Answers, Detector
 from detectors.catalogue import ModelEntry
 from detectors.catalogue.model_server import ModelServer
-from detectors.errors import DetectionFailed, DetectorError, ModelUnavailable, NoAnswer
+from detectors.errors import DetectionFailed, DetectorError, ModelUnavailable, Unanswered
 from detectors.pictures.preprocess import Batch, Pixels
 from detectors.postprocess import Detections
 from detectors.runtimes.remote.connection import Connection
@@ -27,17 +27,18 @@ class AskedModel(Protocol):
 
 Protocols = dict[str, Callable[[Connection, ModelEntry, ModelServer], AskedModel]]
 PROTOCOLS: Protocols = {"oip": OpenInference, "tf_serving": TensorFlowServing}
-# Of the time for a request: a picture is asked twice before it is blamed, and after each time the server whether it is
-# ready, and a blank one.
-REQUESTS_A_PICTURE = 6
+# Most requests for one picture: three before it is sent, to see that the server is available, and twice three for the
+# picture itself. Each three are the request, the question whether the model is ready, and a blank picture.
+REQUESTS_A_PICTURE = 9
 
 
 class RemoteDetector(Detector):
-    """Asks a server, with several requests at once. Thread-safe.
+    """Asks a model server, with several requests at once. Thread-safe.
 
-    Raises `ModelUnavailable` in place of any other fault where the server fails a blank picture too: then it is out.
-    Where it does not, an answer blames the picture that it was given for. `NoAnswer` blames none by itself: the server
-    may have been out and back, or a picture too much for it.
+    An HTTP status does not show whose fault an error is: servers answer 500 for a picture that the model can't process
+    and for a GPU that is gone. So after every error the server gets a blank picture. Where that fails too, the server
+    is out, and `ModelUnavailable` is raised. Where it succeeds, an error that the server answered is the picture's
+    fault. A `NoAnswer` is not by itself: the server may have been away for a moment, or the picture stopped it.
     """
 
     formats = frozenset(PROTOCOLS)
@@ -49,7 +50,6 @@ class RemoteDetector(Detector):
     def _load(self, threads: int) -> None:
         server = self.entry.server
         assert server is not None  # the catalogue holds that these formats have one
-        self.patience_s = REQUESTS_A_PICTURE * server.timeout_s
         self._server = server
         self._connection = Connection(server)
         self._model = PROTOCOLS[self.entry.format](self._connection, self.entry, server)
@@ -63,13 +63,23 @@ class RemoteDetector(Detector):
                 self._model.require_ready()
                 super().detect([self.blank()])
             except DetectorError as outage:
-                doubt = error.doubt if isinstance(error, NoAnswer) else error
-                raise ModelUnavailable(outage, doubt=doubt) from error
+                suspicion = error.suspicion if isinstance(error, Unanswered) else error
+                raise ModelUnavailable(outage, suspicion=suspicion) from error
             raise
 
     def works(self) -> bool:
-        """What a server fails is never this process, which so need not end."""
+        """True: a fault of the server is no fault of this process, which can go on."""
         return True
+
+    def require_available(self) -> None:
+        try:
+            self.detect([self.blank()])
+        except DetectorError as outage:
+            raise ModelUnavailable(outage) from outage
+
+    def time_limit(self, pictures: int, picture_seconds: float) -> float:
+        waiting = REQUESTS_A_PICTURE * self._server.timeout_s
+        return super().time_limit(pictures, picture_seconds + waiting)
 
     def close(self) -> None:
         self._pool.shutdown(wait=False)

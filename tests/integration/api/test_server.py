@@ -18,6 +18,7 @@ from jobs.migrate import migrate
 from jobs.queue import claims
 from jobs.queue.claims import Outcome
 from jobs.queue.doorbell import FINISHED_CHANNEL, Doorbell
+from jobs.records import ClaimableModel
 from jobs.tables import new_id
 from tests import catalogues
 from tests.services.environment import environment, free_port, settings_of
@@ -70,7 +71,7 @@ def finish_all(server: Server) -> None:
     db, queue = Database(server.settings.database_url), Doorbell(server.settings)
     digest = Catalogue.load(*server.settings.catalogue).entries[MODEL].digest
     while held := claims.claim(
-        db, "pytorch", {MODEL: (digest, 8)}, worker_id=new_id(), task_id=new_id(), lease_seconds=15
+        db, "pytorch", {MODEL: ClaimableModel(digest, 8)}, worker_id=new_id(), task_id=new_id(), lease_seconds=15
     ):
         queue.announce(claims.finish(db, held, [Outcome(job.id, []) for job in held.jobs], device="cpu"))
     db.close()

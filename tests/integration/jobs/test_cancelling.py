@@ -13,6 +13,7 @@ from jobs.database import Database
 from jobs.queue import worker_registry
 from jobs.queue.backpressure import Backpressure
 from jobs.queue.queries import has_waiting
+from jobs.records import ClaimableModel
 from jobs.tables import CANCELLED, Job
 from tests.conftest import ROOT
 from tests.integration.jobs.deep import queue_up
@@ -51,7 +52,7 @@ def test_it_counts_at_once_for_everybody(db: Database, big: str) -> None:
     assert {job.status for job in store.list_jobs(db, batch=big)} == {"cancelled"}
     assert len(store.list_jobs(db, batch=big, status="cancelled")) == 50
     assert take_any(db) is None
-    assert not has_waiting(db, "pytorch", {"cards": (DIGEST, 8)})
+    assert not has_waiting(db, "pytorch", {"cards": ClaimableModel(DIGEST, 8)})
     assert finish(db, held) == set()
     assert worker_registry.queues(db) == []
     assert Backpressure(db, BIG // 2, None).refusal("pytorch", 0, 1) is None

@@ -10,12 +10,13 @@ from jobs.database import Database
 from jobs.queue import claims
 from jobs.queue.claims import HeldClaim
 from jobs.queue.fairness import UNBATCHED_PER_TURN
+from jobs.records import ClaimableModel
 from jobs.tables import new_id
 from tests.integration.jobs.deep import queue_up
 from tests.integration.jobs.engine import DIGEST, finish, ids, new_job, submit, take
 
 FLOOD = 100_000
-BOTH = {"cards": (DIGEST, 8), "forms": (DIGEST, 8)}
+BOTH = {"cards": ClaimableModel(DIGEST, 8), "forms": ClaimableModel(DIGEST, 8)}
 
 
 def take_of_both(db: Database) -> HeldClaim:

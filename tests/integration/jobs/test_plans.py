@@ -17,6 +17,7 @@ from jobs.migrate import migrate
 from jobs.queue import claims, recovery, worker_registry
 from jobs.queue.backpressure import REST, Backpressure
 from jobs.queue.queries import has_waiting, waiting_runtimes, waiting_versions
+from jobs.records import ClaimableModel
 from jobs.tables import Image, Job, new_id
 from tests.databases import Prepare
 from tests.integration.jobs.deep import queue_up
@@ -99,8 +100,8 @@ def index_alone(db: Database) -> str:
     return "COVERING INDEX" if db.is_sqlite else "Index Only Scan using"
 
 
-def claim_of(*models: tuple[str, str]) -> dict[str, tuple[str, int]]:
-    return {name: (digest, 8) for name, digest in models}
+def claim_of(*models: tuple[str, str]) -> dict[str, ClaimableModel]:
+    return {name: ClaimableModel(digest, 8) for name, digest in models}
 
 
 def test_a_claim_sorts_no_queue(deep: Database) -> None:
@@ -115,7 +116,7 @@ def test_a_claim_sorts_no_queue(deep: Database) -> None:
     [claim_of(("cards", "e" * 64)), claim_of(("forms", DIGEST)), claim_of(("cards", "e" * 64), ("forms", DIGEST))],
     ids=["another version", "another model", "both"],
 )
-def test_a_claim_reads_nothing_of_what_it_does_not_serve(deep: Database, models: dict[str, tuple[str, int]]) -> None:
+def test_a_claim_reads_nothing_of_what_it_does_not_serve(deep: Database, models: dict[str, ClaimableModel]) -> None:
     def doorbell() -> None:
         arguments = {"worker_id": new_id(), "task_id": new_id(), "lease_seconds": 15.0}
         assert claims.claim(deep, "pytorch", models, **arguments) is None
@@ -133,9 +134,11 @@ def test_whether_a_model_server_is_free_is_seen_without_reading_jobs(deep: Datab
     if alone:
         with deep.write() as connection:
             connection.execute(sa.update(Job).where(Job.turn == 0).values(suspect=True, absences=1))
-    arguments = {"worker_id": new_id(), "task_id": new_id(), "lease_seconds": 15.0, "servers": {"cards": "http://here"}}
+    arguments = {"worker_id": new_id(), "task_id": new_id(), "lease_seconds": 15.0}
 
-    found = plans(deep, lambda: claims.claim(deep, "pytorch", claim_of(("cards", DIGEST)), **arguments))
+    models = {"cards": ClaimableModel(DIGEST, 8, frozenset({"cards"}))}
+
+    found = plans(deep, lambda: claims.claim(deep, "pytorch", models, **arguments))
 
     for plan in found:
         assert "ix_jobs_queued_model" in plan or "ix_jobs_running" in plan

@@ -8,22 +8,25 @@ from jobs import store
 from jobs.database import Database
 from jobs.queue import claims, recovery
 from jobs.queue.claims import HeldClaim
-from jobs.records import JobRecord
+from jobs.records import ClaimableModel, JobRecord
 from jobs.tables import new_id
 from tests.integration.jobs.engine import DIGEST, finish, ids, new_job, submit, take_any
 
 HERE = {"cards": "http://here", "forms": "http://here"}
 
 
+def on_server_of(model: str, servers: Mapping[str, str]) -> frozenset[str]:
+    return frozenset(other for other, address in servers.items() if address == servers[model])
+
+
 def take(db: Database, *models: str, servers: Mapping[str, str] = HERE) -> HeldClaim | None:
     return claims.claim(
         db,
         "pytorch",
-        dict.fromkeys(models or HERE, (DIGEST, 1)),
+        {model: ClaimableModel(DIGEST, 1, on_server_of(model, servers)) for model in models or HERE},
         worker_id=new_id(),
         task_id=new_id(),
         lease_seconds=15,
-        servers=servers,
     )
 
 

@@ -22,7 +22,7 @@ from jobs.errors import KeyInFlight, PictureEmpty
 from jobs.migrate import migrate
 from jobs.queue import claims, model_versions, queries, recovery, worker_registry
 from jobs.queue.claims import Outcome
-from jobs.records import NewJob
+from jobs.records import ClaimableModel, NewJob
 from jobs.tables import new_id
 from tests.databases import PostgresServer
 from tests.integration.jobs.engine import BUTTON, DIGEST, finish, new_job, submit, take, take_any
@@ -103,7 +103,7 @@ def _read(db: Database, batch: str) -> None:
     store.list_jobs(db, batch=batch, status="succeeded", model="cards", label=BUTTON.label, min_score=0.5)
     found = [job.id for job in store.batch_results(db, batch)]
     store.unfinished(db, found)
-    queries.has_waiting(db, "pytorch", {"cards": (DIGEST, 8)})
+    queries.has_waiting(db, "pytorch", {"cards": ClaimableModel(DIGEST, 8)})
     worker_registry.queues(db)
     queries.waiting_runtimes(db)
     worker_registry.live_models(db)

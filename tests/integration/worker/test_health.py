@@ -13,6 +13,7 @@ from jobs.clock import now
 from jobs.database import Database
 from jobs.queue import claims, worker_registry
 from jobs.queue.claims import HeldClaim
+from jobs.records import ClaimableModel
 from jobs.settings import PREFIX
 from jobs.tables import Base, Claim, Job, Worker, new_id
 from tests.integration.jobs.engine import DIGEST, finish, new_job, submit
@@ -44,7 +45,7 @@ def worker_id(db: Database) -> str:
 
 def claim(db: Database, worker_id: str) -> HeldClaim:
     held = claims.claim(
-        db, "pytorch", {"cards": (DIGEST, 8)}, worker_id=worker_id, task_id=new_id(), lease_seconds=15.0
+        db, "pytorch", {"cards": ClaimableModel(DIGEST, 8)}, worker_id=worker_id, task_id=new_id(), lease_seconds=15.0
     )
     assert held is not None
     return held

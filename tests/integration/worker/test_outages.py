@@ -17,7 +17,7 @@ from jobs import store
 from jobs.database import Database
 from jobs.queue import recovery
 from jobs.queue.claims import HeldClaim, claim
-from jobs.records import JobRecord, NewJob
+from jobs.records import ClaimableModel, JobRecord, NewJob
 from jobs.settings import Settings
 from jobs.tables import Job, new_id
 from tests import catalogues
@@ -47,13 +47,13 @@ class World:
         self.child.images.prepare()
 
     def is_out(self) -> bool:
-        return self.child.circuits.is_open(self.entry)
+        return self.child.breakers.is_open(self.entry)
 
     def close(self) -> None:
-        self.child.served.drop(self.entry)
+        self.child.registry.drop(self.entry)
         wait_for(lambda: not self.is_out(), "the end of the watch")
-        for detector in self.child._detectors.values():
-            detector.close()
+        self.child.models.close()
+        self.child.leases.stop()
         close_when_idle(self.child.db)
 
     def submit(self, *colours: tuple[int, int, int]) -> list[JobRecord]:
@@ -74,7 +74,7 @@ class World:
 
     def take(self) -> HeldClaim:
         held = claim(
-            self.db, "remote", {"distant": (self.entry.digest, 4)},
+            self.db, "remote", {"distant": ClaimableModel(self.entry.digest, 4, frozenset({"distant"}))},
             worker_id=new_id(), task_id=new_id(), lease_seconds=15,
         )  # fmt: skip
         assert held
@@ -188,7 +188,7 @@ def test_a_server_that_is_back_at_once_fails_no_job(world: World, server: Served
 def test_a_server_that_gives_no_answer_while_a_model_is_made_ready_is_waited_for(
     world: World, server: ServedModel
 ) -> None:
-    world.child._detectors.popitem()[1].close()
+    world.child.models.drop(world.entry)
     (job,) = world.submit(GOOD)
     faults = iter(["reset"] * 3)
     server.fault_of = lambda _: next(faults, None)  # type: ignore[method-assign]

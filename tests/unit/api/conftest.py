@@ -13,7 +13,7 @@ from api import create_app
 from api.service import EXTENSION, Service
 from jobs.queue import claims
 from jobs.queue.claims import Outcome
-from jobs.records import DetectionRecord
+from jobs.records import ClaimableModel, DetectionRecord
 from jobs.settings import Settings
 from jobs.tables import new_id
 from tests import catalogues
@@ -90,7 +90,7 @@ def work(service: Service) -> Callable[..., list[str]]:
         while held := claims.claim(
             service.db,
             entry.runtime,
-            {entry.name: (entry.digest, 8)},
+            {entry.name: ClaimableModel(entry.digest, 8)},
             worker_id=new_id(),
             task_id=new_id(),
             lease_seconds=15,

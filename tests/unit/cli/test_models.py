@@ -9,7 +9,7 @@ from PIL import Image
 
 from detectors.catalogue import Catalogue
 from detectors.digest import digest_of
-from detectors.errors import CatalogueError, ModelUnusable, UnknownEntry
+from detectors.errors import CatalogueError, ModelUnusable, UnknownModel
 from detectors.onboarding.check import check
 from detectors.onboarding.writing import copy_entry, home_of
 from tests import tiny_models
@@ -150,7 +150,7 @@ def test_an_entry_is_found_in_the_catalogue_that_has_it(catalogue: Path, tmp_pat
     other.write_text("[another]\n")
 
     assert home_of("tiny", [other, catalogue]) == catalogue
-    with pytest.raises(UnknownEntry, match="another, tiny"):
+    with pytest.raises(UnknownModel, match="another, tiny"):
         home_of("none", [other, catalogue])
     with pytest.raises(CatalogueError, match="already"):
         copy_entry(catalogue, "tiny", "tiny", {})

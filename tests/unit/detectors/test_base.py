@@ -203,17 +203,17 @@ def test_a_format_of_another_runtime_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("wanted", "available", "child", "chosen"),
+    ("wanted", "available", "chosen"),
     [
-        ("auto", [], 0, "cpu"),
-        ("cpu", ["cuda:0"], 0, "cpu"),
-        ("auto", ["cuda:0", "cuda:1"], 3, "cuda:1"),
-        ("cuda", ["cuda:0"], 0, "cuda:0"),
-        ("cuda:1", ["cuda:0", "cuda:1"], 0, "cuda:1"),
+        ("auto", [], "cpu"),
+        ("cpu", ["cuda:0"], "cpu"),
+        ("auto", ["cuda:0", "cuda:1"], "cuda:0"),
+        ("cuda", ["cuda:0"], "cuda:0"),
+        ("cuda:1", ["cuda:0", "cuda:1"], "cuda:1"),
     ],
 )
-def test_a_device_is_chosen(wanted: str, available: list[str], child: int, chosen: str) -> None:
-    assert choose_device(wanted, available, child) == chosen
+def test_a_device_is_chosen(wanted: str, available: list[str], chosen: str) -> None:
+    assert choose_device(wanted, available) == chosen
 
 
 @pytest.mark.parametrize(("wanted", "available"), [("cuda", []), ("cuda:1", ["cuda:0"])])

@@ -15,7 +15,8 @@ import pytest
 
 import serverless.azure_functions.handler
 from cli.address import free_port
-from jobs.errors import DatabaseUnavailable, UnknownModel
+from detectors.errors import UnknownModel
+from jobs.errors import DatabaseUnavailable
 from jobs.settings import PREFIX, ROOT, Settings
 from serverless.azure_functions.handler import Handler
 from tests.functions_host import FunctionsHost, TriedAgain, functions, settings

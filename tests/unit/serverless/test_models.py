@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from detectors.base import Detector
 from detectors.errors import ModelUnusable
 from jobs.errors import ConfigurationError
 from jobs.settings import ROOT, Settings
@@ -60,13 +61,17 @@ def test_the_model_that_was_not_used_for_longest_makes_room(tmp_path: Path, serv
     models = {name: catalogues.served(server.url) for name in ("one", "two", "three")}
     catalogue = catalogues.write(tmp_path / "catalogue.toml", models)
     detection = Detection(Settings(data=tmp_path, catalogue=(catalogue,), models_in_memory=2), "remote")
-    detectors = {name: detection.models.detector(detection.models.entry(name)) for name in ("one", "two")}
 
-    assert detection.models.detector(detection.models.entry("one")) is detectors["one"]
-    detection.models.detector(detection.models.entry("three"))
+    def detector(name: str) -> Detector:
+        with detection.models.detector(detection.models.entry(name)) as loaded:
+            return loaded
 
-    assert detection.models.detector(detection.models.entry("one")) is detectors["one"]
-    assert detection.models.detector(detection.models.entry("two")) is not detectors["two"]
+    first = {name: detector(name) for name in ("one", "two")}
+    assert detector("one") is first["one"]
+    detector("three")
+
+    assert detector("one") is first["one"]
+    assert detector("two") is not first["two"]
     detection.close()
 
 

@@ -9,8 +9,13 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
+import engine.acceptance
+import engine.claim_run
+import engine.leases
 import serverless.stored
-from detectors.catalogue import PIPELINE_REVISION, ModelEntry
+from detectors.base import Detector
+from detectors.catalogue import PIPELINE_REVISION
+from engine.claim_run import ClaimRun
 from engine.inspection import inspect
 from jobs import store
 from jobs.database import Database
@@ -18,18 +23,19 @@ from jobs.errors import DatabaseUnavailable, KeyInFlight, PictureEmpty, StoreUna
 from jobs.image_store import ImageStore
 from jobs.queue import claims, recovery
 from jobs.queue.claims import HeldClaim, Outcome
-from jobs.records import DetectionRecord, NewJob
+from jobs.records import ClaimableModel, DetectionRecord, NewJob
 from jobs.settings import Settings
 from jobs.tables import Claim, Job, new_id
 from jobs.tables import Detection as DetectionRow
 from serverless.detection import Detection
-from serverless.models import Look
 from tests.faults import faulty
 from tests.served_model import ServedModel, colour_of
 from tests.services.waiting import wait_for
 from tests.unit.serverless.conftest import DAMAGED, MODEL, WHITE, encoded
 from wire.serializers import job_json
 
+WARM = 1
+"""Pictures that a model on a server gets before its first job: a blank one."""
 EVENT = "s3://pictures/card.png"
 FOUND = DetectionRecord("button", 0, 0.5, 1.0, 2.0, 3.0, 4.0)
 
@@ -101,7 +107,7 @@ def test_a_picture_that_had_its_answer_gets_it_without_the_model(
 
     assert second["id"] != first["id"]
     assert (second["repeated"], second["detections"]) == (True, first["detections"])
-    assert server.answered == 1
+    assert server.answered == WARM + 1
     assert len(rows(db, Claim.id)) == 1
 
 
@@ -113,7 +119,7 @@ def test_an_event_that_comes_again_makes_no_second_job(detection: Detection, db:
     assert second == first
     assert (other["id"] != first["id"], other["repeated"]) == (True, True)
     assert len(rows(db, Job.id)) == 2
-    assert server.answered == 1
+    assert server.answered == WARM + 1
 
 
 def test_an_event_that_is_being_accepted_elsewhere_comes_again(
@@ -123,7 +129,7 @@ def test_an_event_that_is_being_accepted_elsewhere_comes_again(
         raise KeyInFlight("accepted by another function")
 
     with monkeypatch.context() as patch:
-        patch.setattr(serverless.stored, "reserve_key", in_flight)
+        patch.setattr(engine.acceptance, "reserve_key", in_flight)
         with pytest.raises(Unavailable, match="being accepted already"):
             detection.answer(WHITE, event=EVENT)
 
@@ -137,7 +143,7 @@ def test_an_event_whose_picture_could_not_be_kept_is_accepted_the_next_time(
         raise StoreUnavailable("The image store can't be written.")
 
     with monkeypatch.context() as patch:
-        patch.setattr(ImageStore, "put", put)
+        patch.setattr(ImageStore, "put_many", put)
         with pytest.raises(StoreUnavailable):
             detection.answer(WHITE, event=EVENT)
     assert rows(db, Job.id) == []
@@ -201,18 +207,18 @@ class Killed(BaseException):
     """What ends a function in the middle of its work."""
 
 
-def stop_in_the_model(detection: Detection, monkeypatch: pytest.MonkeyPatch, error: BaseException) -> None:
-    def look(*_: object, **__: object) -> Look:
+def stop_in_the_model(monkeypatch: pytest.MonkeyPatch, error: BaseException) -> None:
+    def outcomes(*_: object) -> list[Outcome]:
         raise error
 
-    monkeypatch.setattr(detection.models, "look", look)
+    monkeypatch.setattr(ClaimRun, "outcomes", outcomes)
 
 
 def test_a_function_that_was_killed_leaves_the_job_for_the_next_delivery(
     hasty: Detection, db: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as patch:
-        stop_in_the_model(hasty, patch, Killed())
+        stop_in_the_model(patch, Killed())
         with pytest.raises(Killed):
             hasty.answer(WHITE, event=EVENT)
     [(job_id, status)] = rows(db, Job.id, Job.status)
@@ -225,7 +231,7 @@ def test_a_function_that_was_killed_leaves_the_job_for_the_next_delivery(
 
 
 def test_a_fault_of_our_own_does_not_come_round_for_ever(detection: Detection, monkeypatch: pytest.MonkeyPatch) -> None:
-    stop_in_the_model(detection, monkeypatch, RuntimeError("a bug"))
+    stop_in_the_model(monkeypatch, RuntimeError("a bug"))
 
     for _ in range(recovery.MAX_CRASHES):
         with pytest.raises(RuntimeError):
@@ -264,7 +270,7 @@ def test_a_lease_survives_a_heartbeat_that_the_database_missed(
             raise DatabaseUnavailable("gone")
         return claims.extend_leases(*given)
 
-    monkeypatch.setattr(serverless.stored, "extend_leases", heartbeat)
+    monkeypatch.setattr(engine.leases, "extend_leases", heartbeat)
     infer = server.infer
 
     def infer_late(pictures: Any) -> Any:
@@ -286,7 +292,7 @@ def leave_queued(detection: Detection, server: ServedModel) -> None:
 
 def take(detection: Detection, db: Database) -> HeldClaim:
     """As a worker of the service does."""
-    models = {MODEL: (detection.models.entry(None).digest, 8)}
+    models = {MODEL: ClaimableModel(detection.models.entry(None).digest, 8)}
     held = claims.claim(db, "remote", models, worker_id=new_id(), task_id=new_id(), lease_seconds=60)
     assert held
     return held
@@ -326,14 +332,14 @@ def test_a_job_that_somebody_else_keeps_comes_again(hasty: Detection, db: Databa
 def test_what_is_cancelled_meanwhile_is_not_written(
     detection: Detection, db: Database, server: ServedModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    look = detection.models.look
+    outcomes = ClaimRun.outcomes
 
-    def look_while_it_is_cancelled(entry: ModelEntry, data: bytes, *, suspect: bool) -> Look:
+    def outcomes_of_a_cancelled_job(run: ClaimRun, detector: Detector) -> list[Outcome]:
         [(job_id,)] = rows(db, Job.id)
         store.cancel_job(db, job_id)
-        return look(entry, data, suspect=suspect)
+        return outcomes(run, detector)
 
-    monkeypatch.setattr(detection.models, "look", look_while_it_is_cancelled)
+    monkeypatch.setattr(ClaimRun, "outcomes", outcomes_of_a_cancelled_job)
 
     job = detection.answer(WHITE)
 
@@ -381,7 +387,7 @@ def test_an_outage_of_the_database_at_the_end_is_waited_out(
     detection: Detection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     outage = [DatabaseUnavailable("gone"), DatabaseUnavailable("gone")]
-    monkeypatch.setattr(serverless.stored, "finish", faulty(claims.finish, *outage))
-    monkeypatch.setattr(serverless.stored, "BACKOFF_SECONDS", (0.01,) * len(serverless.stored.BACKOFF_SECONDS))
+    monkeypatch.setattr(engine.claim_run, "finish", faulty(claims.finish, *outage))
+    monkeypatch.setattr(engine.claim_run, "PAUSES_SECONDS", (0.01,))
 
     assert detection.answer(WHITE)["status"] == "succeeded"

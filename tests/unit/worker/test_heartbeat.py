@@ -27,7 +27,7 @@ def go_wrong(monkeypatch: pytest.MonkeyPatch, **faults: list[Exception]) -> None
 
 
 @pytest.fixture
-def presence(db: Database) -> Heartbeat:
+def beating(db: Database) -> Heartbeat:
     plan = SimpleNamespace(
         worker_id=new_id(), runtime="pytorch", device="cpu", digests={"cards": "d" * 64}, versions={}
     )
@@ -39,26 +39,26 @@ def alive(db: Database) -> list[int]:
 
 
 def test_it_enters_when_the_database_is_back_whatever_went_wrong_before(
-    db: Database, presence: Heartbeat, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    db: Database, beating: Heartbeat, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     go_wrong(monkeypatch, refresh=[AWAY, KeyError("surprise"), AWAY])
 
-    presence.start()
+    beating.start()
 
     wait_for(lambda: alive(db) == [1], "the entry")
-    presence.leave()
-    assert (alive(db), presence.is_alive()) == ([], False)
-    assert "this worker can't say that it is there: The database does not answer." in caplog.text
+    beating.stop()
+    assert (alive(db), beating.is_alive()) == ([], False)
+    assert "this worker's entry could not be refreshed: The database does not answer." in caplog.text
 
 
 def test_it_ends_although_its_entry_can_not_be_taken_away(
-    db: Database, presence: Heartbeat, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    db: Database, beating: Heartbeat, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     go_wrong(monkeypatch, unregister=[AWAY])
-    presence.start()
+    beating.start()
     wait_for(lambda: alive(db) == [1], "the entry")
 
-    presence.leave()
+    beating.stop()
 
-    assert (alive(db), presence.is_alive()) == ([1], False)
+    assert (alive(db), beating.is_alive()) == ([1], False)
     assert "this worker's entry stays: The database does not answer." in caplog.text

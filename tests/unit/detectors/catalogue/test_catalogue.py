@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from detectors.catalogue import Catalogue, ModelEntry
-from detectors.errors import CatalogueError, ModelUnusable, UnknownEntry
+from detectors.errors import CatalogueError, ModelUnusable, UnknownModel
 
 ENTRY = """
 [cards]
@@ -38,7 +38,7 @@ def test_an_entry_is_found_by_name_and_alias(path: Path) -> None:
 
 
 def test_an_unknown_model_names_the_known_ones(path: Path) -> None:
-    with pytest.raises(UnknownEntry, match="cards, forms"):
+    with pytest.raises(UnknownModel, match="cards, forms"):
         Catalogue.load(path, aliases={"forms": "cards"}).get("crads")
 
 

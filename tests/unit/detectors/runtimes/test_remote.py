@@ -148,7 +148,7 @@ def test_a_server_that_is_gone_blames_no_picture_and_may_return(server: ServedMo
     with pytest.raises(ModelUnavailable) as caught:
         model.detect([WHITE])
 
-    assert (caught.value.code, caught.value.doubt) == ("server_unreachable", None)
+    assert (caught.value.code, caught.value.suspicion) == ("server_unreachable", None)
     server.start()
     assert len(model.detect([WHITE])[0].scores) == 1
 
@@ -177,7 +177,7 @@ def test_a_server_that_goes_down_with_a_picture_had_it(server: ServedModel, dete
 
     # What was asked last could not be sent.
     assert caught.value.code == "server_unreachable"
-    assert "broke off" in str(caught.value.doubt)
+    assert "broke off" in str(caught.value.suspicion)
 
 
 def test_what_happened_to_the_picture_is_told_apart_from_what_is_wrong_afterwards(
@@ -194,7 +194,7 @@ def test_what_happened_to_the_picture_is_told_apart_from_what_is_wrong_afterward
         model.detect([WHITE])
 
     assert caught.value.code == "server_unavailable"
-    assert getattr(caught.value.doubt, "code", None) == "server_failed"
+    assert getattr(caught.value.suspicion, "code", None) == "server_failed"
 
 
 REFUSED, LATE_TO_CONNECT = ServerUnreachable("refused", sent=False), ServerTimeout("no time left", sent=False)
