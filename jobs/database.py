@@ -9,6 +9,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 from sqlalchemy.exc import DBAPIError, InterfaceError, InternalError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
+from tenacity import Retrying, retry_if_exception_type, stop_after_attempt
 
 from jobs.errors import DatabaseUnavailable
 
@@ -67,14 +68,13 @@ class Database:
 
     def retry(self, work: Callable[[Connection], T], attempts: int = 5) -> T:
         """Runs `work` in a write transaction, again where it lost a deadlock: the other side has finished by then."""
-        for _ in range(attempts - 1):
-            try:
-                with self.write() as connection:
-                    return work(connection)
-            except Deadlock:
-                continue
-        with self.write() as connection:
-            return work(connection)
+
+        def transaction() -> T:
+            with self.write() as connection:
+                return work(connection)
+
+        retrying = Retrying(retry=retry_if_exception_type(Deadlock), stop=stop_after_attempt(attempts), reraise=True)
+        return retrying(transaction)
 
     def close(self) -> None:
         self.engine.dispose()

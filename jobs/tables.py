@@ -16,6 +16,8 @@ Json = sa.JSON().with_variant(postgresql.JSONB(), "postgresql")
 
 QUEUED, RUNNING, SUCCEEDED, FAILED, CANCELLED = "queued", "running", "succeeded", "failed", "cancelled"
 STATUSES = (QUEUED, RUNNING, SUCCEEDED, FAILED, CANCELLED)
+# How a claim ended. Forgiven: its lease expired, but its worker lives.
+FINISHED, GIVEN_BACK, DIED, EXPIRED, FORGIVEN = "finished", "given_back", "died", "expired", "forgiven"
 
 
 def new_id() -> str:

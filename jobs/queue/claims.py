@@ -14,10 +14,9 @@ from jobs.batches import add_counts, batch_not_cancelled, mark_finished
 from jobs.clock import now, seconds_since
 from jobs.database import AnyRow, Database
 from jobs.queue.queries import models_by_first_job, waiting_jobs
-from jobs.queue.recovery import GIVEN_BACK
 from jobs.queue.server_exclusivity import may_start
 from jobs.records import DetectionRecord
-from jobs.tables import FAILED, QUEUED, RUNNING, SUCCEEDED, Claim, Id, Job, Json, new_id
+from jobs.tables import FAILED, FINISHED, GIVEN_BACK, QUEUED, RUNNING, SUCCEEDED, Claim, Id, Job, Json, new_id
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +122,7 @@ def finish(db: Database, held: HeldClaim, outcomes: Sequence[Outcome], *, device
     """
 
     def work(connection: Connection) -> set[str]:
-        if not _end(connection, held, "finished"):
+        if not _end(connection, held, FINISHED):
             return _landed(connection, held)
         taken = _write_answers(connection, held, outcomes, device)
         answered = [outcome for outcome in outcomes if outcome.job_id in taken]

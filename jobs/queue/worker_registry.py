@@ -13,7 +13,7 @@ from jobs.clock import now
 from jobs.database import AnyRow, Database
 from jobs.queue.queries import queue_depths
 from jobs.records import Build, Outage, QueueRecord, Unserved
-from jobs.tables import RUNNING, Claim, Job, Worker, first_id_of
+from jobs.tables import FINISHED, RUNNING, Claim, Job, Worker, first_id_of
 
 # A worker refreshes its entry this often; one that missed three times is not counted on.
 SEEN_SECONDS = 3.0
@@ -111,7 +111,7 @@ def rates(connection: Connection) -> dict[str, float]:
     taken = sa.select(Claim.runtime, sa.func.sum(Claim.size)).where(
         Claim.id > first_id_of(begin),
         Claim.started_at > now(-RATE_SECONDS),
-        sa.or_(Claim.outcome.is_(None), Claim.outcome == "finished"),
+        sa.or_(Claim.outcome.is_(None), Claim.outcome == FINISHED),
     )
     return {runtime: size / RATE_SECONDS for runtime, size in connection.execute(taken.group_by(Claim.runtime)).all()}
 

@@ -1,6 +1,7 @@
-"""Takes one of the service's safeguards away, in every process that finds this on its path. For tests of the checker.
+"""Takes one of the service's safeguards away, to show that the checker sees it.
 
-Python imports a module of this name at its start. CHAOS_SABOTAGE says which safeguard: `fence`, `sweep` or `lone`.
+Every Python process that has this folder on its path imports this module at its start. CHAOS_SABOTAGE names the
+safeguard: `fence`, `sweep` or `lone`.
 """
 
 import os
@@ -17,7 +18,7 @@ from jobs.tables import FAILED, SUCCEEDED, Detection, Job
 
 
 def _without_fence() -> None:
-    """Whoever comes late writes all the same."""
+    """A worker that has lost its claim writes its answers all the same."""
     write_detections = claims._write_detections
 
     def write_answers(
@@ -57,27 +58,27 @@ def _without_fence() -> None:
 
 
 def _without_sweep() -> None:
-    """Leases run out, and nobody notices."""
-    from worker import sweep
+    """The sweep leaves expired leases as they are."""
+    from jobs.queue import sweep
 
-    sweep.expire = lambda db: set()
+    sweep.expire_leases = lambda db: set()
 
 
 def _without_lone_retry() -> None:
-    """Everybody who was there when a process died is as guilty as the one who did it."""
-    put_back = recovery._requeue
+    """A crash counts against every job that the process held."""
+    requeue = recovery._requeue
 
-    def blame_all(connection: Connection, jobs: Sequence[Any], **marks: Any) -> None:
+    def count_against_all(connection: Connection, jobs: Sequence[Any], **marks: Any) -> None:
         if not marks.pop("suspect", False):
-            put_back(connection, jobs, **marks)
+            requeue(connection, jobs, **marks)
             return
         for job in jobs:
             if job.deaths + 1 >= recovery.MAX_CRASHES:
                 recovery._fail(connection, job, recovery.WORKER_LOST, "", deaths=Job.deaths + 1)
             else:
-                put_back(connection, [job], deaths=Job.deaths + 1)
+                requeue(connection, [job], deaths=Job.deaths + 1)
 
-    recovery._requeue = blame_all
+    recovery._requeue = count_against_all
 
 
 {"fence": _without_fence, "sweep": _without_sweep, "lone": _without_lone_retry}[os.environ["CHAOS_SABOTAGE"]]()

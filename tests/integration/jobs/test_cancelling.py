@@ -71,18 +71,19 @@ KILLED = """
 import os, signal
 from unittest.mock import patch
 from jobs.batches import cancel_rows
-from worker import sweep
+from jobs.queue import sweep
+from worker.sweep import main
 
 chunks = []
 
-def some_rows(*given):
-    chunks.append(given)
+def some_rows(*arguments):
+    chunks.append(arguments)
     if len(chunks) > 3:
         os.kill(os.getpid(), signal.SIGKILL)
-    return cancel_rows(*given)
+    return cancel_rows(*arguments)
 
 with patch.object(sweep, "cancel_rows", some_rows):
-    sweep.main()
+    main()
 """
 
 

@@ -17,11 +17,11 @@ from jobs.migrate import migrate
 from jobs.queue import claims, recovery, worker_registry
 from jobs.queue.backpressure import REST, Backpressure
 from jobs.queue.queries import has_waiting, waiting_runtimes, waiting_versions
+from jobs.retention import apply_retention
 from jobs.tables import Image, Job, new_id
 from tests.databases import Prepare
 from tests.integration.jobs.deep import queue_up
 from tests.integration.jobs.engine import DIGEST, new_job, submit, take
-from worker.housekeeping import apply_retention
 
 QUEUED = 20_000
 

@@ -8,14 +8,14 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
-from jobs import batches, store
+from jobs import batches, retention, store
 from jobs.database import Database
 from jobs.errors import PictureMissing
 from jobs.image_store import ImageStore
 from jobs.queue import worker_registry
+from jobs.retention import apply_retention
 from jobs.tables import Claim, Detection, Image, Worker, new_id
 from tests.integration.jobs.engine import DIGEST, finish, new_job, picture, submit, take
-from worker.housekeeping import apply_retention
 
 A_MOMENT = 0.2 / 86400
 """Days."""
@@ -67,6 +67,23 @@ def test_old_answers_go_with_their_detections_and_pictures(db: Database, images:
     with pytest.raises(PictureMissing):
         images.get(old)
     assert images.get(kept)
+
+
+def test_pictures_are_deleted_page_by_page(
+    db: Database, images: ImageStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(retention, "CHUNK", 2)
+    for number in range(5):
+        put_long_ago(images, tmp_path, number)
+    images.put(b"bytes", young := picture(0).sha256)
+    submit(db, *map(new_job, range(5)))
+    finish(db, take(db))
+    time.sleep(0.3)
+
+    apply_retention(db, images, keep_days=A_MOMENT)
+
+    assert images.get(young)
+    assert count(db, Image) == 1
 
 
 def test_what_is_not_finished_stays_however_old(db: Database, images: ImageStore) -> None:

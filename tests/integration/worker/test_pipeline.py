@@ -27,6 +27,7 @@ from jobs import store
 from jobs.database import Database
 from jobs.errors import DatabaseUnavailable, StoreUnavailable
 from jobs.queue import claims, recovery, worker_registry
+from jobs.queue.sweep import sweep
 from jobs.settings import Settings
 from jobs.tables import Claim, Job, new_id
 from tests.integration.jobs.engine import DIGEST, answer, finish, ids, new_job, submit, take
@@ -36,7 +37,6 @@ from worker.child import Child
 from worker.maintenance import Maintenance, cause_of_crash
 from worker.pipeline import Pipeline, Work
 from worker.plan import Plan
-from worker.sweep import sweep
 from worker.watchdog import Watchdog
 
 CARDS = ModelEntry(
