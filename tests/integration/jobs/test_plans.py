@@ -15,7 +15,7 @@ from jobs.database import Database
 from jobs.image_store import ImageStore
 from jobs.migrate import migrate
 from jobs.queue import claims, recovery, worker_registry
-from jobs.queue.backpressure import REST, Backpressure
+from jobs.queue.backpressure import REUSE_FACTOR, Backpressure
 from jobs.queue.queries import has_waiting, waiting_runtimes, waiting_versions
 from jobs.retention import apply_retention
 from jobs.tables import Image, Job, new_id
@@ -202,7 +202,7 @@ def test_a_lone_job_finds_its_turn_without_reading_the_queue(deep: Database) -> 
 
 
 @pytest.mark.parametrize("limits", [(QUEUED // 2, None), (QUEUED * 2, None), (0, 60.0)], ids=["full", "room", "age"])
-def test_a_look_at_a_deep_queue_sorts_nothing_and_reads_no_history(
+def test_the_limits_of_a_deep_queue_are_tested_without_sorting_and_without_its_history(
     deep_and_old: Database, limits: tuple[int, float | None]
 ) -> None:
     for plan in plans(deep_and_old, lambda: Backpressure(deep_and_old, *limits).refusal("pytorch", 0, 1)):
@@ -211,7 +211,9 @@ def test_a_look_at_a_deep_queue_sorts_nothing_and_reads_no_history(
         assert "TEMP B-TREE" not in plan
 
 
-def test_a_look_holds_for_many_times_as_long_as_it_took(db: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_queue_is_queried_again_after_many_times_as_long_as_the_query_took(
+    db: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
     clock, statements = [0.0], []
     monkeypatch.setattr(jobs.queue.backpressure, "time", SimpleNamespace(monotonic=lambda: clock[0]))
 
@@ -224,7 +226,7 @@ def test_a_look_holds_for_many_times_as_long_as_it_took(db: Database, monkeypatc
     pressure.refusal("pytorch", 0, 1)
     took, number = clock[0], len(statements)
 
-    clock[0] += took * (REST - 1)
+    clock[0] += took * (REUSE_FACTOR - 1)
     pressure.refusal("pytorch", 0, 1)
     assert len(statements) == number
 
