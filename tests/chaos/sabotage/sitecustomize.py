@@ -5,7 +5,7 @@ safeguard: `fence`, `sweep` or `lone`.
 """
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import sqlalchemy as sa
@@ -14,12 +14,13 @@ from sqlalchemy.engine import Connection
 from jobs.clock import now
 from jobs.queue import claims, recovery
 from jobs.queue.claims import HeldClaim, Outcome
+from jobs.records import DetectionRecord
 from jobs.tables import FAILED, SUCCEEDED, Detection, Job
 
 
 def _without_fence() -> None:
     """A worker that has lost its claim writes its answers all the same."""
-    write_detections = claims._write_detections
+    insert_detections = claims.insert_detections
 
     def write_answers(
         connection: Connection, held: HeldClaim, outcomes: Sequence[Outcome], device: str
@@ -41,10 +42,9 @@ def _without_fence() -> None:
             written[outcome.job_id] = connection.scalar(update)
         return written
 
-    def write_detections_anew(connection: Connection, answered: Sequence[Outcome]) -> None:
-        ids = [outcome.job_id for outcome in answered]
-        connection.execute(sa.delete(Detection).where(Detection.job_id.in_(ids)))
-        write_detections(connection, answered)
+    def replace_detections(connection: Connection, found: Mapping[str, Sequence[DetectionRecord]]) -> None:
+        connection.execute(sa.delete(Detection).where(Detection.job_id.in_(found)))
+        insert_detections(connection, found)
 
     end = claims._end
 
@@ -54,7 +54,7 @@ def _without_fence() -> None:
 
     claims._end = end_and_go_on
     claims._write_answers = write_answers
-    claims._write_detections = write_detections_anew
+    claims.insert_detections = replace_detections
 
 
 def _without_sweep() -> None:
