@@ -39,7 +39,7 @@ def submit(
         last_turn = lock_batch(connection, batch_id) if batch_id else 0
         _keep_images(connection, [job.picture for job in jobs if job.picture])
         answers = cached_answers(connection, jobs, pipeline)
-        turns = Turns(connection, last_turn, counts_up=batch_id is not None)
+        turns = Turns(connection, last_turn, in_batch=batch_id is not None)
         rows = [_row(job, batch_id, pipeline, turns.next(job), answers.get(cache_key(job))) for job in jobs]
         connection.execute(sa.insert(Job), rows)
         copies = [(row["id"], answers[cache_key(job)]) for job, row in zip(jobs, rows, strict=True) if row["repeated"]]
