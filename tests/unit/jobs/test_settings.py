@@ -13,7 +13,7 @@ def _bare_environment(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delenv(PREFIX + name.upper(), raising=False)
 
 
-def test_every_setting_stands_in_the_example_with_its_description() -> None:
+def test_every_setting_is_in_the_example_with_its_description() -> None:
     example = (ROOT / ".env.example").read_text()
 
     for name, field in Settings.model_fields.items():
