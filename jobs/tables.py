@@ -31,6 +31,10 @@ def first_id_of(moment: datetime) -> str:
     return f"{milliseconds[:8]}-{milliseconds[8:]}-7000-8000-000000000000"
 
 
+def _partial(name: str, *columns: Any, where: str) -> sa.Index:
+    return sa.Index(name, *columns, sqlite_where=sa.text(where), postgresql_where=sa.text(where))
+
+
 class Base(DeclarativeBase):
     type_annotation_map = {datetime: UtcDateTime(), dict[str, Any]: Json, list[str]: Json}
     metadata = sa.MetaData(
@@ -78,17 +82,8 @@ class Batch(Base):
 
     __table_args__ = (
         # Cancelled batches that still have open rows.
-        sa.Index(
-            "ix_batches_cancelling",
-            "id",
-            sqlite_where=sa.text("cancelled_at IS NOT NULL AND finished_at IS NULL"),
-            postgresql_where=sa.text("cancelled_at IS NOT NULL AND finished_at IS NULL"),
-        ),
+        _partial("ix_batches_cancelling", "id", where="cancelled_at IS NOT NULL AND finished_at IS NULL"),
     )
-
-
-def _partial(name: str, *columns: Any, where: str) -> sa.Index:
-    return sa.Index(name, *columns, sqlite_where=sa.text(where), postgresql_where=sa.text(where))
 
 
 class Job(Base):

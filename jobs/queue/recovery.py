@@ -9,8 +9,8 @@ one crashed the worker must not fail. So a crash counts against a job only if it
 - One job was held, and its lease expired: the worker may be frozen or cut off from the database, so this is no crash.
   An absence is counted, and taken back when the worker shows that it lives. At `MAX_ABSENCES` the job fails: by then
   it has stopped whole machines.
-- One job was at a model server that gave no answer: the first time the job only becomes a suspect, since nobody had
-  probed the server before. After that an absence is counted, and the job goes behind all jobs that wait, so that they
+- One job was at a model server that gave no answer: the first time the job only becomes a suspect, since the server
+  was not probed before. After that an absence is counted, and the job goes behind all jobs that wait, so that they
   have their answers before the server is at risk again. With an absence, a job has the server for itself
   (`jobs/queue/server_exclusivity.py`), so no other picture can be the cause.
 - A task was interrupted (its worker shut down, or lost the database): its jobs are queued again, unchanged.

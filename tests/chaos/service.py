@@ -134,7 +134,7 @@ class Service:
         return sorted(found, key=lambda one: one.pid)
 
     def workers(self) -> list[psutil.Process]:
-        """The parents of the pools: those that hold claims, or all of them where none does or nobody can tell."""
+        """The parents of the pools: those that hold claims, or all if none does or the database does not answer."""
         parents = self.parents("worker poison")
         with suppress(sa.exc.SQLAlchemyError, OSError, psutil.Error):
             holders = self._holders()

@@ -30,12 +30,12 @@ def test_nothing_is_claimed_along_with_a_suspect(db: Database) -> None:
     submit(db, *(new_job(number) for number in range(2)))
     take(db, task="doomed")
     recovery.record_crash(db, "doomed")
-    innocent = {job.id for job in submit(db, *(new_job(number) for number in range(2, 5)))}
+    others = {job.id for job in submit(db, *(new_job(number) for number in range(2, 5)))}
 
     claimed = [take(db) for _ in range(3)]
 
     assert [(held.alone, len(held.jobs)) for held in claimed] == [(True, 1), (True, 1), (False, 3)]
-    assert set(ids(claimed[2])) == innocent
+    assert set(ids(claimed[2])) == others
 
 
 def test_two_claims_of_one_process_share_its_crash(db: Database) -> None:

@@ -75,13 +75,13 @@ def _work(db: Database, batch: str) -> None:
     take(db, most=2, task="shared")
     recovery.record_crash(db, "shared")
     for task in ("first", "second"):
-        guilty = take(db, most=1, task=task)
-        claims.record_cause(db, [guilty.id], recovery.TIMED_OUT)
+        held = take(db, most=1, task=task)
+        claims.record_cause(db, [held.id], recovery.TIMED_OUT)
         recovery.record_crash(db, task)
     away = take(db, lease=-1)
     recovery.expire_leases(db)
     recovery.undo_expiry(db, away.id, [job.id for job in away.jobs])
-    recovery.requeue_task(db, "nobody")
+    recovery.requeue_task(db, "unknown")
     for _ in range(2):
         recovery.requeue_as_suspects(db, take(db, most=1).id, "server_timeout", "It did not answer.")
     while last := take_any(db):
