@@ -1,4 +1,4 @@
-"""The image store: picture bytes under their sha256, in a folder or a bucket, through fsspec."""
+"""The image store: the bytes of pictures by their sha256, in a folder or a bucket, through fsspec."""
 
 import os
 import time
@@ -13,14 +13,15 @@ import fsspec
 
 from jobs.errors import ConfigurationError, PictureMissing, StoreUnavailable
 
+# A temporary file of this age belongs to a process that crashed.
 LEFTOVER_SECONDS = 3600.0
 
 
 class ImageStore:
-    """Content-addressed: the same bytes are kept once, and a name never changes its content.
+    """Content-addressed: the same bytes are stored once, and the content of a name never changes.
 
-    On a local folder a picture appears whole or not at all, and stays after a power cut: temporary file, fsync, rename,
-    fsync of the folder. fsspec's own local writer does not fsync, so that much is done here. A bucket's PUT is atomic.
+    In a local folder a picture appears as a whole or not at all, and survives a power cut: temporary file, fsync,
+    rename, fsync of the folder. fsspec's local writer does no fsync, so this is done here. A PUT to a bucket is atomic.
     """
 
     def __init__(self, url: str) -> None:
@@ -29,15 +30,15 @@ class ImageStore:
         except (ValueError, ImportError) as error:
             raise ConfigurationError(f"BOXQUEUE_STORE_URL: {error}") from error
         self._local = "file" in _as_tuple(self._files.protocol)
-        # Libraries of buckets have errors of their own: that of a host which does not answer is no OSError.
+        # Libraries for buckets raise errors of their own: of a host that does not answer, for example, no OSError.
         self._faults: tuple[type[Exception], ...] = (OSError,) if self._local else (Exception,)
 
     def put(self, data: bytes, sha256: str) -> None:
-        """Keeps `data`; does nothing where it is kept already. Raises `StoreUnavailable`."""
+        """Stores a picture, unless it is stored already. Raises `StoreUnavailable`."""
         self.put_many([(sha256, data)])
 
     def put_many(self, pictures: Iterable[tuple[str, bytes]]) -> None:
-        """Keeps several pictures and makes each touched folder durable once. Raises `StoreUnavailable`."""
+        """Stores several pictures, with one fsync for each folder. Raises `StoreUnavailable`."""
         folders: set[Path] = set()
         try:
             for sha256, data in pictures:
@@ -55,17 +56,17 @@ class ImageStore:
         """The bytes of a picture. Raises `PictureMissing` or `StoreUnavailable`."""
         data = self._read(sha256)
         if data is None:
-            # A whole store that is away is an outage, not a picture that is gone.
+            # If the whole store is missing, this is an outage, and the picture is not lost.
             self.check()
             self._check_not_empty()
-            # It may have come back since.
+            # The store may be back since the first read.
             data = self._read(sha256)
         if data is None:
-            raise PictureMissing(f"The picture {sha256} is not in the image store any more.")
+            raise PictureMissing(f"The picture {sha256} is not in the image store any more. Upload it again.")
         return data
 
     def _read(self, sha256: str) -> bytes | None:
-        """None where there is no such picture, or no store. Raises `StoreUnavailable`."""
+        """None if there is no such picture, or no store. Raises `StoreUnavailable`."""
         path = self._path(sha256)
         try:
             return Path(path).read_bytes() if self._local else self._files.cat_file(path)
@@ -79,13 +80,13 @@ class ImageStore:
         try:
             modified: datetime = self._files.modified(self._path(sha256))
         except FileNotFoundError:
-            raise PictureMissing(f"The picture {sha256} is not in the image store any more.") from None
+            raise PictureMissing(f"The picture {sha256} is not in the image store any more. Upload it again.") from None
         except self._faults as error:
             raise StoreUnavailable(f"The image store can't be read: {_why(error)}") from error
         return (datetime.now(UTC) - modified.astimezone(UTC)).total_seconds()
 
     def delete(self, sha256: str) -> None:
-        """Forgets a picture; does nothing where it is gone already. Raises `StoreUnavailable`."""
+        """Deletes a picture, if it is there. Raises `StoreUnavailable`."""
         try:
             self._files.rm_file(self._path(sha256))
         except FileNotFoundError:
@@ -94,9 +95,9 @@ class ImageStore:
             raise StoreUnavailable(f"The image store can't be written: {_why(error)}") from error
 
     def delete_old(self, sha256: str, seconds: float) -> None:
-        """Forgets a picture unless it was put again within the last `seconds`. Raises `StoreUnavailable`.
+        """Deletes a picture unless it was put within the last `seconds`. Raises `StoreUnavailable`.
 
-        On a local folder no put can come between the look and the deletion. A bucket has no such means.
+        In a local folder no put can come between the test of the age and the deletion. In a bucket it can.
         """
         if not self._local:
             with suppress(PictureMissing):
@@ -106,7 +107,7 @@ class ImageStore:
         path = Path(self._path(sha256))
         aside = _temporary(path)
         try:
-            # Whoever puts it from here on does not find it and writes it anew; whoever did before has dated it.
+            # A put after this rename does not find the picture and writes it again. One before has renewed its date.
             path.rename(aside)
             if time.time() - aside.stat().st_mtime < seconds:
                 aside.rename(path)
@@ -118,28 +119,28 @@ class ImageStore:
             raise StoreUnavailable(f"The image store can't be written: {_why(error)}") from error
 
     def prepare(self) -> None:
-        """Makes the store's folder. Raises `StoreUnavailable`."""
+        """Creates the store's folder and removes old temporary files. Raises `StoreUnavailable`."""
         try:
             self._files.makedirs(self._root, exist_ok=True)
             if self._local:
                 _remove_leftovers(Path(self._root))
         except self._faults as error:
-            raise StoreUnavailable(f"The image store can't be made: {_why(error)}") from error
+            raise StoreUnavailable(f"The image store can't be created: {_why(error)}") from error
 
     def check(self) -> None:
-        """Raises `StoreUnavailable` where the store does not answer."""
+        """Raises `StoreUnavailable` if the store does not answer."""
         try:
             if self._local and not Path(self._root).is_dir():
-                raise StoreUnavailable(f"The image store's folder {self._root} is not there.")
+                raise StoreUnavailable(f"The image store's folder {self._root} is missing: is its disk mounted?")
             if not self._local:
                 self._files.ls(self._root, detail=False)
         except FileNotFoundError:
-            return  # a bucket without an object yet has no such folder
+            return  # a bucket without an object has no folders
         except self._faults as error:
             raise StoreUnavailable(f"The image store can't be read: {_why(error)}") from error
 
     def _check_not_empty(self) -> None:
-        """Raises `StoreUnavailable` where there is nothing at all: an unmounted disk leaves such a folder."""
+        """Raises `StoreUnavailable` if the store is empty: an unmounted disk leaves an empty folder."""
         try:
             empty = not self._files.ls(self._root, detail=False)
         except FileNotFoundError:
@@ -150,7 +151,7 @@ class ImageStore:
             raise StoreUnavailable(f"The image store {self._root} is empty: is its disk mounted, its bucket right?")
 
     def _path(self, sha256: str) -> str:
-        # Sixteen folders: few enough that a request of some dozens of pictures fsyncs each once.
+        # Sixteen folders only, so that a request of some dozens of pictures takes few fsyncs.
         return f"{self._root}/{sha256[0]}/{sha256}"
 
 
@@ -163,10 +164,10 @@ def _as_tuple(protocol: Any) -> tuple[str, ...]:
 
 
 def _write_local(path: Path, data: bytes) -> set[Path]:
-    """Writes one file durably but for its folder's entry: gives the folders that still have to be fsynced."""
+    """Writes one file durably. Returns the folders that still need an fsync, since they have new entries."""
     touched = {path.parent}
     with suppress(FileNotFoundError):
-        # There already. The new date tells the housekeeping that it is wanted again.
+        # It is stored already. The new date keeps the retention from deleting it.
         os.utime(path)
         return touched
     try:
@@ -189,13 +190,13 @@ def _write_local(path: Path, data: bytes) -> set[Path]:
 
 
 def _temporary(path: Path) -> Path:
-    # Beside its place, so that the rename is within one file system. Of this writer alone: two containers that share a
-    # folder have the same process and thread numbers.
+    # In the same folder, so that the rename stays within one file system. Random, because two containers that share a
+    # folder may have the same process and thread ids.
     return path.parent / f".{path.name}.{token_hex(8)}"
 
 
 def _remove_leftovers(root: Path) -> None:
-    """Temporary files of writers that died. One that is an hour old is nobody's any more."""
+    """Removes the temporary files of processes that crashed."""
     for leftover in root.glob("?/.*"):
         with suppress(FileNotFoundError):
             if time.time() - leftover.stat().st_mtime > LEFTOVER_SECONDS:

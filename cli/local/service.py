@@ -8,7 +8,6 @@ import time
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from pathlib import Path
 
 from cli.address import require_free_address, url_of
 from cli.client import ServiceClient
@@ -115,8 +114,8 @@ class LocalService:
             kill_descendants()
         else:
             end_descendants(min(seconds, STOP_SECONDS), lambda: self._requests.urgent)
-        if self.settings.redis_embedded:
-            Path(self.settings.redis_url.removeprefix("unix://")).unlink(missing_ok=True)
+        if self.settings.redis_socket:
+            self.settings.redis_socket.unlink(missing_ok=True)
 
     def _migrate(self) -> None:
         done = subprocess.run(

@@ -36,8 +36,8 @@ def programs_of(settings: Settings, runtimes: list[str]) -> list[Program]:
     python = [sys.executable, "-P", "-m"]
     programs = [Program("api", [*python, "api"], "service")]
     programs += [Program(f"worker-{runtime}", [*python, "worker", runtime], "service") for runtime in runtimes]
-    if settings.redis_embedded:
-        programs.insert(0, Program("redis", redis_command(settings.redis_url.removeprefix("unix://")), "broker"))
+    if settings.redis_socket:
+        programs.insert(0, Program("redis", redis_command(str(settings.redis_socket)), "broker"))
     return programs
 
 

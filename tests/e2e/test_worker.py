@@ -206,7 +206,7 @@ def test_a_redis_that_comes_back_empty_loses_nothing(sqlite_rig: Rig, redis_serv
     rig.start_worker()
     redis_server.kill()
     batch, _ = rig.submit([GOOD] * 10)
-    wait_for(lambda: "redis does not answer" in rig.said, "a sweep that reaches nobody")
+    wait_for(lambda: "Redis does not answer" in rig.said, "a sweep that reaches nobody")
     assert store.list_jobs(rig.db, status="queued")
 
     redis_server.start()

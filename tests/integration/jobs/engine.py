@@ -1,4 +1,4 @@
-"""What the engine's tests say in short: jobs of invented pictures, claims by an invented worker."""
+"""Short forms for the tests of the queue: jobs with made-up pictures, claims by a made-up worker."""
 
 import hashlib
 from collections.abc import Sequence

@@ -33,6 +33,7 @@ from jobs import store
 from jobs.database import Database
 from jobs.errors import DatabaseUnavailable, StoreUnavailable
 from jobs.queue import claims, recovery, worker_registry
+from jobs.queue.sweep import sweep
 from jobs.records import ClaimableModel
 from jobs.settings import Settings
 from jobs.tables import Claim, Job, new_id
@@ -43,7 +44,6 @@ from worker.child import Child
 from worker.maintenance import ChildEnd, Maintenance
 from worker.pipeline import Pipeline
 from worker.plan import Plan
-from worker.sweep import sweep
 from worker.watchdog import Watchdog
 
 CARDS = ModelEntry(

@@ -27,9 +27,9 @@ def settings(settings: Settings) -> Settings:
 
 
 @pytest.fixture(autouse=True)
-def look_each_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What a look found holds for a moment otherwise."""
-    monkeypatch.setattr(jobs.queue.backpressure, "REST", -1)
+def query_each_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Otherwise the state of a queue is used for a moment."""
+    monkeypatch.setattr(jobs.queue.backpressure, "REUSE_FACTOR", -1)
 
 
 @pytest.fixture

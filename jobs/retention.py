@@ -1,62 +1,61 @@
-"""What piles up and is taken away: old answers, pictures nobody names, used idempotency keys, dead workers' entries."""
-
-import logging
+"""Retention: deletes old jobs and batches, pictures of no job, expired idempotency keys, entries of lost workers."""
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
+from jobs.batches import OPEN_STATUSES
 from jobs.clock import UtcDateTime, now
 from jobs.database import Database
 from jobs.errors import PictureMissing
 from jobs.image_store import ImageStore
 from jobs.queue import worker_registry
-from jobs.tables import QUEUED, RUNNING, Batch, Claim, IdempotencyKey, Image, Job, first_id_of
-
-log = logging.getLogger(__name__)
+from jobs.tables import Batch, Claim, IdempotencyKey, Image, Job, first_id_of
 
 DAY_SECONDS = 86400.0
-# Rows a transaction: other writers wait meanwhile on SQLite.
+# Rows of one transaction: on SQLite other writers wait meanwhile.
 CHUNK = 500
-# A picture is put into the store before the job that names it is committed; nothing younger is an orphan.
+# A picture is stored before the job that names it is committed, so a younger picture may still get a job.
 YOUNGEST_ORPHAN_SECONDS = 3600.0
-# So long an operator sees that workers were lost.
-DEAD_WORKERS_KEPT_SECONDS = 600.0
+# How long the queues show that a worker was lost.
+LOST_WORKERS_KEPT_SECONDS = 600.0
 
 
 def apply_retention(db: Database, images: ImageStore, keep_days: float | None) -> None:
-    """Takes away what is no longer needed; answers only past `keep_days` (None: they stay for ever).
+    """Deletes what is no longer needed; jobs, batches and pictures only after `keep_days` (None: never).
 
     Raises `DatabaseUnavailable` or `StoreUnavailable`.
     """
     with db.write() as connection:
         connection.execute(sa.delete(IdempotencyKey).where(IdempotencyKey.expires_at < now()))
-    worker_registry.remove_dead(db, DEAD_WORKERS_KEPT_SECONDS)
+    worker_registry.remove_dead(db, LOST_WORKERS_KEPT_SECONDS)
     if keep_days is None:
         return
     age = keep_days * DAY_SECONDS
     while db.retry(lambda connection: _delete_jobs(connection, age)):
         pass
     with db.write() as connection:
-        unused = sa.not_(sa.select(Job.id).where(Job.batch_id == Batch.id).exists())
-        connection.execute(sa.delete(Batch).where(Batch.finished_at < now(-age), unused))
+        has_jobs = sa.select(Job.id).where(Job.batch_id == Batch.id).exists()
+        connection.execute(sa.delete(Batch).where(Batch.finished_at < now(-age), sa.not_(has_jobs)))
         cutoff = connection.execute(sa.select(now(-age))).scalar_one()
-        # By id, as the jobs: so that claims younger than that are not even looked at.
+        # Ids are in the order of time: with a largest id younger claims are not read.
         connection.execute(sa.delete(Claim).where(Claim.id < first_id_of(cutoff), Claim.ended_at < cutoff))
     _delete_orphans(db, images, age)
 
 
 def _delete_jobs(connection: Connection, age: float) -> int:
-    """Deletes some jobs (and by cascade their detections) that finished so long ago and belong to no unfinished
-    batch: its counters and its export must agree."""
+    """Deletes up to `CHUNK` jobs that finished `age` seconds ago; by cascade their detections. Returns their number.
+
+    Jobs of an unfinished batch stay, since its counters and its export must agree.
+    """
     finished_batch = sa.select(Batch.id).where(Batch.id == Job.batch_id, Batch.finished_at < now(-age)).exists()
     cutoff = connection.execute(sa.select(now(-age))).scalar_one()
     old = (
         sa.select(Job.id)
         .where(
-            # What finished before was made before: ids are in the order of time, so only old rows are looked at.
+            # Ids are in the order of time: with a largest id younger jobs are not read.
             Job.id < first_id_of(cutoff),
             Job.finished_at < cutoff,
-            Job.status.not_in((QUEUED, RUNNING)),
+            Job.status.not_in(OPEN_STATUSES),
             sa.or_(Job.batch_id.is_(None), finished_batch),
         )
         .limit(CHUNK)
@@ -67,13 +66,15 @@ def _delete_jobs(connection: Connection, age: float) -> int:
 
 
 def _delete_orphans(db: Database, images: ImageStore, age: float) -> None:
+    """Deletes the pictures that no job names and that were last used `age` seconds ago."""
     unnamed = sa.not_(sa.select(Job.id).where(Job.image_sha256 == Image.sha256).exists())
     place = sa.tuple_(Image.used_at, Image.sha256)
-    # In the order of an index on the age: in that of the names each page would read all pictures.
+    # In the order of the index on `used_at`: in the order of the sha256 each page would read all pictures.
     orphans = (
         sa.select(Image.used_at, Image.sha256)
         .where(Image.used_at < now(-age), unnamed)
         .order_by(Image.used_at, Image.sha256)
+        .limit(CHUNK)
     )
     page = orphans
     while True:
@@ -83,7 +84,7 @@ def _delete_orphans(db: Database, images: ImageStore, age: float) -> None:
             _delete_orphan(db, images, row.sha256, age, unnamed)
         if len(rows) < CHUNK:
             return
-        # Those that stay for now (their bytes are too young) are behind it.
+        # Pictures that stay, because their bytes are too young, lie before this place.
         page = orphans.where(place > sa.tuple_(sa.literal(rows[-1].used_at, UtcDateTime()), rows[-1].sha256))
 
 
@@ -93,7 +94,7 @@ def _delete_orphan(db: Database, images: ImageStore, sha256: str, age: float, un
             return
         with db.write() as connection:
             gone = connection.execute(
-                # Its age again: a submit that was quicker has changed the row, though its jobs can't be seen yet.
+                # The age is tested again: a submit may have used the picture since, and its jobs are not visible yet.
                 sa.delete(Image).where(Image.sha256 == sha256, Image.used_at < now(-age), unnamed)
             ).rowcount
         if gone:
