@@ -200,21 +200,11 @@ endif
 	@echo "$(MADE)" > .venv/made
 	@touch $@
 
-.venv/training: requirements/training.txt .venv/app | .venv/made
+.venv/training .venv/libtorch: .venv/app
+.venv/dev: .venv/training
+.venv/training .venv/dev .venv/libtorch: .venv/%: requirements/%.txt | .venv/made
 	@rm -f .venv/made
-	@$(UV) --require-hashes -r requirements/training.txt
-	@echo "$(MADE)" > .venv/made
-	@touch $@
-
-.venv/dev: requirements/dev.txt .venv/training | .venv/made
-	@rm -f .venv/made
-	@$(UV) --require-hashes -r requirements/dev.txt
-	@echo "$(MADE)" > .venv/made
-	@touch $@
-
-.venv/libtorch: requirements/libtorch.txt .venv/app | .venv/made
-	@rm -f .venv/made
-	@$(UV) --require-hashes -r requirements/libtorch.txt
+	@$(UV) --require-hashes -r $<
 	@echo "$(MADE)" > .venv/made
 	@touch $@
 
@@ -223,7 +213,7 @@ endif
 .venv-isolation/pytorch/made: $(call compiled,build base $(PYTORCH))
 .venv-isolation/tensorflow/made: $(call compiled,build base tensorflow)
 .venv-isolation/remote/made: $(call compiled,build base remote)
-.venv-isolation/libtorch/made: $(call compiled,build base)
+.venv-isolation/libtorch/made: $(call compiled,build base engine)
 .venv-isolation/service/made: $(call compiled,build base api cli)
 .venv-isolation/lambda/made: $(call compiled,build base $(PYTORCH) s3 lambda)
 .venv-isolation/azure/made: $(call compiled,build base $(PYTORCH) s3 azure)
