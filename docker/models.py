@@ -2,8 +2,8 @@
 
 MODEL is `embedded` (what the checkout has), `none` (an empty catalogue: the image is given one when it runs), or
 URI@sha256: a folder with a `catalogue.toml` and all that it names, and the digest that `python -m detectors.digest`
-prints for it. With TARGET_API, only the entries of that target stay, and their files are verified. Without it, all entries
-stay and their files go: the API lists the models and runs none.
+prints for it. With TARGET_API, only the entries of that target stay, and their files are verified. Without it, all
+entries stay and their files go: the API lists the models and runs none.
 """
 
 import shutil
@@ -35,8 +35,8 @@ def place(model: str) -> None:
 
 
 def keep(target: str | None) -> None:
-    """Removes the entries and the files that this image does not use. Raises a `DetectorError` if a file is not what its
-    entry says."""
+    """Removes the entries and the files that this image does not use. Raises a `DetectorError` if a file is not what
+    its entry says."""
     entries = Catalogue.load(CATALOGUE, cache=WEIGHTS).entries
     document = tomlkit.parse(CATALOGUE.read_text(encoding="utf-8"))
     kept = entries if target is None else of_target(entries, target)

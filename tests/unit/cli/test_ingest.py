@@ -120,7 +120,7 @@ def test_a_name_that_no_service_would_take_does_not_cost_the_picture(
 def waited(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     """The seconds that the client waits between its tries, which take no time here."""
     waited: list[float] = []
-    monkeypatch.setattr("cli.client.time", SimpleNamespace(monotonic=time.monotonic, sleep=waited.append))
+    monkeypatch.setattr("tenacity.nap.time", SimpleNamespace(sleep=waited.append))
     return waited
 
 
