@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 import httpx
 from tenacity import RetryCallState, Retrying, retry_if_exception, wait_exponential
 
-from cli.errors import CommandError, Refused, ServiceUnreachable, WrongUsage
+from cli.errors import Refused, ServiceUnreachable, WrongUsage
 
 TIMEOUT = httpx.Timeout(60, connect=5)
 LOOPBACK = {"127.0.0.1", "localhost", "::1"}

@@ -36,4 +36,4 @@ class Refused(CommandError):
 
 
 class StopRequested(BaseException):
-    """SIGINT, SIGTERM or SIGHUP asked the command to end. It is no `Exception`, so that no `except Exception` swallows it."""
+    """SIGINT, SIGTERM or SIGHUP asked the command to end. Not an `Exception`: no `except Exception` may swallow it."""

@@ -81,7 +81,7 @@ def test_ctrl_c_is_a_sentence_and_leaves_no_process(tmp_path: Path, pictures: Pa
     _, said = started.communicate(timeout=120)
 
     assert started.returncode == 130
-    assert said.endswith("Interrupted: everything that the demo started is stopped.\n")
+    assert said.endswith("Interrupted: everything that the demo started has been stopped.\n")
     assert "Traceback" not in said
     assert psutil.wait_procs(family, timeout=0)[1] == []
     assert list((tmp_path / "tmp").iterdir()) == []
