@@ -1,4 +1,4 @@
-"""No framework leaks into another one's process: each side in an environment that lacks the other's packages.
+"""No process loads a framework that it does not need: each runs in an environment without the other packages.
 
 `make test-isolation` builds them from requirements/*.txt: `.venv-isolation/pytorch`, `.venv-isolation/tensorflow` and
 `.venv-isolation/libtorch` as their workers' images have it, `.venv-isolation/remote` as that of the worker without a
@@ -36,7 +36,7 @@ def environments() -> None:
 
 
 def words_of(interpreter: Path, code: str) -> list[str]:
-    """The words that a Python program prints."""
+    """Runs a Python program. Returns the words that it prints."""
     done = subprocess.run([interpreter, "-P", "-c", code], capture_output=True, text=True, check=False, timeout=400)
     assert done.returncode == 0, done.stderr
     return done.stdout.split()
@@ -75,7 +75,7 @@ print(*(name for name in {FRAMEWORKS!r} if name in sys.modules))
 
 def test_the_runtimes_are_those_whose_framework_is_there() -> None:
     code = "from detectors.runtimes.registry import installed_runtimes; print(*installed_runtimes())"
-    # It needs nothing of an environment: it is in the checkout, once it is built.
+    # libtorch needs no package: it is in the checkout, once it is built.
     built = ["libtorch"] * ("libtorch" in installed_runtimes())
 
     assert words_of(LIBTORCH, code) == built
@@ -85,7 +85,7 @@ def test_the_runtimes_are_those_whose_framework_is_there() -> None:
     assert words_of(SERVICE, code) == []
 
 
-# In the environment of a checkout, which has both: where only one is installed, the other can't be loaded anyway.
+# In the environment of a checkout, which has both frameworks.
 @pytest.mark.parametrize(
     ("runtime", "loaded"),
     [("pytorch", ["torch"]), ("tensorflow", ["tensorflow"]), ("remote", []), ("libtorch.detector", [])],
@@ -99,7 +99,7 @@ def test_a_detector_loads_no_other_framework(runtime: str, loaded: list[str]) ->
 
 
 def test_tensorflow_is_quiet_about_itself_and_loud_about_errors() -> None:
-    # Native code that speaks while TensorFlow is imported.
+    # Native code that writes to the standard error while TensorFlow is imported.
     code = """
 import os, sys
 
@@ -119,13 +119,13 @@ print(int(tf.constant(1) + 1))
 
 
 def worker(runtime: str, *, data: Path, **settings: object) -> Worker:
-    """A worker in the environment that its image has."""
+    """A worker in the environment of its image."""
     variables = environment(data=data, **settings)
     return Worker(runtime, variables, data / f"{runtime}.log", interpreter=WORKERS[runtime])
 
 
 def api(**settings: object) -> Api:
-    """The API in the environment that its image has, with the tables that it needs."""
+    """The API in the environment of its image, on a migrated database."""
     subprocess.run(python("jobs.migrate", interpreter=SERVICE), env=environment(**settings), check=True)
     return Api(command=python("api", interpreter=SERVICE), **settings)
 
