@@ -34,6 +34,13 @@ class ServiceClient:
         self.url = url.rstrip("/")
         self._patience = patience
         self._longest_wait = longest_wait
+        self._retrying = Retrying(
+            retry=retry_if_exception(_is_transient),
+            wait=_pause,
+            stop=self._is_over,
+            before_sleep=self._report,
+            reraise=True,
+        )
         # Called before each wait, with the reason for it.
         self.on_wait: Callable[[str], None] = lambda _sentence: None
         # A proxy from the environment is for other machines, not for this one.
@@ -81,14 +88,7 @@ class ServiceClient:
 
     def _request(self, method: str, path: str, **options: Any) -> httpx.Response:
         """Raises `Refused` for a problem, and `ServiceUnreachable` if the service does not answer in time."""
-        retrying = Retrying(
-            retry=retry_if_exception(_is_transient),
-            wait=_pause,
-            stop=self._is_over,
-            before_sleep=self._report,
-            reraise=True,
-        )
-        return retrying(self._request_once, method, path, **options)
+        return self._retrying(self._request_once, method, path, **options)
 
     def _request_once(self, method: str, path: str, **options: Any) -> httpx.Response:
         try:
@@ -125,7 +125,7 @@ def _failure(call: RetryCallState) -> BaseException | None:
 
 
 def _retry_after(call: RetryCallState) -> float | None:
-    """Seconds that the service asks to wait; None if it named none."""
+    """Seconds that the service asks to wait before the same request; None if it does not ask for it."""
     failure = _failure(call)
     return failure.retry_after if isinstance(failure, Refused) else None
 

@@ -85,6 +85,18 @@ def test_the_runtimes_are_those_whose_framework_is_there() -> None:
     assert words_of(SERVICE, code) == []
 
 
+def test_a_runtime_without_numpy_says_what_to_install() -> None:
+    code = """
+from detectors.errors import ModelUnusable
+from detectors.runtimes.registry import require
+try:
+    require("remote")
+except ModelUnusable as error:
+    print(error)
+"""
+    assert words_of(SERVICE, code)[-2:] == ["install", "requirements/engine.txt."]
+
+
 # In the environment of a checkout, which has both frameworks.
 @pytest.mark.parametrize(
     ("runtime", "loaded"),
