@@ -94,7 +94,7 @@ def test_a_stopped_worker_writes_nothing_after_its_lease(sqlite_rig: Rig) -> Non
     written = [(job.id, job.started_at, job.finished_at) for job in results]
     for pid in pids:
         os.kill(pid, signal.SIGCONT)
-    wait_for(lambda: "forgiven" in outcomes(rig), "the one that slept, with answers that are too late")
+    wait_for(lambda: "forgiven" in outcomes(rig), "the stopped worker's late results")
     # By then it has written all its output.
     assert asleep.stop() == 0
 
@@ -206,7 +206,7 @@ def test_a_redis_that_comes_back_empty_loses_nothing(sqlite_rig: Rig, redis_serv
     rig.start_worker()
     redis_server.kill()
     batch, _ = rig.submit([GOOD] * 10)
-    wait_for(lambda: "redis does not answer" in rig.said, "a sweep that reaches nobody")
+    wait_for(lambda: "redis does not answer" in rig.said, "a sweep that can not ring")
     assert store.list_jobs(rig.db, status="queued")
 
     redis_server.start()

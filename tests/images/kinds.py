@@ -16,7 +16,7 @@ class Kind:
     """A model that it serves."""
     bundled: bool = True
     """Whether the image has the model. Otherwise the test makes it from `cards-pytorch`, with its own catalogue."""
-    theirs: tuple[str, ...] = ()
+    foreign_folders: tuple[str, ...] = ()
     """Folders of other vendors, which do not count."""
 
 
@@ -33,7 +33,7 @@ KINDS = {
             "azure",
             820,
             ("tensorflow", "torchvision", "flask", "celery", "redis", "worker"),
-            theirs=("/azure-functions-host", "/FuncExtensionBundles", "/usr/share/dotnet"),
+            foreign_folders=("/azure-functions-host", "/FuncExtensionBundles", "/usr/share/dotnet"),
         ),
     )
 }

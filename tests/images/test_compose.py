@@ -1,6 +1,6 @@
 """The stack of compose.yaml: from nothing to healthy, 1,000 pictures while it is scaled and broken, on after a stop.
 
-In this order: each test goes on where the last one ended.
+The tests run in this order: each one continues where the last one ended.
 """
 
 import subprocess

@@ -23,9 +23,9 @@ every_kind = pytest.mark.parametrize("kind", KINDS.values(), ids=KINDS)
 @every_kind
 def test_it_is_within_its_budget(kind: Kind, table: Table) -> None:
     size, base = (inspect(name)["Size"] / 1e6 for name in (image(kind.name), BASE))
-    if kind.theirs:
-        told = inside(kind.name, "du", "--summarize", "--block-size=1", *kind.theirs)
-        size -= sum(int(line.split()[0]) for line in told.splitlines()) / 1e6
+    if kind.foreign_folders:
+        sizes = inside(kind.name, "du", "--summarize", "--block-size=1", *kind.foreign_folders)
+        size -= sum(int(line.split()[0]) for line in sizes.splitlines()) / 1e6
 
     table.setdefault(kind.name, {}).update(
         {"MB": f"{size:.0f}", "MB over the base": f"{size - base:.0f}", "MB allowed": str(kind.budget_mb)}

@@ -80,16 +80,16 @@ def test_the_program_stays_within_its_tolerance(with_libtorch: Path, detector_pr
     )  # fmt: skip
 
     for picture, line in zip(pictures, done.stdout.splitlines(), strict=True):
-        told = json.loads(line)
+        document = json.loads(line)
         (found,) = detector_processes["libtorch"].detect(entry, [picture.pixels])
         shown = found.scores >= 0.3
         pixels = max(picture.width / entry.input.width, picture.height / entry.input.height)
         given = Detections(
-            np.array([one["box"] for one in told["detections"]], np.float32),
-            np.array([one["score"] for one in told["detections"]], np.float32),
-            np.array([one["class_id"] for one in told["detections"]]),
+            np.array([one["box"] for one in document["detections"]], np.float32),
+            np.array([one["score"] for one in document["detections"]], np.float32),
+            np.array([one["class_id"] for one in document["detections"]]),
         )
-        assert (told["width"], told["height"]) == (picture.width, picture.height)
+        assert (document["width"], document["height"]) == (picture.width, picture.height)
         assert given.class_ids.tolist() == found.class_ids[shown].tolist()
         # The tolerance in docs/models.md.
         np.testing.assert_allclose(given.scores, found.scores[shown], atol=0.03)
