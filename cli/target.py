@@ -1,20 +1,10 @@
-"""Which service a command talks to."""
-
-from typing import Annotated
-
-import typer
+"""Which service a command uses."""
 
 from cli.address import url_of
 from cli.client import ServiceClient
 from cli.errors import WrongUsage
 from jobs.errors import ConfigurationError
 from jobs.settings import Settings
-
-UrlOption = Annotated[
-    str | None,
-    typer.Option("--url", metavar="URL", help="The service. Default: the one that `boxqueue up` starts here."),
-]
-JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")]
 
 
 def load_settings() -> Settings:
@@ -26,5 +16,5 @@ def load_settings() -> Settings:
 
 
 def service(url: str | None, patience: float = 0.0, longest_wait: float = 0.0) -> ServiceClient:
-    """The service at `url`, or else at the address in the settings."""
+    """The service at `url`. Default: at the address in the settings."""
     return ServiceClient(url or url_of(load_settings()), patience, longest_wait)

@@ -1,4 +1,4 @@
-"""Where the commands print: answers on the standard output, everything else on the standard error."""
+"""Output of the commands: results on the standard output, everything else on the standard error."""
 
 import json
 from collections.abc import Iterator
@@ -8,28 +8,28 @@ from typing import Any
 from rich.console import Console
 from rich.text import Text
 
-# Where nobody watches (a file, a pipe, CI) tables get room, so that no id or name is cut.
-UNWATCHED_WIDTH = 160
+# Columns of a table in a file, a pipe or CI: wide enough that no id or name is cut.
+WIDTH_WITHOUT_TERMINAL = 160
 
 
 def output() -> Console:
     console = Console(highlight=False)
-    return console if console.is_terminal else Console(highlight=False, width=UNWATCHED_WIDTH)
+    return console if console.is_terminal else Console(highlight=False, width=WIDTH_WITHOUT_TERMINAL)
 
 
 def messages() -> Console:
     console = Console(stderr=True, highlight=False)
-    return console if console.is_terminal else Console(stderr=True, highlight=False, width=UNWATCHED_WIDTH)
+    return console if console.is_terminal else Console(stderr=True, highlight=False, width=WIDTH_WITHOUT_TERMINAL)
 
 
 def say(sentence: str, style: str = "") -> None:
-    """One message for the person. Text from elsewhere may hold brackets, which are no markup here."""
+    """Prints one message for the user. Brackets in it are not markup, because text may come from elsewhere."""
     messages().print(Text(sentence, style), soft_wrap=True)
 
 
 @contextmanager
 def working(sentence: str) -> Iterator[None]:
-    """Says what takes a while: a spinner where somebody watches, else a line."""
+    """Shows what takes a while: a spinner in a terminal, otherwise a line."""
     console = messages()
     if not console.is_terminal:
         say(sentence)
@@ -40,5 +40,5 @@ def working(sentence: str) -> Iterator[None]:
 
 
 def print_json(value: Any) -> None:
-    """For scripts: the answer as it came, one document."""
+    """Prints one JSON document, for scripts."""
     output().out(json.dumps(value, ensure_ascii=False, indent=2))

@@ -1,6 +1,6 @@
-"""The limit: the same detector over the same files in a bare loop, without any service.
+"""The limit that the service is compared with: the same detector over the same files in a bare loop.
 
-`bare_loop` runs it in as many processes, with as many threads each, as the service's workers have.
+`bare_loop` runs it in as many processes and threads as the service's workers have.
 """
 
 import json
@@ -20,12 +20,12 @@ from jobs.settings import Settings
 
 @dataclass(frozen=True)
 class Loop:
-    """What a bare loop took. `seconds` on the clock, from the start of all processes to the end of the last."""
+    """The time of a bare loop. `seconds`: wall time from the common start to the end of the last process."""
 
     pictures: int
     seconds: float
     cpu_seconds: float
-    """Of all processes: reading, decoding and the model."""
+    """Of all processes together: reading, decoding and the model."""
 
 
 def load(model: str, threads: int) -> Detector:
@@ -47,7 +47,7 @@ def run(detector: Detector, files: Sequence[Path]) -> None:
 
 
 def bare_loop(model: str, files: Sequence[Path], *, processes: int, threads: int) -> Loop:
-    """Splits the files among processes that start together once all are warm."""
+    """Splits the files among processes. All start together when the last one is warm."""
     workers = [
         subprocess.Popen(
             [sys.executable, "-m", "benchmarks.models.bare", model, str(threads), *map(str, files[n::processes])],
@@ -70,7 +70,7 @@ def bare_loop(model: str, files: Sequence[Path], *, processes: int, threads: int
 
 
 def main() -> None:
-    """One process of a bare loop: says that it is warm, waits for a line, and tells what it took."""
+    """One process of a bare loop: writes `warm`, waits for a line, runs, and writes its times as JSON."""
     model, threads, *names = sys.argv[1:]
     detector = load(model, int(threads))
     sys.stdout.write("warm\n")

@@ -1,4 +1,4 @@
-"""The bundled weights in every format, made on the fly. Each framework works in a process of its own."""
+"""Writes the bundled weights in every format. Each framework runs in its own process."""
 
 import json
 import shutil
@@ -37,12 +37,14 @@ coordinates = "normalised"
 nms = {DOUBLE}
 floor_score = 0.1
 """
-"""How the SavedModel of `benchmarks.models.raw` is fed and read."""
+"""The catalogue entry of the SavedModel that `benchmarks.models.raw` writes."""
 
 
 def write_formats(folder: Path) -> Path:
-    """Writes the bundled model in all formats, and the catalogue that lists them: its path. Takes a minute or two, and
-    a C++ compiler. Raises `CalledProcessError`."""
+    """Writes the bundled model in all formats and a catalogue of them. Returns the catalogue's path.
+
+    Takes one or two minutes, and a C++ compiler. Raises `CalledProcessError`.
+    """
     shutil.copytree(ROOT / "weights", folder, dirs_exist_ok=True)
     catalogue = folder / "catalogue.toml"
     _run("detectors.onboarding.compile", "cards-pytorch", "--as", "cards-compiled", "--catalogue", catalogue)

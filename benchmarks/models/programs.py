@@ -1,5 +1,5 @@
-"""The bundled network as TorchScript; as it is before its normalisations are folded into the convolutions, exported;
-and its weights as `benchmarks.models.raw` takes them.
+"""Writes the bundled network as TorchScript, as an exported program whose normalisations are not folded into the
+convolutions, and its weights for `benchmarks.models.raw`.
 
 python -m benchmarks.models.programs PROGRAM.pt2 SCRIPT UNFOLDED.pt2 WEIGHTS.npz
 """
@@ -22,7 +22,7 @@ from training.model.layout import DETECTIONS, INPUT_SIZE
 
 
 def highest(scores: torch.Tensor) -> torch.Tensor:
-    """`training.model.network` reads scores as integers to order equal ones, of which tracing knows nothing."""
+    """Indices of the highest scores. `training.model.network` sorts scores as integers, which tracing can't record."""
     return torch.topk(scores, DETECTIONS, dim=1).indices
 
 
@@ -31,7 +31,7 @@ def main() -> None:
     program, script, apart, weights = map(Path, sys.argv[1:])
     network = trained(program)
     example = torch.zeros(2, INPUT_SIZE, INPUT_SIZE, 3, dtype=torch.uint8)
-    # They warn of sizes that become constants: here every picture has the same.
+    # Tracing warns about sizes that become constants: here all pictures have the same size.
     warnings.simplefilter("ignore", torch.jit.TracerWarning)  # type: ignore[attr-defined]
     with torch.no_grad(), patch.object(definition, "_highest", highest):
         torch.jit.trace(definition.Program(network).eval(), example).save(script)  # type: ignore[no-untyped-call]

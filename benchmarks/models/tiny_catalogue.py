@@ -1,4 +1,4 @@
-"""A catalogue of models that cost next to nothing, one for each installed runtime: what is left is the service."""
+"""A catalogue of models that cost next to nothing, one for each installed runtime, to measure the service itself."""
 
 import subprocess
 import sys
@@ -32,13 +32,13 @@ _WRITE = "import sys, pathlib; from tests.tiny_models import write; write(sys.ar
 
 
 def write_tiny_catalogue(folder: Path) -> Path:
-    """Writes the models and their list `catalogue.toml` into `folder`: `tiny-pytorch`, `tiny-tensorflow`."""
+    """Writes the models `tiny-pytorch` and `tiny-tensorflow` and their catalogue into `folder`. Returns its path."""
     entries = []
     for runtime in installed_runtimes():
         if runtime not in FORMATS:
             continue
         file = folder / f"tiny.{FORMATS[runtime]}"
-        # Each framework in a process of its own, as in the workers.
+        # Each framework in its own process, as in the workers.
         subprocess.run([sys.executable, "-c", _WRITE, FORMATS[runtime], str(file)], check=True, cwd=ROOT)
         entries.append(
             ENTRY.format(

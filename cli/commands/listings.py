@@ -1,17 +1,86 @@
-"""The commands that show what the service has: jobs, batches, models, queues."""
+"""The commands that show jobs, batches, queues and the version; and the tables of `boxqueue models`."""
 
 from collections.abc import Iterable, Iterator
-from typing import Any
+from importlib.metadata import version as installed_version
+from typing import Annotated, Any
 
+import typer
 from rich.table import Table
 from rich.text import Text
 
-from cli.answers import answer_of
 from cli.client import ServiceClient
+from cli.diagnosis import diagnose
+from cli.errors import ServiceUnreachable
+from cli.options import SOME_ID, JsonOption, UrlOption, examples
+from cli.results import result_of
+from cli.target import service
 from cli.terminal import output, print_json
-from cli.troubles import troubles
 
 PAGE = 100
+app = typer.Typer()
+
+
+@app.command(epilog=examples("boxqueue jobs --status failed --limit 100", f"boxqueue jobs {SOME_ID} --json"))
+def jobs(
+    job_id: Annotated[str | None, typer.Argument(metavar="ID", help="Show this job with its detections.")] = None,
+    status: Annotated[
+        str | None, typer.Option(help="Only queued, running, succeeded, failed or cancelled jobs.")
+    ] = None,
+    batch: Annotated[str | None, typer.Option(metavar="ID", help="Only jobs of this batch.")] = None,
+    model: Annotated[str | None, typer.Option(help="Only jobs of this model.")] = None,
+    limit: Annotated[int, typer.Option(min=1, help="The greatest number of jobs to list.")] = 20,
+    url: UrlOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """List jobs, or show one."""
+    with service(url) as client:
+        if job_id:
+            show_job(client, job_id, as_json)
+        else:
+            show_jobs(client, {"status": status, "batch": batch, "model": model}, limit, as_json)
+
+
+@app.command(epilog=examples(f"boxqueue batches {SOME_ID}", f"boxqueue batches {SOME_ID} --cancel"))
+def batches(
+    batch_id: Annotated[str, typer.Argument(metavar="ID", help="The batch.")],
+    close: Annotated[bool, typer.Option("--close", help="Accept no more pictures, so that it can finish.")] = False,
+    cancel: Annotated[bool, typer.Option("--cancel", help="Cancel the jobs that have not finished.")] = False,
+    url: UrlOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Show a batch and its progress; close it or cancel it."""
+    path = f"/v1/batches/{batch_id}"
+    with service(url) as client:
+        if cancel:
+            shown = client.post(f"{path}/cancel")
+        elif close:
+            shown = client.post(f"{path}/close")
+        else:
+            shown = client.get(path)
+    show_batch(shown, as_json)
+
+
+@app.command()
+def queues(url: UrlOption = None, as_json: JsonOption = False) -> None:
+    """Show the queues and their workers. Sentences below the table say what is wrong and what to do about it."""
+    with service(url) as client:
+        show_queues(client, as_json)
+
+
+@app.command()
+def version(url: UrlOption = None, as_json: JsonOption = False) -> None:
+    """Show the version of this command, and of the service if one answers."""
+    running: dict[str, Any] | None = None
+    try:
+        with service(url) as client:
+            running = client.get("/version")
+    except ServiceUnreachable:
+        pass  # shows the version of the command alone
+    if as_json:
+        print_json({"command": installed_version("boxqueue"), "service": running})
+        return
+    parts = ", ".join(f"{name} {value}" for name, value in (running or {}).items() if value)
+    output().out(f"boxqueue {installed_version('boxqueue')}\nservice: {parts or 'none answers'}")
 
 
 def show_job(client: ServiceClient, job_id: str, as_json: bool) -> None:
@@ -32,15 +101,15 @@ def show_job(client: ServiceClient, job_id: str, as_json: bool) -> None:
 
 
 def show_jobs(client: ServiceClient, filters: dict[str, str | None], limit: int, as_json: bool) -> None:
-    jobs = list(_jobs(client, filters, limit))
+    found = list(_jobs(client, filters, limit))
     if as_json:
-        print_json(jobs)
+        print_json(found)
         return
     rows = []
-    for job in jobs:
-        answer = answer_of(job)
-        boxes = "" if job["detections"] is None else answer.boxes
-        rows.append((job["id"], job["status"], job["model"], answer.source, boxes, answer.error or answer.best))
+    for job in found:
+        result = result_of(job)
+        boxes = "" if job["detections"] is None else result.boxes
+        rows.append((job["id"], job["status"], job["model"], result.source, boxes, result.error or result.best))
     output().print(_table(["job", "status", "model", "picture", "boxes", "best labels, or the error"], rows))
 
 
@@ -74,7 +143,7 @@ def show_models(client: ServiceClient, as_json: bool) -> None:
 
 
 def show_check(found: dict[str, Any]) -> None:
-    """What a model takes, gives, finds and costs."""
+    """A model's inputs, outputs, detections and times."""
     outputs = "; ".join(f"{name} {shape}" for name, shape in found["outputs"].items())
     rows = {name: found[name] for name in ("model", "runtime", "format", "file", "digest")}
     rows["device"] = f"{found['device']}, {found['threads']} threads" if found["threads"] > 1 else found["device"]
@@ -90,9 +159,9 @@ def show_check(found: dict[str, Any]) -> None:
 
 
 def show_queues(client: ServiceClient, as_json: bool) -> None:
-    queues = client.get("/v1/queues")["queues"]
+    shown = client.get("/v1/queues")["queues"]
     if as_json:
-        print_json(queues)
+        print_json(shown)
         return
     rows = [
         (
@@ -103,16 +172,16 @@ def show_queues(client: ServiceClient, as_json: bool) -> None:
             f"{queue['rate_per_s']:.1f}",
             queue["workers"],
         )
-        for queue in queues
+        for queue in shown
     ]
     output().print(_table(["queue", "queued", "oldest", "running", "taken/s", "workers"], rows))
-    for queue in queues:
-        for sentence in troubles(queue):
+    for queue in shown:
+        for sentence in diagnose(queue):
             output().print(Text(sentence, "yellow"), soft_wrap=True)
 
 
 def _show_found(detections: Iterable[dict[str, Any]]) -> None:
-    """The objects that a model found: label, score, box."""
+    """The detections: label, score, box in pixels."""
     rows = [
         (one["label"], f"{one['score']:.2f}", ", ".join(f"{side:.0f}" for side in one["box"])) for one in detections
     ]
@@ -141,7 +210,7 @@ def _facts(values: dict[str, Any]) -> Table:
 def _table(headings: list[str], rows: Iterable[tuple[Any, ...]]) -> Table:
     table = Table(box=None, header_style="bold", pad_edge=False)
     for heading in headings:
-        # Ids and names are there to be copied: they wrap rather than end in dots.
+        # People copy ids and names, so they wrap instead of being cut.
         table.add_column(heading, overflow="fold")
     for row in rows:
         table.add_row(*(cell if isinstance(cell, Text) else Text("" if cell is None else str(cell)) for cell in row))

@@ -27,21 +27,28 @@ def registered() -> dict[str, EntryPoint]:
 
 
 def installed_runtimes() -> list[str]:
-    """Names of the runtimes whose framework is installed here, sorted."""
-    return sorted(name for name in registered() if name not in FRAMEWORKS or find_spec(FRAMEWORKS[name]) is not None)
+    """Names of the runtimes whose framework is installed here, sorted. Ours also need NumPy, which the API lacks."""
+    return sorted(
+        name for name in registered() if name not in FRAMEWORKS or (find_spec(FRAMEWORKS[name]) and find_spec("numpy"))
+    )
 
 
 def require(runtime: str) -> None:
     """Raises `ModelUnusable` where there is no such runtime, or its framework is not installed here."""
     if runtime not in registered():
         raise ModelUnusable(f"There is no runtime {runtime!r}; there are {', '.join(sorted(registered()))}.")
-    if runtime not in installed_runtimes():
-        if runtime == "libtorch":
-            raise ModelUnusable("The runtime libtorch is not built here: make libtorch builds it.")
+    if runtime in installed_runtimes():
+        return
+    if find_spec(FRAMEWORKS[runtime]) is not None:
         raise ModelUnusable(
-            f"The runtime {runtime} needs {FRAMEWORKS[runtime]}, which is not installed here: "
-            f"install requirements/{runtime}.txt."
+            f"The runtime {runtime} needs NumPy, which is not installed here: install requirements/engine.txt."
         )
+    if runtime == "libtorch":
+        raise ModelUnusable("The runtime libtorch is not built here: make libtorch builds it.")
+    raise ModelUnusable(
+        f"The runtime {runtime} needs {FRAMEWORKS[runtime]}, which is not installed here: "
+        f"install requirements/{runtime}.txt."
+    )
 
 
 def framework_version(runtime: str) -> tuple[str, str] | None:

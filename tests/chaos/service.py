@@ -13,7 +13,7 @@ import psutil
 import sqlalchemy as sa
 
 from cli.local.processes import adopt_orphans, kill_descendants
-from cli.local.supervision import Program, log_of, write_configuration
+from cli.local.supervisor_config import Program, log_of, write_configuration
 from jobs.migrate import migrate
 from tests import poison
 from tests.chaos.breaking.backends import Postgres
@@ -94,7 +94,7 @@ class Service:
         configuration = write_configuration(self.settings, programs)
         with log_of(self.settings, "supervisord-output").open("ab") as output:
             self._supervisor = subprocess.Popen(
-                python("cli.local.supervised", str(configuration), str(os.getpid())),
+                python("cli.local.supervisor_process", str(configuration), str(os.getpid())),
                 env=self._environment,
                 stdin=subprocess.DEVNULL,
                 stdout=output,

@@ -1,4 +1,4 @@
-"""The catalogue changes under real workers."""
+"""The catalogue changes while real workers run."""
 
 import os
 
@@ -14,7 +14,7 @@ pytestmark = pytest.mark.slow
 
 
 def change(rig: Rig, old: str, new: str) -> None:
-    """As an editor does it: a whole new file in place of the old one."""
+    """Replaces the file as an editor does, with a whole new one."""
     (path,) = rig.settings.catalogue
     beside = path.with_suffix(".new")
     beside.write_text(path.read_text().replace(old, new))

@@ -1,4 +1,4 @@
-"""What the commands make of something that answers, but not as the service does."""
+"""The client, against servers that do not answer as the service does."""
 
 import threading
 from collections.abc import Iterator
@@ -27,7 +27,7 @@ def test_a_page_of_something_else_is_not_taken_for_an_answer() -> None:
         client.get("/v1/jobs")
 
 
-def test_a_service_that_hangs_is_told_from_one_that_is_away(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_service_that_hangs_is_not_reported_as_away(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("cli.client.TIMEOUT", httpx.Timeout(0.1, connect=5))
     end = threading.Event()
     app = Flask("hanging")

@@ -1,4 +1,4 @@
-"""What a command that breaks off leaves a person and a script with."""
+"""The sentence and the exit code of a command that fails."""
 
 import errno
 

@@ -1,4 +1,4 @@
-"""`boxqueue models check` and `compile` on a tiny model, as a person runs them."""
+"""`boxqueue models check` and `compile` on a tiny model, as a user runs them."""
 
 import json
 from pathlib import Path
@@ -42,14 +42,14 @@ def catalogue(detector_processes: DetectorProcesses, tmp_path: Path) -> Path:
 
 @pytest.fixture
 def for_real(catalogue: Path, boxqueue: Boxqueue, monkeypatch: pytest.MonkeyPatch) -> Boxqueue:
-    """The command where that catalogue holds, with a process of its own for each model."""
+    """The command with that catalogue, and a new process for each model."""
     monkeypatch.setenv("BOXQUEUE_CATALOGUE", str(catalogue))
     return boxqueue
 
 
 @pytest.fixture
 def here(for_real: Boxqueue, in_a_process_that_stays: None) -> Boxqueue:
-    """The same, quicker."""
+    """The same with one process for all models, which is faster."""
     return for_real
 
 

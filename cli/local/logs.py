@@ -1,4 +1,4 @@
-"""What the programs of a running service write: their log files, and the supervisor's own of starts and deaths."""
+"""The log files of a running service: those of its programs, and the supervisor's log of starts and exits."""
 
 import re
 from collections.abc import Iterator
@@ -10,17 +10,17 @@ from pathlib import Path
 ENDED = re.compile(r" (?:INFO|WARN) exited: (?P<program>\S+) \((?P<how>.*?)(?:; (?:not )?expected)?\)$")
 NOT_STARTED = re.compile(r" INFO spawnerr: (?P<how>.*)$")
 EXIT_STATUS = re.compile(r"exit status (\d+)")
-# Python's logging, Celery and gunicorn name the level near the start of a line; Redis marks a warning with "#",
-# at each start too: with its name, its version and what it would like the kernel to do.
-WORTH_TELLING = re.compile(r"^.{0,100}?\b(WARNING|ERROR|CRITICAL)\b|^\d+:[A-Z] \d{1,2} \w{3} \d{4} \S+ # ")
+# Python's logging, Celery and gunicorn name the level near the start of a line. Redis marks a warning with "#", and
+# some lines at each start: its name, its version and wishes for the kernel.
+WARNING = re.compile(r"^.{0,100}?\b(WARNING|ERROR|CRITICAL)\b|^\d+:[A-Z] \d{1,2} \w{3} \d{4} \S+ # ")
 REDIS_STARTS = re.compile(
     r" # (oO0|Redis version=|Configuration loaded|Server initialized|WARNING .*kernel|WARNING .*sysctl)"
 )
 
 
 @dataclass(frozen=True, slots=True)
-class Ended:
-    """A program ended, or could not be started: then `program` is empty and `how` says why."""
+class ProgramExit:
+    """A program ended, or could not be started: then `program` is empty and `how` gives the reason."""
 
     program: str
     how: str
@@ -32,7 +32,7 @@ class Ended:
 
 
 class LogFile:
-    """A log that grows and is rotated; `lines()` gives what came since it was last asked."""
+    """A log that grows and is rotated. `lines()` returns what was written since the last call."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -50,7 +50,7 @@ class LogFile:
                 file.seek(self._offset)
                 fresh = file.read()
         except FileNotFoundError:
-            return  # not written yet, or this moment being rotated
+            return  # not written yet, or being rotated now
         self._offset += len(fresh)
         *complete, self._begun = (self._begun + fresh).split(b"\n")
         for line in complete:
@@ -58,7 +58,7 @@ class LogFile:
 
 
 def last_lines(path: Path, count: int) -> list[str]:
-    """The end of a log file; nothing where there is none."""
+    """The end of a log file; an empty list if there is no file."""
     try:
         with path.open("rb") as file:
             size = file.seek(0, 2)
@@ -68,17 +68,17 @@ def last_lines(path: Path, count: int) -> list[str]:
         return []
 
 
-def ended_programs(lines: Iterator[str]) -> Iterator[Ended]:
-    """The deaths that lines of the supervisor's log tell of."""
+def program_exits(lines: Iterator[str]) -> Iterator[ProgramExit]:
+    """The exits in lines of the supervisor's log."""
     for line in lines:
         if found := ENDED.search(line):
-            yield Ended(found["program"], found["how"])
+            yield ProgramExit(found["program"], found["how"])
         elif found := NOT_STARTED.search(line):
-            # supervisord says this of a program that exited too quickly too, beside the line above.
+            # If a program exits too quickly, supervisord writes this line beside the one above.
             if not found["how"].startswith("Exited too quickly"):
-                yield Ended("", found["how"])
+                yield ProgramExit("", found["how"])
 
 
-def worth_telling(lines: Iterator[str]) -> Iterator[str]:
-    """Those of warning level and above."""
-    return (line for line in lines if WORTH_TELLING.search(line) and not REDIS_STARTS.search(line))
+def warnings_in(lines: Iterator[str]) -> Iterator[str]:
+    """The lines with the level warning or above."""
+    return (line for line in lines if WARNING.search(line) and not REDIS_STARTS.search(line))

@@ -1,6 +1,7 @@
-"""`python -m cli.local.supervised CONFIGURATION PARENT`: supervisord in the foreground, ending with the process PARENT.
+"""`python -m cli.local.supervisor_process CONFIGURATION PARENT`: supervisord in the foreground.
 
-A supervisor whose `boxqueue up` was killed would hold the port and the data folder's socket with nobody to stop it.
+It ends when the process PARENT ends. Otherwise the programs of a killed `boxqueue up` would keep the port and the
+socket in the data folder.
 """
 
 import os
@@ -14,7 +15,7 @@ from cli.local.processes import end_with_parent
 def main() -> None:
     configuration, parent = sys.argv[1:]
     end_with_parent()
-    # The parent may have died before the kernel was asked.
+    # The parent may have ended before the line above.
     if os.getppid() == int(parent):
         supervisord(["--nodaemon", "--silent", "--configuration", configuration])
 

@@ -1,4 +1,4 @@
-"""The supervisor's configuration: which programs a service has and how each is kept running."""
+"""The supervisor's configuration: the programs of a service, and how each is started, restarted and stopped."""
 
 import os
 import resource
@@ -10,14 +10,14 @@ from pathlib import Path
 from cli.local.redis_server import redis_command
 from jobs.settings import Settings
 
-# A claim that runs is given this long to finish before its worker is killed.
+# A running claim has this long to finish before its worker is killed.
 STOP_SECONDS = 30
 NEVER_GIVE_UP = 1_000_000
 LOG_MB, LOG_BACKUPS = 10, 3
-# Groups start in this order and stop one after the other in the opposite one, the members of a group together:
-# first what works, then the Redis that rings it.
+# Groups start in this order and stop in the opposite order, all programs of a group together: first the API and the
+# workers, then the Redis that rings them.
 GROUPS = ("broker", "service")
-# supervisord makes its socket under this name and a suffix with its process id, within the 107 bytes of sun_path.
+# supervisord adds its process id to the socket's path, and a Unix socket's path has at most 107 bytes.
 LONGEST_CONTROL_PATH = 107 - len(".4194304")
 
 
@@ -31,8 +31,8 @@ class Program:
 
 
 def programs_of(settings: Settings, runtimes: list[str]) -> list[Program]:
-    """The programs of a whole service on this machine. Raises `CommandError` where there is no Redis to start."""
-    # -P: a folder of the user's that is called `jobs` or `api` must not be taken for ours.
+    """The programs of a whole service on this machine. Raises `CommandError` if Redis is needed and missing."""
+    # -P: a folder `jobs` or `api` in the current directory must not be imported instead of our package.
     python = [sys.executable, "-P", "-m"]
     programs = [Program("api", [*python, "api"], "service")]
     programs += [Program(f"worker-{runtime}", [*python, "worker", runtime], "service") for runtime in runtimes]
@@ -46,11 +46,11 @@ def log_of(settings: Settings, program: str) -> Path:
 
 
 def write_configuration(settings: Settings, programs: list[Program]) -> Path:
-    """Writes the supervisor's configuration into the data folder; the path of the file."""
+    """Writes the supervisor's configuration into the data folder. Returns its path."""
     (settings.data / "logs").mkdir(parents=True, exist_ok=True)
     control = settings.data / "supervisor.sock"
     path = settings.data / "supervisord.conf"
-    # What a killed run left behind. The lock on the data folder says that nobody uses it.
+    # Left by a killed run. The data folder is locked, so no other service uses them.
     for stale in (control, settings.data / "supervisord.pid"):
         stale.unlink(missing_ok=True)
     sections = [_supervisord(settings)]
@@ -68,15 +68,15 @@ def write_configuration(settings: Settings, programs: list[Program]) -> Path:
 def _supervisord(settings: Settings) -> str:
     files = min(1024, _hard_limit(resource.RLIMIT_NOFILE))
     processes = min(200, _hard_limit(resource.RLIMIT_NPROC))
-    # Named for root too: otherwise supervisord warns that it keeps the rights it was started with.
+    # Set for root too: otherwise supervisord warns that it runs as root.
     user = f"user={os.getuid()}\n" if os.getuid() == 0 else ""
     return f"""\
 ; Written by `boxqueue up` at each start.
 [supervisord]
-logfile={_plain(log_of(settings, "supervisord"))}
+logfile={_escaped(log_of(settings, "supervisord"))}
 logfile_maxbytes={LOG_MB}MB
 logfile_backups={LOG_BACKUPS}
-pidfile={_plain(settings.data / "supervisord.pid")}
+pidfile={_escaped(settings.data / "supervisord.pid")}
 minfds={files}
 minprocs={processes}
 {user}"""
@@ -86,11 +86,11 @@ def _control(control: Path) -> str:
     return f"""\
 ; supervisorctl -c THIS_FILE status|stop|restart broker:redis|service:api|service:worker-…
 [unix_http_server]
-file={_plain(control)}
+file={_escaped(control)}
 chmod=0700
 
 [supervisorctl]
-serverurl=unix://{_plain(control)}
+serverurl=unix://{_escaped(control)}
 
 [rpcinterface:supervisor]
 supervisor.rpcinterface_factory=supervisor.rpcinterface:make_main_rpcinterface
@@ -100,7 +100,7 @@ supervisor.rpcinterface_factory=supervisor.rpcinterface:make_main_rpcinterface
 def _program(program: Program, log: Path) -> str:
     return f"""\
 [program:{program.name}]
-command={_plain(shlex.join(program.command))}
+command={_escaped(shlex.join(program.command))}
 autorestart=true
 startsecs=1
 startretries={NEVER_GIVE_UP}
@@ -108,14 +108,14 @@ stopsignal=TERM
 stopwaitsecs={STOP_SECONDS}
 killasgroup=true
 redirect_stderr=true
-stdout_logfile={_plain(_plain(log))}
+stdout_logfile={_escaped(_escaped(log))}
 stdout_logfile_maxbytes={LOG_MB}MB
 stdout_logfile_backups={LOG_BACKUPS}
 """
 
 
-def _plain(value: object) -> str:
-    """Percent signs are expansions in supervisor's configuration (and the names of programs' logs expand twice)."""
+def _escaped(value: object) -> str:
+    """Escapes percent signs, which supervisor's configuration expands (in the names of programs' logs even twice)."""
     return str(value).replace("%", "%%")
 
 

@@ -1,4 +1,4 @@
-"""What a demo shows of a job, and where it writes the drawn picture."""
+"""The results of a demo: the table, and the files with the drawn pictures."""
 
 import io
 import json
@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from cli.answers import answers_of, table_of, write_annotated
+from cli.results import results_of, table_of, write_annotated
 
 
 class Pictures:
-    """Gives the same drawn picture for every job."""
+    """Returns the same drawn picture for every job."""
 
     def __init__(self, media_type: str) -> None:
         self._media_type = media_type
@@ -38,7 +38,7 @@ def job(source: str, **given: Any) -> str:
 
 def shown(*lines: str) -> list[str]:
     paper = io.StringIO()
-    Console(file=paper, width=120).print(table_of(answers_of(lines)))
+    Console(file=paper, width=120).print(table_of(results_of(lines)))
     return [line.rstrip() for line in paper.getvalue().splitlines()]
 
 
@@ -52,7 +52,7 @@ def test_a_failed_picture_shows_why() -> None:
     assert "picture_empty: It is empty." in shown(failed)[1]
 
 
-def test_nothing_found_is_no_failure() -> None:
+def test_a_picture_without_detections_is_no_failure() -> None:
     assert shown(job("c.png", detections=[]))[1].split()[:3] == ["c.png", "cards", "0"]
 
 
@@ -66,7 +66,7 @@ def test_nothing_found_is_no_failure() -> None:
     ],
 )
 def test_drawn_pictures_stay_below_the_folder(tmp_path: Path, source: str, media_type: str, file: str) -> None:
-    write_annotated(Pictures(media_type), answers_of([job(source)]), tmp_path / "out")  # type: ignore[arg-type]
+    write_annotated(Pictures(media_type), results_of([job(source)]), tmp_path / "out")  # type: ignore[arg-type]
 
     (written,) = (path for path in (tmp_path / "out").rglob("*") if path.is_file())
     assert written == tmp_path / "out" / "cards" / file

@@ -1,4 +1,4 @@
-"""What came back for each picture of a demo: the table, and the pictures with their boxes drawn."""
+"""The results of a demo: a table, and the pictures with their boxes drawn."""
 
 import json
 import mimetypes
@@ -13,13 +13,13 @@ from rich.text import Text
 from cli.client import ServiceClient
 from cli.errors import CommandError
 
-# The labels that a row of the table has room for.
-BEST = 3
+# A row of the table has room for this many labels.
+MOST_LABELS = 3
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
-    """One picture through one model. `milliseconds` are those of decoding and of the model, without the waiting."""
+class Result:
+    """One picture through one model. `milliseconds`: decoding and the model, without waiting in the queue."""
 
     source: str
     model: str
@@ -30,13 +30,13 @@ class Answer:
     annotated: str | None
 
 
-def answer_of(job: dict[str, Any]) -> Answer:
-    """From a finished job."""
-    found = job["detections"] or []  # None until it succeeded
+def result_of(job: dict[str, Any]) -> Result:
+    """The result of a finished job."""
+    found = job["detections"] or []  # None if it did not succeed
     timings = job["timings_ms"] or {}
     spent = [timings[part] for part in ("decode", "inference") if timings.get(part) is not None]
     error = job["error"]
-    return Answer(
+    return Result(
         source=job["source"] or job["id"],
         model=job["model"],
         boxes=len(found),
@@ -48,43 +48,43 @@ def answer_of(job: dict[str, Any]) -> Answer:
 
 
 def best_labels(detections: list[dict[str, Any]]) -> str:
-    """Each label once, with its best score and how often it was found, the surest first."""
+    """Each label once, with its best score and its count, the highest score first."""
     found: dict[str, list[float]] = {}
     for detection in detections:  # sorted by score
         found.setdefault(detection["label"], []).append(detection["score"])
     named = [
         f"{label} {scores[0]:.2f}" + (f" ×{len(scores)}" if len(scores) > 1 else "") for label, scores in found.items()
     ]
-    return ", ".join(named[:BEST])
+    return ", ".join(named[:MOST_LABELS])
 
 
-def answers_of(lines: Iterable[str]) -> list[Answer]:
-    """From the results of a batch, in the order of the pictures' names."""
-    return sorted((answer_of(json.loads(line)) for line in lines), key=lambda answer: (answer.source, answer.model))
+def results_of(lines: Iterable[str]) -> list[Result]:
+    """The results of a batch, one line of JSON each, sorted by picture and model."""
+    return sorted((result_of(json.loads(line)) for line in lines), key=lambda result: (result.source, result.model))
 
 
-def table_of(answers: Iterable[Answer]) -> Table:
+def table_of(results: Iterable[Result]) -> Table:
     table = Table(box=None, header_style="bold", pad_edge=False)
     for heading in ("picture", "model"):
         table.add_column(heading, overflow="fold")
     table.add_column("boxes", justify="right")
     table.add_column("best labels")
     table.add_column("ms", justify="right")
-    for answer in answers:
-        milliseconds = "" if answer.milliseconds is None else f"{answer.milliseconds:.0f}"
-        said = Text(answer.error, "red") if answer.error else Text(answer.best)
-        boxes = "–" if answer.error else str(answer.boxes)
-        table.add_row(Text(answer.source), Text(answer.model), boxes, said, milliseconds)
+    for result in results:
+        milliseconds = "" if result.milliseconds is None else f"{result.milliseconds:.0f}"
+        labels = Text(result.error, "red") if result.error else Text(result.best)
+        boxes = "–" if result.error else str(result.boxes)
+        table.add_row(Text(result.source), Text(result.model), boxes, labels, milliseconds)
     return table
 
 
-def write_annotated(client: ServiceClient, answers: Iterable[Answer], destination: Path) -> None:
-    """destination/<model>/<picture>. Pictures of formats that are answered as PNG get that suffix besides."""
-    for answer in answers:
-        if answer.annotated is None:
+def write_annotated(client: ServiceClient, results: Iterable[Result], destination: Path) -> None:
+    """Writes destination/<model>/<picture>; with a further suffix if the service returns another format (a.bmp.png)."""
+    for result in results:
+        if result.annotated is None:
             continue
-        content, media_type = client.download(answer.annotated)
-        path = destination / answer.model / _below(answer.source)
+        content, media_type = client.download(result.annotated)
+        path = destination / result.model / _below(result.source)
         if mimetypes.guess_type(path.name)[0] != media_type:
             path = path.with_name(path.name + (mimetypes.guess_extension(media_type) or ""))
         try:
@@ -95,5 +95,5 @@ def write_annotated(client: ServiceClient, answers: Iterable[Answer], destinatio
 
 
 def _below(source: str) -> Path:
-    """A source as a path that stays below a folder, whatever it says."""
+    """A source as a relative path without `..`, so that it stays below the destination."""
     return Path(*(part for part in PurePosixPath(source).parts if part not in ("/", "..")))
