@@ -7,10 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+from training.boxes import Box, hull
 from training.cards import phrases
 from training.cards.options import KINDS, Choice, choose, option, option_width
 from training.cards.rendering.photos import paste_photo
-from training.cards.rendering.sheet import LINE, Box, Sheet, hull
+from training.cards.rendering.sheet import LINE, Sheet
 from training.cards.rendering.toggles import draw_tick
 from training.cards.style import WHITE, mix
 

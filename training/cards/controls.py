@@ -6,8 +6,9 @@ import math
 from collections.abc import Sequence
 from dataclasses import replace
 
+from training.boxes import Box, hull
 from training.cards import phrases
-from training.cards.rendering.sheet import LINE, Box, Sheet, hull
+from training.cards.rendering.sheet import LINE, Sheet
 from training.cards.style import BLACK, VISIBLE, WHITE, Colour, contrast, mix
 
 GOLDS: tuple[Colour, ...] = ((245, 180, 0), (255, 200, 40), (240, 150, 20), (220, 40, 60))
@@ -121,13 +122,13 @@ def rating(sheet: Sheet, x: float, y: float, width: float, full: int | None = No
 
 
 def _star(sheet: Sheet, box: Box, fill: Colour | None, outline: Colour | None) -> None:
-    cx, cy, radius = (box.x1 + box.x2) / 2, (box.y1 + box.y2) / 2, (box.x2 - box.x1) / 2
+    cx, cy, radius = (box.x1 + box.x2) / 2, (box.y1 + box.y2) / 2, box.width / 2
     points = [_on_circle(cx, cy, radius * (1.0, 0.42)[corner % 2], corner) for corner in range(10)]
-    sheet.draw.polygon(points, fill, outline, max(1, round((box.x2 - box.x1) / 12)))
+    sheet.draw.polygon(points, fill, outline, max(1, round(box.width / 12)))
 
 
 def _heart(sheet: Sheet, box: Box, fill: Colour | None, outline: Colour | None) -> None:
-    size = box.x2 - box.x1
+    size = box.width
     turns = [2 * math.pi * step / 24 for step in range(24)]
     points = [
         (
@@ -136,11 +137,11 @@ def _heart(sheet: Sheet, box: Box, fill: Colour | None, outline: Colour | None) 
         )
         for turn in turns
     ]
-    sheet.draw.polygon(points, fill, outline, max(1, round((box.x2 - box.x1) / 12)))
+    sheet.draw.polygon(points, fill, outline, max(1, round(box.width / 12)))
 
 
 def _dot(sheet: Sheet, box: Box, fill: Colour | None, outline: Colour | None) -> None:
-    sheet.draw.ellipse((box.x1, box.y1, box.x2, box.y2), fill, outline, max(1, round((box.x2 - box.x1) / 12)))
+    sheet.draw.ellipse((box.x1, box.y1, box.x2, box.y2), fill, outline, max(1, round(box.width / 12)))
 
 
 def _on_circle(x: float, y: float, radius: float, tenth: int) -> tuple[float, float]:

@@ -9,12 +9,13 @@ from random import Random
 
 from PIL import Image, ImageDraw, ImageFilter
 
+from training.boxes import Box
 from training.cards import controls, parts, rows
 from training.cards.choices import choices
 from training.cards.rendering.damage import Card, cut, damaged, wobbly
 from training.cards.rendering.icons import icon
 from training.cards.rendering.photos import gradient, paper, photo
-from training.cards.rendering.sheet import LONGEST_SHEET, Box, Sheet
+from training.cards.rendering.sheet import LONGEST_SHEET, Sheet
 from training.cards.style import Style, choose_style, mix
 
 Part = Callable[[Sheet, float, float, float], float]

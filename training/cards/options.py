@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from training.cards.rendering.sheet import LINE, Box, Sheet, hull
+from training.boxes import Box, hull
+from training.cards.rendering.sheet import LINE, Sheet
 from training.cards.rendering.toggles import ToggleStyle, choose_toggle_style, toggle
 
 KINDS = ("radiobutton", "checkbox")

@@ -11,9 +11,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from random import Random
 
+from training.boxes import Box, hull
 from training.cards import phrases
 from training.cards.rendering.photos import paste_photo
-from training.cards.rendering.sheet import ALIGNED, Box, Sheet, hull
+from training.cards.rendering.sheet import ALIGNED, Sheet
 
 
 def heading(

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from training.boxes import Box
 from training.cards import phrases
 from training.cards.rendering.icons import icon
 from training.cards.rendering.photos import paste_photo
-from training.cards.rendering.sheet import Box, Sheet
+from training.cards.rendering.sheet import Sheet
 from training.cards.style import BLACK, WHITE, mix, vivid
 from training.cards.tables import table
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from itertools import pairwise
 
+from training.boxes import Box
 from training.cards import phrases
 from training.cards.rendering.icons import badge, icon
 from training.cards.rendering.photos import paste_photo
-from training.cards.rendering.sheet import LINE, Box, Sheet
+from training.cards.rendering.sheet import LINE, Sheet
 from training.cards.style import Colour
 
 

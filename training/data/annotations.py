@@ -11,20 +11,17 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 from xml.etree import ElementTree
 
+from training.boxes import Box
+
 PICTURE_ENDINGS = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff")
 NOWHERE = math.nan
 """A coordinate that the annotation does not give."""
 
 
 @dataclass(frozen=True)
-class AnnotatedObject:
-    """One object as the file has it: a label and corners in pixels, which may be any numbers, NaN too."""
+class AnnotatedObject(Box):
+    """One object as the file has it. Its corners may be any numbers, also NaN."""
 
-    label: str
-    x1: float
-    y1: float
-    x2: float
-    y2: float
     counts: bool = True
     """False for objects that the format excludes from evaluation: COCO's crowds, Pascal VOC's difficult objects."""
 

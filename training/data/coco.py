@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from training.cards.rendering.sheet import Box
+from training.boxes import Box
 from training.data.datasets import Example
 
 
@@ -37,13 +37,12 @@ def to_coco(examples: Sequence[Example], labels: Sequence[str], folder: Path | N
 
 def entry(number: int, image_id: int, category_id: int, box: Box) -> dict[str, Any]:
     """A box as COCO writes it, for an annotation or a result."""
-    wide, high = box.x2 - box.x1, box.y2 - box.y1
     return {
         "id": number,
         "image_id": image_id,
         "category_id": category_id,
-        "bbox": [box.x1, box.y1, wide, high],
-        "area": wide * high,
+        "bbox": [box.x1, box.y1, box.width, box.height],
+        "area": box.area,
     }
 
 

@@ -14,7 +14,6 @@ from pathlib import Path
 from PIL import Image
 
 from training.cards.generator import draw_card
-from training.cards.rendering.sheet import Box
 from training.data.coco import write_coco
 from training.data.datasets import Dataset, Example, read
 from training.model.layout import LABELS, VIEW_SIZE
@@ -62,7 +61,7 @@ def _draw(folder: Path, seed: int) -> Example:
     if scale < 1:
         image = image.resize((round(image.width * scale), round(image.height * scale)), Image.Resampling.LANCZOS)
         across, down = image.width / card.image.width, image.height / card.image.height
-        boxes = tuple(Box(b.label, b.x1 * across, b.y1 * down, b.x2 * across, b.y2 * down) for b in boxes)
+        boxes = tuple(box.moved(0.0, 0.0, across, down) for box in boxes)
     file = folder / f"{seed}.png"
     image.save(file, compress_level=1)
     return Example(file, image.width, image.height, boxes, frozenset(LABELS))

@@ -16,7 +16,7 @@ from PIL import ExifTags, Image
 from detectors.errors import PictureUndecodable
 from detectors.pictures.decode import QUARTER_TURNS, decode
 from detectors.pictures.formats import FORMATS
-from training.cards.rendering.sheet import Box
+from training.boxes import Box
 from training.data.annotations import AnnotatedObject, Annotation, Annotations, read_coco, read_voc
 
 LEAST_INSIDE = 0.5
@@ -158,18 +158,11 @@ def _size(picture: Path) -> tuple[int, int]:
 def _clipped(drawn: AnnotatedObject, width: int, height: int) -> tuple[Box | None, float]:
     """The part of the box that lies in the picture, and its share of the box, 0..1. None if no part does, or if the
     corners make no box."""
-    area = (drawn.x2 - drawn.x1) * (drawn.y2 - drawn.y1)
-    box = Box(
-        drawn.label,
-        max(0.0, drawn.x1),
-        max(0.0, drawn.y1),
-        min(float(width), drawn.x2),
-        min(float(height), drawn.y2),
-    )
-    # Comparisons with NaN are false, so this also refuses NaN, which max and min may have replaced.
-    if not (drawn.x2 > drawn.x1 and drawn.y2 > drawn.y1 and area > 0 and box.x2 > box.x1 and box.y2 > box.y1):
+    box = drawn.clipped(float(width), float(height))
+    # Comparisons with NaN are false, so this also refuses NaN, which `clipped` may have replaced.
+    if not (drawn.width > 0 and drawn.height > 0 and drawn.area > 0 and box.width > 0 and box.height > 0):
         return None, 0.0
-    return box, (box.x2 - box.x1) * (box.y2 - box.y1) / area
+    return box, box.area / drawn.area
 
 
 def _turn(picture: Path) -> int:

@@ -17,7 +17,7 @@ import numpy.typing as npt
 from PIL import Image
 
 from detectors.pictures.decode import decode
-from training.cards.rendering.sheet import Box
+from training.boxes import Box
 from training.data.datasets import Example
 
 Floats = npt.NDArray[np.float32]

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from training.cards.rendering.sheet import Box
-from training.data.views import View, area
+from training.boxes import Box
+from training.data.views import View
 from training.model.layout import LEADING, STRIDE
 
 SPREAD, NARROWEST, WIDEST = 0.09, 1 / 6 + 0.05, 3.0
@@ -47,9 +47,9 @@ def targets(view: View, labels: Sequence[str], known: Collection[str]) -> Target
         mask[:, _covered(place.y1, place.y2), _covered(place.x1, place.x2)] = False
     # For each cell its weight and the box whose distances it learns. Small boxes come last and replace larger ones.
     owners: dict[tuple[int, int, int], tuple[float, Box]] = {}
-    for box in sorted(view.boxes, key=area, reverse=True):
+    for box in sorted(view.boxes, key=lambda box: box.area, reverse=True):
         kind = labels.index(box.label)
-        end = min(box.x2, box.x1 + box.y2 - box.y1) if box.label in LEADING else box.x2
+        end = min(box.x2, box.x1 + box.height) if box.label in LEADING else box.x2
         down, top = _bell(box.y1 / STRIDE, box.y2 / STRIDE, rows)
         across, left = _bell(box.x1 / STRIDE, end / STRIDE, columns)
         peak = np.outer(down, across)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from random import Random
@@ -15,7 +15,7 @@ from PIL import Image, ImageFilter, ImageOps
 from detectors.catalogue import Input
 from detectors.pictures.decode import decode
 from detectors.pictures.preprocess import PADDING, Pixels, content_size, place
-from training.cards.rendering.sheet import Box
+from training.boxes import Box
 from training.data.datasets import Example
 from training.model.layout import INPUT_SIZE, VIEW_SIZE
 
@@ -60,7 +60,7 @@ def plain(example: Example) -> View:
     height, width = pixels.shape[:2]
     inside = content_size(width, height, VIEW)
     across, down = inside[0] / example.width, inside[1] / example.height
-    boxes, unclear = ([_moved(box, across, down) for box in some] for some in (example.boxes, example.unclear))
+    boxes, unclear = ([box.moved(0.0, 0.0, across, down) for box in some] for some in (example.boxes, example.unclear))
     return View(place(pixels, VIEW), tuple(boxes), tuple(unclear))
 
 
@@ -93,17 +93,11 @@ def augmented(rng: Random, example: Example, size: tuple[int, int] = (VIEW_SIZE,
     unclear: list[Box] = []
     for clear, some in ((True, example.boxes), (False, example.unclear)):
         for whole in some:
-            moved = _moved(whole, kept_x * across, kept_y * down, -left * across, -top * down)
-            visible = _clipped(moved, width, height)
-            if visible is None:
-                continue
-            (boxes if clear and area(visible) > MOSTLY * area(moved) else unclear).append(visible)
+            moved = whole.moved(-left * across, -top * down, kept_x * across, kept_y * down)
+            visible = moved.clipped(float(width), float(height))
+            if visible.width > 1 and visible.height > 1:
+                (boxes if clear and visible.area > MOSTLY * moved.area else unclear).append(visible)
     return View(pixels, tuple(boxes), tuple(unclear))
-
-
-def area(box: Box) -> float:
-    """Pixels."""
-    return (box.x2 - box.x1) * (box.y2 - box.y1)
 
 
 def _frame(rng: Random, width: int, height: int) -> tuple[float, float, float, float]:
@@ -162,19 +156,3 @@ def _damaged(rng: Random, image: Image.Image) -> Image.Image:
         image.save(file, "JPEG", quality=rng.randint(25, 80))
         image = Image.open(file).convert("RGB")
     return image
-
-
-def _moved(box: Box, across: float, down: float, x: float = 0.0, y: float = 0.0) -> Box:
-    return Box(box.label, box.x1 * across + x, box.y1 * down + y, box.x2 * across + x, box.y2 * down + y)
-
-
-def _clipped(box: Box, width: int, height: int) -> Box | None:
-    """The part of the box inside the view, or None if it is at most a pixel wide or high."""
-    inside = replace(
-        box,
-        x1=max(0.0, box.x1),
-        y1=max(0.0, box.y1),
-        x2=min(float(width), box.x2),
-        y2=min(float(height), box.y2),
-    )
-    return inside if inside.x2 - inside.x1 > 1 and inside.y2 - inside.y1 > 1 else None

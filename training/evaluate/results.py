@@ -12,7 +12,7 @@ from detectors.catalogue import ModelEntry
 from detectors.errors import DetectionFailed, ModelUnusable, PictureUndecodable
 from detectors.pictures.decode import decode
 from detectors.runtimes.registry import registered, require
-from training.cards.rendering.sheet import Box
+from training.boxes import Box
 from training.evaluate.display import Update
 from training.evaluate.scores import Found
 

@@ -14,7 +14,7 @@ import numpy.typing as npt
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
-from training.cards.rendering.sheet import Box
+from training.boxes import Box
 from training.data.coco import entry, to_coco
 from training.data.datasets import Example
 

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 import httpx
 
-from training.cards.rendering.sheet import Box
+from training.boxes import Box
 from training.evaluate.display import Update
 from training.evaluate.results import Failure, Results
 

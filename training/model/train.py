@@ -36,6 +36,7 @@ AVERAGE_DECAY = 0.998
 """Share of the running average that stays in each step. It is smaller at first, while the weights change fast."""
 CHECKPOINT_SECONDS = 60.0
 FINGERPRINTED = (
+    "boxes",
     "data/batches",
     "data/targets",
     "data/views",
@@ -122,6 +123,12 @@ class _Run:
         self.schedule = LambdaLR(self.optimizer, lambda step: _rate_factor(step / plan.steps))
         self.average = AveragedModel(network, multi_avg_fn=_update_average, use_buffers=True)
         self.average.update_parameters(network)  # The first update copies: the average starts at these weights.
+        self._parts: dict[str, nn.Module | torch.optim.Optimizer | LambdaLR] = {
+            "network": network,
+            "average": self.average,
+            "optimizer": self.optimizer,
+            "schedule": self.schedule,
+        }
         self.done = 0
         self.mean_losses = (0.0, 0.0)
 
@@ -141,7 +148,7 @@ class _Run:
 
     def save(self, checkpoint: Path, fingerprint: str) -> None:
         """Writes a checkpoint."""
-        state: dict[str, Any] = {name: part.state_dict() for name, part in self._parts().items()}
+        state: dict[str, Any] = {name: part.state_dict() for name, part in self._parts.items()}
         state |= {"fingerprint": fingerprint, "done": self.done, "mean_losses": self.mean_losses}
         checkpoint.parent.mkdir(parents=True, exist_ok=True)
         # Under another name first: if the process is stopped while it writes, the last checkpoint is still there.
@@ -158,17 +165,9 @@ class _Run:
             return  # a damaged file, or one of another program
         if not isinstance(state, dict) or state.get("fingerprint") != fingerprint:
             return
-        for name, part in self._parts().items():
+        for name, part in self._parts.items():
             part.load_state_dict(state[name])
         self.done, self.mean_losses = state["done"], state["mean_losses"]
-
-    def _parts(self) -> dict[str, nn.Module | torch.optim.Optimizer | LambdaLR]:
-        return {
-            "network": self.network,
-            "average": self.average,
-            "optimizer": self.optimizer,
-            "schedule": self.schedule,
-        }
 
 
 def _rate_factor(done: float) -> float:

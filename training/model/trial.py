@@ -12,7 +12,7 @@ from detectors.catalogue import Output
 from detectors.pictures.decode import decode
 from detectors.pictures.preprocess import to_tensor
 from detectors.postprocess import to_picture
-from training.cards.rendering.sheet import Box
+from training.boxes import Box
 from training.catalogue_entries import FLOOR_SCORE
 from training.data.datasets import Example
 from training.data.views import INPUT

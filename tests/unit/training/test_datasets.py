@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from PIL import Image, ImageChops, ImageOps
 
-from training.cards.rendering.sheet import Box
+from training.boxes import Box
 from training.data.coco import write_coco
 from training.data.datasets import DatasetUnusable, Example, read
 

@@ -9,7 +9,7 @@ from PIL import Image
 from detectors.digest import digest_of
 from tests import catalogues, tiny_models
 from tests.unit.cli import fake_service
-from training.cards.rendering.sheet import Box
+from training.boxes import Box
 from training.data.coco import write_coco
 from training.data.datasets import Example
 from training.evaluate.__main__ import main

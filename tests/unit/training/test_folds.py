@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from training.cards.rendering.sheet import Box
+from training.boxes import Box
 from training.data.datasets import Example
 from training.data.folds import folds, groups
 

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from training.cards.rendering.sheet import Box
+from training.boxes import Box
 from training.data.targets import Targets, targets
 from training.data.views import View
 from training.model.layout import LABELS, STRIDE, VIEW_SIZE

@@ -6,7 +6,7 @@ import pytest
 from PIL import Image
 
 from detectors.pictures.preprocess import PADDING
-from training.cards.rendering.sheet import Box
+from training.boxes import Box
 from training.data.datasets import Example
 from training.data.views import augmented, plain
 from training.model.layout import VIEW_SIZE

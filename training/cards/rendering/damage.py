@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import io
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from random import Random
 
 from PIL import Image, ImageChops, ImageFilter
 
+from training.boxes import Box
 from training.cards.rendering.photos import table_top
-from training.cards.rendering.sheet import Box
 from training.cards.style import PAGES
 
 SMALLEST_BOX = 3.0
@@ -30,12 +30,8 @@ def cut(card: Card) -> Card:
     width, height = card.image.size
     kept = []
     for box in card.boxes:
-        inside = replace(
-            box, x1=max(0.0, box.x1), y1=max(0.0, box.y1), x2=min(float(width), box.x2), y2=min(float(height), box.y2)
-        )
-        whole = (box.x2 - box.x1) * (box.y2 - box.y1)
-        wide, high = inside.x2 - inside.x1, inside.y2 - inside.y1
-        if wide >= SMALLEST_BOX and high >= SMALLEST_BOX and wide * high > 0.5 * whole:
+        inside = box.clipped(float(width), float(height))
+        if inside.width >= SMALLEST_BOX and inside.height >= SMALLEST_BOX and inside.area > 0.5 * box.area:
             kept.append(inside)
     return Card(card.image, tuple(kept))
 
@@ -66,8 +62,7 @@ def surrounded(rng: Random, card: Card) -> Card:
     left, top, right, bottom = (rng.choice((0, 2, rng.randint(1, most))) for _ in range(4))
     image = Image.new("RGB", (left + width + right, top + height + bottom), rng.choice(PAGES))
     image.paste(card.image, (left, top))
-    moved = (replace(b, x1=b.x1 + left, y1=b.y1 + top, x2=b.x2 + left, y2=b.y2 + top) for b in card.boxes)
-    return Card(image, tuple(moved))
+    return Card(image, tuple(box.moved(left, top) for box in card.boxes))
 
 
 def fringed(image: Image.Image) -> Image.Image:
@@ -102,8 +97,7 @@ def photographed(rng: Random, card: Card, w: int, h: int, degrees: float = 3.0) 
         """The box around the turned box. Pillow turns counter-clockwise about the middle."""
         x, y = (box.x1 + box.x2 - width) / 2, (box.y1 + box.y2 - height) / 2
         cx, cy = w / 2 + x * cosine + y * sine, h / 2 - x * sine + y * cosine
-        wide = (box.x2 - box.x1) / 2
-        high = (box.y2 - box.y1) / 2
+        wide, high = box.width / 2, box.height / 2
         half_w, half_h = wide * cosine + high * abs(sine), high * cosine + wide * abs(sine)
         return Box(box.label, cx - half_w, cy - half_h, cx + half_w, cy + half_h)
 

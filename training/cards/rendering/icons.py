@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from training.cards.rendering.sheet import LINE, Box, Sheet
+from training.boxes import Box
+from training.cards.rendering.sheet import LINE, Sheet
 from training.cards.rendering.toggles import draw_tick
 from training.cards.style import BLACK, WHITE, Colour, mix, vivid
 
@@ -11,8 +12,8 @@ GREEN, RED, ORANGE = (20, 150, 70), (200, 40, 40), (240, 150, 40)
 
 def icon(sheet: Sheet, box: Box, colour: Colour) -> None:
     """Draws an icon, which has no box: dots, an arrow, a pin, a frame, a cross or a tick."""
-    rng, draw, thick = sheet.rng, sheet.draw, max(1, round((box.x2 - box.x1) / 9))
-    x, y, size = box.x1, box.y1, box.x2 - box.x1
+    rng, draw, thick = sheet.rng, sheet.draw, max(1, round(box.width / 9))
+    x, y, size = box.x1, box.y1, box.width
     kind = rng.randrange(6)
     if kind == 0:
         for third in range(3):

@@ -8,7 +8,8 @@ from random import Random
 import numpy as np
 from PIL import Image, ImageDraw, ImageFilter
 
-from training.cards.rendering.sheet import Box, Sheet
+from training.boxes import Box
+from training.cards.rendering.sheet import Sheet
 from training.cards.rendering.typefaces import font
 from training.cards.style import Colour, mix, vivid
 
@@ -130,7 +131,7 @@ def _grain(rng: Random, picture: Image.Image) -> Image.Image:
 
 def paste_photo(sheet: Sheet, box: Box, round_: bool = False) -> None:
     """Pastes a random picture into this box, round or with square corners, and adds its box to the sheet."""
-    size = max(8, round(box.x2 - box.x1)), max(8, round(box.y2 - box.y1))
+    size = max(8, round(box.width)), max(8, round(box.height))
     x, y = round(box.x1), round(box.y1)
     mask = None
     if round_:

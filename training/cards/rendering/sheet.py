@@ -8,6 +8,7 @@ from random import Random
 
 from PIL import Image, ImageDraw
 
+from training.boxes import Box
 from training.cards.rendering.typefaces import Font, font
 from training.cards.style import Colour, Style
 
@@ -21,28 +22,6 @@ AIR = 0.15
 """Ems between ink and its box, as in boxes that people draw."""
 LONGEST_SHEET = 1000
 """Approximate largest height of a card in pixels."""
-
-
-@dataclass(frozen=True)
-class Box:
-    """One part of a card: its label and its corners in pixels of the picture, x1 < x2 and y1 < y2."""
-
-    label: str
-    x1: float
-    y1: float
-    x2: float
-    y2: float
-
-    def grown(self, margin: float) -> Box:
-        """The box with `margin` more pixels on every side."""
-        return Box(self.label, self.x1 - margin, self.y1 - margin, self.x2 + margin, self.y2 + margin)
-
-
-def hull(label: str, boxes: list[Box]) -> Box:
-    """The smallest box around all of these."""
-    return Box(
-        label, min(b.x1 for b in boxes), min(b.y1 for b in boxes), max(b.x2 for b in boxes), max(b.y2 for b in boxes)
-    )
 
 
 @dataclass
@@ -131,7 +110,7 @@ class Sheet:
 
     def frame(self, box: Box, fill: Colour | None = None, outline: Colour | None = None) -> None:
         """Draws a rectangle with the corners of the card's style."""
-        radius = min(self.style.radius, (box.y2 - box.y1) / 2, (box.x2 - box.x1) / 2)
+        radius = min(self.style.radius, box.height / 2, box.width / 2)
         self.draw.rounded_rectangle((box.x1, box.y1, box.x2, box.y2), radius, fill, outline)
 
 

@@ -10,7 +10,8 @@ from random import Random
 
 from PIL import Image, ImageDraw
 
-from training.cards.rendering.sheet import Box, Sheet
+from training.boxes import Box
+from training.cards.rendering.sheet import Sheet
 from training.cards.style import BLACK, VISIBLE, WHITE, Colour, Style, contrast, mix
 
 FINE = 4
