@@ -10,7 +10,7 @@ from detectors.digest import digest_of
 from detectors.onboarding.writing import copy_entry
 from jobs.settings import ROOT
 from training.catalogue_entries import BATCH_SIZE
-from training.model.layout import DOUBLE, INPUT_SIZE, LABELS
+from training.model.layout import INPUT_SIZE, LABELS, NMS_IOU
 
 RAW = f"""
 [cards-raw]
@@ -34,7 +34,7 @@ class_scores = "logits"
 activation = "sigmoid"
 box_order = "cxcywh"
 coordinates = "normalised"
-nms = {DOUBLE}
+nms = {NMS_IOU}
 floor_score = 0.1
 """
 """The catalogue entry of the SavedModel that `benchmarks.models.raw` writes."""

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from itertools import pairwise
 
+from training.boxes import Box
 from training.cards import phrases
-from training.cards.looks import Colour
 from training.cards.rendering.icons import badge, icon
 from training.cards.rendering.photos import paste_photo
-from training.cards.rendering.sheet import LINE, Box, Sheet
+from training.cards.rendering.sheet import LINE, Sheet
+from training.cards.style import Colour
 
 
 def table(sheet: Sheet, x: float, y: float, width: float) -> float:
     """Short cells in rows and columns, perhaps with a head, lines, a frame, signs or little pictures."""
-    rng, em, look = sheet.rng, sheet.look.em, sheet.look
+    rng, em, style = sheet.rng, sheet.style.em, sheet.style
     count = max(2, min(rng.randint(2, 5), int(width / (6 * em))))
     first = rng.uniform(0.3, 0.55) if count > 2 else rng.uniform(0.5, 0.7)
     edges = [x, *(x + width * (first + (1 - first) * n / (count - 1)) for n in range(count))]
@@ -32,7 +33,7 @@ def table(sheet: Sheet, x: float, y: float, width: float) -> float:
             height = middle - LINE * em / 2
             if head:
                 words = heads[column].upper() if shout else heads[column]
-                colour = look.text if bold else look.subtle
+                colour = style.text if bold else style.subtle
                 _line(sheet, words, start, height, room, bold=bold, colour=colour, align=aligns[column])
             elif column == 0:
                 if faces:
@@ -47,15 +48,15 @@ def table(sheet: Sheet, x: float, y: float, width: float) -> float:
                 words = words if sheet.length(words) < room else str(rng.randint(1, 99))
                 _line(sheet, words, start, height, room, align=aligns[column])
                 if signs and column == 1 and aligns[column] == "left" and room > 7 * em:
-                    icon(sheet, Box("icon", right - 2 * em, middle - em / 2, right - em, middle + em / 2), look.text)
+                    icon(sheet, Box("icon", right - 2 * em, middle - em / 2, right - em, middle + em / 2), style.text)
         y += pitch
         if lined or head:
-            sheet.draw.line((x, y, x + width, y), look.line)
+            sheet.draw.line((x, y, x + width, y), style.line)
     if framed:
-        sheet.draw.rectangle((x, top, x + width - 1, y), None, look.line)
+        sheet.draw.rectangle((x, top, x + width - 1, y), None, style.line)
     if upright:
         for edge in edges[1:-1]:
-            sheet.draw.line((edge, top, edge, y), look.line)
+            sheet.draw.line((edge, top, edge, y), style.line)
     return y + sheet.gap
 
 
@@ -70,7 +71,7 @@ def _line(
     colour: Colour | None = None,
     align: str = "left",
 ) -> None:
-    """A text box of one line: words that do not fit are left out, but for the first."""
+    """A text box of one line. Words that do not fit are left out, except the first."""
     kept = words.split()
     while len(kept) > 1 and sheet.length(" ".join(kept), 1.0, bold) > width:
         kept.pop()

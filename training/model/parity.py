@@ -1,4 +1,4 @@
-"""Whether two models of the same weights find the same."""
+"""Compares what two models with the same weights find."""
 
 from __future__ import annotations
 
@@ -7,22 +7,22 @@ import numpy as np
 from detectors.postprocess import Detections, iou
 
 SCORE = 0.3
-"""Detections above it have to be the same ..."""
+"""Detections with a higher score have to be the same in both models ..."""
 SCORE_MARGIN = 1e-3
-"""... in their score within this, for which reason those so close to SCORE may be missing ..."""
+"""... with scores that differ by at most this (a detection that close to SCORE may be missing) ..."""
 LEAST_OVERLAP = 0.99
-"""... and in their box by this intersection over union."""
+"""... and boxes with at least this intersection over union."""
 
 
 def differences(one: Detections, other: Detections) -> list[str]:
-    """What one of the two has above SCORE and the other has not, a line each: the label, the score and the box."""
+    """A line for each detection above SCORE that only one of the two has: its class, score and box."""
     return [f"only the first: {line}" for line in _missing(one, other)] + [
         f"only the second: {line}" for line in _missing(other, one)
     ]
 
 
 def furthest(one: Detections, other: Detections) -> tuple[float, float]:
-    """How far apart the same detection above SCORE is at most in both: a side of its box in pixels, its score."""
+    """Largest differences between the same detections above SCORE: of a side of a box in pixels, and of a score."""
     pairs = [(n, m) for n, m in _matches(one, other) if m is not None]
     sides = (float(np.abs(one.boxes[n] - other.boxes[m]).max()) for n, m in pairs)
     scores = (float(abs(one.scores[n] - other.scores[m])) for n, m in pairs)
@@ -38,7 +38,7 @@ def _missing(wanted: Detections, there: Detections) -> list[str]:
 
 
 def _matches(wanted: Detections, there: Detections) -> list[tuple[int, int | None]]:
-    """Of each that is wanted, above SCORE, which one there is the same, if any."""
+    """For each wanted detection above SCORE, the index of the same one in `there`, if any."""
     overlaps = iou(wanted.boxes, there.boxes)
     free = np.ones(len(there.scores), bool)
     matches: list[tuple[int, int | None]] = []

@@ -1,15 +1,15 @@
 import pytest
 import torch
 
-from training.model.border_refinement import Borders
+from training.model.border_refinement import BorderRefinement
 from training.model.layout import PER_SIDE, SIDES
 
 LEFT, TOP, RIGHT, BOTTOM = range(SIDES)
 
 
-def learnt_to_read(side: int, factor: float) -> Borders:
-    """Borders that move this side by so much times what the first of its channels says on the side itself."""
-    borders = Borders(2)
+def reading(side: int, factor: float) -> BorderRefinement:
+    """A refinement that moves this side by `factor` times the value of its first channel at the middle of the side."""
+    borders = BorderRefinement(2)
     with torch.no_grad():
         borders.seen.zero_()
         middle = 7 * PER_SIDE  # the middle of the side's 15 points
@@ -21,7 +21,7 @@ def learnt_to_read(side: int, factor: float) -> Borders:
 def test_at_first_nothing_moves() -> None:
     corners = torch.tensor([[1.0, 2.0, 30.0, 40.0]])
 
-    moved = Borders(2)(torch.randn(1, 32, 56, 56), torch.tensor([0]), corners, torch.tensor([1]))
+    moved = BorderRefinement(2)(torch.randn(1, 32, 56, 56), torch.tensor([0]), corners, torch.tensor([1]))
 
     assert torch.equal(moved, corners)
 
@@ -31,13 +31,13 @@ def test_at_first_nothing_moves() -> None:
     [(LEFT, (10.25, 20.0)), (TOP, (20.25, 10.0)), (RIGHT, (30.25, 20.0)), (BOTTOM, (20.25, 30.0))],
     ids=["left", "top", "right", "bottom"],
 )
-def test_a_side_moves_by_what_the_map_says_at_its_middle(side: int, there: tuple[float, float]) -> None:
+def test_a_side_moves_by_the_value_of_the_map_at_its_middle(side: int, there: tuple[float, float]) -> None:
     corners = torch.tensor([[10.25, 10.0, 30.25, 30.0]])
     rows, columns = torch.meshgrid(torch.arange(56) + 0.5, torch.arange(48) + 0.5, indexing="ij")
     edges = torch.full((2, 32, 56, 48), 1e6)
     edges[1, side * PER_SIDE] = columns + 100 * rows  # of the second picture; read between the cells
 
-    moved = learnt_to_read(side, 0.01)(edges, torch.tensor([1]), corners, torch.tensor([0]))
+    moved = reading(side, 0.01)(edges, torch.tensor([1]), corners, torch.tensor([0]))
 
     wanted = corners.clone()
     wanted[0, side] += 0.01 * (there[0] + 100 * there[1])
@@ -47,8 +47,6 @@ def test_a_side_moves_by_what_the_map_says_at_its_middle(side: int, there: tuple
 def test_a_box_beyond_the_picture_reads_its_rim() -> None:
     edges = torch.ones(1, 32, 56, 56)
 
-    moved = learnt_to_read(LEFT, 1.0)(
-        edges, torch.tensor([0]), torch.tensor([[-9.0, -9.0, 90.0, 90.0]]), torch.tensor([0])
-    )
+    moved = reading(LEFT, 1.0)(edges, torch.tensor([0]), torch.tensor([[-9.0, -9.0, 90.0, 90.0]]), torch.tensor([0]))
 
     assert moved[0].tolist() == [-8.0, -9.0, 90.0, 90.0]

@@ -1,4 +1,4 @@
-"""What `python -m training` refuses before it trains for hours."""
+"""What `python -m training` refuses before it starts to train."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -8,7 +8,7 @@ import pytest
 from tests.unit.training.conftest import SHAPES, draw_shapes
 from training.__main__ import _split, main
 from training.catalogue_entries import Description, catalogue_text
-from training.data.datasets import write_coco
+from training.data.coco import write_coco
 
 
 @pytest.fixture
@@ -18,25 +18,25 @@ def data(tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize(
-    ("given", "said"),
+    ("arguments", "message"),
     [
-        (("--name", "my parts"), "is no name"),
-        (("--name", "a/b"), "is no name"),
+        (("--name", "my parts"), "is not a valid name"),
+        (("--name", "a/b"), "is not a valid name"),
         (("--steps", "0"), "at least 1"),
         (("--threads", "-1"), "at least 1"),
         (("--held-out", "1"), "from 0 to 0.9"),
         (("--held-out", "nan"), "from 0 to 0.9"),
-        (("--device", "tpu"), "is not here"),
+        (("--device", "tpu"), "has no device tpu"),
     ],
 )
 def test_senseless_options_are_refused(
-    data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], given: tuple[str, str], said: str
+    data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], arguments: tuple[str, str], message: str
 ) -> None:
     with pytest.raises(SystemExit) as ended:
-        main(["--data", str(data), "--out", str(tmp_path / "out"), *given])
+        main(["--data", str(data), "--out", str(tmp_path / "out"), *arguments])
 
     assert ended.value.code == 2
-    assert said in capsys.readouterr().err
+    assert message in capsys.readouterr().err
 
 
 def test_a_folder_with_another_models_catalogue_is_not_touched(

@@ -1,4 +1,4 @@
-"""How a generated card looks: its fonts, its colours, its scale."""
+"""The style of a generated card: its fonts, its colours, its scale."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ Colour = tuple[int, int, int]
 WHITE: Colour = (255, 255, 255)
 BLACK: Colour = (0, 0, 0)
 VISIBLE = 170
-"""Colours with less contrast than this are hard to tell apart in a small picture."""
+"""Colours with less contrast than this are hard to distinguish in a small picture."""
 ACCENTS: tuple[Colour, ...] = (
     (0, 99, 177),
     (0, 120, 215),
@@ -31,11 +31,11 @@ PAGES: tuple[Colour, ...] = (
     (10, 10, 10),
     (240, 230, 20),
 )
-"""What lies around a card: mostly a pale grey."""
+"""Colours around a card, mostly pale greys."""
 
 
 @dataclass(frozen=True)
-class Look:
+class Style:
     """The style that every part of one card shares. Colours are RGB, 0..255."""
 
     em: int
@@ -52,7 +52,7 @@ class Look:
     dense: float
     """Factor on all gaps, 0.6..1.4."""
     leading: float
-    """From one line of a block to the next, as a multiple of the type's size: 1.18..1.38."""
+    """Distance from one line of a block to the next, as a multiple of the text size: 1.18..1.38."""
     hand: bool = False
     """Whether it is drawn by hand, on paper."""
 
@@ -80,8 +80,8 @@ def vivid(rng: Random) -> Colour:
     return channels[0], channels[1], channels[2]
 
 
-def choose_look(rng: Random, theme: str | None = None) -> Look:
-    """A consistent style: `theme` is light, dark or tinted, or by chance mostly light."""
+def choose_style(rng: Random, theme: str | None = None) -> Style:
+    """A random style. `theme` is light, dark or tinted; by default it is random, mostly light."""
     theme = theme or rng.choices(("light", "dark", "tinted"), (7, 1.5, 1.5))[0]
     accent = rng.choice((*ACCENTS, vivid(rng)))
     hand = theme == "light" and rng.random() < 0.07
@@ -106,7 +106,7 @@ def choose_look(rng: Random, theme: str | None = None) -> Look:
         card = rng.choice((card, card, card, card, (250, 250, 250), (243, 242, 241)))
     pages = (card, PAGES[0], rng.choice(PAGES), mix(card, text, 0.1), mix(card, accent, 0.2), vivid(rng))
     page = rng.choices(pages, (3, 2, 2, 1, 1, 0.5))[0]
-    return Look(
+    return Style(
         em=rng.randint(10, 20),
         faces=choose_faces(rng, hand),
         page=page,

@@ -1,41 +1,38 @@
-"""`python -m training.samples`: draw the pictures in samples/ again. The same seed and fonts give the same pictures."""
+"""The cards of samples/: what is on each picture and how it is saved."""
 
 from __future__ import annotations
 
-import argparse
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
-from random import Random
 
 from training.cards.choices import choices
 from training.cards.controls import actions, fields, rating
-from training.cards.generator import Part, compose
-from training.cards.looks import choose_look
+from training.cards.generator import Part
 from training.cards.parts import body, facts, heading, person, picture, statistic
-from training.cards.rendering.damage import Card
 from training.cards.rendering.sheet import Sheet
-from training.sample_files import Save, by_camera, for_print, grey, plain, round_corners, sideways, small_and_worn
+from training.samples.saving import Save, by_camera, for_print, grey, plain, round_corners, sideways, small_and_worn
 
 
 def row(*columns: Part) -> Part:
-    """The parts side by side, equally wide."""
+    """A part that draws these side by side, equally wide."""
 
     def draw(sheet: Sheet, x: float, y: float, width: float) -> float:
         share = width / len(columns)
-        return max(part(sheet, x + n * share, y, share - sheet.look.em) for n, part in enumerate(columns))
+        return max(part(sheet, x + n * share, y, share - sheet.style.em) for n, part in enumerate(columns))
 
     return draw
 
 
 @dataclass(frozen=True)
 class Sample:
-    """A picture to be made: how wide in ems, which size of type in pixels, what is on it and how it is saved."""
+    """One picture."""
 
     file: str
     theme: str
     ems: float
+    """Width of the card in ems."""
     em: int
+    """Size of the text in pixels."""
     content: tuple[Part, ...]
     save: Save = plain
 
@@ -240,34 +237,3 @@ SAMPLES = (
         ),
     ),
 )
-
-
-def draw(sample: Sample, seed: int) -> tuple[Random, Card]:
-    """The card of a sample, and the chance that goes on with it."""
-    rng = Random(f"{seed} {sample.file}")
-    look = replace(choose_look(rng, sample.theme), em=sample.em, dense=1.0)
-
-    def content(sheet: Sheet, x: float, y: float, width: float) -> float:
-        for part in sample.content:
-            y = part(sheet, x, y, width) + sheet.gap * 0.4
-        return y
-
-    return rng, compose(rng, look, round(sample.em * sample.ems), content)
-
-
-def main() -> None:
-    """Draw and save all of them."""
-    parser = argparse.ArgumentParser(
-        prog="python -m training.samples", description="Draw the pictures in samples/ again."
-    )
-    parser.add_argument("--seed", type=int, default=7, metavar="S", help="other colours, fonts and pictures [7]")
-    parser.add_argument("--out", type=Path, default=Path("samples"), metavar="FOLDER", help="where to [samples/]")
-    options = parser.parse_args()
-    options.out.mkdir(parents=True, exist_ok=True)
-    for sample in SAMPLES:
-        rng, card = draw(sample, options.seed)
-        sample.save(rng, card, options.out / sample.file)
-
-
-if __name__ == "__main__":
-    main()

@@ -1,9 +1,9 @@
-"""What a model finds in pictures, when it runs here as a worker runs it."""
+"""Runs a model in this process, the way a worker runs it, and collects what it finds in pictures."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -12,16 +12,14 @@ from detectors.catalogue import ModelEntry
 from detectors.errors import DetectionFailed, ModelUnusable, PictureUndecodable
 from detectors.pictures.decode import decode
 from detectors.runtimes.registry import registered, require
-from training.cards.rendering.sheet import Box
+from training.boxes import Box
+from training.evaluate.display import Update
 from training.evaluate.scores import Found
-
-Show = Callable[[str, int], None]
-"""Told what has been done with how many pictures."""
 
 
 @dataclass(frozen=True)
 class Failure:
-    """A picture without an answer, which is something else than one in which nothing was found."""
+    """A picture that failed. It has no result, which is not the same as a picture in which nothing was found."""
 
     file: Path
     code: str
@@ -29,17 +27,17 @@ class Failure:
 
 
 @dataclass
-class Answers:
-    """One entry in `found` for each picture, in their order; it is empty for those in `failed`."""
+class Results:
+    """`found` has an entry for each picture, in their order. It is empty for the pictures in `failed`."""
 
     found: list[Found] = field(default_factory=list)
     failed: list[Failure] = field(default_factory=list)
     milliseconds: float | None = None
-    """Decoding and the model on one core, the mean over the pictures; None where that was not measured."""
+    """Mean time of a picture for decoding and the model on one core. None if that was not measured."""
 
 
 def load(entry: ModelEntry) -> Detector:
-    """The entry in its runtime, on one thread of the CPU, warmed up. Raises `ModelUnusable`."""
+    """Loads the model in its runtime, on one thread of the CPU, and warms it up. Raises `ModelUnusable`."""
     require(entry.runtime)
     try:
         kind = registered()[entry.runtime].load()
@@ -50,9 +48,9 @@ def load(entry: ModelEntry) -> Detector:
     return detector
 
 
-def answers_here(detector: Detector, files: Sequence[Path], show: Show) -> Answers:
-    """Runs the detector over the pictures one by one, from its floor score up."""
-    answers = Answers()
+def run_here(detector: Detector, files: Sequence[Path], update: Update) -> Results:
+    """Runs the detector on the pictures one by one. The results have every detection from its floor score up."""
+    results = Results()
     seconds = 0.0
     for number, file in enumerate(files, start=1):
         data = file.read_bytes()
@@ -61,12 +59,12 @@ def answers_here(detector: Detector, files: Sequence[Path], show: Show) -> Answe
             decoded = decode(data, detector.entry.input)
             (detections,) = detector.detect([decoded.pixels])
         except (PictureUndecodable, DetectionFailed) as error:
-            answers.failed.append(Failure(file, error.code, str(error)))
-            answers.found.append([])
-            show("looked at", number)
+            results.failed.append(Failure(file, error.code, str(error)))
+            results.found.append([])
+            update(number, "")
             continue
         seconds += time.perf_counter() - started
-        # A large picture may have been decoded smaller than it is.
+        # Decoding may have reduced a large picture.
         x, y = decoded.width / decoded.pixels.shape[1], decoded.height / decoded.pixels.shape[0]
         found: list[tuple[str, float, Box]] = []
         for (x1, y1, x2, y2), certainty, class_id in zip(
@@ -74,8 +72,8 @@ def answers_here(detector: Detector, files: Sequence[Path], show: Show) -> Answe
         ):
             label = detector.entry.labels[class_id]
             found.append((label, certainty, Box(label, x1 * x, y1 * y, x2 * x, y2 * y)))
-        answers.found.append(found)
-        show("looked at", number)
-    if len(answers.failed) < len(files):
-        answers.milliseconds = 1000 * seconds / (len(files) - len(answers.failed))
-    return answers
+        results.found.append(found)
+        update(number, "")
+    if len(results.failed) < len(files):
+        results.milliseconds = 1000 * seconds / (len(files) - len(results.failed))
+    return results

@@ -1,15 +1,18 @@
-"""What the commands that train have in common: options, and the training as a stage that is shown."""
+"""What the two commands that train share: options, the training with its progress, and how a command ends."""
 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import torch
 from rich.console import Console
+from rich.text import Text
 
+from detectors.errors import DetectorError
 from training.data.batches import Source
+from training.data.datasets import DatasetUnusable
 from training.evaluate.display import stage
 from training.model.network import CenterNet
 from training.model.train import Plan, cores, train
@@ -17,7 +20,7 @@ from training.model.train import Plan, cores, train
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     """--seed, --threads and --device."""
-    parser.add_argument("--seed", type=int, default=1, metavar="S", help="another seed, another model [1]")
+    parser.add_argument("--seed", type=int, default=1, metavar="S", help="another seed gives another model [1]")
     parser.add_argument("--threads", type=count, default=cores(), metavar="N", help="CPU threads [all cores]")
     parser.add_argument("--device", type=device, default=device("auto"), help="auto, cpu, cuda or cuda:N [auto]")
 
@@ -29,22 +32,28 @@ def count(written: str) -> int:
     return number
 
 
-def share(written: str) -> float:
-    """A part of a whole that leaves something of it."""
-    number = float(written)
-    if not 0 <= number <= 0.9:  # false for NaN too
-        raise argparse.ArgumentTypeError("from 0 to 0.9")
-    return number
-
-
 def device(written: str) -> str:
-    """A device that is here; for `auto` a GPU if there is one."""
+    """A device of this machine. `auto` is a GPU if there is one."""
     available = torch.cuda.is_available()
     if written == "auto":
         return "cuda" if available else "cpu"
     if written != "cpu" and not (available and written.startswith("cuda")):
-        raise argparse.ArgumentTypeError(f"{written} is not here")
+        raise argparse.ArgumentTypeError(f"this machine has no device {written}")
     return written
+
+
+def exit_status(work: Callable[[Console], None]) -> int:
+    """Runs a command. Prints an error as one sentence, and returns the exit status."""
+    errors = Console(stderr=True)
+    try:
+        work(Console())
+    except (DatasetUnusable, DetectorError, OSError) as error:
+        errors.print(Text(str(error), "red"), soft_wrap=True)
+        return 1
+    except KeyboardInterrupt:
+        errors.print("Stopped. The same command resumes from the last checkpoint, at most a minute back.")
+        return 130
+    return 0
 
 
 def learn(
@@ -58,8 +67,8 @@ def learn(
     checkpoint: Path,
     console: Console,
 ) -> CenterNet:
-    """`train`, and its progress on the terminal. `options` has what `add_options` added."""
-    with stage(console, title, plan.steps) as tell:
+    """`train`, with its progress on the terminal. `options` has what `add_options` adds."""
+    with stage(console, title, plan.steps) as update:
         return train(
             network,
             sources,
@@ -68,5 +77,5 @@ def learn(
             device=options.device,
             threads=options.threads,
             checkpoint=checkpoint,
-            report=lambda at: tell(at.step, f"heat {at.heat_loss:.2f}, boxes {at.box_loss:.3f}"),
+            report=lambda at: update(at.step, f"heat {at.heat_loss:.2f}, boxes {at.box_loss:.3f}"),
         )

@@ -1,4 +1,4 @@
-"""The ways in which the sample pictures are saved."""
+"""Functions that save a sample picture, each in another way."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ Save = Callable[[Random, Card, Path], None]
 
 
 def plain(_: Random, card: Card, file: Path) -> None:
-    """As the file's ending says."""
+    """In the format of the file's suffix."""
     card.image.save(file, quality=85)
 
 
 def grey(_: Random, card: Card, file: Path) -> None:
-    """One channel."""
+    """With one channel."""
     card.image.convert("L").save(file)
 
 
@@ -32,22 +32,22 @@ def round_corners(_: Random, card: Card, file: Path) -> None:
 
 
 def for_print(_: Random, card: Card, file: Path) -> None:
-    """Four inks."""
+    """In CMYK."""
     card.image.convert("CMYK").save(file, quality=85)
 
 
 def sideways(_: Random, card: Card, file: Path) -> None:
-    """Stored as it lay on the sensor, with the note that it must be turned a quarter clockwise to be seen upright."""
+    """Turned a quarter counter-clockwise, with the EXIF orientation that says so."""
     exif = Image.Exif()
     exif[ExifTags.Base.Orientation] = 6
     card.image.transpose(Image.Transpose.ROTATE_90).save(file, quality=85, exif=exif)
 
 
 def by_camera(rng: Random, card: Card, file: Path) -> None:
-    """Twelve megapixels, the card on a table."""
+    """As a photo of 12 megapixels, with the card on a table."""
     photographed(rng, card, 4000, 3000).image.save(file, quality=60)
 
 
 def small_and_worn(_: Random, card: Card, file: Path) -> None:
-    """Sent around too often."""
+    """As a JPEG of low quality."""
     card.image.save(file, quality=25)
