@@ -8,6 +8,7 @@ from __future__ import annotations
 from training.command_line import new_parser
 
 # isort: split
+import argparse
 import copy
 import subprocess
 import sys
@@ -16,6 +17,8 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from rich.console import Console
+from rich.text import Text
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 from torch.utils.hooks import RemovableHandle
@@ -27,6 +30,7 @@ from detectors.pictures.preprocess import to_tensor
 from training.catalogue_entries import FORMATS, Description, catalogue_text, read_description
 from training.data.annotations import PICTURE_ENDINGS
 from training.data.views import INPUT
+from training.learning import exit_status
 from training.model.layout import INPUT_SIZE
 from training.model.network import CenterNet, Convolution, Program
 
@@ -176,13 +180,16 @@ def main() -> int:
         "--pictures", type=Path, default=Path("samples"), metavar="FOLDER", help="pictures to compare on [samples]"
     )
     options = parser.parse_args()
+    return exit_status(lambda console: _export_again(options, console))
+
+
+def _export_again(options: argparse.Namespace, console: Console) -> None:
     described = read_description(options.folder / CATALOGUE)
     files = [file for file in sorted(options.pictures.iterdir()) if file.suffix.lower() in PICTURE_ENDINGS]
     pixels = [decode(file.read_bytes(), INPUT).pixels for file in files[:CHECKED_ON]]
     network = trained(options.folder / described.file("pt2"))
     for path in export(network, options.folder, described, torch.from_numpy(to_tensor(pixels, INPUT))):
-        sys.stdout.write(f"{path}\n")
-    return 0
+        console.print(Text(f"written: {path}"), soft_wrap=True)
 
 
 if __name__ == "__main__":

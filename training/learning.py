@@ -51,7 +51,9 @@ def exit_status(work: Callable[[Console], None]) -> int:
         errors.print(Text(str(error), "red"), soft_wrap=True)
         return 1
     except KeyboardInterrupt:
-        errors.print("Stopped. The same command resumes from the last checkpoint, at most a minute back.")
+        errors.print(
+            "Stopped. The same command resumes from the last checkpoint, at most a minute back.", soft_wrap=True
+        )
         return 130
     return 0
 

@@ -121,7 +121,7 @@ def picture(sheet: Sheet, x: float, y: float, width: float) -> float:
 def person(sheet: Sheet, x: float, y: float, width: float, people: Sequence[str] | None = None) -> float:
     """Small pictures, round or square, with "first line:second line" beside each."""
     rng, em = sheet.rng, sheet.style.em
-    for entry in people or [_somebody(rng) for _ in range(rng.choice((1, 1, 2, 3)))]:
+    for entry in people or [_random_person(rng) for _ in range(rng.choice((1, 1, 2, 3)))]:
         name, _, more = entry.partition(":")
         size = em * rng.uniform(1.8, 4.5)
         paste_photo(sheet, Box("image", x, y, x + size, y + size), rng.random() < 0.5)
@@ -133,6 +133,6 @@ def person(sheet: Sheet, x: float, y: float, width: float, people: Sequence[str]
     return y
 
 
-def _somebody(rng: Random) -> str:
+def _random_person(rng: Random) -> str:
     second = phrases.date(rng) if rng.random() < 0.8 else ""
     return f"{rng.choice(phrases.NAMES)}:{second}"

@@ -1,11 +1,13 @@
 """What `python -m training` refuses before it starts to train."""
 
+import importlib.util
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from tests.unit.training.conftest import SHAPES, draw_shapes
+from training import command_line
 from training.__main__ import _split, main
 from training.catalogue_entries import Description, catalogue_text
 from training.data.coco import write_coco
@@ -73,3 +75,14 @@ def test_something_is_always_left_to_learn_from(tmp_path: Path, pictures: int, s
 
     assert len(measured) == held
     assert sorted(example.file for example in learnt + measured) == [example.file for example in examples]
+
+
+def test_a_missing_package_ends_a_command_in_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "pycocotools" else object())
+
+    with pytest.raises(SystemExit) as ended:
+        importlib.reload(command_line)
+
+    assert ended.value.code == (
+        "Training and evaluation need requirements/training.txt (pycocotools missing): run `make .venv/training`."
+    )
