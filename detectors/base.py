@@ -12,7 +12,7 @@ from detectors.batching import find_batch_size
 from detectors.catalogue import ModelEntry
 from detectors.errors import DetectionFailed, DetectorError, DeviceUnavailable, ModelUnusable
 from detectors.pictures.preprocess import Batch, Pixels, to_tensor
-from detectors.postprocess import Detections, read
+from detectors.postprocess import Detections, postprocess
 
 log = logging.getLogger(__name__)
 
@@ -80,7 +80,7 @@ class Detector(ABC):
                 )
             for image, *answer in zip(chunk, *outputs, strict=True):
                 height, width = image.shape[:2]
-                found.append(read(self.entry, [np.asarray(part) for part in answer], width, height))
+                found.append(postprocess(self.entry, [np.asarray(part) for part in answer], width, height))
         return found
 
     def detect_one(self, image: Pixels) -> Detections:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 
 def digest_of(path: Path) -> str:
-    """sha256 in hex: of a file's bytes, or of the listing that `sha256sum` prints of all files below a folder.
+    """sha256 in hex: of a file's bytes; of a folder, of the listing that `sha256sum` prints of all files in it.
 
     The listing has a line `<sha256>  <path relative to the folder>` for each file, sorted by the bytes of the path:
     `cd FOLDER && find . -type f -printf '%P\\0' | LC_ALL=C sort -z | xargs -0 sha256sum | sha256sum`. Empty folders

@@ -1,6 +1,6 @@
-"""`python -m detectors.onboarding.check NAME`: loads a model as a worker would, and runs it.
+"""`python -m detectors.onboarding.check NAME`: loads a model as a worker does, and runs it.
 
-It prints what the model takes, what it gives, and what it costs in time and memory.
+It prints the model's input, its outputs, and the time that it takes.
 """
 
 import argparse
@@ -17,19 +17,19 @@ import numpy.typing as npt
 from detectors.base import Answers, Detector, choose_device
 from detectors.catalogue import ModelEntry
 from detectors.errors import ModelUnusable
-from detectors.onboarding import command
+from detectors.onboarding import command_line
 from detectors.pictures.decode import decode
 from detectors.pictures.drawing import annotate
 from detectors.pictures.preprocess import Batch, to_tensor
 from detectors.runtimes.registry import ELSEWHERE, registered, require
 
-ALONE, BATCHES = 9, 5
-"""Times that a picture, and a full batch, are run to tell the median."""
+SINGLE_RUNS, BATCH_RUNS = 9, 5
+"""Runs of which the median time is reported, of one picture and of a full batch."""
 
 
 @dataclass(frozen=True)
 class Found:
-    """A detection as it is shown and drawn: the box in pixels of the picture."""
+    """A detection, its box in pixels of the original picture."""
 
     label: str
     class_id: int
@@ -39,8 +39,8 @@ class Found:
     x2: float
     y2: float
 
-    def shown(self) -> dict[str, Any]:
-        """As over HTTP."""
+    def as_json(self) -> dict[str, Any]:
+        """In the form that HTTP answers have."""
         return {
             "label": self.label,
             "class_id": self.class_id,
@@ -49,11 +49,11 @@ class Found:
         }
 
 
-def runtime_here(runtime: str, wanted: str) -> tuple[type[Detector], str]:
-    """The class of a runtime's detectors, and the device for `wanted`: auto, cpu, cuda or cuda:N; of one that asks
-    a server its own name.
+def load_runtime(runtime: str, wanted: str) -> tuple[type[Detector], str]:
+    """The detector class of a runtime, and the device for `wanted` (auto, cpu, cuda or cuda:N). A runtime whose models
+    run on a server has its own name as its device.
 
-    Raises `ModelUnusable` where the runtime is not there, `DeviceUnavailable`.
+    Raises `ModelUnusable` if the runtime is not installed, and `DeviceUnavailable`.
     """
     require(runtime)
     detector_class = registered()[runtime].load()
@@ -61,12 +61,13 @@ def runtime_here(runtime: str, wanted: str) -> tuple[type[Detector], str]:
 
 
 def check(entry: ModelEntry, wanted: str, threads: int, picture: Path | None, drawn: Path | None) -> dict[str, Any]:
-    """Runs the entry's model on a picture, a blank one without `picture`. With `drawn`, writes it with its boxes there,
-    under the ending that fits what it is. Detections are those that a request gets which names no `min_score`.
+    """Runs the entry's model on a picture; without `picture` on a blank one. With `drawn`, writes the picture with its
+    boxes there, with the ending of its format. The detections are those of a request without `min_score`.
 
-    Times are milliseconds a picture, decoding left out. Raises `DetectorError`.
+    Times are milliseconds per picture, without decoding. Raises `DetectorError`.
     """
-    detector_class, device = runtime_here(entry.runtime, wanted)
+    detector_class, device = load_runtime(entry.runtime, wanted)
+    entry.verify()  # before loading, which may run code of the file
     started = time.perf_counter()
     detector = detector_class(entry, device=device, threads=threads)
     loaded = time.perf_counter()
@@ -75,10 +76,10 @@ def check(entry: ModelEntry, wanted: str, threads: int, picture: Path | None, dr
     data = _read(picture) if picture else None
     decoded = decode(data, entry.input) if data else None
     pixels = decoded.pixels if decoded else detector.blank()
-    alone = _milliseconds(ALONE, lambda: detector.detect([pixels]))
-    together = _milliseconds(BATCHES, lambda: detector.detect([pixels] * detector.batch_size)) / detector.batch_size
+    alone = _median_ms(SINGLE_RUNS, lambda: detector.detect([pixels]))
+    together = _median_ms(BATCH_RUNS, lambda: detector.detect([pixels] * detector.batch_size)) / detector.batch_size
     (detections,) = detector.detect([pixels])
-    least = entry.defaults.min_score or 0.0
+    min_score = entry.defaults.min_score or 0.0
     found = [
         Found(entry.labels[class_id], class_id, round(score, 4), *box)
         for class_id, score, box in zip(
@@ -87,7 +88,7 @@ def check(entry: ModelEntry, wanted: str, threads: int, picture: Path | None, dr
             (decoded.whole(detections.boxes) if decoded else detections.boxes).tolist(),
             strict=True,
         )
-        if score >= least
+        if score >= min_score
     ]
     if data and drawn:
         shown, media_type = annotate(data, found)
@@ -98,7 +99,7 @@ def check(entry: ModelEntry, wanted: str, threads: int, picture: Path | None, dr
         "model": entry.name,
         "runtime": entry.runtime,
         "format": entry.format,
-        "file": entry.place,
+        "file": entry.location,
         "digest": entry.digest,
         "device": device,
         "threads": threads,
@@ -107,9 +108,9 @@ def check(entry: ModelEntry, wanted: str, threads: int, picture: Path | None, dr
         "alone_ms": round(alone, 2),
         "batch_size": detector.batch_size,
         "batch_ms": round(together, 2),
-        "input": _described(batch),
-        "outputs": dict(zip(map(str, entry.output.wanted), map(_described, detector.answers(batch)), strict=True)),
-        "detections": [one.shown() for one in found] if data else None,
+        "input": _describe(batch),
+        "outputs": dict(zip(map(str, entry.output.wanted), map(_describe, detector.answers(batch)), strict=True)),
+        "detections": [one.as_json() for one in found] if data else None,
         "drawn": str(drawn) if data and drawn else None,
     }
 
@@ -128,19 +129,19 @@ def _write(file: Path, data: bytes) -> None:
         raise ModelUnusable(f"{file} can't be written: {error.strerror}.") from error
 
 
-def _milliseconds(times: int, work: Callable[[], object]) -> float:
+def _median_ms(runs: int, work: Callable[[], object]) -> float:
     spans = []
-    for _ in range(times):
+    for _ in range(runs):
         started = time.perf_counter()
         work()
         spans.append(time.perf_counter() - started)
     return median(spans) * 1000
 
 
-def _described(array: npt.NDArray[Any] | list[npt.NDArray[Any]] | Batch | Answers) -> str:
+def _describe(array: npt.NDArray[Any] | list[npt.NDArray[Any]] | Batch | Answers) -> str:
     """Type and shape: `float32 1 × 100 × 4`."""
     if isinstance(array, list):
-        return f"{len(array)} of {_described(array[0])}"
+        return f"{len(array)} of {_describe(array[0])}"
     return f"{array.dtype} {' × '.join(map(str, array.shape))}"  # type: ignore[union-attr]
 
 
@@ -149,19 +150,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
 
     def work() -> dict[str, Any]:
-        entry = command.catalogue_of(options).get(options.name)
+        entry = command_line.load_catalogue(options).get(options.name)
         return check(entry, options.device, options.threads, options.picture, options.drawn)
 
-    return command.answer(work)
+    return command_line.report(work)
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = command.parser(
-        "detectors.onboarding.check", "Load a model, run it, and tell what it takes, gives and costs."
+    parser = command_line.model_parser(
+        "detectors.onboarding.check", "Load a model, run it, and print its input, its outputs and its times."
     )
-    command.add_device(parser)
-    parser.add_argument("--picture", type=Path, metavar="FILE", help="what to look at; else a blank one")
-    parser.add_argument("--drawn", type=Path, metavar="FILE", help="where the picture goes with its boxes drawn")
+    command_line.add_device(parser)
+    parser.add_argument("--picture", type=Path, metavar="FILE", help="the picture to run it on [a blank one]")
+    parser.add_argument("--drawn", type=Path, metavar="FILE", help="where to write the picture with its boxes")
     return parser
 
 

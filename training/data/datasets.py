@@ -16,8 +16,9 @@ from typing import Any
 from PIL import ExifTags, Image
 
 from detectors.errors import PictureUndecodable
-from detectors.pictures.decode import QUARTER_TURNS, decode
+from detectors.pictures.decode import decode
 from detectors.pictures.formats import FORMATS
+from detectors.pictures.orientation import QUARTER_TURNS
 from training.cards.rendering.sheet import Box
 from training.data.annotations import Annotation, Annotations, Drawn, read_coco, read_voc
 

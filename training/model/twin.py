@@ -20,7 +20,7 @@ import numpy.typing as npt
 from detectors.catalogue import Input, ModelEntry, Output
 from detectors.digest import digest_of
 from detectors.postprocess import Detections
-from detectors.runtimes.tensorflow import SIGNATURE, TensorFlowDetector, settle
+from detectors.runtimes.tensorflow import SIGNATURE, TensorFlowDetector, configure
 from training.catalogue_entries import OBJECT_DETECTION_API_OUTPUT
 from training.model.layout import (
     ACROSS,
@@ -247,7 +247,7 @@ def main() -> int:
     given = dict(np.load(sys.argv[1]))
     folder, file = map(Path, sys.argv[2:])
     weights = {name.removeprefix("weights."): array for name, array in given.items() if name.startswith("weights.")}
-    settle("cpu", threads=1)
+    configure("cpu", threads=1)
     write_saved_model(weights, folder)
     write_frozen_graph(weights, file)
     lines = check(folder, "saved_model", given) + check(file, "frozen_graph", given)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import detectors.batching
-from detectors.batching import MOST, find_batch_size
+from detectors.batching import MAX_BATCH_SIZE, find_batch_size
 from detectors.errors import DetectionFailed
 from detectors.memory import resident_bytes
 
@@ -31,7 +31,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
 
 
 def test_where_many_take_no_longer_than_one_it_is_the_most(clock: Clock) -> None:
-    assert find_batch_size(lambda _: clock.take(0.005), None) == MOST
+    assert find_batch_size(lambda _: clock.take(0.005), None) == MAX_BATCH_SIZE
 
 
 def test_where_each_takes_its_time_it_is_one(clock: Clock) -> None:

@@ -9,7 +9,7 @@ from pydantic import ValidationError
 
 from detectors.catalogue import Input, ModelEntry, Output
 from detectors.errors import DetectionFailed
-from detectors.postprocess import Detections, non_maximum_suppression, read, to_picture
+from detectors.postprocess import Detections, boxes_in_picture, non_maximum_suppression, postprocess
 
 WIDTH, HEIGHT = 200, 100  # 100 × 50 in the model
 BOX = [20, 20, 40, 60]
@@ -23,7 +23,7 @@ def found(*outputs: Any, **given: Any) -> Detections:
         name="m", runtime="r", format="f", file=Path("m"), sha256="0" * 64, labels=labels, ids=ids, input=into,
         output=Output(**given),
     )  # fmt: skip
-    return read(entry, [np.asarray(output, float) for output in outputs], WIDTH, HEIGHT)
+    return postprocess(entry, [np.asarray(output, float) for output in outputs], WIDTH, HEIGHT)
 
 
 @pytest.mark.parametrize(
@@ -177,7 +177,7 @@ def test_nothing_at_all_is_an_answer() -> None:
         ({"background": "last"}, "background needs class_scores"),
         ({"several_classes": True}, "several_classes needs class_scores"),
         ({"activation": "softmax"}, "softmax needs class_scores"),
-        ({"class_scores": "logits", "scores": "scores"}, "in place of scores"),
+        ({"class_scores": "logits", "scores": "scores"}, "replaces scores"),
         ({"nms_across_classes": True}, "needs nms"),
     ],
 )
@@ -189,6 +189,6 @@ def test_what_does_not_go_together_is_refused(given: Any, told: str) -> None:
 def test_corners_stay_inside() -> None:
     into, output = Input(width=100, height=100), Output()
 
-    assert to_picture(np.array([[90.0, 40, -10, 900]], np.float32), WIDTH, HEIGHT, into, output).tolist() == [
+    assert boxes_in_picture(np.array([[90.0, 40, -10, 900]], np.float32), WIDTH, HEIGHT, into, output).tolist() == [
         [0, 80, 180, 100]
     ]

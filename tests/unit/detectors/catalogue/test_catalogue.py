@@ -90,7 +90,7 @@ def test_a_file_that_is_missing_is_told(path: Path) -> None:
     entry = Catalogue.load(path).get("cards")
     entry.file.unlink()
 
-    with pytest.raises(ModelUnusable, match=f"cards: {entry.file} can't be read: No such file .* Put it there"):
+    with pytest.raises(ModelUnusable, match=f"cards: {entry.file} can't be read: No such file .* Put the file there"):
         entry.verify()
 
 
@@ -238,7 +238,7 @@ def test_a_model_on_a_server_has_no_file(tmp_path: Path) -> None:
     entry = served(tmp_path).get("distant")
 
     entry.verify()
-    assert entry.place == "http://models:8000 cards version 3"
+    assert entry.location == "http://models:8000 cards version 3"
     # As it travels to the processes of a worker.
     assert ModelEntry.model_validate(entry.model_dump(mode="json")) == entry
 

@@ -38,7 +38,7 @@ def test_labels_come_from_what_people_have(tmp_path: Path, name: str, text: str,
     ("name", "data", "told"),
     [
         ("map.pbtxt", b"items {}", "no labels"),
-        ("map.pbtxt", b'item { id: 1 name: "a" } item { id: 1 name: "b" }', "two labels for one id"),
+        ("map.pbtxt", b'item { id: 1 name: "a" } item { id: 1 name: "b" }', "two labels for one class id"),
         ("coco.json", b'{"categories": [{"id": 1}]}', "name"),
         ("coco.json", b"[1]", "categories"),
         ("coco.json", b"{", "categories"),

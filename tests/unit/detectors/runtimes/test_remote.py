@@ -217,7 +217,7 @@ def test_of_the_faults_of_a_request_that_is_told_which_says_the_most(
 ) -> None:
     connection = Connection(entry(server, "oip").server)  # type: ignore[arg-type]
     monkeypatch.setattr(detectors.runtimes.remote.connection, "PAUSES_SECONDS", (0.01, 0.01, 0.01))
-    monkeypatch.setattr(connection, "_ask_once", Mock(side_effect=faults))
+    monkeypatch.setattr(connection, "_request_once", Mock(side_effect=faults))
 
     with pytest.raises(NoAnswer) as caught:
         connection.get("/v2")
@@ -228,7 +228,7 @@ def test_of_the_faults_of_a_request_that_is_told_which_says_the_most(
 def test_a_timeout_is_not_repeated(server: ServedModel, monkeypatch: pytest.MonkeyPatch) -> None:
     connection = Connection(entry(server, "oip").server)  # type: ignore[arg-type]
     asked = Mock(side_effect=[NO_ANSWER, BROKE_OFF])
-    monkeypatch.setattr(connection, "_ask_once", asked)
+    monkeypatch.setattr(connection, "_request_once", asked)
 
     with pytest.raises(ServerTimeout):
         connection.get("/v2")
