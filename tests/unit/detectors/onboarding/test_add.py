@@ -1,4 +1,4 @@
-"""A model file, looked into and entered, finds what the model finds: every format, told by what is in the file."""
+"""`add` infers the entry of a model file, in every format, and a worker finds with it what the model finds."""
 
 import os
 from argparse import Namespace
@@ -52,7 +52,7 @@ def picture(red: int, green: int, blue: int) -> np.ndarray:
         ("frozen_graph", None),
     ],
 )
-def test_a_model_that_was_entered_finds_what_it_finds(
+def test_an_added_model_finds_what_the_model_finds(
     detector_processes: DetectorProcesses, tmp_path: Path, model_format: str, size: tuple[int, int] | None
 ) -> None:
     file = tmp_path / "model.bin"
@@ -71,7 +71,7 @@ def test_a_model_that_was_entered_finds_what_it_finds(
     np.testing.assert_allclose(found.boxes, tiny_models.BOXES * 2, atol=1e-4)
 
 
-def test_a_model_is_tried_and_its_columns_are_told_from_a_blank_picture(
+def test_input_and_columns_are_inferred_from_a_blank_picture(
     detector_processes: DetectorProcesses, tmp_path: Path
 ) -> None:
     file = tmp_path / "columns.pt"
@@ -90,7 +90,7 @@ def test_a_model_is_tried_and_its_columns_are_told_from_a_blank_picture(
 
 
 @pytest.mark.parametrize(
-    ("model_format", "given", "told"),
+    ("model_format", "given", "message"),
     [
         ("torchscript", {}, r"does not state the size of its input: add --size"),
         ("pt2", {"size": (64, 64)}, r"takes uint8 any × 32 × 32 × 3, which does not fit --size"),
@@ -101,21 +101,21 @@ def test_a_model_is_tried_and_its_columns_are_told_from_a_blank_picture(
         ("pt2", {"builder": SSDLITE}, r"has the format pt2, and --builder is only for state dicts"),
     ],
 )
-def test_what_can_not_be_entered_says_so_and_writes_nothing(
-    detector_processes: DetectorProcesses, tmp_path: Path, model_format: str, given: dict[str, Any], told: str
+def test_a_model_that_cannot_be_added_is_an_error_and_nothing_is_written(
+    detector_processes: DetectorProcesses, tmp_path: Path, model_format: str, given: dict[str, Any], message: str
 ) -> None:
     file = tmp_path / "model.bin"
     process = detector_processes["pytorch"]
     process.run(tiny_models.write, model_format, file)
 
-    with pytest.raises(DetectorError, match=told):
+    with pytest.raises(DetectorError, match=message):
         process.run(add, asked(file, **given))
 
     assert os.listdir(tmp_path) == ["model.bin"]
 
 
 @pytest.mark.parametrize("content", [b"", b"PK\x03\x04 and no more", b"ONNX, say"])
-def test_another_file_is_no_model(tmp_path: Path, content: bytes) -> None:
+def test_a_file_of_no_supported_format_is_refused(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "model.pt2").write_bytes(content)
 
     with pytest.raises(ModelUnusable, match="no supported format"):
@@ -144,7 +144,7 @@ def weights(detector_processes: DetectorProcesses, tmp_path_factory: pytest.Temp
     return file
 
 
-def test_a_state_dict_tells_its_builder_and_how_many_labels_it_needs(
+def test_builder_and_number_of_labels_are_found_from_a_state_dict(
     detector_processes: DetectorProcesses, weights: Path
 ) -> None:
     process = detector_processes[OWN]
@@ -184,7 +184,9 @@ def test_a_file_that_holds_more_than_weights_is_not_run(detector_processes: Dete
         process.run(add, asked(tmp_path / "whole.pth"))
 
 
-def test_files_elsewhere_are_named_in_full(detector_processes: DetectorProcesses, tmp_path: Path) -> None:
+def test_files_outside_of_the_catalogues_folder_have_absolute_paths(
+    detector_processes: DetectorProcesses, tmp_path: Path
+) -> None:
     process = detector_processes["pytorch"]
     process.run(tiny_models.write, "pt2", tmp_path / "model.pt2")
     (tmp_path / "labels.txt").write_text("red\ngreen\nblue\n")

@@ -78,11 +78,11 @@ def plain(fields: dict[str, Any]) -> dict[str, Any]:
     ],
     ids=["Object Detection API", "torchvision", "DETR", "by type", "by name", "four classes"],
 )
-def test_roles(outputs: Any, fields: dict[str, Any]) -> None:
+def test_well_known_names_and_shapes_give_the_output_table(outputs: Any, fields: dict[str, Any]) -> None:
     assert plain(infer_output(outputs)) == fields
 
 
-def test_two_outputs_that_nothing_tells_apart_are_scores_and_then_classes() -> None:
+def test_two_indistinguishable_outputs_are_scores_and_then_classes() -> None:
     fields = infer_output({0: BOXES, 1: SCORES, 2: SCORES})
 
     assert (fields["scores"], fields["classes"].value) == (1, 2)
@@ -99,15 +99,15 @@ def test_a_few_boxes_of_negative_size_do_not_hide_that_boxes_are_corners() -> No
 
 
 @pytest.mark.parametrize(
-    ("outputs", "told"),
+    ("outputs", "message"),
     [
         ({0: SCORES}, r"returns 0 2 × 5, and none of these is boxes, n × k × 4"),
         ({0: BOXES, 1: SCORES}, r"n × k scores and n × k class ids"),
         ({0: BOXES, 1: IDS, 2: IDS}, r"n × k scores, which are floating"),
     ],
 )
-def test_what_is_no_detector_is_told(outputs: Any, told: str) -> None:
-    with pytest.raises(ModelUnusable, match=told):
+def test_a_model_without_boxes_or_scores_is_refused(outputs: Any, message: str) -> None:
+    with pytest.raises(ModelUnusable, match=message):
         infer_output(outputs)
 
 

@@ -41,14 +41,14 @@ def test_every_mode_becomes_rgb(mode: str) -> None:
     assert np.abs(pixels.astype(int) - (255 if mode == "1" else 128)).max() <= 2
 
 
-def test_what_is_transparent_is_seen_on_white() -> None:
+def test_transparent_pixels_are_put_on_white() -> None:
     pixels = decode(encoded(Image.new("RGBA", (8, 8), (0, 0, 0, 0)), "PNG")).pixels
 
     assert (pixels == 255).all()
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
-def test_the_picture_is_as_a_person_sees_it(orientation: int) -> None:
+def test_the_picture_is_turned_upright(orientation: int) -> None:
     exif = Image.Exif()
     exif[0x0112] = orientation
     stored = gradient(60, 40)
@@ -81,7 +81,7 @@ def test_a_large_photo_is_decoded_small_and_looks_the_same(orientation: int) -> 
     assert np.abs(resize(small.pixels, SMALL).astype(int) - resize(whole.pixels, SMALL)).mean() < 2
 
 
-def test_a_photo_on_its_side_is_decoded_as_large_as_its_model_sees_it() -> None:
+def test_a_turned_photo_is_decoded_as_large_as_its_model_needs() -> None:
     exif = Image.Exif()
     exif[0x0112] = 6
     stored = gradient(400, 800)
@@ -96,7 +96,7 @@ def test_a_photo_on_its_side_is_decoded_as_large_as_its_model_sees_it() -> None:
     assert np.abs(small.pixels.astype(int) - resize(whole.pixels, wide)[:, :128]).mean() < 2
 
 
-def test_boxes_are_told_in_pixels_of_the_whole_picture() -> None:
+def test_boxes_are_in_pixels_of_the_whole_picture() -> None:
     found = decode(encoded(gradient(2000, 1000), "PNG"), SMALL)
 
     assert found.pixels.shape == (32, 64, 3)
@@ -104,7 +104,7 @@ def test_boxes_are_told_in_pixels_of_the_whole_picture() -> None:
 
 
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "GIF"])
-def test_a_picture_cut_in_half_is_told(kind: str) -> None:
+def test_a_truncated_picture_is_an_error(kind: str) -> None:
     rng = np.random.default_rng(0)
     data = encoded(Image.fromarray(rng.integers(0, 255, (200, 200, 3), np.uint8)), kind)
 
@@ -132,7 +132,7 @@ def test_a_picture_is_stretched_or_keeps_its_size_where_the_entry_says_so() -> N
 
 
 @pytest.mark.parametrize("size", [(1, 1), (1, 5000), (5000, 1)])
-def test_extreme_shapes_keep_a_pixel(size: tuple[int, int]) -> None:
+def test_extreme_shapes_keep_at_least_a_pixel(size: tuple[int, int]) -> None:
     assert resize(np.zeros((size[1], size[0], 3), np.uint8), SMALL).shape == (64, 64, 3)
 
 

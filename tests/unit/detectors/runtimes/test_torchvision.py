@@ -118,7 +118,7 @@ def test_weights_come_in_the_usual_wrappings(process: DetectorProcess, tmp_path:
 
 
 @pytest.mark.parametrize(
-    ("wrapping", "builder", "labels", "told"),
+    ("wrapping", "builder", "labels", "message"),
     [
         ("whole model", SSDLITE, '["a", "b", "c"]', "more than weights"),
         ("", "fasterrcnn", '["a", "b", "c"]', "no builder 'fasterrcnn'; there are fasterrcnn_"),
@@ -128,12 +128,12 @@ def test_weights_come_in_the_usual_wrappings(process: DetectorProcess, tmp_path:
     ],
     ids=["a pickle of a model", "an unknown builder", "too few labels", "other ids", "another model"],
 )
-def test_what_does_not_fit_says_so(
-    process: DetectorProcess, tmp_path: Path, wrapping: str, builder: str, labels: str, told: str
+def test_weights_that_do_not_fit_are_refused(
+    process: DetectorProcess, tmp_path: Path, wrapping: str, builder: str, labels: str, message: str
 ) -> None:
     process.run(torchvision_models.write, SSDLITE, tmp_path / "weights.pth", wrapping)
 
-    with pytest.raises(ModelUnusable, match=told) as caught:
+    with pytest.raises(ModelUnusable, match=message) as caught:
         process.detect(entry(tmp_path, builder, labels), [np.zeros((320, 320, 3), np.uint8)])
 
     assert "shop" in str(caught.value)
