@@ -18,9 +18,9 @@ from detectors.base import Answers, Detector, choose_device
 from detectors.catalogue import ModelEntry
 from detectors.errors import ModelUnusable
 from detectors.onboarding import command_line
-from detectors.pictures.decode import decode
+from detectors.pictures.decode import Decoded, decode
 from detectors.pictures.drawing import annotate
-from detectors.pictures.preprocess import Batch, to_tensor
+from detectors.pictures.preprocess import Batch, Pixels, to_tensor
 from detectors.runtimes.registry import ELSEWHERE, registered, require
 
 SINGLE_RUNS, BATCH_RUNS = 9, 5
@@ -62,7 +62,7 @@ def load_runtime(runtime: str, wanted: str) -> tuple[type[Detector], str]:
 
 def check(entry: ModelEntry, wanted: str, threads: int, picture: Path | None, drawn: Path | None) -> dict[str, Any]:
     """Runs the entry's model on a picture; without `picture` on a blank one. With `drawn`, writes the picture with its
-    boxes there, with the ending of its format. The detections are those of a request without `min_score`.
+    boxes there. The detections are those of a request without `min_score`.
 
     Times are milliseconds per picture, without decoding. Raises `DetectorError`.
     """
@@ -74,27 +74,13 @@ def check(entry: ModelEntry, wanted: str, threads: int, picture: Path | None, dr
     detector.warm_up()
     warm = time.perf_counter()
     data = _read(picture) if picture else None
-    decoded = decode(data, entry.input) if data else None
-    pixels = decoded.pixels if decoded else detector.blank()
-    alone = _median_ms(SINGLE_RUNS, lambda: detector.detect([pixels]))
-    together = _median_ms(BATCH_RUNS, lambda: detector.detect([pixels] * detector.batch_size)) / detector.batch_size
-    (detections,) = detector.detect([pixels])
-    min_score = entry.defaults.min_score or 0.0
-    found = [
-        Found(entry.labels[class_id], class_id, round(score, 4), *box)
-        for class_id, score, box in zip(
-            detections.class_ids.tolist(),
-            detections.scores.tolist(),
-            (decoded.whole(detections.boxes) if decoded else detections.boxes).tolist(),
-            strict=True,
-        )
-        if score >= min_score
-    ]
+    blank = detector.blank()
+    decoded = decode(data, entry.input) if data else Decoded(blank, blank.shape[1], blank.shape[0])
+    times = _measure(detector, decoded.pixels)
+    found = _detect(detector, decoded)
     if data and drawn:
-        shown, media_type = annotate(data, found)
-        drawn = drawn.with_suffix(f".{media_type.partition('/')[2]}")
-        _write(drawn, shown)
-    batch = to_tensor([pixels], entry.input)
+        drawn = _draw(data, found, drawn)
+    batch = to_tensor([decoded.pixels], entry.input)
     return {
         "model": entry.name,
         "runtime": entry.runtime,
@@ -105,9 +91,7 @@ def check(entry: ModelEntry, wanted: str, threads: int, picture: Path | None, dr
         "threads": threads,
         "load_ms": round((loaded - started) * 1000, 1),
         "warm_up_ms": round((warm - loaded) * 1000, 1),
-        "alone_ms": round(alone, 2),
-        "batch_size": detector.batch_size,
-        "batch_ms": round(together, 2),
+        **times,
         "input": _describe(batch),
         "outputs": dict(zip(map(str, entry.output.wanted), map(_describe, detector.answers(batch)), strict=True)),
         "detections": [one.as_json() for one in found] if data else None,
@@ -115,18 +99,42 @@ def check(entry: ModelEntry, wanted: str, threads: int, picture: Path | None, dr
     }
 
 
+def _measure(detector: Detector, pixels: Pixels) -> dict[str, float]:
+    """The median times per picture in milliseconds, alone and in a full batch, and the batch size."""
+    size = detector.batch_size
+    return {
+        "alone_ms": round(_median_ms(SINGLE_RUNS, lambda: detector.detect([pixels])), 2),
+        "batch_size": size,
+        "batch_ms": round(_median_ms(BATCH_RUNS, lambda: detector.detect([pixels] * size)) / size, 2),
+    }
+
+
+def _detect(detector: Detector, picture: Decoded) -> list[Found]:
+    (detections,) = detector.detect([picture.pixels])
+    min_score = detector.entry.defaults.min_score or 0.0
+    return [
+        Found(label, class_id, round(score, 4), *box)
+        for label, class_id, score, *box in detections.rows(picture, detector.entry.labels)
+        if score >= min_score
+    ]
+
+
+def _draw(data: bytes, found: Sequence[Found], file: Path) -> Path:
+    """Writes the picture with its boxes, with the ending of its format. Returns the path."""
+    drawn, media_type = annotate(data, found)
+    file = file.with_suffix(f".{media_type.partition('/')[2]}")
+    try:
+        file.write_bytes(drawn)
+    except OSError as error:
+        raise ModelUnusable(f"{file} can't be written: {error.strerror}.") from error
+    return file
+
+
 def _read(picture: Path) -> bytes:
     try:
         return picture.read_bytes()
     except OSError as error:
         raise ModelUnusable(f"The picture {picture} can't be read: {error.strerror}.") from error
-
-
-def _write(file: Path, data: bytes) -> None:
-    try:
-        file.write_bytes(data)
-    except OSError as error:
-        raise ModelUnusable(f"{file} can't be written: {error.strerror}.") from error
 
 
 def _median_ms(runs: int, work: Callable[[], object]) -> float:

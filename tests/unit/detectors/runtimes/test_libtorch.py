@@ -18,7 +18,7 @@ from jobs.settings import ROOT
 from tests import tiny_models
 from tests.conftest import DetectorProcesses, missing
 
-DETECT = ROOT / "detectors" / "libtorch" / "bin" / "detect"
+DETECT = ROOT / "detectors" / "runtimes" / "libtorch" / "bin" / "detect"
 pytestmark = [pytest.mark.compiler, pytest.mark.libtorch]
 
 
