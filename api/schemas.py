@@ -8,8 +8,9 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, BaseModel, Field
 from pydantic_core import PydanticCustomError
 
+from detectors.strict import Strict
 from jobs.tables import STATUSES
-from wire.fields import Name, Score, Shown, Source, Strict, plain
+from wire.fields import Name, Score, Shown, Source, plain
 
 _ID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 LONGEST_WAIT_SECONDS = 60

@@ -10,9 +10,10 @@ import numpy.typing as npt
 
 from detectors.batching import find_batch_size
 from detectors.catalogue import ModelEntry
-from detectors.errors import DetectionFailed, DetectorError, DeviceUnavailable, ModelUnusable
+from detectors.digest import stamps_of
+from detectors.errors import DetectionFailed, DetectorError, ModelUnusable
 from detectors.pictures.preprocess import Batch, Pixels, to_tensor
-from detectors.postprocess import Detections, read
+from detectors.postprocess import Detections, postprocess
 
 log = logging.getLogger(__name__)
 
@@ -35,13 +36,17 @@ class Detector(ABC):
                 f"Model {entry.name}: the runtime {entry.runtime} takes {', '.join(sorted(self.formats))}, "
                 f"not the format {entry.format!r}."
             )
-        entry.verify()
         self.entry = entry
         self.device = device
         wanted = batch_size or entry.batch_size
         self._batch_size_is_open = wanted == "auto"
         self.batch_size = 1 if wanted == "auto" else wanted
+        # Before loading, because some formats are code. Again only if the file was replaced meanwhile.
+        stamps = stamps_of(entry.file)
+        entry.verify()
         self._load(threads)
+        if stamps_of(entry.file) != stamps:
+            entry.verify()
 
     @classmethod
     @abstractmethod
@@ -78,7 +83,7 @@ class Detector(ABC):
                 )
             for image, *answer in zip(chunk, *outputs, strict=True):
                 height, width = image.shape[:2]
-                found.append(read(self.entry, [np.asarray(part) for part in answer], width, height))
+                found.append(postprocess(self.entry, [np.asarray(part) for part in answer], width, height))
         return found
 
     def detect_one(self, image: Pixels) -> Detections:
@@ -138,17 +143,3 @@ class Detector(ABC):
     def blank(self) -> Pixels:
         """A white picture of the size of the model's input: uint8, height × width × 3."""
         return np.full((self.entry.input.height, self.entry.input.width, 3), 255, np.uint8)
-
-
-def choose_device(wanted: str, available: Sequence[str]) -> str:
-    """The device for a value of BOXQUEUE_DEVICE; `available` lists the accelerators. Raises `DeviceUnavailable`."""
-    if wanted == "cpu" or (wanted == "auto" and not available):
-        return "cpu"
-    if wanted in ("auto", "cuda") and available:
-        return available[0]
-    if wanted in available:
-        return wanted
-    raise DeviceUnavailable(
-        f"BOXQUEUE_DEVICE: {wanted} was asked for, but there is {', '.join(available) or 'no CUDA device'} here. "
-        "Use BOXQUEUE_DEVICE=cpu or auto, or check the driver (nvidia-smi) and that the image was built for CUDA."
-    )

@@ -1,11 +1,11 @@
-"""What this process may use of its machine."""
+"""What this process may use of its machine: cores and memory."""
 
 import os
 from pathlib import Path
 
 
 def usable_cores() -> int:
-    """Cores that this process may use: its affinity, and the quota of its control group (a container's limit)."""
+    """Cores that this process may use: its CPU affinity, limited by the quota of its control group (a container)."""
     cores = len(os.sched_getaffinity(0))
     version_1 = [*_control_group("cpu/cpu.cfs_quota_us"), *_control_group("cpu/cpu.cfs_period_us")]
     quota, period = _control_group("cpu.max") or version_1 or [-1, 1]
@@ -13,14 +13,14 @@ def usable_cores() -> int:
 
 
 def usable_memory() -> int:
-    """Bytes of memory that this process may use: the machine's, or the limit of its control group."""
+    """Bytes of memory that this process may use: all of the machine, limited by its control group (a container)."""
     machine = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     [limit] = _control_group("memory.max") or _control_group("memory/memory.limit_in_bytes") or [-1]
     return machine if limit < 0 else min(machine, limit)
 
 
 def _control_group(file: str) -> list[int]:
-    """The numbers in a file of this process's control group, -1 for no limit; none where its version lacks the file."""
+    """The numbers in a file of this process's control group, -1 for no limit; empty if the file is not there."""
     try:
         words = (Path("/sys/fs/cgroup") / file).read_text().split()
     except OSError:

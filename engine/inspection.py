@@ -7,11 +7,9 @@ import warnings
 from PIL import ExifTags, Image, UnidentifiedImageError
 
 from detectors.pictures.formats import FORMATS
+from detectors.pictures.orientation import QUARTER_TURNS
 from jobs.errors import PictureEmpty, PictureTooLarge, PictureUnknownFormat
 from jobs.records import Picture
-
-# EXIF orientations 5 to 8 turn the picture by a quarter.
-_QUARTER_TURNS = {5, 6, 7, 8}
 
 # Pillow's own limit raises at twice its value; ours is checked on the header, before any pixel is decoded.
 Image.MAX_IMAGE_PIXELS = None
@@ -33,7 +31,7 @@ def inspect(data: bytes, *, max_bytes: float, max_pixels: float) -> Picture:
                 width, height = image.size
                 # MPO is what phones write: a JPEG with a second picture behind the first.
                 media_type = FORMATS["JPEG" if image.format == "MPO" else image.format or ""]
-                turned = orientation(image) in _QUARTER_TURNS
+                turned = orientation(image) in QUARTER_TURNS
     except UnidentifiedImageError:
         raise PictureUnknownFormat(
             f"The file is no picture of a known format. Taken are {', '.join(FORMATS)}."

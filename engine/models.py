@@ -5,7 +5,6 @@ from collections import OrderedDict
 from detectors.base import Detector
 from detectors.catalogue import ModelEntry
 from detectors.errors import ModelUnavailable, Unanswered
-from detectors.runtimes.registry import registered
 
 
 class LoadedModels:
@@ -13,7 +12,7 @@ class LoadedModels:
 
     def __init__(
         self,
-        runtime: str,
+        detector_class: type[Detector],
         *,
         device: str,
         threads: int,
@@ -21,9 +20,9 @@ class LoadedModels:
         batch_size: int | None = None,
         memory_limit: int | None = None,
     ) -> None:
-        """Imports the framework of the runtime. `batch_size`: pictures a batch, in place of what the entries say.
-        `memory_limit`: bytes that the process may have while a batch size is searched for."""
-        self._class: type[Detector] = registered()[runtime].load()
+        """`batch_size`: pictures a batch, in place of what the entries say. `memory_limit`: bytes that the process may
+        have while a batch size is searched for."""
+        self._class = detector_class
         self._device = device
         self._threads = threads
         self._capacity = capacity
@@ -48,8 +47,6 @@ class LoadedModels:
             self._detectors.popitem(last=False)[1].close()
         detector = self._class(entry, device=self._device, threads=self._threads, batch_size=self._batch_size)
         self._detectors[entry] = detector
-        # After the file was read: it may have been replaced since the catalogue was read.
-        entry.verify()
         try:
             detector.warm_up(self._memory_limit)
         except Unanswered as outage:

@@ -3,12 +3,12 @@
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 
-from detectors.base import Detector, choose_device
+from detectors.base import Detector
 from detectors.catalogue import Catalogue, ModelEntry
 from detectors.catalogue.targets import TARGETS, of_target
 from detectors.errors import DetectorError
 from detectors.machine import usable_cores
-from detectors.runtimes.registry import ELSEWHERE, registered, require
+from detectors.runtimes.devices import load_runtime
 from engine.models import LoadedModels
 from jobs.errors import ConfigurationError, Unavailable
 from jobs.settings import Settings
@@ -35,7 +35,7 @@ class Models:
         if target not in TARGETS:
             raise ConfigurationError(f"TARGET_API: {target!r} is none of {', '.join(TARGETS)}.")
         self.runtime, _ = TARGETS[target]
-        require(self.runtime)
+        detector_class, self.device = load_runtime(self.runtime, settings.device)
         catalogue = Catalogue.load(*settings.catalogue, aliases=settings.model_aliases, cache=settings.data / "models")
         entries = of_target(catalogue.entries, target)
         if not entries:
@@ -44,9 +44,8 @@ class Models:
         aliases = {alias: name for alias, name in catalogue.aliases.items() if name in entries}
         self._catalogue = Catalogue(entries, aliases)
         self._default = next(iter(entries.values()))
-        self.device = _device(settings.device, self.runtime)
         self._loaded = LoadedModels(
-            self.runtime,
+            detector_class,
             device=self.device,
             threads=settings.threads if isinstance(settings.threads, int) else usable_cores(),
             capacity=settings.models_in_memory,
@@ -79,9 +78,3 @@ class Models:
     def close(self) -> None:
         """Closes the loaded models."""
         self._loaded.close()
-
-
-def _device(wanted: str, runtime: str) -> str:
-    if runtime in ELSEWHERE:
-        return runtime
-    return choose_device(wanted, [] if wanted == "cpu" else registered()[runtime].load().devices())

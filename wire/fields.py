@@ -4,8 +4,10 @@ import json
 import re
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, Field
 from pydantic_core import PydanticCustomError
+
+from detectors.strict import Strict
 
 # C0 and C1 control characters and lone surrogates: no name needs them, databases and logs stumble over them.
 CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
@@ -47,12 +49,6 @@ def _check_strings(value: Any) -> None:
 Name = Annotated[str, Field(min_length=1, max_length=255), AfterValidator(plain)]
 Source = Annotated[str, Field(min_length=1, max_length=LONGEST_SOURCE), AfterValidator(plain)]
 Score = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
-
-
-class Strict(BaseModel):
-    """A typo must not pass silently: unknown names are refused."""
-
-    model_config = ConfigDict(extra="forbid")
 
 
 class Shown(Strict):

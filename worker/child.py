@@ -8,6 +8,7 @@ from detectors.catalogue import ModelEntry
 from detectors.errors import DetectorError, ModelUnavailable
 from detectors.machine import usable_memory
 from detectors.memory import resident_bytes
+from detectors.runtimes.registry import registered
 from engine.circuit_breaker import CircuitBreakers
 from engine.claimable import claimable
 from engine.leases import Leases
@@ -59,7 +60,7 @@ class Child:
             on_close=lambda: self.doorbell.ring(plan.runtime),
         )
         self.models = LoadedModels(
-            plan.runtime,
+            registered()[plan.runtime].load(),
             device=self.device,
             threads=plan.threads,
             capacity=settings.models_in_memory,

@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from detectors.base import choose_device
 from detectors.catalogue import ModelEntry
 from detectors.errors import ModelUnusable
 from detectors.machine import usable_cores
+from detectors.runtimes.devices import choose_device
 from detectors.runtimes.registry import ELSEWHERE, framework_version, registered, require
 from engine.model_registry import ModelRegistry
 from jobs.build import describe

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 from detectors.digest import digest_of
-from detectors.onboarding.writing import copy_entry
+from detectors.onboarding.edit_catalogue import copy_entry
 from jobs.settings import ROOT
 from training.catalogue_entries import BATCH_SIZE
 from training.model.layout import INPUT_SIZE, LABELS, NMS_IOU

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from detectors.runtimes.tensorflow import settle
+from detectors.runtimes.tensorflow import configure
 from training.model.layout import INPUT_SIZE
 from training.model.twin import CELLS, Twin, Weights, peaks
 
@@ -39,5 +39,5 @@ def write(weights: Weights, folder: Path) -> None:
 
 
 if __name__ == "__main__":
-    settle("cpu", threads=1)
+    configure("cpu", threads=1)
     write(dict(np.load(sys.argv[1])), Path(sys.argv[2]))

@@ -1,4 +1,4 @@
-"""`boxqueue models`: what can be asked for, and what a model of your own does before anybody asks for it."""
+"""`boxqueue models check`, `add` and `compile`: try a model, add it to a catalogue, compile it."""
 
 import json
 import re
@@ -21,13 +21,15 @@ SIZE = re.compile(r"\d+x\d+")
 
 
 def check(name: str, picture: Path | None, drawn: Path, as_json: bool) -> None:
-    """Loads a model in a process of its own, and shows what it found on the picture and what it costs."""
+    """Loads a model in its own process, and shows its detections on the picture and its times."""
     settings = load_settings()
-    asked = _device(settings)
+    options = _device_options(settings)
     if picture:
-        asked += ["--picture", str(picture), "--drawn", str(drawn)]
+        options += ["--picture", str(picture), "--drawn", str(drawn)]
     with working(f"Loading {name} and running it …"):
-        found = _run("detectors.onboarding.check", _model(name, settings), settings.catalogue, settings, asked)
+        found = _run(
+            "detectors.onboarding.check", _resolve_alias(name, settings), settings.catalogue, settings, options
+        )
     if as_json:
         print_json(found)
         return
@@ -37,20 +39,22 @@ def check(name: str, picture: Path | None, drawn: Path, as_json: bool) -> None:
 
 
 def compile_model(name: str, portable: bool, call: str | None, runtime: str) -> None:
-    """Compiles an exported program to native code and enters it into the catalogue."""
+    """Compiles an exported program to native code, and adds it to the catalogue as the model `call`."""
     settings = load_settings()
-    asked = ["--runtime", runtime] + ["--portable"] * portable + (["--as", call] if call else [])
-    with working(f"Compiling {name}, a minute or two …"):
-        made = _run("detectors.onboarding.compile", _model(name, settings), settings.catalogue, settings, asked)
+    options = ["--runtime", runtime] + ["--portable"] * portable + (["--as", call] if call else [])
+    with working(f"Compiling {name}, which takes a minute or two …"):
+        added = _run(
+            "detectors.onboarding.compile", _resolve_alias(name, settings), settings.catalogue, settings, options
+        )
     say(
-        f"{made['model']} is in {made['catalogue']} now, its file is {made['file']}. Try it: "
-        f"boxqueue models check {made['model']}"
+        f"{added['model']} is in {added['catalogue']} now, its file is {added['file']}. Try it: "
+        f"boxqueue models check {added['model']}"
     )
 
 
 @dataclass(frozen=True)
 class Add:
-    """What `boxqueue models add` was asked for; an option that was not given is None."""
+    """The arguments of `boxqueue models add`; None for an option that is not set."""
 
     file: Path
     labels: str | None
@@ -61,58 +65,63 @@ class Add:
     dry_run: bool
 
 
-def add(asked: Add) -> None:
-    """Enters a model file into a catalogue, and prints the entry."""
+def add(arguments: Add) -> None:
+    """Adds a model file to a catalogue, and prints the entry."""
     settings = load_settings()
-    if asked.size and not SIZE.fullmatch(asked.size):
-        raise WrongUsage(f"--size is a width and a height in pixels, such as 640x480, not {asked.size}.")
-    target = asked.catalogue or _catalogue_for(asked.file, settings)
-    # A catalogue of the settings counts as one with the others: no name may be there twice.
+    if arguments.size and not SIZE.fullmatch(arguments.size):
+        raise WrongUsage(f"--size must be a width and a height in pixels, such as 640x480, not {arguments.size}.")
+    target = arguments.catalogue or _default_catalogue(arguments.file, settings)
+    # The catalogues of the settings count as one: the name must not exist in any of them.
     others = [path for path in settings.catalogue if path != target] if target in settings.catalogue else []
-    options = {"labels": asked.labels, "name": asked.name, "builder": asked.builder, "size": asked.size}
-    given = [f"--{name}={value}" for name, value in options.items() if value is not None]
-    given += _device(settings) + ["--dry-run"] * asked.dry_run
-    with working(f"Looking into {asked.file} and running it …"):
-        made = _run("detectors.onboarding.add", str(asked.file), [target, *others], settings, given)
-    output().out(made["entry"].rstrip("\n"))
-    if asked.dry_run:
+    options = [
+        f"--{name}={value}"
+        for name in ("labels", "name", "builder", "size")
+        if (value := getattr(arguments, name)) is not None
+    ]
+    options += _device_options(settings) + ["--dry-run"] * arguments.dry_run
+    with working(f"Examining {arguments.file} and running it …"):
+        added = _run("detectors.onboarding.add", str(arguments.file), [target, *others], settings, options)
+    output().out(added["entry"].rstrip("\n"))
+    if arguments.dry_run:
         say(f"Without --dry-run, this would be added to {target}.")
         return
     where = "" if target in settings.catalogue else f"BOXQUEUE_CATALOGUE={shlex.quote(str(target))} "
-    say(f"{made['model']} is in {target} now. Try it: {where}boxqueue models check {made['model']} --picture PICTURE")
+    say(f"{added['model']} is in {target} now. Try it: {where}boxqueue models check {added['model']} --picture PICTURE")
 
 
-def _catalogue_for(file: Path, settings: Settings) -> Path:
-    """Where an entry goes if nobody says it: into the catalogue that was set, otherwise into one beside the model,
-    as the bundled one belongs to the program. Raises `WrongUsage`."""
+def _default_catalogue(file: Path, settings: Settings) -> Path:
+    """The catalogue for a new entry without --catalogue: the one in BOXQUEUE_CATALOGUE, otherwise one beside the model.
+    Never the bundled catalogue, which belongs to the program. Raises `WrongUsage`."""
     if "catalogue" in settings.model_fields_set:
         if len(settings.catalogue) > 1:
-            raise WrongUsage("BOXQUEUE_CATALOGUE names several; --catalogue FILE says which one gets the entry.")
+            raise WrongUsage("BOXQUEUE_CATALOGUE names several catalogues. Choose one with --catalogue FILE.")
         return settings.catalogue[0]
     beside = file.parent / "catalogue.toml"
     if beside.absolute() in settings.catalogue:
-        raise WrongUsage(f"{beside} is the bundled catalogue; --catalogue FILE says that it is meant, or another one.")
+        raise WrongUsage(f"{beside} is the bundled catalogue. Name it, or another one, with --catalogue FILE.")
     return beside
 
 
-def _model(name: str, settings: Settings) -> str:
+def _resolve_alias(name: str, settings: Settings) -> str:
     return settings.model_aliases.get(name, name)
 
 
-def _device(settings: Settings) -> list[str]:
+def _device_options(settings: Settings) -> list[str]:
     threads = ["--threads", str(settings.threads)] if isinstance(settings.threads, int) else []
     return ["--device", settings.device, *threads]
 
 
-def _run(module: str, subject: str, catalogues: Sequence[Path], settings: Settings, asked: list[str]) -> dict[str, Any]:
-    """What such a process answers. Raises `CommandError` with the sentence that it ends with."""
+def _run(
+    module: str, subject: str, catalogues: Sequence[Path], settings: Settings, options: list[str]
+) -> dict[str, Any]:
+    """The JSON that a module prints in its own process. Raises `CommandError` with the last line of its stderr."""
     where = [part for path in catalogues for part in ("--catalogue", str(path))]
-    command = [sys.executable, "-P", "-m", module, subject, *where, "--cache", str(settings.data / "models"), *asked]
+    command = [sys.executable, "-P", "-m", module, subject, *where, "--cache", str(settings.data / "models"), *options]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode < 0:
-        raise CommandError(f"The process that ran {subject} died of {signal.Signals(-done.returncode).name}.")
+        raise CommandError(f"The process that ran {subject} crashed with {signal.Signals(-done.returncode).name}.")
     if done.returncode:
-        said = done.stderr.strip().splitlines() or [f"it ended with {done.returncode}"]
-        raise CommandError(said[-1])
-    found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
-    return found
+        lines = done.stderr.strip().splitlines() or [f"The process ended with exit code {done.returncode}."]
+        raise CommandError(lines[-1])
+    result: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    return result

@@ -1,4 +1,4 @@
-"""The catalogue: which models there are, and how each is fed and read. No framework here."""
+"""The catalogue: which models there are, and how their inputs and outputs are written. No framework here."""
 
 from detectors.catalogue.entries import PIPELINE_REVISION, Defaults, Input, ModelEntry, Output
 from detectors.catalogue.reader import OF_FORMAT, Catalogue, read_entry, read_tables

@@ -1,4 +1,4 @@
-"""Runtime `pytorch`: exported programs, compiled or not, TorchScript, torchvision's own models, on CPU or CUDA."""
+"""Runtime `pytorch`: exported programs, AOTInductor packages, TorchScript and torchvision's detectors."""
 
 import pickle
 from collections.abc import Callable, Mapping
@@ -19,21 +19,22 @@ from detectors.runtimes.exported_program import load_package, load_program
 
 Model = Callable[[Any], Any]
 WRAPPINGS = ("state_dict", "model_state_dict", "model")
-"""Where training loops put a model's weights among what else they save."""
+"""Keys under which training loops save a model's weights in a checkpoint."""
 PREFIXES = ("module.", "model.")
-"""What DataParallel and Lightning put before the names of weights."""
+"""Prefixes that DataParallel and Lightning put before the names of weights."""
 MORE_THAN_WEIGHTS = (
-    "holds more than weights, which could be any program; save only the state dict: torch.save(model.state_dict(), …)."
+    "holds more than weights, and so could run any program; save only the state dict: "
+    "torch.save(model.state_dict(), …)."
 )
 PRECISIONS = {"half": torch.float16, "bfloat16": torch.bfloat16}
-LONGEST = 300
-"""Characters of what PyTorch says about weights that do not fit: it names every one of them."""
+MAX_SHOWN = 300
+"""Characters that are shown of PyTorch's message about weights that do not fit, which names every one of them."""
 
 
 class PyTorchDetector(Detector):
     """Runs a model that takes a batch of any size, or a list of pictures in their own sizes.
 
-    No file may bring Python code: weights are loaded `weights_only`.
+    State dicts are loaded with `weights_only`, so that they can't run Python code.
     """
 
     formats = frozenset({"pt2", "torchscript", "torchvision", "aotinductor"})
@@ -45,8 +46,8 @@ class PyTorchDetector(Detector):
     def _load(self, threads: int) -> None:
         if self.entry.precision != "full" and self.device == "cpu":
             raise ModelUnusable(
-                f"Model {self.entry.name}: the precision {self.entry.precision} is for CUDA, and this is a CPU, where "
-                "it takes longer than full precision; leave it out, or set BOXQUEUE_DEVICE=cuda."
+                f"Model {self.entry.name}: precision {self.entry.precision} needs CUDA: on a CPU it is slower than "
+                "full precision. Leave it out of the entry, or set BOXQUEUE_DEVICE=cuda."
             )
         torch.set_num_threads(threads)
         load = LOADERS[self.entry.format]
@@ -68,47 +69,47 @@ class PyTorchDetector(Detector):
 
 
 def to_device(batch: Batch, device: str) -> torch.Tensor | list[torch.Tensor]:
-    """A batch as a program takes it, on its device."""
+    """A batch as PyTorch's tensors on a device."""
     if isinstance(batch, list):
         return [torch.from_numpy(picture).to(device) for picture in batch]
     return torch.from_numpy(batch).to(device)
 
 
 def in_precision(precision: str, device: str) -> AbstractContextManager[Any]:
-    """Where convolutions and products of matrices have that precision; what needs full precision, as the search for
-    doubles does, keeps it."""
+    """A context with PyTorch's autocast: convolutions and matrix products run in that precision, and what needs full
+    precision, such as non-maximum suppression, keeps it."""
     if precision == "full":
         return nullcontext()
     return torch.autocast(device.partition(":")[0], dtype=PRECISIONS[precision])
 
 
 def named_outputs(outputs: Any) -> dict[int | str, Any]:
-    """What a model gave: of a tuple by position, of a dictionary by name, of dictionaries for each picture by name,
-    each a list for the pictures."""
+    """A model's outputs by position if it returned a tuple, or by name if it returned a dictionary. If it returned one
+    dictionary per picture, each output is a list with one tensor per picture."""
     if isinstance(outputs, torch.Tensor):
         return {0: outputs}
     if isinstance(outputs, tuple) and len(outputs) == 2 and isinstance(outputs[1], list):
-        outputs = outputs[1]  # a scripted model of torchvision gives (losses, detections)
+        outputs = outputs[1]  # a scripted torchvision model returns (losses, detections)
     if isinstance(outputs, list) and outputs and all(isinstance(one, Mapping) for one in outputs):
         return {name: [one[name] for one in outputs] for name in outputs[0]}
     return dict(outputs) if isinstance(outputs, Mapping) else dict(enumerate(outputs))
 
 
 def to_numpy(output: Any) -> npt.NDArray[Any] | list[npt.NDArray[Any]]:
-    """A tensor, or a list of them, off whatever device it is on."""
-    return [_array(tensor) for tensor in output] if isinstance(output, list) else _array(output)
+    """A tensor or a list of tensors, from any device."""
+    return [_to_array(tensor) for tensor in output] if isinstance(output, list) else _to_array(output)
 
 
-def _array(tensor: torch.Tensor) -> npt.NDArray[Any]:
-    # NumPy knows no bfloat16.
+def _to_array(tensor: torch.Tensor) -> npt.NDArray[Any]:
+    # NumPy has no bfloat16.
     return np.asarray((tensor.float() if tensor.dtype == torch.bfloat16 else tensor).detach().cpu())
 
 
 def _exported_program(entry: ModelEntry, device: str) -> Model:
-    return _laid_out(load_program(entry.file, device).module(), entry)
+    return _set_memory_format(load_program(entry.file, device).module(), entry)
 
 
-def _laid_out(module: torch.nn.Module, entry: ModelEntry) -> torch.nn.Module:
+def _set_memory_format(module: torch.nn.Module, entry: ModelEntry) -> torch.nn.Module:
     return module.to(memory_format=torch.channels_last) if entry.channels_last else module  # type: ignore[call-overload]
 
 
@@ -117,23 +118,23 @@ def _torchscript(entry: ModelEntry, device: str) -> Model:
 
 
 def _torchvision(entry: ModelEntry, device: str) -> Model:
-    """One of `torchvision.models.detection` with a state dict. It scales and normalises the pictures itself."""
-    from torchvision.models import detection, get_model, list_models  # noqa: PLC0415 - all else works without it
+    """A model of `torchvision.models.detection` with the file's weights. It scales and normalises pictures itself."""
+    from torchvision.models import detection, get_model, list_models  # noqa: PLC0415 - the other formats work without it
 
     builders = list_models(module=detection)
     if entry.builder not in builders:
         raise ValueError(f"there is no builder {entry.builder!r}; there are {', '.join(builders)}")
-    classes = max(entry.class_ids) + 1  # the first one is the background, or counts as if it were
+    classes = max(entry.class_ids) + 1  # class 0 is the background, or counts like it
     model = get_model(entry.builder, weights=None, weights_backbone=None, num_classes=classes)
     try:
         model.load_state_dict(read_weights(entry.file))
     except RuntimeError as error:
-        told = " ".join(line.strip() for line in str(error).splitlines()[1:])
+        reason = " ".join(line.strip() for line in str(error).splitlines()[1:])
         raise ValueError(
-            f"its weights are not those of {entry.builder} with class ids from 0 to {classes - 1}, as the labels have "
-            f"them: {told[:LONGEST]}{'…' * (len(told) > LONGEST)}"
+            f"its weights do not fit {entry.builder} with the class ids 0 to {classes - 1} of the entry's labels: "
+            f"{reason[:MAX_SHOWN]}{'…' * (len(reason) > MAX_SHOWN)}"
         ) from error
-    _laid_out(model.eval().to(device), entry)
+    _set_memory_format(model.eval().to(device), entry)
 
     def run(pictures: list[torch.Tensor]) -> Any:
         return model([picture.permute(2, 0, 1).float() / 255 for picture in pictures])
@@ -142,8 +143,8 @@ def _torchvision(entry: ModelEntry, device: str) -> Model:
 
 
 def read_weights(file: Path) -> dict[str, Any]:
-    """The weights of a file, whatever a training loop saved beside and around them. Raises UnpicklingError where
-    there is more in it than tensors and plain values."""
+    """The weights of a state dict or a checkpoint, by their names in the model. Raises UnpicklingError if the file
+    holds more than tensors and plain values."""
     state = torch.load(file, map_location="cpu", weights_only=True)
     for wrapping in WRAPPINGS:
         if isinstance(state, dict) and isinstance(state.get(wrapping), dict):

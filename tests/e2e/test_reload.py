@@ -66,4 +66,4 @@ def test_a_broken_catalogue_changes_nothing_not_even_for_a_process_that_starts_a
 
     assert [job.status for job in results] == ["succeeded"] * 8
     assert {found.label for job in results for found in job.detections or ()} == {"crate"}
-    assert "The catalogue stays as it was before." in rig.said
+    assert "The last valid catalogue stays in use." in rig.said

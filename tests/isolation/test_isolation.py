@@ -121,8 +121,8 @@ class Speaker:
             os.write(2, b"I0000 00:00:1.0 1 port.cc:1] all is well\\nE0000 00:00:1.0 1 cuda.cc:1] no driver\\n")
 
 sys.meta_path.insert(0, Speaker())
-from detectors.runtimes.tensorflow import settle, tf
-settle("cpu", 1)
+from detectors.runtimes.tensorflow import configure, tf
+configure("cpu", 1)
 print(int(tf.constant(1) + 1))
 """
     done = subprocess.run([TENSORFLOW, "-P", "-c", code], capture_output=True, text=True, check=False, timeout=400)

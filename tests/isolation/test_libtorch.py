@@ -17,7 +17,7 @@ from training.model.parity import differences
 pytestmark = pytest.mark.slow
 
 LIBTORCH = ROOT / ".venv-isolation" / "libtorch" / "bin" / "python"
-DETECT = ROOT / "detectors" / "libtorch" / "bin" / "detect"
+DETECT = ROOT / "detectors" / "runtimes" / "libtorch" / "bin" / "detect"
 SAMPLES = [path for path in sorted((ROOT / "samples").iterdir()) if path.suffix != ".md"]
 
 

@@ -14,7 +14,7 @@ from PIL import Image, ImageFilter, ImageOps
 
 from detectors.catalogue import Input
 from detectors.pictures.decode import decode
-from detectors.pictures.preprocess import PADDING, Pixels, content_size, place
+from detectors.pictures.preprocess import PADDING, Pixels, content_size, resize
 from training.boxes import Box
 from training.data.datasets import Example
 from training.model.layout import INPUT_SIZE, VIEW_SIZE
@@ -61,7 +61,7 @@ def plain(example: Example) -> View:
     inside = content_size(width, height, VIEW)
     across, down = inside[0] / example.width, inside[1] / example.height
     boxes, unclear = ([box.moved(0.0, 0.0, across, down) for box in some] for some in (example.boxes, example.unclear))
-    return View(place(pixels, VIEW), tuple(boxes), tuple(unclear))
+    return View(resize(pixels, VIEW), tuple(boxes), tuple(unclear))
 
 
 def augmented(rng: Random, example: Example, size: tuple[int, int] = (VIEW_SIZE, VIEW_SIZE)) -> View:

@@ -11,7 +11,7 @@ import torch
 from detectors.catalogue import Output
 from detectors.pictures.decode import decode
 from detectors.pictures.preprocess import to_tensor
-from detectors.postprocess import to_picture
+from detectors.postprocess import boxes_in_picture
 from training.boxes import Box
 from training.catalogue_entries import FLOOR_SCORE
 from training.data.datasets import Example
@@ -27,7 +27,7 @@ def found_by(network: CenterNet, examples: Sequence[Example], labels: Sequence[s
     found: list[Found] = []
     for example in examples:
         boxes, scores, classes = program(as_inputs([example]))
-        corners = to_picture(np.asarray(boxes[0]), example.width, example.height, INPUT, Output())
+        corners = boxes_in_picture(np.asarray(boxes[0]), example.width, example.height, INPUT, Output())
         found.append(
             [
                 (labels[kind], score, Box(labels[kind], *corner))

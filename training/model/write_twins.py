@@ -18,7 +18,7 @@ import numpy.typing as npt
 from detectors.catalogue import Input, ModelEntry, Output
 from detectors.digest import digest_of
 from detectors.postprocess import Detections
-from detectors.runtimes.tensorflow import SIGNATURE, TensorFlowDetector, settle
+from detectors.runtimes.tensorflow import SIGNATURE, TensorFlowDetector, configure
 from training.catalogue_entries import OBJECT_DETECTION_API_OUTPUT
 from training.model.layout import INPUT_SIZE
 from training.model.parity import differences
@@ -77,7 +77,7 @@ def main() -> int:
     expected = dict(np.load(sys.argv[1]))
     folder, file = map(Path, sys.argv[2:])
     weights = {name.removeprefix("weights."): array for name, array in expected.items() if name.startswith("weights.")}
-    settle("cpu", threads=1)
+    configure("cpu", threads=1)
     write_saved_model(weights, folder)
     write_frozen_graph(weights, file)
     lines = check(folder, "saved_model", expected) + check(file, "frozen_graph", expected)

@@ -9,6 +9,7 @@ from jobs import batches, store
 from jobs.database import Database
 from jobs.queue import claims, recovery
 from jobs.queue.claims import Outcome
+from jobs.records import ClaimableModel
 from jobs.tables import Job, new_id
 from tests.integration.jobs.engine import BUTTON, answer, finish, ids, new_job, submit, take, take_any
 
@@ -28,7 +29,7 @@ def test_a_worker_claims_no_job_of_another_model_version(db: Database) -> None:
     submit(db, new_job())
 
     held = claims.claim(
-        db, "pytorch", {"cards": ("another digest", 8)}, worker_id="0" * 8 + "-0000-7000-8000-" + "0" * 12,
+        db, "pytorch", {"cards": ClaimableModel("another digest", 8)}, worker_id="0" * 8 + "-0000-7000-8000-" + "0" * 12,
         task_id="t", lease_seconds=15,
     )  # fmt: skip
 

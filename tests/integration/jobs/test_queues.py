@@ -127,7 +127,7 @@ def test_a_worker_sends_heartbeats_until_it_stops(db: Database, monkeypatch: pyt
     wait_for(lambda: worker_registry.queues(db), "its entry once more")
     lose(db, presence._plan.worker_id)
     wait_for(lambda: the_queue(db).workers == 1, "a sign of life")
-    presence.leave()
+    presence.stop()
 
     assert worker_registry.queues(db) == []
 

@@ -15,7 +15,6 @@ from billiard.exceptions import TimeLimitExceeded, WorkerLostError
 
 import engine.inference
 import engine.leases
-import engine.models
 import worker.maintenance
 import worker.pipeline
 import worker.watchdog
@@ -281,16 +280,13 @@ def child_with(
     settings: Settings,
     entries: Mapping[str, ModelEntry],
     load: Callable[..., Any],
-    monkeypatch: pytest.MonkeyPatch,
 ) -> Child:
     """A child that loads its models by this function."""
-    runtime = SimpleNamespace(load=lambda: load)
-    monkeypatch.setattr(engine.models, "registered", lambda: {"pytorch": runtime})
     child = Child.__new__(Child)
     child.db, child.plan, child.device, child.settings = db, PLAN, "cpu", settings
     child.registry = ModelRegistry(settings, "pytorch", entries)
     child.breakers = CircuitBreakers(db, PLAN.worker_id, is_served=lambda _: True, on_close=lambda: None)
-    child.models = LoadedModels("pytorch", device="cpu", threads=1, capacity=settings.models_in_memory)
+    child.models = LoadedModels(load, device="cpu", threads=1, capacity=settings.models_in_memory)  # type: ignore[arg-type]
     return child
 
 
@@ -300,7 +296,7 @@ def test_a_model_that_can_not_be_loaded_is_no_surprise_to_the_next_claim(
     def unusable(*_: Any, **__: Any) -> None:
         raise ModelUnusable("Model cards can't be loaded.")
 
-    broken = child_with(db, Settings(), {"cards": CARDS}, unusable, monkeypatch)
+    broken = child_with(db, Settings(), {"cards": CARDS}, unusable)
     worker_registry.register(
         db, PLAN.worker_id, runtime="pytorch", host="here", models={"cards": CARDS.digest}, device="cpu", versions={}
     )
@@ -396,7 +392,7 @@ def test_a_process_keeps_no_more_models_than_it_may(db: Database, monkeypatch: p
 
     monkeypatch.setattr(ModelEntry, "verify", lambda _: None)
     entries = {name: CARDS.model_copy(update={"name": name}) for name in ("a", "b", "c")}
-    child = child_with(db, Settings(models_in_memory=2), entries, load, monkeypatch)
+    child = child_with(db, Settings(models_in_memory=2), entries, load)
 
     for name in "abac":
         assert child.detector(entries[name])

@@ -11,7 +11,7 @@ from detectors.catalogue import Catalogue
 from detectors.digest import digest_of
 from detectors.errors import CatalogueError, ModelUnusable, UnknownModel
 from detectors.onboarding.check import check
-from detectors.onboarding.writing import copy_entry, home_of
+from detectors.onboarding.edit_catalogue import copy_entry, find_catalogue
 from tests import tiny_models
 from tests.conftest import DetectorProcesses
 from tests.unit.cli.conftest import Boxqueue
@@ -149,9 +149,9 @@ def test_an_entry_is_found_in_the_catalogue_that_has_it(catalogue: Path, tmp_pat
     other = tmp_path / "other.toml"
     other.write_text("[another]\n")
 
-    assert home_of("tiny", [other, catalogue]) == catalogue
+    assert find_catalogue("tiny", [other, catalogue]) == catalogue
     with pytest.raises(UnknownModel, match="another, tiny"):
-        home_of("none", [other, catalogue])
+        find_catalogue("none", [other, catalogue])
     with pytest.raises(CatalogueError, match="already"):
         copy_entry(catalogue, "tiny", "tiny", {})
 

@@ -48,7 +48,7 @@ def test_without_a_catalogue_the_entry_goes_beside_the_model(boxqueue: Boxqueue,
     assert "BOXQUEUE_CATALOGUE=models/catalogue.toml boxqueue models check tiny --picture" in done.stderr
     checked = boxqueue("models", "add", "models/tiny.pt2", *LABELS)
     assert checked.exit_code == 1
-    assert "There is a model tiny already; --name NAME calls the new one differently." in checked.stderr
+    assert "There is already a model tiny. Choose another name: --name NAME." in checked.stderr
 
 
 def test_the_catalogue_that_was_set_gets_it_and_keeps_what_it_has(
@@ -83,14 +83,20 @@ def test_of_several_catalogues_one_has_to_be_named_and_no_name_is_there_twice(
     taken = boxqueue_here("models", "add", model, *LABELS, "--catalogue", "new.toml", "--name", "other")
 
     assert taken.exit_code == 1
-    assert "There is a model other already" in taken.stderr
+    assert "There is already a model other" in taken.stderr
 
 
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        ([ROOT / "weights" / "cards.pt2", *LABELS], "is the bundled catalogue; --catalogue FILE says"),
-        (["any.pt", *LABELS, "--size", "640"], "--size is a width and a height in pixels, such as 640x480, not 640."),
+        (
+            [ROOT / "weights" / "cards.pt2", *LABELS],
+            "is the bundled catalogue. Name it, or another one, with --catalogue",
+        ),
+        (
+            ["any.pt", *LABELS, "--size", "640"],
+            "--size must be a width and a height in pixels, such as 640x480, not 640.",
+        ),
     ],
 )
 def test_wrong_usage_is_told_before_anything_is_loaded(

@@ -5,9 +5,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from detectors.base import Detector, choose_device
+from detectors.base import Detector
 from detectors.catalogue import Input, ModelEntry, Output
 from detectors.errors import DetectionFailed, DeviceUnavailable, ModelUnusable
+from detectors.runtimes.devices import choose_device
 
 
 class Scripted(Detector):
@@ -200,6 +201,23 @@ def test_a_detector_may_raise_whatever_it_likes_for_one_picture(tmp_path: Path) 
 def test_a_format_of_another_runtime_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ModelUnusable, match="takes script"):
         detector(tmp_path, format="pt2")
+
+
+def test_a_file_that_is_replaced_while_it_is_loaded_is_refused(tmp_path: Path) -> None:
+    def replace(_: Scripted, __: int) -> None:
+        (tmp_path / "m").write_bytes(b"another model")
+
+    with pytest.raises(ModelUnusable, match="has sha256"):
+        detector(tmp_path, _load=replace)
+
+
+def test_the_file_is_read_once_if_it_is_not_replaced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    verified: list[ModelEntry] = []
+    monkeypatch.setattr(ModelEntry, "verify", verified.append)
+
+    detector(tmp_path)
+
+    assert len(verified) == 1
 
 
 @pytest.mark.parametrize(

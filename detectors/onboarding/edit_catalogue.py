@@ -1,4 +1,4 @@
-"""Writes entries into catalogues, and leaves all else in them as a person wrote it."""
+"""Writes entries into catalogues, and keeps everything else in them as it is, comments too."""
 
 import shutil
 import tempfile
@@ -16,15 +16,15 @@ from detectors.errors import CatalogueError, UnknownModel
 
 
 @dataclass(frozen=True)
-class Guess:
-    """A value of an entry that may have to be another, and what a person should know of it."""
+class Inferred:
+    """A value of an entry that may be wrong, and the comment that says what to check."""
 
     value: Any
-    remark: str
+    comment: str
 
 
-def home_of(name: str, catalogues: Sequence[Path]) -> Path:
-    """The catalogue that has an entry of this name. Raises `CatalogueError`."""
+def find_catalogue(name: str, catalogues: Sequence[Path]) -> Path:
+    """The catalogue that has an entry of this name. Raises `CatalogueError`, or `UnknownModel` if none has it."""
     names: list[str] = []
     for path in catalogues:
         document = read_tables(path, tomlkit.parse)
@@ -35,9 +35,9 @@ def home_of(name: str, catalogues: Sequence[Path]) -> Path:
 
 
 def copy_entry(catalogue: Path, name: str, copy: str, changes: Mapping[str, str]) -> None:
-    """Adds an entry like `name` to the catalogue, called `copy`, in which some fields are others.
+    """Adds a copy of the entry `name` to the catalogue, named `copy`, with changed fields.
 
-    Raises `CatalogueError` where there is one of that name, or the file can't be written.
+    Raises `CatalogueError` if the name `copy` is taken, or the file can't be written.
     """
     entry = deepcopy(read_tables(catalogue, tomlkit.parse)[name])
     for field, value in changes.items():
@@ -46,19 +46,19 @@ def copy_entry(catalogue: Path, name: str, copy: str, changes: Mapping[str, str]
 
 
 def add_entry(catalogue: Path, name: str, entry: Item) -> None:
-    """Adds an entry to the catalogue, which is made where there is none.
+    """Adds an entry to the catalogue, and creates the catalogue if there is none.
 
-    Raises `CatalogueError` where there is one of that name, or the file can't be written.
+    Raises `CatalogueError` if the name is taken, or the file can't be written.
     """
     new = not catalogue.exists()
     document = tomlkit.document() if new else read_tables(catalogue, tomlkit.parse)
     if name in document:
-        raise CatalogueError(f"{catalogue} has a model {name} already.")
+        raise CatalogueError(f"{catalogue} already has a model {name}.")
     if document:
         document.add(tomlkit.nl())
     document[name] = entry
     try:
-        # Beside it first: whoever reads it meanwhile sees the old or the new one.
+        # Into the same folder first, then renamed: a reader sees either the old or the new catalogue.
         with tempfile.TemporaryDirectory(dir=catalogue.parent, prefix=".entry-") as folder:
             written = Path(folder) / catalogue.name
             written.write_text(tomlkit.dumps(document), encoding="utf-8")
@@ -70,13 +70,13 @@ def add_entry(catalogue: Path, name: str, entry: Item) -> None:
 
 
 def table_of(fields: Mapping[str, Any]) -> Table:
-    """The table of an entry, with tables below it; beside a guess stands its remark."""
+    """The TOML table of an entry and its subtables; inferred values have their comments."""
     table = tomlkit.table()
     for name, value in fields.items():
         if isinstance(value, Mapping):
             table.add(name, table_of(value))
-        elif isinstance(value, Guess):
-            table.add(name, tomlkit.item(value.value).comment(value.remark))
+        elif isinstance(value, Inferred):
+            table.add(name, tomlkit.item(value.value).comment(value.comment))
         else:
             table.add(name, value)
     return table
