@@ -11,9 +11,6 @@ from detectors.pictures.orientation import QUARTER_TURNS
 from jobs.errors import PictureEmpty, PictureTooLarge, PictureUnknownFormat
 from jobs.records import Picture
 
-# Pillow's own limit raises at twice its value; ours is checked on the header, before any pixel is decoded.
-Image.MAX_IMAGE_PIXELS = None
-
 
 def inspect(data: bytes, *, max_bytes: float, max_pixels: float) -> Picture:
     """Reads the header of `data` only.

@@ -29,7 +29,7 @@ def test_a_worker_claims_no_job_of_another_model_version(db: Database) -> None:
     submit(db, new_job())
 
     held = claims.claim(
-        db, "pytorch", {"cards": ClaimableModel("another digest", 8)}, worker_id="0" * 8 + "-0000-7000-8000-" + "0" * 12,
+        db, "pytorch", {"cards": ClaimableModel("another digest", 8)}, worker_id=new_id(),
         task_id="t", lease_seconds=15,
     )  # fmt: skip
 

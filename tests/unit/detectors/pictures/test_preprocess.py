@@ -96,6 +96,15 @@ def test_a_turned_photo_is_decoded_as_large_as_its_model_needs() -> None:
     assert np.abs(small.pixels.astype(int) - resize(whole.pixels, wide)[:, :128]).mean() < 2
 
 
+def test_a_picture_that_was_accepted_is_not_too_large_for_pillow() -> None:
+    # More than twice Pillow's own limit, and less than BOXQUEUE_MAX_PICTURE_MEGAPIXELS.
+    width, height = 14_000, 13_500
+
+    picture = decode(encoded(Image.new("L", (width, height), 200), "JPEG", quality=10), SMALL)
+
+    assert (picture.width, picture.height) == (width, height)
+
+
 def test_boxes_are_in_pixels_of_the_whole_picture() -> None:
     found = decode(encoded(gradient(2000, 1000), "PNG"), SMALL)
 
