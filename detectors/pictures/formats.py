@@ -13,6 +13,6 @@ FORMATS = {
 }
 """Pillow's name of a format -> its media type."""
 Image.init()  # registers them all: `Image.open(formats=…)` knows only those that are registered
-# Every picture is checked against BOXQUEUE_MAX_PICTURE_MEGAPIXELS by its header, before any pixel is decoded. Pillow's own
-# limit is lower, and would refuse pictures that were accepted.
+# BOXQUEUE_MAX_PICTURE_MEGAPIXELS is checked on the header, before any pixel is decoded. Pillow's own limit is lower, so
+# it would refuse pictures that were accepted.
 Image.MAX_IMAGE_PIXELS = None
