@@ -178,8 +178,8 @@ def subscribers(redis_server: RedisServer) -> int:
 
 
 def test_waiter_hears_of_its_job(tmp_path: Path, redis_server: RedisServer) -> None:
-    # It never looks into the database by itself.
-    program = "import api.waiting, api.__main__; api.waiting.CHECK_SECONDS = 1e9; api.__main__.main()"
+    # It never polls the database.
+    program = "import api.long_polling, api.__main__; api.long_polling.POLL_SECONDS = 1e9; api.__main__.main()"
     with Server(tmp_path, redis_server.url, command=[sys.executable, "-c", program]) as server:
         job = submit(server)
         answers: list[str] = []
@@ -283,4 +283,6 @@ def test_taken_port_stops_the_start_with_one_line(tmp_path: Path, server: Server
     ended = output_of(python("api"), environment(**settings))
 
     assert ended.returncode == 2
-    assert ended.stderr.splitlines() == [f"BOXQUEUE_PORT: 127.0.0.1:{server.port} is taken by another program."]
+    assert ended.stderr.splitlines() == [
+        f"BOXQUEUE_PORT: another program uses 127.0.0.1:{server.port}; choose another port."
+    ]

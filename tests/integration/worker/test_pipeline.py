@@ -483,7 +483,7 @@ def test_a_fault_in_a_recovery_does_not_end_the_maintenance(
     monkeypatch.setattr(worker.maintenance, "record_crash", fault)
     with caplog.at_level(logging.ERROR):
         maintenance.child_ended("ended", WorkerLostError("Worker exited prematurely: signal 9 (SIGKILL) Job: 3."))
-        wait_for(lambda: "the claims of task ended" in caplog.text, "the fault in the log")
+        wait_for(lambda: "ending the claims of task ended" in caplog.text, "the fault in the log")
 
     assert maintenance.is_alive()
 

@@ -65,7 +65,7 @@ def app(settings: Settings, sqlite_files: SqliteFiles) -> Iterator[Flask]:
     sqlite_files.copy(settings.data / "boxqueue.db")
     app = create_app(settings)
     yield app
-    app.extensions[EXTENSION].waiters.close()
+    app.extensions[EXTENSION].long_polling.close()
     app.extensions[EXTENSION].db.close()
 
 
