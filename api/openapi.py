@@ -38,11 +38,7 @@ _REFUSALS = {
         "job_finished",
         f"Job {JOB_ID} has failed already.",
     ),
-    413: (
-        "There are too many bytes, pixels or pictures.",
-        "request_too_large",
-        str(request_too_large(64)),
-    ),
+    413: ("There are too many bytes, pixels or pictures.", "request_too_large", str(request_too_large(64))),
     415: (
         "The body is neither a form nor JSON, or the picture has no known format.",
         "picture_unknown_format",

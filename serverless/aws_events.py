@@ -35,7 +35,8 @@ class Events:
     - API Gateway and Function URLs: an HTTP response.
     - S3: `{"jobs": [job, …]}`. In an outage it raises `Unavailable` after all objects were tried, so that Lambda
       runs the event again.
-    - SQS: `{"batchItemFailures": …}`. It lists the messages that SQS should deliver again, because of an outage.
+    - SQS: `{"batchItemFailures": …}`. It lists the messages that SQS should deliver again after an outage or an
+      unexpected error.
     """
 
     def __init__(self, detection: Detection, buckets: Buckets) -> None:

@@ -1,4 +1,7 @@
-"""The Celery application of the workers. Celery delivers doorbells and supervises processes; it knows no jobs."""
+"""The Celery application of the workers.
+
+Celery delivers doorbells and supervises processes. The jobs are in the database.
+"""
 
 from celery import Celery
 

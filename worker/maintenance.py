@@ -32,7 +32,7 @@ from worker.sweep import sweep
 log = logging.getLogger(__name__)
 
 RETENTION_SECONDS = 600.0
-# Signals of a crash inside the process. If it held only one job, that job is the cause, and fails at the first time.
+# Signals of a crash inside the process. If it held only one job, that job is the cause, and fails at once.
 _OWN_FAULT = {signal.SIGSEGV, signal.SIGBUS, signal.SIGILL, signal.SIGABRT}
 # Signals that an operator or a supervisor sends to end a process.
 _TERMINATED = {signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT, signal.SIGUSR2}

@@ -20,7 +20,7 @@ from worker.child import Child
 
 log = logging.getLogger(__name__)
 
-# In an outage of the image store a doorbell would only cause a claim that is returned. So there is none for this time.
+# In an outage of the image store, a process rings no doorbell for this time, because the next claim would fail too.
 STORE_OUT_SECONDS = 5.0
 
 
@@ -34,7 +34,7 @@ class Pipeline:
         self._rung = False
 
     def drain(self) -> None:
-        """Runs until no job waits. Raises `DatabaseUnavailable`; later the sweep rings again."""
+        """Claims and runs jobs. Raises `DatabaseUnavailable` if none can be claimed; the sweep rings again later."""
         with ThreadPoolExecutor(1, "fetch") as fetcher, ThreadPoolExecutor(1, "write") as writer:
             writing: Future[None] | None = None
             run = self._fetch()

@@ -70,7 +70,7 @@ def make_plan(settings: Settings, runtime: str) -> Plan:
     models = ModelRegistry(settings, runtime).models
     if not models:
         files = ", ".join(map(str, settings.catalogue))
-        raise ModelUnusable(f"{files} has no usable model for the runtime {runtime}; add one or start another worker.")
+        raise ModelUnusable(f"{files} has no usable model for the runtime {runtime}; add one.")
     devices = _devices(settings.device, runtime)
     cores = usable_cores()
     on_cpu = devices[0] in ("cpu", *ELSEWHERE)

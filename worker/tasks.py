@@ -26,7 +26,7 @@ log = logging.getLogger(__name__)
 
 # Pause before a child that cannot start ends, because its parent replaces it at once.
 START_AGAIN_SECONDS = 3.0
-# When a child shuts down, it waits so many tenths of a second for its parent to read its last message.
+# Tenths of a second that a child which ends waits for its parent to read its last message.
 EXIT_TRIES = 10
 
 # The child that this process is. None in the parent process.

@@ -1,5 +1,6 @@
 """`/v1/queues`: waiting jobs and live workers."""
 
+from dataclasses import asdict
 from datetime import datetime
 from typing import Any
 
@@ -94,26 +95,12 @@ def _document(queue: QueueRecord) -> dict[str, Any]:
         "workers_lost": queue.workers_lost,
         "no_worker": queue.no_worker,
         "unserved": [
-            {
-                "model": unserved.model,
-                "digest": unserved.digest,
-                "current": unserved.model in entries and entries[unserved.model].digest == unserved.digest,
-                "queued": unserved.queued,
-            }
+            asdict(unserved)
+            | {"current": unserved.model in entries and entries[unserved.model].digest == unserved.digest}
             for unserved in queue.unserved
         ],
-        "builds": [
-            {"workers": build.workers, "device": build.device, "versions": build.versions} for build in queue.builds
-        ],
-        "outages": [
-            {
-                "model": outage.model,
-                "code": outage.code,
-                "message": outage.message,
-                "since": timestamp(outage.since),
-            }
-            for outage in queue.outages
-        ],
+        "builds": [asdict(build) for build in queue.builds],
+        "outages": [asdict(outage) | {"since": timestamp(outage.since)} for outage in queue.outages],
         "full_up_to_priority": service().backpressure.closed_up_to(queue.runtime),
         "doorbells": service().doorbell.waiting(queue.runtime),
     }

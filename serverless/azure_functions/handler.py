@@ -36,8 +36,8 @@ HTTP_PATH = "/api/detect"
 class Handler:
     """Answers the requests of the host, one at a time.
 
-    The host tries a blob or a message again if the status is 400 or higher. So that is for outages. For a picture that
-    cannot be read, or a message that would always be refused, the status is 200 and the failure is stored.
+    The host tries a blob or a message again if the status is 400 or higher, so an outage is 503. If a picture cannot be
+    read, or a message would always be refused, the status is 200 and the failure is stored as the answer.
     """
 
     def __init__(self, detection: Detection, *, outage_seconds: float = OUTAGE_SECONDS) -> None:

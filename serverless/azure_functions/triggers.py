@@ -33,11 +33,7 @@ class Invocation:
         document = json_object(body)
         data, metadata = document.get("Data"), document.get("Metadata")
         if not isinstance(data, dict) or not isinstance(metadata, dict):
-            raise Refusal(
-                400,
-                "malformed_json",
-                "The body is not an invocation: Data or Metadata is missing.",
-            )
+            raise Refusal(400, "malformed_json", "The body is not an invocation: Data or Metadata is missing.")
         return cls(data, metadata)
 
     def picture(self, binding: str) -> bytes:
