@@ -1,11 +1,11 @@
-"""What the routes of one process share."""
+"""The parts that all routes of a process share."""
 
 from dataclasses import dataclass
 from typing import Self, cast
 
 from flask import current_app
 
-from api.waiting import Waiters
+from api.long_polling import LongPolling
 from detectors.catalogue import Catalogue
 from detectors.catalogue.live import LiveCatalogue
 from jobs.database import Database
@@ -28,18 +28,16 @@ class Service:
     doorbell: Doorbell
     backpressure: Backpressure
     live: LiveCatalogue
-    waiters: Waiters
+    long_polling: LongPolling
 
     @classmethod
-    def of(cls, settings: Settings) -> Self:
+    def from_settings(cls, settings: Settings) -> Self:
         """The parts as the settings describe them. None of them connects before its first use.
 
-        Raises `ConfigurationError`, or `CatalogueError` where the list of models can't be used.
+        Raises `ConfigurationError`, or `CatalogueError` if a catalogue file cannot be used.
         """
         db = Database(settings.database_url, pool_size=settings.api_threads)
         doorbell = Doorbell(settings)
-        # A quarter of the threads stays free for requests that do not wait.
-        most = settings.api_threads * 3 // 4
         return cls(
             settings=settings,
             db=db,
@@ -47,12 +45,15 @@ class Service:
             doorbell=doorbell,
             backpressure=Backpressure(db, settings.max_queued_jobs, settings.max_queued_seconds),
             live=LiveCatalogue(*settings.catalogue, aliases=settings.model_aliases, cache=settings.data / "models"),
-            waiters=Waiters(doorbell.listen, lambda ids: unfinished(db, ids), most),
+            # A quarter of the threads stays free for requests that do not wait.
+            long_polling=LongPolling(
+                doorbell.listen, lambda ids: unfinished(db, ids), max_waiting=settings.api_threads * 3 // 4
+            ),
         )
 
     @property
     def catalogue(self) -> Catalogue:
-        """The catalogue as its files are now."""
+        """The catalogue, read from its files as they are now."""
         return self.live.now()
 
 

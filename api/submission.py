@@ -1,4 +1,4 @@
-"""From the pictures of a request to accepted jobs."""
+"""Accepts the pictures of a request as jobs."""
 
 import hashlib
 import json
@@ -16,11 +16,11 @@ from jobs.tables import QUEUED
 
 
 def submit(service: Service, upload: Upload, *, batch_id: str | None = None, key: str | None = None) -> list[JobRecord]:
-    """Accepts the pictures of a request, all or none, in order.
+    """Accepts the pictures of a request as jobs, all or none, in order.
 
-    Outside a batch, a picture that its header disqualifies refuses the request. In a batch it makes a job that is
-    `failed` from the start. `key` is the client's Idempotency-Key. A full queue refuses only requests that would have
-    to wait in it: not a request that was accepted before, nor pictures that have their answer already.
+    A picture whose header cannot be accepted refuses the request. In a batch it becomes a job that is `failed` from
+    the start. `key` is the client's Idempotency-Key. A full queue refuses only requests whose jobs would have to wait
+    in it. It does not refuse a request that was accepted before, nor pictures that have a stored answer.
 
     Raises `UnknownModel`, `PictureRefused`, `NotFound`, `BatchClosed`, `BatchCancelled`, `KeyReused`, `KeyInFlight`,
     `QueueFull`, `DatabaseUnavailable` or `StoreUnavailable`.
@@ -30,11 +30,11 @@ def submit(service: Service, upload: Upload, *, batch_id: str | None = None, key
     inspected = [Inspected.of(file.data, file.source, service.settings.picture_limits) for file in upload.files]
     if batch_id is None:
         _require_pictures(inspected)
-    asked = options.model_dump(include={"min_score", "max_detections", "metadata", "priority", "cache"})
-    new = [new_job(entry, one, **asked) for one in inspected]
+    fields = options.model_dump(include={"min_score", "max_detections", "metadata", "priority", "cache"})
+    new = [new_job(entry, picture, **fields) for picture in inspected]
     identity = Key(key, _fingerprint(upload, inspected, batch_id)) if key else None
     if full := service.backpressure.refusal(entry.runtime, options.priority, len(new)):
-        # Nothing is written here: many requests may be refused while the queue is full.
+        # Nothing is written here, because many requests may be refused while the queue is full.
         if identity and (known := known_jobs(service.db, identity.value, identity.fingerprint)) is not None:
             return get_jobs(service.db, known)
         if needs_queue(service.db, new, PIPELINE_REVISION):
@@ -48,16 +48,16 @@ def submit(service: Service, upload: Upload, *, batch_id: str | None = None, key
 
 
 def _require_pictures(inspected: list[Inspected]) -> None:
-    """Raises the first refusal, with the picture's source before its sentence."""
-    for one in inspected:
-        if one.refusal:
-            raise type(one.refusal)(f"{one.source}: {one.refusal}" if one.source else str(one.refusal))
+    """Raises the first refusal. Its message begins with the source of the picture."""
+    for picture in inspected:
+        if refusal := picture.refusal:
+            raise type(refusal)(f"{picture.source}: {refusal}" if picture.source else str(refusal))
 
 
 def _fingerprint(upload: Upload, inspected: list[Inspected], batch_id: str | None) -> str:
-    """Differs between requests that ask for different things: other options, pictures or another batch."""
+    """Differs between requests with different options, pictures or batches."""
     pictures = [
         (one.picture.sha256 if one.picture else hashlib.sha256(one.data).hexdigest(), one.source) for one in inspected
     ]
-    asked = upload.options.model_dump(exclude={"image", "image_base64", "source"})
-    return hashlib.sha256(json.dumps([batch_id, asked, pictures], sort_keys=True).encode()).hexdigest()
+    options = upload.options.model_dump(exclude={"image", "image_base64", "source"})
+    return hashlib.sha256(json.dumps([batch_id, options, pictures], sort_keys=True).encode()).hexdigest()

@@ -1,4 +1,4 @@
-"""Answers without a database: they are returned to the client, and kept nowhere."""
+"""Answers without a database: they are returned to the client and not stored."""
 
 import time
 from datetime import UTC, datetime
@@ -12,13 +12,13 @@ from serverless.models import Models
 
 
 class Direct:
-    """Runs the model for each picture, also for an event that is delivered again."""
+    """Runs the model for every picture. An event that is delivered again runs the model again."""
 
     def __init__(self, models: Models) -> None:
         self._models = models
 
     def answer(self, new: NewJob, inspected: Inspected, event: str | None) -> JobRecord:
-        """Raises `ModelOut`."""
+        """A job with its answer. Raises `ModelOutage`."""
         started_at, started = datetime.now(UTC), time.perf_counter()
         finding = None if new.refusal else self._find(new.model, inspected.data)
         error = finding.error if finding else new.refusal
@@ -46,7 +46,7 @@ class Direct:
         )
 
     def close(self) -> None:
-        """There is nothing to close."""
+        """Does nothing, because there are no connections."""
 
     def _find(self, model: str, data: bytes) -> Finding:
         entry = self._models.entry(model)

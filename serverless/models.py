@@ -1,4 +1,4 @@
-"""The models of a function: those that TARGET_API selects from the catalogue. The first one is loaded at the start."""
+"""The models of a function: those that TARGET_API selects from the catalogue."""
 
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
@@ -14,10 +14,10 @@ from jobs.errors import ConfigurationError, Unavailable
 from jobs.settings import Settings
 
 
-class ModelOut(Unavailable):
-    """The model gives no answer now, whatever picture it gets. The code is that of the cause.
+class ModelOutage(Unavailable):
+    """The model gives no answer now, for any picture. It has the code of its cause.
 
-    `suspicion`: what happened while the model's server had the picture, so that the picture may be the cause.
+    `suspicion`: what happened while the model server had the picture, so that the picture may be the cause.
     """
 
     def __init__(self, cause: DetectorError) -> None:
@@ -27,20 +27,25 @@ class ModelOut(Unavailable):
 
 
 class Models:
-    """The models that a function may be asked for, at most BOXQUEUE_MODELS_IN_MEMORY of them loaded."""
+    """The models of a function. At most BOXQUEUE_MODELS_IN_MEMORY of them are loaded at once."""
 
     def __init__(self, settings: Settings, target: str) -> None:
-        """Raises `ConfigurationError`, or a `DetectorError` where the catalogue, the device or the default model can't
-        be used."""
+        """Loads the first model.
+
+        Raises `ConfigurationError`, or a `DetectorError` if the catalogue, the device or the first model cannot be
+        used.
+        """
         if target not in TARGETS:
-            raise ConfigurationError(f"TARGET_API: {target!r} is none of {', '.join(TARGETS)}.")
+            raise ConfigurationError(f"TARGET_API: {target!r} is none of {', '.join(TARGETS)}; set it to one of them.")
         self.runtime, _ = TARGETS[target]
         detector_class, self.device = load_runtime(self.runtime, settings.device)
         catalogue = Catalogue.load(*settings.catalogue, aliases=settings.model_aliases, cache=settings.data / "models")
         entries = of_target(catalogue.entries, target)
         if not entries:
             files = ", ".join(map(str, settings.catalogue))
-            raise ConfigurationError(f"BOXQUEUE_CATALOGUE: {files} has no model for TARGET_API={target}.")
+            raise ConfigurationError(
+                f"BOXQUEUE_CATALOGUE: {files} has no model for TARGET_API={target}; choose another catalogue or target."
+            )
         aliases = {alias: name for alias, name in catalogue.aliases.items() if name in entries}
         self._catalogue = Catalogue(entries, aliases)
         self._default = next(iter(entries.values()))
@@ -55,25 +60,25 @@ class Models:
             self._loaded.get(self._default)
 
     def entry(self, name: str | None) -> ModelEntry:
-        """The model of that name or alias; the first one where `name` is None. Raises `UnknownModel`."""
+        """The model of this name or alias. None means the first model. Raises `UnknownModel`."""
         return self._default if name is None else self._catalogue.get(name)
 
     @property
     def entries(self) -> Collection[ModelEntry]:
-        """All models that the function may be asked for."""
+        """All models of the function."""
         return self._catalogue.entries.values()
 
     @contextmanager
     def detector(self, entry: ModelEntry) -> Iterator[Detector]:
-        """The loaded model, for use in a block. After an error it is loaded anew the next time.
+        """The loaded model, for use in a block. After an error in the block it is loaded again the next time.
 
-        Raises `ModelOut` where the model can't be loaded, or where the block raises a `DetectorError`.
+        Raises `ModelOutage` if the model cannot be loaded, or if the block raises a `DetectorError`.
         """
         try:
             yield self._loaded.get(entry)
         except DetectorError as error:
             self._loaded.drop(entry)
-            raise ModelOut(error) from error
+            raise ModelOutage(error) from error
 
     def close(self) -> None:
         """Closes the loaded models."""

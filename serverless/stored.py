@@ -1,4 +1,4 @@
-"""Answers through the service's database, as its workers write them: the service shows them and repeats them."""
+"""Answers through the service's database. They are stored as by a worker, so the service shows and reuses them."""
 
 import hashlib
 import logging
@@ -28,12 +28,12 @@ log = logging.getLogger(__name__)
 
 # Pause between two reads of a job that another process has claimed.
 POLL_SECONDS = 0.2
-# Tries to write an answer while the database is out: they take 8 seconds.
+# Tries to write an answer while the database does not answer. They take 8 seconds in all.
 WRITE_ATTEMPTS = 6
 
 
 class Stored:
-    """Accepts a picture as a job, and claims, runs and finishes that very job."""
+    """Accepts a picture as a job, then claims, runs and finishes only that job."""
 
     def __init__(self, settings: Settings, models: Models) -> None:
         self._models = models
@@ -46,9 +46,9 @@ class Stored:
         self._leases.start()
 
     def answer(self, new: NewJob, inspected: Inspected, event: str | None) -> JobRecord:
-        """The job with its answer. A job that another process has claimed is waited for, for two leases at most.
+        """The job with its answer. If another process has claimed the job, waits for it, for at most two leases.
 
-        Raises `Unavailable` where the same call may work later.
+        Raises `Unavailable` if the same call may succeed later.
         """
         job = self._accept(new, inspected, event)
         started, expired = time.monotonic(), False
@@ -59,11 +59,11 @@ class Stored:
             else:
                 waited = time.monotonic() - started
                 if waited > self._lease_seconds and not expired:
-                    # The process that had it may be gone, and there may be no worker that sweeps.
+                    # The process with the claim may have crashed, and there may be no worker that sweeps.
                     expired = True
                     expire_leases(self._db)
                 elif waited > 2 * self._lease_seconds:
-                    raise Unavailable(f"Job {job.id} is {job.status} elsewhere, and has no answer yet.")
+                    raise Unavailable(f"Job {job.id} is {job.status} in another process and has no answer yet.")
                 time.sleep(POLL_SECONDS)
             job = get_job(self._db, job.id)
         return job
@@ -73,17 +73,17 @@ class Stored:
         self._db.close()
 
     def _accept(self, new: NewJob, inspected: Inspected, event: str | None) -> JobRecord:
-        """The job of this picture; where the event was delivered before, the job that it made then."""
+        """The job of this picture. If the event was delivered before, the job of that delivery."""
         key = None if event is None else Key(f"event-{hashlib.sha256(event.encode()).hexdigest()}", "event")
         try:
             return accept(self._db, self._images, [new], [inspected], key=key)[0]
         except KeyInFlight as error:
-            raise Unavailable("This event is being accepted already, or was a moment ago.") from error
+            raise Unavailable("Another process accepts this event now, or did so a moment ago.") from error
 
     def _claim(self, job: JobRecord) -> HeldClaim | None:
         entry = self._models.entry(job.model)
         if job.model_digest != entry.digest:
-            # Accepted before the model was replaced.
+            # The job was accepted before the catalogue got this version of the model.
             set_version(self._db, job.id, entry.digest)
         return claim(
             self._db,
@@ -96,7 +96,7 @@ class Stored:
         )
 
     def _work(self, held: HeldClaim, inspected: Inspected) -> None:
-        """Finishes the claim, or returns it unanswered where that is not possible now."""
+        """Runs and finishes the claim. Returns it without answers if the model or the store is not available now."""
         with self._leases.holding(held):
             try:
                 outcomes = self._outcomes(held, inspected)
@@ -104,20 +104,20 @@ class Stored:
                 return_unanswered(self._db, held, error)
                 raise
             except Exception:
-                # A fault of the function itself. It counts as a crash, so that this job can't fail here for ever.
+                # An error in the function itself. It counts as a crash, so that the job is not tried for ever.
                 record_crash(self._db, held.task_id)
                 raise
             give_up = stop_after_attempt(WRITE_ATTEMPTS)
             write_answers(self._db, held, outcomes, device=self._models.device, give_up=give_up)
 
     def _outcomes(self, held: HeldClaim, inspected: Inspected) -> list[Outcome]:
-        (job,) = held.jobs
+        [job] = held.jobs
         entry = self._models.entry(held.model)
 
         def read() -> bytes:
             if inspected.picture and inspected.picture.sha256 == job.image_sha256:
                 return inspected.data
-            # What the event names was replaced after it had been accepted.
+            # The object of the event was replaced after the job was accepted.
             return self._images.get(job.image_sha256)
 
         run = ClaimRun(held, Pictures(entry))

@@ -1,4 +1,4 @@
-"""Multipart forms with pictures: parsed in memory, each fault a refusal."""
+"""Multipart forms with pictures. They are parsed in memory."""
 
 import io
 from collections import Counter
@@ -11,7 +11,7 @@ from werkzeug.formparser import MultiPartParser
 
 from wire.problems import Refusal, invalid_parameters
 
-# The parser copies its buffer at each step: small steps cost half of what its default of 64 KiB costs.
+# The parser copies its buffer at each step. Steps of this size take half the time of its default of 64 KiB.
 _STEP_BYTES = 16 * 1024
 _MAX_FIELD_BYTES = 256 * 1024
 
@@ -19,11 +19,12 @@ _MAX_FIELD_BYTES = 256 * 1024
 def parse_form(
     stream: IO[bytes], boundary: str | None, length: int | None, *, max_parts: int
 ) -> tuple[MultiDict[str, str], MultiDict[str, FileStorage]]:
-    """The fields of a form, and its pictures, which are all named `image`.
+    """The text fields of a form, and its files, which must all be named `image`.
 
-    `boundary` is that of the Content-Type, `length` the Content-Length. Raises `Refusal`.
+    `boundary` comes from the Content-Type header, `length` (bytes) from Content-Length. Raises `Refusal` if the form is
+    malformed or has a file of another name.
     """
-    # Not Flask's `request.files`: it writes files above 500 kB to disk, and takes a broken form for an empty one.
+    # Flask's `request.files` writes files above 500 kB to disk, and reads a malformed form as an empty one.
     parser = MultiPartParser(
         stream_factory=lambda *_, **__: io.BytesIO(),
         buffer_size=_STEP_BYTES,
@@ -37,15 +38,15 @@ def parse_form(
     except ValueError as error:
         raise Refusal(400, "malformed_form", f"The multipart form can't be read: {error}.") from error
     if unknown := [name for name in files if name != "image"]:
-        raise invalid_parameters(dict.fromkeys(unknown, "There is no such parameter; pictures are named image."))
+        raise invalid_parameters(dict.fromkeys(unknown, "There is no such parameter. Name the file image."))
     return fields, files
 
 
-def fields_of(pairs: Iterable[tuple[str, str]]) -> dict[str, Any]:
-    """The fields of a form or of an address, each at most once, with `metadata` read as JSON. Raises `Refusal`."""
+def read_fields(pairs: Iterable[tuple[str, str]]) -> dict[str, Any]:
+    """The fields of a form or a query string, with `metadata` parsed as JSON. Raises `Refusal` for a repeated field."""
     pairs = list(pairs)
-    if doubled := [name for name, number in Counter(name for name, _ in pairs).items() if number > 1]:
-        raise invalid_parameters(dict.fromkeys(doubled, "Give it once."))
+    if repeated := [name for name, number in Counter(name for name, _ in pairs).items() if number > 1]:
+        raise invalid_parameters(dict.fromkeys(repeated, "It is there more than once. Send it once."))
     fields: dict[str, Any] = dict(pairs)
     if "metadata" in fields:
         try:

@@ -1,4 +1,4 @@
-"""Problem documents (RFC 9457): the HTTP status of every error, and the one form of every refusal."""
+"""Problem documents (RFC 9457): the HTTP status and the JSON of every error."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -12,10 +12,10 @@ from jobs import errors
 from jobs.errors import BoxqueueError
 
 MEDIA_TYPE = "application/problem+json"
-# Seconds after which a client may send a request again that could not be served now.
+# Seconds. Clients may send a request again after this pause if it could not be served.
 RETRY_AFTER = 2
 
-# The status of an error is that of its class, or of the nearest base class that is listed.
+# An error has the status of its class, or else that of its nearest base class in this table.
 STATUS: dict[type[Exception], int] = {
     errors.NotFound: 404,
     UnknownModel: 422,
@@ -25,9 +25,8 @@ STATUS: dict[type[Exception], int] = {
     errors.KeyReused: 422,
     errors.KeyInFlight: 409,
     errors.BadCursor: 400,
-    # Not 503: that says the server can't serve (RFC 9110, 15.6.4), and proxies take such a server out, with all who
-    # only read. This one serves; it has more than enough to do for all its clients together, which 429 says as well
-    # (RFC 6585, 4: requests may be counted across the whole server).
+    # Not 503: that means that the server cannot serve (RFC 9110, 15.6.4). Proxies take such a server out of service,
+    # also for clients that only read. 429 may also count the requests of all clients together (RFC 6585, 4).
     errors.QueueFull: 429,
     errors.PictureEmpty: 400,
     errors.PictureUnknownFormat: 415,
@@ -39,7 +38,7 @@ STATUS: dict[type[Exception], int] = {
 
 
 class Refusal(Exception):
-    """A refused request. `members` are added to the usual members of the problem document."""
+    """A refused request. `members` are added to the members that every problem document has."""
 
     def __init__(self, status: int, code: str, detail: str, **members: Any) -> None:
         super().__init__(detail)
@@ -58,7 +57,7 @@ class Problem:
 
 
 def problem_json(status: int, code: str, detail: str) -> dict[str, Any]:
-    """The members that every problem has."""
+    """The members that every problem document has."""
     title = code.replace("_", " ").capitalize()
     return {"type": f"urn:boxqueue:problem:{code}", "title": title, "status": status, "detail": detail, "code": code}
 
@@ -86,14 +85,19 @@ def problem_of(error: BoxqueueError | UnknownModel | Refusal) -> Problem:
 
 
 def invalid_parameters(faults: dict[str, str]) -> Refusal:
-    """The refusal of fields or parameters: name -> what is wrong with it."""
+    """The refusal of fields or parameters. `faults`: name -> what is wrong with it."""
     listed = [{"field": name, "message": message} for name, message in faults.items()]
     detail = "; ".join(f"{name}: {message}" for name, message in faults.items())
     return Refusal(422, "invalid_parameter", detail, errors=listed)
 
 
+def request_too_large(max_megabytes: float) -> Refusal:
+    """The refusal of a body above BOXQUEUE_MAX_REQUEST_MB."""
+    return Refusal(413, "request_too_large", f"The request is too large; at most {max_megabytes:g} MB are allowed.")
+
+
 def refuse_invalid(error: ValidationError) -> NoReturn:
-    """Raises the refusal for the faults that a schema found."""
+    """Raises the refusal that describes the faults found by a schema."""
     faults = error.errors(include_url=False, include_context=False, include_input=False)
     for fault in faults:
         if fault["type"] == "not_found":

@@ -1,6 +1,6 @@
-"""Jobs and batches as JSON: the same from the API and from a function in the cloud.
+"""Jobs and batches as JSON. The HTTP service and the cloud functions use the same serializers.
 
-They are plain dictionaries and not instances of a schema, because a batch has thousands of answers.
+They build dictionaries and not instances of a schema, because a batch may have thousands of jobs.
 """
 
 from datetime import datetime
@@ -21,7 +21,7 @@ def batch_path(batch_id: str) -> str:
 
 
 def job_json(job: JobRecord, min_score: float | None = None) -> dict[str, Any]:
-    """The JSON of a job. `min_score` overrides the one that the job was submitted with."""
+    """The JSON of a job. `min_score` (0 to 1) replaces the one that the job was submitted with."""
     path = job_path(job.id)
     return {
         "id": job.id,
@@ -77,15 +77,19 @@ def batch_json(batch: BatchRecord) -> dict[str, Any]:
 
 
 def shown_detections(job: JobRecord, min_score: float | None = None) -> list[DetectionRecord]:
-    """The detections that the job's options let through. The database has all from the model's floor score up."""
-    found = job.detections or []
-    least = job.options.get("min_score") if min_score is None else min_score
-    if least is not None:
-        found = [detection for detection in found if detection.score >= least]
-    return found[: job.options.get("max_detections")]
+    """The detections to show, by the job's options. The database has all from the model's floor score up.
+
+    `min_score` (0 to 1) replaces the one that the job was submitted with.
+    """
+    detections = job.detections or []
+    lowest = job.options.get("min_score") if min_score is None else min_score
+    if lowest is not None:
+        detections = [detection for detection in detections if detection.score >= lowest]
+    return detections[: job.options.get("max_detections")]
 
 
 def timestamp(moment: datetime | None) -> str | None:
+    """RFC 3339 in UTC, with milliseconds."""
     return None if moment is None else moment.isoformat(timespec="milliseconds").removesuffix("+00:00") + "Z"
 
 

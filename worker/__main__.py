@@ -1,4 +1,4 @@
-"""`python -m worker RUNTIME`: a worker of one queue: a Celery parent and its children."""
+"""`python -m worker RUNTIME`: the worker of one queue, a Celery parent process with child processes."""
 
 import logging
 import os
@@ -35,7 +35,7 @@ class MaintenanceStep(bootsteps.StartStopStep):  # type: ignore[misc]
 
     def start(self, parent: Any) -> None:
         self._maintenance.start()
-        # Weak references would be gone at the end of this method.
+        # Celery would drop weak references to these functions at the end of this method.
         task_failure.connect(self._on_failure, weak=False)
         worker_shutting_down.connect(lambda **_: _signal_children(parent), weak=False)
 
@@ -56,6 +56,7 @@ def _signal_children(parent: Any) -> None:
 
 
 def main() -> None:
+    """Runs the worker until it is stopped. Exits with status 2 and one sentence if it cannot start."""
     if len(sys.argv) != 2 or sys.argv[1].startswith("-"):
         sys.exit("usage: python -m worker RUNTIME    (for example: python -m worker pytorch)")
     try:
@@ -75,10 +76,10 @@ def main() -> None:
         plan.children,
         plan.threads,
     )
-    # Celery warns of root because a pickled message could do anything then; only JSON is accepted here.
+    # Celery warns if it runs as root, because a pickled message could then do anything. Only JSON is accepted here.
     warnings.filterwarnings("ignore", category=SecurityWarning)
-    # The children start with it ignored: one that is still loading its models when the worker shuts down must not die
-    # of the signal that tells it so.
+    # Children inherit this. A child that still loads its models when the worker shuts down has no handler yet, and the
+    # signal would kill it.
     signal.signal(signal.SIGUSR2, signal.SIG_IGN)
     app.steps["worker"].add(MaintenanceStep)
     worker = app.Worker(

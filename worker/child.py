@@ -1,4 +1,4 @@
-"""A worker child: what one process of the pool keeps between doorbells."""
+"""A child process of a worker: the parts that it keeps between doorbells."""
 
 import logging
 import threading
@@ -26,15 +26,18 @@ from worker.watchdog import Watchdog
 
 log = logging.getLogger(__name__)
 
-# Without a limit of its own, all children together get this part of the memory.
+# Without BOXQUEUE_CHILD_MEMORY_MB, all children together get this share of the memory.
 MEMORY_SHARE = 0.8
 
 
 class Child:
-    """The database, the store, the doorbell, the watchdog and the loaded models of this process."""
+    """The database, the image store, the doorbell, the watchdog and the loaded models of this process."""
 
     def __init__(self, settings: Settings, plan: Plan, index: int) -> None:
-        """Loads and warms up the first models. Raises `ConfigurationError` where they take too much memory."""
+        """Loads and warms up the first models. Raises `ConfigurationError` if they take too much memory.
+
+        `index`: the number of this child in the pool. It chooses the device.
+        """
         self.settings = settings
         self.plan = plan
         self.device = plan.devices[index % len(plan.devices)]
@@ -43,11 +46,11 @@ class Child:
         self.images = ImageStore(settings.store_url)
         self.doorbell = Doorbell(settings)
         self.stopping = threading.Event()
-        """Set when the worker shuts down: claims at hand are finished, and no more are taken."""
+        """Set when the worker shuts down. Held claims are finished, and no more jobs are claimed."""
         self.quiet_until = 0.0
-        """Monotonic time before which this process rings no doorbell."""
+        """Monotonic time in seconds. Before it, this process rings no doorbell."""
         self.memory_limit = _memory_limit(settings, plan)
-        """Resident bytes. Where the process has more, the pictures at hand are the suspects."""
+        """Resident bytes. If the process has more, the jobs that it holds become suspects."""
         self.leases = Leases(self.db, settings.lease_seconds)
         self.leases.start()
         self.watchdog = Watchdog(self.db, self.leases, memory_limit=self.memory_limit)
@@ -65,22 +68,22 @@ class Child:
             threads=plan.threads,
             capacity=settings.models_in_memory,
             batch_size=settings.batch_size,
-            # The other half is for the pictures of the claims before and after, and for post-processing.
+            # The other half is for the pictures of the previous and the next claim, and for postprocessing.
             memory_limit=self.memory_limit // 2,
         )
-        # A model on a server is loaded with its first job: the server may take longer than a child may take to start.
+        # A model on a server is loaded with its first job, because that may take longer than a child may take to start.
         embedded = [entry for entry in plan.models.values() if entry.is_embedded]
         for entry in embedded[: settings.models_in_memory]:
             self.detector(entry)
         if resident_bytes() > self.memory_limit:
             raise ConfigurationError(
-                f"BOXQUEUE_CHILD_MEMORY_MB: with its models loaded a worker process has {resident_bytes() >> 20} MB, "
+                f"BOXQUEUE_CHILD_MEMORY_MB: with its models loaded, a worker process has {resident_bytes() >> 20} MB, "
                 f"but its limit is {self.memory_limit >> 20} MB. Raise the limit, or start fewer children "
-                "(BOXQUEUE_CHILDREN) so that each has more."
+                "(BOXQUEUE_CHILDREN), so that each gets more memory."
             )
 
     def claimable(self) -> dict[str, ClaimableModel]:
-        """By name, the models that this process takes jobs of now."""
+        """The models whose jobs this process may claim now, by name."""
         models = self.registry.models
         return {
             name: claimable(entry, self.models.batch_size(entry), models.values())
@@ -89,11 +92,12 @@ class Child:
         }
 
     def detector(self, entry: ModelEntry) -> Detector | None:
-        """The loaded model. None where its circuit breaker is open, or where it can't be loaded.
+        """The loaded model. None if its circuit breaker is open, or if it cannot be loaded.
 
-        A model that can't be loaded is taken off the worker's entry, so its jobs wait for a worker that can load it.
+        A model that cannot be loaded is removed from the worker's entry in the worker registry. So its jobs wait for a
+        worker that can load it.
         """
-        # Either may have changed since the claim was taken.
+        # Both may have changed since the jobs were claimed.
         if self.breakers.is_open(entry) or not self.registry.loadable(entry):
             return None
         is_new = entry not in self.models
@@ -110,18 +114,18 @@ class Child:
         return detector
 
     def open_breaker(self, entry: ModelEntry, outage: ModelUnavailable) -> None:
-        """Takes no jobs of a model until its server is back."""
+        """Claims no jobs of a model until its model server answers again."""
         if detector := self.models.take(entry):
             self.breakers.open(entry, detector, outage)
 
     def _stop_serving(self, entry: ModelEntry, error: DetectorError) -> None:
-        log.error("%s This worker does not serve it.", error)
+        log.error("%s This worker does not serve the model.", error)
         self.models.drop(entry)
         self.registry.drop(entry)
         try:
             worker_registry.remove_model(self.db, self.plan.worker_id, entry.name, entry.digest)
         except DatabaseUnavailable as outage:
-            log.error("the list of served models could not be written: %s", outage)
+            log.error("the model could not be removed from the worker registry: %s", outage)
 
 
 def _memory_limit(settings: Settings, plan: Plan) -> int:

@@ -1,4 +1,4 @@
-"""The heartbeat of a worker: a thread of its parent process that keeps the worker's entry in the registry fresh."""
+"""The heartbeat of a worker: a thread of its parent process that refreshes its entry in the worker registry."""
 
 import logging
 import socket
@@ -14,9 +14,9 @@ log = logging.getLogger(__name__)
 
 
 class Heartbeat(threading.Thread):
-    """Registers the worker and refreshes its entry. The entry of a worker that is killed or hangs grows old.
+    """Registers the worker and refreshes its entry, so that a worker that was killed or hangs is noticed.
 
-    It is a thread of its own, since a sweep may take longer than the time after which a worker counts as lost.
+    It has its own thread, because a sweep may take longer than the time after which a worker counts as lost.
     """
 
     def __init__(self, db: Database, plan: Plan) -> None:
@@ -27,8 +27,8 @@ class Heartbeat(threading.Thread):
         self._stopping = threading.Event()
 
     def set_models(self, models: Mapping[str, str]) -> None:
-        """Writes which models the worker serves from now on, name -> digest. Raises `DatabaseUnavailable`."""
-        # Before the write, so that an entry which is made anew at this moment has them too.
+        """Writes which models the worker serves from now on: name -> digest. Raises `DatabaseUnavailable`."""
+        # Before the write, so that an entry that is written again at this moment has them too.
         self._models = models
         worker_registry.set_models(self._db, self._plan.worker_id, models)
 
@@ -44,17 +44,17 @@ class Heartbeat(threading.Thread):
             except DatabaseUnavailable as error:
                 log.warning("this worker's entry could not be refreshed: %s", error)
             except Exception:
-                log.exception("heartbeat")
+                log.exception("unexpected error in the heartbeat")
             if self._stopping.wait(worker_registry.SEEN_SECONDS):
                 break
         try:
             worker_registry.unregister(self._db, self._plan.worker_id)
         except DatabaseUnavailable as error:
-            log.warning("this worker's entry stays: %s", error)
+            log.warning("this worker's entry could not be removed: %s", error)
 
     def _beat(self) -> None:
         plan = self._plan
-        # The entry may be gone: removed as a lost worker's. Or it may be there although the commit seemed to fail.
+        # The entry may have been removed, as that of a lost worker. Or it may exist although the commit seemed to fail.
         if worker_registry.refresh(self._db, plan.worker_id):
             return
         worker_registry.register(

@@ -1,4 +1,4 @@
-"""The maintenance thread of a worker's parent process: sweeps, deletes what is old, recovers jobs of dead children."""
+"""The maintenance thread of a worker's parent process: sweep, retention, and recovery of jobs after a crash."""
 
 import logging
 import math
@@ -32,7 +32,7 @@ from worker.plan import Plan
 log = logging.getLogger(__name__)
 
 RETENTION_SECONDS = 600.0
-# Signals that a process raises by a fault of its own. A picture that was alone in it is at fault at the first time.
+# Signals of a crash inside the process. If it held only one job, that job is the cause, and fails at once.
 _OWN_FAULT = {signal.SIGSEGV, signal.SIGBUS, signal.SIGILL, signal.SIGABRT}
 # Signals that an operator or a supervisor sends to end a process.
 _TERMINATED = {signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT, signal.SIGUSR2}
@@ -40,29 +40,29 @@ _TERMINATED = {signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT, sig
 
 @dataclass(frozen=True, slots=True)
 class ChildEnd:
-    """How a child of the pool ended, as Celery's parent process knows it."""
+    """How a child of the pool ended, as Celery reports it to the parent process."""
 
     cause: str | None
-    """The code of a failure; None where the child was terminated from outside."""
+    """An error code. None if the child was terminated from outside."""
     proof: bool
-    """The signal proves that the work of the child is at fault."""
+    """The signal proves that the jobs of the child caused the crash."""
 
     @classmethod
     def of(cls, error: BaseException) -> "ChildEnd":
         if isinstance(error, TimeLimitExceeded):
             return cls(TIMED_OUT, proof=False)
-        # billiard has the signal in its sentence only: "Worker exited prematurely: signal 11 (SIGSEGV) Job: 3."
+        # billiard reports the signal only in its message: "Worker exited prematurely: signal 11 (SIGSEGV) Job: 3."
         match = re.search(r"signal (\d+)", str(error))
         number = int(match[1]) if match else 0
         return cls(None if number in _TERMINATED else WORKER_LOST, proof=number in _OWN_FAULT)
 
 
 class Maintenance(threading.Thread):
-    """Registers the worker, sweeps on a timer with jitter, follows the catalogue, and recovers the jobs of children
-    that crashed."""
+    """Runs the heartbeat, sweeps on a timer with jitter, reloads the catalogue, and recovers the jobs of children that
+    crashed."""
 
     def __init__(self, settings: Settings, plan: Plan, on_new_plan: Callable[[Plan], None]) -> None:
-        """`on_new_plan` is called when the catalogue has changed: children that start later need the new plan."""
+        """`on_new_plan` is called when the catalogue has changed. Children that start later need the new plan."""
         super().__init__(name="maintenance", daemon=True)
         self._settings = settings
         self._plan = plan
@@ -82,11 +82,11 @@ class Maintenance(threading.Thread):
         self._next_retention = 0.0
 
     def child_ended(self, task_id: str, error: BaseException) -> None:
-        """A child ended in this task. The thread recovers its jobs at once."""
+        """Reports that a child ended during this task. The thread recovers its jobs at once."""
         self._ended.put((task_id, ChildEnd.of(error)))
 
     def stop(self) -> None:
-        """Removes the worker from the registry and ends the threads."""
+        """Ends the threads. The heartbeat removes the worker from the worker registry."""
         self._stopping.set()
         self._ended.put(None)
         self.join(timeout=5)
@@ -118,8 +118,8 @@ class Maintenance(threading.Thread):
         except StoreUnavailable as error:
             log.warning("retention: %s", error)
         except Exception:
-            # A fault in one sweep must not end the thread; the next sweep shows it again.
-            log.exception("sweep")
+            # An error in one sweep must not end the thread. The next sweep logs it again.
+            log.exception("unexpected error in the sweep")
 
     def _follow_catalogue(self) -> None:
         started = time.monotonic()
@@ -133,15 +133,15 @@ class Maintenance(threading.Thread):
         read_ago = time.monotonic() - self._read_at
         moved = move_to_current(self._db, self._plan.runtime, self._plan.digests, read_ago=read_ago)
         for model, count in moved.items():
-            log.info("%d jobs that waited for another version of %s get the present version", count, model)
+            log.info("%d jobs that waited for another version of %s are moved to the current version", count, model)
 
     def _note_outage(self) -> None:
-        # While the database was out, no lease could be extended. Workers get a lease's time to do it now.
+        # In the outage no lease could be extended. Workers now have the time of one lease to do so.
         self._may_expire_at = time.monotonic() + self._settings.lease_seconds
         self._outage_at = time.monotonic()
 
     def _recover(self, task_id: str, end: ChildEnd) -> None:
-        """Recovers the jobs of a child that ended; tries again every second while the database is out."""
+        """Recovers the jobs of a child that ended. Tries again every second while the database does not answer."""
         retrying = Retrying(
             retry=retry_if_exception_type(DatabaseUnavailable),
             wait=wait_fixed(1.0),
@@ -153,25 +153,25 @@ class Maintenance(threading.Thread):
         try:
             for runtime in retrying(self._end_claims, task_id, end):
                 log.warning(
-                    "the process of task %s ended (%s); its jobs are in the queue again",
+                    "the process of task %s ended (%s); its jobs were requeued",
                     task_id,
                     end.cause or "terminated",
                 )
                 self._doorbell.ring(runtime)
         except DatabaseUnavailable as error:
-            log.warning("the claims of task %s expire with their lease: %s", task_id, error)
+            log.warning("the claims of task %s could not be ended, their leases will expire: %s", task_id, error)
         except Exception:
-            # The thread must go on. The lease of those claims runs out.
-            log.exception("the claims of task %s", task_id)
+            # The thread must continue. The leases of these claims expire.
+            log.exception("unexpected error while ending the claims of task %s", task_id)
 
     def _end_claims(self, task_id: str, end: ChildEnd) -> set[str]:
         waited = time.monotonic() - self._outage_at < hard_limit_seconds(self._settings)
-        # A child that ran into the hard limit after an outage was waiting for the database, with answers to write.
+        # After an outage, a child that reached the hard limit was waiting to write its answers, so no job caused it.
         if end.cause is None or (end.cause == TIMED_OUT and waited):
             return requeue_task(self._db, task_id)
         return record_crash(self._db, task_id, cause=end.cause, proof=end.proof)
 
 
 def is_child_end(error: Any) -> bool:
-    """Whether this failure of a task is the end of its process."""
+    """Whether the error of a task says that its process ended."""
     return isinstance(error, WorkerLostError | TimeLimitExceeded)

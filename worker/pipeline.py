@@ -1,5 +1,8 @@
-"""From a doorbell to stored answers: the next claim is fetched and decoded while this one is in the model and the last
-one is being written."""
+"""Claims and runs jobs after a doorbell.
+
+Three claims overlap: the model runs on one, the answers of the previous one are written, and the pictures of the next
+one are fetched and decoded.
+"""
 
 import logging
 import time
@@ -17,12 +20,12 @@ from worker.child import Child
 
 log = logging.getLogger(__name__)
 
-# While the image store is out, a doorbell would only make a claim that is given back. After this pause the sweep rings.
+# In an outage of the image store, a process rings no doorbell for this time, because the next claim would fail too.
 STORE_OUT_SECONDS = 5.0
 
 
 class Pipeline:
-    """Answers one doorbell: claims and works until no job waits, for at most `drain_seconds`."""
+    """Answers one doorbell: claims and runs jobs until none wait, for at most `drain_seconds`."""
 
     def __init__(self, child: Child, task_id: str) -> None:
         self._child = child
@@ -31,7 +34,7 @@ class Pipeline:
         self._rung = False
 
     def drain(self) -> None:
-        """Raises `DatabaseUnavailable` where no claim can be taken; the sweep rings again."""
+        """Claims and runs jobs. Raises `DatabaseUnavailable` if none can be claimed; the sweep rings again later."""
         with ThreadPoolExecutor(1, "fetch") as fetcher, ThreadPoolExecutor(1, "write") as writer:
             writing: Future[None] | None = None
             run = self._fetch()
@@ -52,14 +55,14 @@ class Pipeline:
             self._ring_for_more()
 
     def _work_alone(self, run: ClaimRun) -> None:
-        """A suspect may crash the process, so no other claim is in it meanwhile."""
+        """Runs a suspect. It may crash the process, so the process holds no other claim meanwhile."""
         if self._decode(run) and (outcomes := self._infer(run)) is not None:
             self._write(run, outcomes)
-        # On a model server it may have kept other workers from their jobs.
+        # A suspect on a model server makes other workers wait. They may continue now.
         self._ring_for_more()
 
     def _fetch(self) -> ClaimRun | None:
-        """The next claim with its pictures decoded; None where no job waits or the time is over."""
+        """The next claim with its pictures decoded. None if no job waits or the time is up."""
         child = self._child
         if child.stopping.is_set() or (self._rung and time.monotonic() >= self._until):
             return None
@@ -76,11 +79,11 @@ class Pipeline:
             return None
         child.leases.hold(held)
         if not self._rung:
-            # Before this process gets to work, it wakes the next one, which wakes another.
+            # Before it works, each process wakes the next one, which wakes another.
             self._rung = True
             self._ring_for_more()
         run = ClaimRun(held, Pictures(child.registry.models[held.model]))
-        # A suspect is decoded later, when no other claim is in the process.
+        # A suspect is decoded later, when the process holds no other claim.
         return run if held.alone or self._decode(run) else None
 
     def _ring_for_more(self) -> None:
@@ -91,14 +94,14 @@ class Pipeline:
             child.doorbell.ring(child.plan.runtime)
 
     def _decode(self, run: ClaimRun) -> bool:
-        """Decodes the pictures of a claim. False where the image store is out; then the claim was given back."""
+        """Decodes the pictures of a claim. False if the image store does not answer; then the claim was returned."""
         child = self._child
         try:
             for job in run.claim.jobs:
                 limit = child.watchdog.limit(run.claim, child.settings.picture_seconds)
                 run.pictures.decode(job.id, lambda sha256=job.image_sha256: child.images.get(sha256), limit)  # type: ignore[misc]
         except StoreUnavailable as error:
-            log.warning("claim %s is given back: %s", run.claim.id, error)
+            log.warning("claim %s is returned: %s", run.claim.id, error)
             self._return(run, error)
             self._until = 0.0
             child.quiet_until = time.monotonic() + STORE_OUT_SECONDS
@@ -106,7 +109,7 @@ class Pipeline:
         return True
 
     def _infer(self, run: ClaimRun) -> list[Outcome] | None:
-        """The outcomes of a claim; None where the model gives no answer now, and the claim was given back."""
+        """The outcomes of a claim. None if the model gives no answer now; then the claim was returned."""
         child, entry = self._child, run.pictures.entry
         detector = child.detector(entry)
         if detector is None:
@@ -117,8 +120,8 @@ class Pipeline:
             with child.watchdog.limit(run.claim, seconds):
                 return run.outcomes(detector)
         except ModelBroken as error:
-            # Here it would fail every picture of the queue. In the next process each of these pictures runs alone.
-            log.error("the model %s fails on a blank picture too: %s", entry.name, error)
+            # In this process the model would fail for every picture. A new process runs each of these pictures alone.
+            log.error("the model %s also fails for a blank picture: %s", entry.name, error)
             child.watchdog.end_process([run.claim.id], WORKER_LOST)
             raise
         except Unanswered as error:
@@ -128,7 +131,7 @@ class Pipeline:
             return None
 
     def _write(self, run: ClaimRun, outcomes: Sequence[Outcome]) -> None:
-        """Writes a claim's answers. An outage of the database is waited out while the claim is held."""
+        """Writes the answers of a claim. In an outage of the database it tries again while the claim is held."""
         child = self._child
         taken = write_answers(
             child.db, run.claim, outcomes, device=child.device, give_up=lambda _: not child.leases.holds(run.claim)

@@ -1,4 +1,4 @@
-"""The watchdog of a worker child: ends the process where a picture takes too long or too much memory."""
+"""The watchdog of a worker child. It ends the process if a picture takes too long or too much memory."""
 
 import logging
 import os
@@ -17,24 +17,24 @@ from jobs.queue.recovery import OUT_OF_MEMORY, TIMED_OUT
 
 log = logging.getLogger(__name__)
 
-# How often time and memory are checked.
+# Pause between two checks of time and memory.
 TICK_SECONDS = 0.5
-# After so long a gap between two checks the whole process was stopped (SIGSTOP, a frozen container). No picture is at
-# fault for that.
+# After such a gap between two checks, the whole process was stopped (by SIGSTOP or a frozen container), and no picture
+# caused that.
 STOPPED_SECONDS = 5.0
-# Writing the cause may take this long, so that a database that does not answer does not keep a hanging process alive.
+# Time limit for writing the cause, because the database may not answer, and the process must end in any case.
 RECORD_SECONDS = 5.0
 
 
 class Watchdog(threading.Thread):
-    """Checks the time limits of claims and the memory of the process. What hangs inside a framework can't be stopped
-    any other way than with its process.
+    """Checks the time limits of claims and the memory of the process. It ends the process, because a call that hangs
+    inside a framework cannot be stopped in any other way.
 
-    Leases are extended by a thread of their own, so that a database that hangs does not stop these checks.
+    Another thread extends the leases, so that a database that hangs does not stop these checks.
     """
 
     def __init__(self, db: Database, leases: Leases, *, memory_limit: int) -> None:
-        """`memory_limit`: resident bytes."""
+        """`memory_limit`: resident bytes of the process."""
         super().__init__(name="watchdog", daemon=True)
         self._db = db
         self._leases = leases
@@ -44,7 +44,7 @@ class Watchdog(threading.Thread):
 
     @contextmanager
     def limit(self, claim: HeldClaim, seconds: float) -> Iterator[None]:
-        """Ends the process where the block takes longer than `seconds`."""
+        """Ends the process if the block takes longer than `seconds`."""
         with self._lock:
             self._deadlines[claim.id] = time.monotonic() + seconds
         try:
@@ -60,8 +60,8 @@ class Watchdog(threading.Thread):
             try:
                 self._check(time.monotonic() - checked)
             except Exception:
-                # Without this thread every later hang would go unnoticed.
-                log.exception("watchdog")
+                # Without this thread no later hang would be noticed.
+                log.exception("unexpected error in the watchdog")
             checked = time.monotonic()
 
     def _check(self, since: float) -> None:
@@ -69,10 +69,10 @@ class Watchdog(threading.Thread):
         with self._lock:
             if since > STOPPED_SECONDS:
                 self._deadlines = {claim_id: deadline + since for claim_id, deadline in self._deadlines.items()}
-            # Also claims whose lease was lost: they are not held any more, but they hang all the same.
+            # Claims whose lease was lost are included. They are not held any more, but they hang too.
             late = [claim_id for claim_id, deadline in self._deadlines.items() if deadline < time.monotonic()]
         held = self._leases.held
-        # Memory first: a process that runs out of memory is slow as well, and memory is the cause.
+        # Memory first, because a process that runs out of memory becomes slow, and memory is the cause.
         if held and resident_bytes() > self._memory_limit:
             self.end_process(held, OUT_OF_MEMORY)
         if late:

@@ -123,4 +123,4 @@ def test_every_doorbell_is_answered(
 
     assert answered == ["task-0", "task-1", "task-2"]
     # Once, not for each doorbell.
-    assert caplog.text.count("a newer Boxqueue rings here") == ("args" in message)
+    assert caplog.text.count("a newer Boxqueue rings") == ("args" in message)

@@ -1,4 +1,4 @@
-"""What the worker does with its claims when something around it fails, on real databases, within this process."""
+"""Claims of a worker during outages and crashes, on real databases, within this process."""
 
 import logging
 import threading
@@ -72,18 +72,18 @@ def watchdog(db: Database, leases: Leases, monkeypatch: pytest.MonkeyPatch) -> I
     watchdog = Watchdog(db, leases, memory_limit=2**40)
     watchdog.start()
     yield watchdog
-    # It runs for ever, and a thread that a test left in the middle of its work must not end this process later.
+    # The thread runs for ever. A claim that a test left unfinished must not end this process later.
     watchdog.end_process = lambda *_: None  # type: ignore[method-assign]
 
 
 @pytest.fixture
 def killed(monkeypatch: pytest.MonkeyPatch) -> threading.Event:
-    """Set when the watchdog kills this process, which it does not."""
+    """Set instead of killing this process."""
     event = threading.Event()
 
     def kill(*_: int) -> None:
         event.set()
-        threading.Event().wait()  # the thread goes no further, as after a real one
+        threading.Event().wait()  # the thread does not continue, as after a real signal
 
     monkeypatch.setattr(worker.watchdog.os, "kill", kill)
     return event
@@ -121,7 +121,7 @@ def is_waiting(db: Database, job_id: str) -> bool:
 
 
 @pytest.mark.parametrize("fails", ["has_waiting", "return_unanswered"])
-def test_a_database_that_goes_away_after_a_claim_leaves_no_claim_behind(
+def test_an_outage_of_the_database_after_a_claim_leaves_no_claim(
     db: Database, child: SimpleNamespace, monkeypatch: pytest.MonkeyPatch, fails: str
 ) -> None:
     (job,) = submit(db, new_job())
@@ -132,12 +132,12 @@ def test_a_database_that_goes_away_after_a_claim_leaves_no_claim_behind(
     monkeypatch.setattr(worker.pipeline, fails, out)
     tasks.detect.apply(task_id=new_id())
 
-    # Else it would be held, and its lease extended, for as long as this process lives.
+    # Otherwise the claim would be held, and its lease extended, as long as this process runs.
     wait_for(lambda: is_waiting(db, job.id), "the job in the queue")
     assert not take(db).alone
 
 
-def test_a_claim_whose_commit_was_never_heard_of_is_given_back(
+def test_a_claim_whose_commit_seemed_to_fail_is_returned(
     db: Database, child: SimpleNamespace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (job,) = submit(db, new_job())
@@ -153,18 +153,18 @@ def test_a_claim_whose_commit_was_never_heard_of_is_given_back(
     wait_for(lambda: is_waiting(db, job.id), "the job in the queue")
 
 
-def test_a_store_that_is_out_is_not_asked_again_and_again(db: Database, child: SimpleNamespace) -> None:
+def test_an_outage_of_the_store_causes_no_loop_of_doorbells(db: Database, child: SimpleNamespace) -> None:
     (job,) = submit(db, new_job())
 
     for _ in range(5):
         tasks.detect.apply(task_id=new_id())
 
     assert is_waiting(db, job.id)
-    # The sweep rings; a ring from each task would make a loop as fast as the machine.
+    # The sweep rings. If each task rang, the tasks would run in an endless loop.
     assert child.rings <= 1
 
 
-def test_a_terminated_process_gives_back_what_it_holds(
+def test_a_terminated_process_returns_its_claims(
     db: Database, child: SimpleNamespace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (job,) = submit(db, new_job())
@@ -177,12 +177,10 @@ def test_a_terminated_process_gives_back_what_it_holds(
         tasks.detect.apply(task_id=new_id())
 
     assert is_waiting(db, job.id)
-    assert child.rings == 1, "whoever is left learns of it at once"
+    assert child.rings == 1, "another process can claim it at once"
 
 
-def test_an_answer_that_comes_after_the_lease_is_dropped_and_shows_that_the_worker_lives(
-    db: Database, child: SimpleNamespace
-) -> None:
+def test_an_answer_after_the_lease_is_dropped_and_the_absence_removed(db: Database, child: SimpleNamespace) -> None:
     (job,) = submit(db, new_job())
     held = take(db, lease=-1)
     recovery.expire_leases(db)
@@ -221,9 +219,7 @@ def test_a_hang_is_noticed_while_the_database_hangs(
     again.set()
 
 
-def test_a_process_that_was_stopped_for_a_while_blames_no_picture(
-    db: Database, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_after_a_stop_of_the_process_no_picture_counts_as_late(db: Database, monkeypatch: pytest.MonkeyPatch) -> None:
     submit(db, new_job())
     held = take(db)
     watchdog = Watchdog(db, Leases(db, lease_seconds=15), memory_limit=2**40)
@@ -239,7 +235,7 @@ def test_a_process_that_was_stopped_for_a_while_blames_no_picture(
     assert ended == [([held.id], recovery.TIMED_OUT)]
 
 
-def test_a_process_that_has_too_much_memory_ends_and_says_so(db: Database, killed: threading.Event) -> None:
+def test_a_process_with_too_much_memory_ends_with_this_cause(db: Database, killed: threading.Event) -> None:
     submit(db, new_job())
     held = take(db)
     leases = Leases(db, lease_seconds=15)
@@ -255,7 +251,7 @@ def test_a_process_that_has_too_much_memory_ends_and_says_so(db: Database, kille
         assert connection.scalar(sa.select(Claim.cause)) == recovery.OUT_OF_MEMORY
 
 
-def test_a_heartbeat_that_fails_in_an_unknown_way_is_not_the_last(
+def test_leases_are_extended_after_an_unexpected_error(
     db: Database, leases: Leases, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     submit(db, new_job())
@@ -265,7 +261,7 @@ def test_a_heartbeat_that_fails_in_an_unknown_way_is_not_the_last(
     def beat(*_: Any) -> set[str]:
         beats.append(_)
         if len(beats) == 1:
-            raise RuntimeError("nobody thought of this")
+            raise RuntimeError("unexpected")
         return {held.id}
 
     monkeypatch.setattr(engine.leases, "extend_leases", beat)
@@ -281,7 +277,7 @@ def child_with(
     entries: Mapping[str, ModelEntry],
     load: Callable[..., Any],
 ) -> Child:
-    """A child that loads its models by this function."""
+    """A child that loads its models with this function."""
     child = Child.__new__(Child)
     child.db, child.plan, child.device, child.settings = db, PLAN, "cpu", settings
     child.registry = ModelRegistry(settings, "pytorch", entries)
@@ -290,9 +286,7 @@ def child_with(
     return child
 
 
-def test_a_model_that_can_not_be_loaded_is_no_surprise_to_the_next_claim(
-    db: Database, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_model_that_cannot_be_loaded_is_not_served_any_more(db: Database, monkeypatch: pytest.MonkeyPatch) -> None:
     def unusable(*_: Any, **__: Any) -> None:
         raise ModelUnusable("Model cards can't be loaded.")
 
@@ -308,7 +302,7 @@ def test_a_model_that_can_not_be_loaded_is_no_surprise_to_the_next_claim(
 
 
 class Fragile:
-    """A detector that raises where a picture is black, and on every picture once it is broken."""
+    """A detector that raises for black pictures, and for every picture once it is broken."""
 
     def __init__(self) -> None:
         self.broken = False
@@ -333,7 +327,7 @@ class Fragile:
 
 @pytest.fixture
 def fragile(child: SimpleNamespace, monkeypatch: pytest.MonkeyPatch) -> Fragile:
-    """What the child works with; its pictures are white, but the second one."""
+    """The detector of the child. The first and third picture are white, the second one is black."""
     fragile = Fragile()
     shades = iter([255, 0, 255])
     child.images.get = lambda _: next(shades)
@@ -346,7 +340,7 @@ def fragile(child: SimpleNamespace, monkeypatch: pytest.MonkeyPatch) -> Fragile:
     return fragile
 
 
-def test_a_picture_on_which_the_model_raises_fails_alone(
+def test_only_the_picture_for_which_the_model_raises_fails(
     db: Database, child: SimpleNamespace, fragile: Fragile
 ) -> None:
     jobs = [job.id for job in submit(db, *(new_job(number) for number in range(3)))]
@@ -359,7 +353,7 @@ def test_a_picture_on_which_the_model_raises_fails_alone(
     assert child.announced == set(jobs)
 
 
-def test_a_process_whose_model_raises_on_everything_ends_before_it_fails_all(
+def test_a_process_whose_model_always_raises_ends_and_fails_no_job(
     db: Database, child: SimpleNamespace, fragile: Fragile, killed: threading.Event
 ) -> None:
     jobs = [job.id for job in submit(db, *(new_job(number) for number in range(3)))]
@@ -373,7 +367,7 @@ def test_a_process_whose_model_raises_on_everything_ends_before_it_fails_all(
     assert {job.status for job in store.get_jobs(db, jobs)} == {"running"}
 
 
-def test_a_worker_that_shuts_down_takes_nothing_more(db: Database, child: SimpleNamespace) -> None:
+def test_a_worker_that_shuts_down_claims_no_more_jobs(db: Database, child: SimpleNamespace) -> None:
     (job,) = submit(db, new_job())
     child.stopping.set()
 
@@ -384,7 +378,7 @@ def test_a_worker_that_shuts_down_takes_nothing_more(db: Database, child: Simple
         assert connection.scalar(sa.select(sa.func.count()).select_from(Claim)) == 0
 
 
-def test_a_process_keeps_no_more_models_than_it_may(db: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_process_unloads_models_above_its_limit(db: Database, monkeypatch: pytest.MonkeyPatch) -> None:
     closed: list[str] = []
 
     def load(entry: ModelEntry, **_: Any) -> Any:
@@ -397,33 +391,33 @@ def test_a_process_keeps_no_more_models_than_it_may(db: Database, monkeypatch: p
     for name in "abac":
         assert child.detector(entries[name])
 
-    # The one that was not used for longest made room.
+    # The least recently used model was unloaded.
     assert closed == ["b"]
     assert [name for name, entry in entries.items() if entry in child.models] == ["a", "c"]
 
 
 @pytest.fixture
-def rounds() -> list[bool]:
-    """The sweeps of the maintenance thread, and whether leases could run out in each."""
+def sweeps() -> list[bool]:
+    """One entry per sweep of the maintenance thread: whether leases may expire in it."""
     return []
 
 
 @pytest.fixture
 def maintenance(
-    db: Database, database_url: str, rounds: list[bool], monkeypatch: pytest.MonkeyPatch
+    db: Database, database_url: str, sweeps: list[bool], monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[Maintenance]:
-    """A maintenance thread whose database was out at its first sweep."""
+    """A maintenance thread whose first sweep met an outage of the database."""
 
     def out_at_first(*_: Any, may_expire: bool) -> None:
-        rounds.append(may_expire)
-        if len(rounds) == 1:
+        sweeps.append(may_expire)
+        if len(sweeps) == 1:
             raise DatabaseUnavailable("The database does not answer.")
 
     monkeypatch.setattr(worker.maintenance, "sweep", out_at_first)
     settings = Settings(database_url=database_url, sweep_seconds=0.2, redis_url="redis://127.0.0.1:1/0")
     maintenance = Maintenance(settings, PLAN, lambda _: None)
     maintenance.start()
-    wait_for(lambda: rounds, "the first round")
+    wait_for(lambda: sweeps, "the first round")
     yield maintenance
     maintenance.stop()
 
@@ -437,7 +431,9 @@ def maintenance(
     ],
     ids=["waited for the database until the hard limit", "was terminated", "was killed"],
 )
-def test_who_counts_as_dead(db: Database, maintenance: Maintenance, error: Exception, suspect: bool) -> None:
+def test_which_ends_of_a_child_are_crashes(
+    db: Database, maintenance: Maintenance, error: Exception, suspect: bool
+) -> None:
     submit(db, new_job())
     held = take(db, task="ended")
 
@@ -447,14 +443,14 @@ def test_who_counts_as_dead(db: Database, maintenance: Maintenance, error: Excep
     assert take(db).alone is suspect
 
 
-def test_no_lease_runs_out_right_after_an_outage_of_the_database(maintenance: Maintenance, rounds: list[bool]) -> None:
-    # Nobody could extend one meanwhile.
-    wait_for(lambda: len(rounds) > 2, "more rounds")
+def test_no_lease_expires_right_after_an_outage_of_the_database(maintenance: Maintenance, sweeps: list[bool]) -> None:
+    # Workers could not extend their leases in the outage.
+    wait_for(lambda: len(sweeps) > 2, "more sweeps")
 
-    assert rounds[:3] == [True, False, False]
+    assert sweeps[:3] == [True, False, False]
 
 
-def test_a_sweep_rings_for_what_waits_and_for_nothing_else(db: Database) -> None:
+def test_a_sweep_rings_only_for_runtimes_with_waiting_jobs(db: Database) -> None:
     submit(db, new_job(1), new_job(2), new_job(3, runtime="tensorflow"))
     take(db, lease=-1)
     rung: list[str] = []
@@ -470,21 +466,21 @@ def test_a_sweep_rings_for_what_waits_and_for_nothing_else(db: Database) -> None
     assert rung == ["tensorflow"]
 
 
-def test_a_fault_in_a_recovery_does_not_end_the_maintenance(
+def test_an_unexpected_error_in_a_recovery_does_not_end_the_thread(
     db: Database, maintenance: Maintenance, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     def fault(*_: Any, **__: Any) -> None:
-        raise RuntimeError("nobody thought of this")
+        raise RuntimeError("unexpected")
 
     monkeypatch.setattr(worker.maintenance, "record_crash", fault)
     with caplog.at_level(logging.ERROR):
         maintenance.child_ended("ended", WorkerLostError("Worker exited prematurely: signal 9 (SIGKILL) Job: 3."))
-        wait_for(lambda: "the claims of task ended" in caplog.text, "the fault in the log")
+        wait_for(lambda: "ending the claims of task ended" in caplog.text, "the fault in the log")
 
     assert maintenance.is_alive()
 
 
-def test_a_crash_of_its_own_doing_is_proof() -> None:
+def test_a_signal_of_a_crash_is_proof() -> None:
     crash = WorkerLostError("Worker exited prematurely: signal 11 (SIGSEGV) Job: 3.")
 
     assert ChildEnd.of(crash) == ChildEnd("worker_lost", proof=True)

@@ -1,4 +1,4 @@
-"""Which models a function has: TARGET_API picks them."""
+"""The models of a function, which TARGET_API selects."""
 
 from pathlib import Path
 from typing import Any
@@ -29,7 +29,7 @@ def answer(target: str, data: Path) -> dict[str, Any]:
         ("frozen_graph", "tensorflow", "cards-frozen"),
     ],
 )
-def test_target_api_picks_the_runtime_and_the_model(
+def test_target_api_selects_the_runtime_and_the_model(
     detector_processes: DetectorProcesses, tmp_path: Path, target: str, runtime: str, model: str
 ) -> None:
     process = detector_processes[runtime]
@@ -50,14 +50,14 @@ def test_target_api_picks_the_runtime_and_the_model(
         ("pytorch", ModelUnusable, "cards.pt2 can't be read"),
     ],
 )
-def test_what_can_not_be_served_stops_the_start_with_a_sentence(
+def test_a_target_that_cannot_be_served_is_refused_at_the_start(
     catalogue: Path, tmp_path: Path, target: str, error: type[Exception], sentence: str
 ) -> None:
     with pytest.raises(error, match=sentence):
         Detection(Settings(data=tmp_path, catalogue=(catalogue,)), target)
 
 
-def test_the_model_that_was_not_used_for_longest_makes_room(tmp_path: Path, server: ServedModel) -> None:
+def test_the_least_recently_used_model_is_unloaded(tmp_path: Path, server: ServedModel) -> None:
     models = {name: catalogues.served(server.url) for name in ("one", "two", "three")}
     catalogue = catalogues.write(tmp_path / "catalogue.toml", models)
     detection = Detection(Settings(data=tmp_path, catalogue=(catalogue,), models_in_memory=2), "remote")
@@ -75,18 +75,18 @@ def test_the_model_that_was_not_used_for_longest_makes_room(tmp_path: Path, serv
     detection.close()
 
 
-def test_a_database_needs_a_store_that_others_see(catalogue: Path, tmp_path: Path) -> None:
+def test_a_database_needs_a_shared_image_store(catalogue: Path, tmp_path: Path) -> None:
     settings = Settings(data=tmp_path, catalogue=(catalogue,), database_url="postgresql://db/boxqueue")
 
     with pytest.raises(ConfigurationError, match=r"^BOXQUEUE_STORE_URL: "):
         Detection(settings, "remote")
 
 
-def test_the_environment_says_which(monkeypatch: pytest.MonkeyPatch, catalogue: Path, tmp_path: Path) -> None:
+def test_settings_come_from_the_environment(monkeypatch: pytest.MonkeyPatch, catalogue: Path, tmp_path: Path) -> None:
     monkeypatch.setenv("TARGET_API", "remote")
     monkeypatch.setenv("BOXQUEUE_CATALOGUE", str(catalogue))
     monkeypatch.setenv("BOXQUEUE_DATA", str(tmp_path))
 
-    detection = Detection.open()
+    detection = Detection.from_environment()
 
     assert (detection.models.entry(None).name, detection.stored) == ("distant", False)

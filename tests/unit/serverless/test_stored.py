@@ -1,4 +1,4 @@
-"""With the service's database: a picture is a job there, accepted once and counted once, whatever happens meanwhile."""
+"""With a database: a picture becomes a job that is accepted once, also after outages and crashes."""
 
 import threading
 from collections.abc import Iterator
@@ -35,7 +35,7 @@ from tests.unit.serverless.conftest import DAMAGED, MODEL, WHITE, encoded
 from wire.serializers import job_json
 
 WARM = 1
-"""Pictures that a model on a server gets before its first job: a blank one."""
+"""Pictures that warm up a model on a model server."""
 EVENT = "s3://pictures/card.png"
 FOUND = DetectionRecord("button", 0, 0.5, 1.0, 2.0, 3.0, 4.0)
 
@@ -60,7 +60,7 @@ def detection(settings: Settings) -> Iterator[Detection]:
 
 @pytest.fixture
 def hasty(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Iterator[Detection]:
-    """Its leases are shorter than the settings allow, for tests in which one runs out or is extended."""
+    """Its leases are shorter than the settings allow, for tests in which a lease expires or is extended."""
     monkeypatch.setattr(serverless.stored, "POLL_SECONDS", 0.02)
     detection = Detection(settings.model_copy(update={"lease_seconds": 0.2}), "remote")
     yield detection
@@ -99,7 +99,7 @@ def test_a_function_takes_its_own_job_and_no_other(detection: Detection, db: Dat
     assert store.get_job(db, others.id).status == "queued"
 
 
-def test_a_picture_that_had_its_answer_gets_it_without_the_model(
+def test_a_picture_with_a_stored_answer_does_not_run_the_model(
     detection: Detection, db: Database, server: ServedModel
 ) -> None:
     first = detection.answer(WHITE)
@@ -111,7 +111,7 @@ def test_a_picture_that_had_its_answer_gets_it_without_the_model(
     assert len(rows(db, Claim.id)) == 1
 
 
-def test_an_event_that_comes_again_makes_no_second_job(detection: Detection, db: Database, server: ServedModel) -> None:
+def test_a_repeated_event_makes_no_second_job(detection: Detection, db: Database, server: ServedModel) -> None:
     first = detection.answer(WHITE, event=EVENT)
     second = detection.answer(WHITE, event=EVENT)
     other = detection.answer(WHITE, event="s3://pictures/other.png")
@@ -122,7 +122,7 @@ def test_an_event_that_comes_again_makes_no_second_job(detection: Detection, db:
     assert server.answered == WARM + 1
 
 
-def test_an_event_that_is_being_accepted_elsewhere_comes_again(
+def test_an_event_that_another_process_accepts_raises_unavailable(
     detection: Detection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def in_flight(*_: object) -> None:
@@ -130,13 +130,13 @@ def test_an_event_that_is_being_accepted_elsewhere_comes_again(
 
     with monkeypatch.context() as patch:
         patch.setattr(engine.acceptance, "reserve_key", in_flight)
-        with pytest.raises(Unavailable, match="being accepted already"):
+        with pytest.raises(Unavailable, match="Another process accepts this event"):
             detection.answer(WHITE, event=EVENT)
 
     assert detection.answer(WHITE, event=EVENT)["status"] == "succeeded"
 
 
-def test_an_event_whose_picture_could_not_be_kept_is_accepted_the_next_time(
+def test_an_event_is_accepted_again_after_an_outage_of_the_image_store(
     detection: Detection, db: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def put(*_: object) -> None:
@@ -166,14 +166,14 @@ def test_a_broken_picture_of_an_event_is_a_job_that_failed(
     assert detection.answer(data, source="a.png", event=EVENT)["id"] == job["id"]
 
 
-def test_a_broken_picture_that_somebody_waits_for_is_refused(detection: Detection, db: Database) -> None:
+def test_a_broken_picture_of_a_request_is_refused(detection: Detection, db: Database) -> None:
     with pytest.raises(PictureEmpty):
         detection.answer(b"")
 
     assert rows(db, Job.id) == []
 
 
-def test_a_model_that_is_out_leaves_the_job_for_the_next_delivery(
+def test_a_job_of_a_model_outage_is_run_at_the_next_delivery(
     detection: Detection, db: Database, server: ServedModel
 ) -> None:
     server.stop()
@@ -190,10 +190,10 @@ def test_a_model_that_is_out_leaves_the_job_for_the_next_delivery(
     assert sorted(outcome for _, outcome in rows(db, Claim.id, Claim.outcome)) == ["finished", "given_back"]
 
 
-def test_a_picture_that_takes_its_model_server_down_fails_in_the_end(detection: Detection, db: Database) -> None:
+def test_a_picture_that_crashes_its_model_server_fails_in_the_end(detection: Detection, db: Database) -> None:
     poison = encoded(colour_of("reset"))
 
-    # Once among others, as far as anybody knows, and then alone with the server.
+    # At first other pictures might be the cause. Then the picture is alone on the model server.
     for _ in range(1 + recovery.MAX_ABSENCES):
         with pytest.raises(Unavailable):
             detection.answer(poison, event=EVENT)
@@ -204,7 +204,7 @@ def test_a_picture_that_takes_its_model_server_down_fails_in_the_end(detection: 
 
 
 class Killed(BaseException):
-    """What ends a function in the middle of its work."""
+    """Ends a function in the middle of its work."""
 
 
 def stop_in_the_model(monkeypatch: pytest.MonkeyPatch, error: BaseException) -> None:
@@ -214,7 +214,7 @@ def stop_in_the_model(monkeypatch: pytest.MonkeyPatch, error: BaseException) -> 
     monkeypatch.setattr(ClaimRun, "outcomes", outcomes)
 
 
-def test_a_function_that_was_killed_leaves_the_job_for_the_next_delivery(
+def test_a_job_of_a_killed_function_is_run_at_the_next_delivery(
     hasty: Detection, db: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as patch:
@@ -230,7 +230,7 @@ def test_a_function_that_was_killed_leaves_the_job_for_the_next_delivery(
     assert rows(db, Job.id, Job.absences) == [(job_id, 1)]
 
 
-def test_a_fault_of_our_own_does_not_come_round_for_ever(detection: Detection, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_job_fails_after_errors_of_the_function(detection: Detection, monkeypatch: pytest.MonkeyPatch) -> None:
     stop_in_the_model(monkeypatch, RuntimeError("a bug"))
 
     for _ in range(recovery.MAX_CRASHES):
@@ -241,7 +241,7 @@ def test_a_fault_of_our_own_does_not_come_round_for_ever(detection: Detection, m
     assert (job["status"], job["error"]["code"]) == ("failed", "worker_lost")
 
 
-def test_a_long_look_keeps_its_lease(hasty: Detection, db: Database, server: ServedModel) -> None:
+def test_a_slow_model_keeps_its_lease(hasty: Detection, db: Database, server: ServedModel) -> None:
     infer, over = server.infer, threading.Event()
     server.infer = lambda pictures: infer(pictures) if over.wait(60) else {}  # type: ignore[method-assign]
     answers: list[dict[str, Any]] = []
@@ -290,8 +290,8 @@ def leave_queued(detection: Detection, server: ServedModel) -> None:
     server.start()
 
 
-def take(detection: Detection, db: Database) -> HeldClaim:
-    """As a worker of the service does."""
+def claim_as_worker(detection: Detection, db: Database) -> HeldClaim:
+    """Claims the jobs as a worker does."""
     models = {MODEL: ClaimableModel(detection.models.entry(None).digest, 8)}
     held = claims.claim(db, "remote", models, worker_id=new_id(), task_id=new_id(), lease_seconds=60)
     assert held
@@ -303,10 +303,10 @@ def test_a_job_that_a_worker_has_taken_is_waited_for(
 ) -> None:
     detection = Detection(settings.model_copy(update={"lease_seconds": 30}), "remote")
     leave_queued(detection, server)
-    held = take(detection, db)
+    held = claim_as_worker(detection, db)
 
     def claim(*given: Any, **named: Any) -> HeldClaim | None:
-        """The worker is done once the function has seen that there is nothing to claim."""
+        """The worker finishes after the function has found nothing to claim."""
         claimed = claims.claim(*given, **named)
         claims.finish(db, held, [Outcome(held.jobs[0].id, [FOUND])], device="cuda:0")
         return claimed
@@ -321,15 +321,17 @@ def test_a_job_that_a_worker_has_taken_is_waited_for(
     detection.close()
 
 
-def test_a_job_that_somebody_else_keeps_comes_again(hasty: Detection, db: Database, server: ServedModel) -> None:
+def test_a_job_that_another_process_holds_too_long_raises_unavailable(
+    hasty: Detection, db: Database, server: ServedModel
+) -> None:
     leave_queued(hasty, server)
-    held = take(hasty, db)
+    held = claim_as_worker(hasty, db)
 
-    with pytest.raises(Unavailable, match=f"Job {held.jobs[0].id} is running elsewhere"):
+    with pytest.raises(Unavailable, match=f"Job {held.jobs[0].id} is running in another process"):
         hasty.answer(WHITE, event=EVENT)
 
 
-def test_what_is_cancelled_meanwhile_is_not_written(
+def test_the_answer_of_a_cancelled_job_is_not_written(
     detection: Detection, db: Database, server: ServedModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     outcomes = ClaimRun.outcomes
@@ -347,7 +349,7 @@ def test_what_is_cancelled_meanwhile_is_not_written(
     assert rows(db, DetectionRow.job_id) == []
 
 
-def test_a_job_that_waited_for_a_model_which_is_no_more_gets_the_present_one(
+def test_a_job_for_an_old_model_version_gets_the_current_one(
     detection: Detection, settings: Settings, catalogue: Path, server: ServedModel
 ) -> None:
     leave_queued(detection, server)
@@ -361,7 +363,7 @@ def test_a_job_that_waited_for_a_model_which_is_no_more_gets_the_present_one(
     replaced.close()
 
 
-def test_a_picture_that_was_replaced_meanwhile_does_not_answer_for_the_first(
+def test_an_object_that_was_replaced_does_not_answer_for_the_accepted_picture(
     detection: Detection, server: ServedModel
 ) -> None:
     leave_queued(detection, server)
@@ -371,7 +373,7 @@ def test_a_picture_that_was_replaced_meanwhile_does_not_answer_for_the_first(
     assert (job["status"], job["image"]["sha256"]) == ("succeeded", sha256(WHITE).hexdigest())
 
 
-def test_a_picture_that_was_replaced_and_is_lost_is_an_answer(
+def test_a_replaced_picture_that_is_missing_fails_the_job(
     detection: Detection, settings: Settings, server: ServedModel
 ) -> None:
     leave_queued(detection, server)
@@ -383,7 +385,7 @@ def test_a_picture_that_was_replaced_and_is_lost_is_an_answer(
     assert (job["status"], job["error"]["code"]) == ("failed", "picture_missing")
 
 
-def test_an_outage_of_the_database_at_the_end_is_waited_out(
+def test_it_tries_again_if_the_database_is_out_when_the_answer_is_written(
     detection: Detection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     outage = [DatabaseUnavailable("gone"), DatabaseUnavailable("gone")]
