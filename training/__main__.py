@@ -1,7 +1,5 @@
 """`python -m training --data FOLDER`: train a detector of your own."""
 
-from __future__ import annotations
-
 from training.command_line import new_parser
 
 # isort: split

@@ -1,7 +1,5 @@
 """`python -m training.bundled`: make the bundled model again, from generated cards to the model card."""
 
-from __future__ import annotations
-
 from training.command_line import new_parser
 
 # isort: split

@@ -3,8 +3,6 @@
 `python -m training.export [FOLDER]` writes them again from the weights in the folder's .pt2.
 """
 
-from __future__ import annotations
-
 from training.command_line import new_parser
 
 # isort: split

@@ -1,7 +1,5 @@
 """The model card of the bundled model, weights/README.md: what it is, how it was made, how good it is."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path

@@ -1,7 +1,5 @@
 """One answer to a question: a radio button or check box with its words."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 from training.boxes import Box, hull

@@ -6,8 +6,6 @@ The labels mean the same as in pic2card: a text box is any block of text, and al
 a radio button or check box includes the words beside it; text inside a picture or on a solid button has no box.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from random import Random
 

@@ -1,7 +1,5 @@
 """The words on the generated cards: short, plain English as on real cards."""
 
-from __future__ import annotations
-
 from random import Random
 
 

@@ -1,7 +1,5 @@
 """The parts of a generated card that have rows or columns. See `training.cards.parts`."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 
 from training.boxes import Box

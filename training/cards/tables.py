@@ -1,7 +1,5 @@
 """Tables on a generated card."""
 
-from __future__ import annotations
-
 from itertools import pairwise
 
 from training.boxes import Box

@@ -5,8 +5,6 @@ Two pictures show the same thing if much of the content of their boxes is alike,
 A part that many pictures have in common, like the header of an app, counts little.
 """
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Sequence
 from itertools import combinations

@@ -1,7 +1,5 @@
 """The training targets of a view: heat at the centres of the boxes, distances from there to their sides."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """Average precision as COCO measures it, with intervals."""
 
-from __future__ import annotations
-
 import contextlib
 import io
 from collections.abc import Sequence

@@ -1,7 +1,5 @@
 """Compares what two models with the same weights find."""
 
-from __future__ import annotations
-
 import numpy as np
 
 from detectors.postprocess import Detections, iou

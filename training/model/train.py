@@ -1,7 +1,5 @@
 """The training loop, with a running average of the weights and a checkpoint from which a stopped training resumes."""
 
-from __future__ import annotations
-
 import copy
 import hashlib
 import json

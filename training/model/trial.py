@@ -1,7 +1,5 @@
 """Runs a network before it is exported, the way the workers will run it."""
 
-from __future__ import annotations
-
 import time
 from collections.abc import Sequence
 

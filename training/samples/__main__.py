@@ -1,7 +1,5 @@
 """`python -m training.samples`: draw the pictures in samples/ again. The same seed and fonts give the same pictures."""
 
-from __future__ import annotations
-
 from training.command_line import new_parser
 
 # isort: split

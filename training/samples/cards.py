@@ -1,7 +1,5 @@
 """The cards of samples/: what is on each picture and how it is saved."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from functools import partial
 

@@ -1,7 +1,5 @@
 """Functions that save a sample picture, each in another way."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from pathlib import Path
 from random import Random

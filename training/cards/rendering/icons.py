@@ -1,7 +1,5 @@
 """Icons and badges on a generated card."""
 
-from __future__ import annotations
-
 from training.boxes import Box
 from training.cards.rendering.sheet import LINE, Sheet
 from training.cards.rendering.toggles import draw_tick

@@ -1,7 +1,5 @@
 """The sheet on which a generated card is drawn, with the exact boxes of what is drawn."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from random import Random

@@ -3,8 +3,6 @@
 Both kinds come in every style. Only the ring with a dot and the square with a tick distinguish them.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from random import Random
 
