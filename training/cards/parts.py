@@ -50,14 +50,8 @@ def body(sheet: Sheet, x: float, y: float, width: float, blocks: Sequence[str] |
 
 
 def _some_text(rng: Random) -> str:
-    return rng.choice(
-        (
-            phrases.paragraph(rng, rng.randint(1, 3)),
-            phrases.beginning(rng),
-            phrases.date(rng),
-            rng.choice(phrases.NAMES),
-        )
-    )
+    paragraph = " ".join(rng.sample(phrases.SENTENCES, rng.randint(1, 3)))
+    return rng.choice((paragraph, phrases.beginning(rng), phrases.date(rng), rng.choice(phrases.NAMES)))
 
 
 def facts(sheet: Sheet, x: float, y: float, width: float, rows: Sequence[str] | None = None) -> float:
