@@ -63,14 +63,8 @@ def _table(report: Report) -> str:
 
 
 def _line(row: Row) -> str:
-    cells = (
-        row.label,
-        str(row.boxes),
-        figure(row.ap50, row.ap50_interval),
-        figure(row.ap75),
-        figure(row.ap, row.ap_interval),
-    )
-    return f"| {' | '.join(cells)} |"
+    figures = figure(row.ap50, row.ap50_interval), figure(row.ap75), figure(row.ap, row.ap_interval)
+    return f"| {' | '.join((row.label, str(row.boxes), *figures))} |"
 
 
 HEAD = """# The bundled model
