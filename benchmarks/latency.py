@@ -12,7 +12,6 @@ from benchmarks.models.bare import load
 from benchmarks.models.pictures import pictures
 from benchmarks.service import Service, service
 from detectors.base import Detector
-from detectors.machine import usable_cores
 from detectors.pictures.decode import decode
 
 
@@ -42,8 +41,7 @@ def main() -> None:
     parser.add_argument("--pictures", type=Path)
     arguments = parser.parse_args()
     with pictures(arguments.pictures, arguments.rounds) as files, service() as running:
-        # As many threads as a child of the service has.
-        detector = load(arguments.model, threads=1 if usable_cores() > 1 else usable_cores())
+        detector = load(arguments.model, threads=1)  # as many as a child of the service has
         running.settle(arguments.model, files[0].read_bytes())
         rounds = []
         for path in files:

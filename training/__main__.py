@@ -1,7 +1,5 @@
 """`python -m training --data FOLDER`: train a detector of your own."""
 
-from __future__ import annotations
-
 from training.command_line import new_parser
 
 # isort: split
@@ -115,7 +113,8 @@ def _make(options: argparse.Namespace, console: Console) -> None:
             report = score(held_out, dataset.labels, found_by(network, held_out, dataset.labels))
         console.print(report_table(f"{len(held_out)} held-out pictures", report))
     with console.status("writing and comparing the files of both frameworks"):
-        written = export(network, options.out, described, as_inputs((held_out or examples)[:CHECKED_ON]))
+        compared = as_inputs(example.file for example in (held_out or examples)[:CHECKED_ON])
+        written = export(network, options.out, described, compared)
     for path in written:
         console.print(Text(f"written: {path}"), soft_wrap=True)
     checkpoint.unlink(missing_ok=True)

@@ -1,7 +1,5 @@
 """Boxes in pictures."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -31,15 +29,15 @@ class Box:
         """Square pixels."""
         return self.width * self.height
 
-    def grown(self, margin: float) -> Box:
+    def grown(self, margin: float) -> "Box":
         """The box with `margin` more pixels on every side."""
         return Box(self.label, self.x1 - margin, self.y1 - margin, self.x2 + margin, self.y2 + margin)
 
-    def moved(self, x: float, y: float, across: float = 1.0, down: float = 1.0) -> Box:
+    def moved(self, x: float, y: float, across: float = 1.0, down: float = 1.0) -> "Box":
         """The box in a picture that is scaled by `across` and `down` and then moved by x and y."""
         return Box(self.label, self.x1 * across + x, self.y1 * down + y, self.x2 * across + x, self.y2 * down + y)
 
-    def clipped(self, width: float, height: float) -> Box:
+    def clipped(self, width: float, height: float) -> "Box":
         """The part inside a picture of this size. Its width or height is not positive if the box is outside."""
         return Box(self.label, max(0.0, self.x1), max(0.0, self.y1), min(width, self.x2), min(height, self.y2))
 

@@ -1,7 +1,5 @@
 """`python -m training.bundled`: make the bundled model again, from generated cards to the model card."""
 
-from __future__ import annotations
-
 from training.command_line import new_parser
 
 # isort: split
@@ -111,7 +109,7 @@ def _make(options: argparse.Namespace, arguments: str, console: Console) -> None
     with console.status("measuring"):
         generated = score(new, LABELS, found_by(final, new, LABELS))
     with console.status("writing and comparing the files of both frameworks"):
-        paths = export(final, options.out, DESCRIBED, as_inputs(new[:CHECKED_ON]))
+        paths = export(final, options.out, DESCRIBED, as_inputs(card.file for card in new[:CHECKED_ON]))
     making = Making(
         command=f"python -m training.bundled {arguments}".strip(),
         cards=len(cards),

@@ -1,7 +1,5 @@
 """The catalogue of a trained model: an entry for each format in which it is written."""
 
-from __future__ import annotations
-
 import json
 import re
 import tempfile

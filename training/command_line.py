@@ -4,8 +4,6 @@ Each command imports this module first: where packages are missing, that ends it
 TensorFlow is imported here, because an evaluation loads at most one of them.
 """
 
-from __future__ import annotations
-
 import argparse
 import sys
 from importlib.util import find_spec

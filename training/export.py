@@ -3,8 +3,6 @@
 `python -m training.export [FOLDER]` writes them again from the weights in the folder's .pt2.
 """
 
-from __future__ import annotations
-
 from training.command_line import new_parser
 
 # isort: split
@@ -25,14 +23,12 @@ from torch.utils.hooks import RemovableHandle
 
 from detectors.catalogue import Catalogue
 from detectors.digest import digest_of
-from detectors.pictures.decode import decode
-from detectors.pictures.preprocess import to_tensor
 from training.catalogue_entries import FORMATS, Description, catalogue_text, read_description
 from training.data.annotations import PICTURE_ENDINGS
-from training.data.views import INPUT
 from training.learning import exit_status
 from training.model.layout import INPUT_SIZE
 from training.model.network import CenterNet, Convolution, Program
+from training.model.trial import as_inputs
 
 CATALOGUE = "catalogue.toml"
 HELP = """Write a trained model's files and their catalogue again from the weights in its .pt2. Nothing is written if
@@ -186,9 +182,8 @@ def main() -> int:
 def _export_again(options: argparse.Namespace, console: Console) -> None:
     described = read_description(options.folder / CATALOGUE)
     files = [file for file in sorted(options.pictures.iterdir()) if file.suffix.lower() in PICTURE_ENDINGS]
-    pixels = [decode(file.read_bytes(), INPUT).pixels for file in files[:CHECKED_ON]]
     network = trained(options.folder / described.file("pt2"))
-    for path in export(network, options.folder, described, torch.from_numpy(to_tensor(pixels, INPUT))):
+    for path in export(network, options.folder, described, as_inputs(files[:CHECKED_ON])):
         console.print(Text(f"written: {path}"), soft_wrap=True)
 
 

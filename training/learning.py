@@ -1,7 +1,5 @@
 """What the two commands that train share: options, the training with its progress, and how a command ends."""
 
-from __future__ import annotations
-
 import argparse
 from collections.abc import Callable, Sequence
 from pathlib import Path

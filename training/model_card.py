@@ -1,7 +1,5 @@
 """The model card of the bundled model, weights/README.md: what it is, how it was made, how good it is."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -65,14 +63,8 @@ def _table(report: Report) -> str:
 
 
 def _line(row: Row) -> str:
-    cells = (
-        row.label,
-        str(row.boxes),
-        figure(row.ap50, row.ap50_interval),
-        figure(row.ap75),
-        figure(row.ap, row.ap_interval),
-    )
-    return f"| {' | '.join(cells)} |"
+    figures = figure(row.ap50, row.ap50_interval), figure(row.ap75), figure(row.ap, row.ap_interval)
+    return f"| {' | '.join((row.label, str(row.boxes), *figures))} |"
 
 
 HEAD = """# The bundled model

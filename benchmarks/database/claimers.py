@@ -1,7 +1,6 @@
 """Processes that claim and finish like workers, without a model: how many of them one database serves."""
 
 import multiprocessing
-import resource
 import statistics
 import threading
 import time
@@ -121,20 +120,15 @@ def _claim_for(
     inside.wait()  # each has claimed and finished once, and is connected
     connected, stopped, read = gates
     connected.wait()
-    before = _own_cpu_seconds()
+    before = time.process_time()
     inside.wait()
     for claimer in claimers:
         claimer.join()
-    used = _own_cpu_seconds() - before
+    used = time.process_time() - before
     stopped.wait()
     read.wait()
     results.put(([duration for some in durations for duration in some], used, ran_out.is_set()))
     db.close()
-
-
-def _own_cpu_seconds() -> float:
-    used = resource.getrusage(resource.RUSAGE_SELF)
-    return used.ru_utime + used.ru_stime
 
 
 def _claim_and_finish(

@@ -3,7 +3,7 @@
 import os
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -18,28 +18,23 @@ KINDS = ("sqlite", "postgresql")
 @contextmanager
 def databases(kind: str, *names: str) -> Iterator[list[Database]]:
     """A migrated, empty database of this kind for each name."""
-    with tempfile.TemporaryDirectory(prefix="boxqueue-bench-", ignore_cleanup_errors=True) as folder:
+    with (
+        tempfile.TemporaryDirectory(prefix="boxqueue-bench-", ignore_cleanup_errors=True) as folder,
+        ExitStack() as stack,
+    ):
         if kind == "sqlite":
-            yield from _opened([f"sqlite:///{Path(folder) / name}.db" for name in names])
-            return
-        with _postgresql(Path(folder)) as url:
-            admin = sa.create_engine(url.set(drivername="postgresql+psycopg"), isolation_level="AUTOCOMMIT")
+            urls = [f"sqlite:///{Path(folder) / name}.db" for name in names]
+        else:
+            server = stack.enter_context(_postgresql(Path(folder)))
+            admin = sa.create_engine(server.set(drivername="postgresql+psycopg"), isolation_level="AUTOCOMMIT")
             with admin.connect() as connection:
                 for name in names:
                     connection.execute(sa.text(f'CREATE DATABASE "{name}"'))
             admin.dispose()
-            yield from _opened([url.set(database=name).render_as_string(hide_password=False) for name in names])
-
-
-def _opened(urls: list[str]) -> Iterator[list[Database]]:
-    for url in urls:
-        migrate(url)
-    opened = [Database(url) for url in urls]
-    try:
-        yield opened
-    finally:
-        for db in opened:
-            db.close()
+            urls = [server.set(database=name).render_as_string(hide_password=False) for name in names]
+        for url in urls:
+            migrate(url)
+        yield [stack.enter_context(closing(Database(url))) for url in urls]
 
 
 @contextmanager

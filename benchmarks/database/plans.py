@@ -1,8 +1,7 @@
 """The plans (EXPLAIN) of the statements that a piece of work runs."""
 
 import re
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -35,19 +34,6 @@ class Plan:
 
 def plans(db: Database, work: Callable[[], Any]) -> list[Plan]:
     """Runs `work` and returns the plan of each of its statements, in order."""
-    with _statements(db) as seen:
-        work()
-    explain = "EXPLAIN QUERY PLAN " if db.is_sqlite else "EXPLAIN "
-    found = []
-    for statement, parameters in seen:
-        with db.read() as connection:
-            rows = connection.exec_driver_sql(explain + statement, parameters).all()
-        found.append(_plan(db, statement, "\n".join(str(row[-1]) for row in rows)))
-    return found
-
-
-@contextmanager
-def _statements(db: Database) -> Iterator[list[tuple[str, Any]]]:
     seen: list[tuple[str, Any]] = []
 
     def note(_: Any, __: Any, statement: str, parameters: Any, ___: Any, many: bool) -> None:
@@ -57,9 +43,16 @@ def _statements(db: Database) -> Iterator[list[tuple[str, Any]]]:
 
     sa.event.listen(db.engine, "before_cursor_execute", note)
     try:
-        yield seen
+        work()
     finally:
         sa.event.remove(db.engine, "before_cursor_execute", note)
+    explain = "EXPLAIN QUERY PLAN " if db.is_sqlite else "EXPLAIN "
+    found = []
+    for statement, parameters in seen:
+        with db.read() as connection:
+            rows = connection.exec_driver_sql(explain + statement, parameters).all()
+        found.append(_plan(db, statement, "\n".join(str(row[-1]) for row in rows)))
+    return found
 
 
 def _plan(db: Database, statement: str, text: str) -> Plan:

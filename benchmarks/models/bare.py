@@ -22,7 +22,6 @@ from jobs.settings import Settings
 class Loop:
     """The time of a bare loop. `seconds`: wall time from the common start to the end of the last process."""
 
-    pictures: int
     seconds: float
     cpu_seconds: float
     """Of all processes together: reading, decoding and the model."""
@@ -37,13 +36,6 @@ def load(model: str, threads: int) -> Detector:
     detector: Detector = registered()[entry.runtime].load()(entry, device="cpu", threads=threads)
     detector.warm_up()
     return detector
-
-
-def run(detector: Detector, files: Sequence[Path]) -> None:
-    """Decodes and detects batch by batch."""
-    for start in range(0, len(files), detector.batch_size):
-        batch = files[start : start + detector.batch_size]
-        detector.detect([decode(path.read_bytes(), detector.entry.input).pixels for path in batch])
 
 
 def bare_loop(model: str, files: Sequence[Path], *, processes: int, threads: int) -> Loop:
@@ -66,7 +58,7 @@ def bare_loop(model: str, files: Sequence[Path], *, processes: int, threads: int
         worker.stdin.write("go\n")
         worker.stdin.flush()
     results = [json.loads(worker.communicate()[0]) for worker in workers]
-    return Loop(len(files), max(result["ended"] for result in results) - started, sum(r["cpu"] for r in results))
+    return Loop(max(result["ended"] for result in results) - started, sum(r["cpu"] for r in results))
 
 
 def main() -> None:
@@ -77,7 +69,9 @@ def main() -> None:
     sys.stdout.flush()
     sys.stdin.readline()
     cpu = time.process_time()
-    run(detector, [Path(name) for name in names])
+    for start in range(0, len(names), detector.batch_size):
+        batch = [Path(name).read_bytes() for name in names[start : start + detector.batch_size]]
+        detector.detect([decode(data, detector.entry.input).pixels for data in batch])
     # perf_counter is the system's monotonic clock, the same in every process.
     sys.stdout.write(json.dumps({"cpu": time.process_time() - cpu, "ended": time.perf_counter()}))
 

@@ -12,13 +12,11 @@ from unittest.mock import patch
 import numpy as np
 import torch
 
-from detectors.pictures.decode import decode
-from detectors.pictures.preprocess import to_tensor
 from jobs.settings import ROOT
-from training.data.views import INPUT
 from training.export import trained, unfolded, write_program
 from training.model import network as definition
 from training.model.layout import DETECTIONS, INPUT_SIZE
+from training.model.trial import as_inputs
 
 
 def highest(scores: torch.Tensor) -> torch.Tensor:
@@ -35,8 +33,8 @@ def main() -> None:
     warnings.simplefilter("ignore", torch.jit.TracerWarning)  # type: ignore[attr-defined]
     with torch.no_grad(), patch.object(definition, "_highest", highest):
         torch.jit.trace(definition.Program(network).eval(), example).save(script)  # type: ignore[no-untyped-call]
-    pictures = [decode(file.read_bytes(), INPUT).pixels for file in sorted((ROOT / "samples").glob("*.png"))]
-    pixels = torch.from_numpy(to_tensor(pictures, INPUT)).permute(0, 3, 1, 2).to(torch.float32) / 127.5 - 1.0
+    pictures = as_inputs(sorted((ROOT / "samples").glob("*.png")))
+    pixels = pictures.permute(0, 3, 1, 2).to(torch.float32) / 127.5 - 1.0
     write_program(definition.Program(unfolded(network, pixels)).eval(), apart)
     np.savez(weights, **{name: weight.numpy() for name, weight in network.state_dict().items()})
 

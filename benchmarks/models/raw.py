@@ -7,8 +7,6 @@ columns have NOTHING. Overlapping boxes are kept. `benchmarks.models.formats.RAW
     python -m benchmarks.models.raw WEIGHTS.npz FOLDER
 """
 
-from __future__ import annotations
-
 import sys
 from pathlib import Path
 

@@ -3,8 +3,6 @@
 Both kinds appear in the same layouts, equally often. A box includes the toggle and its words.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 
 from training.boxes import Box, hull

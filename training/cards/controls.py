@@ -1,7 +1,5 @@
 """The parts of a generated card that a person operates: fields, buttons, ratings. See `training.cards.parts`."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 from dataclasses import replace

@@ -1,7 +1,5 @@
 """Generates UI cards with the exact boxes of their parts. The same seed gives the same card."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import replace
 from itertools import pairwise

@@ -1,12 +1,10 @@
 """One answer to a question: a radio button or check box with its words."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 from training.boxes import Box, hull
 from training.cards.rendering.sheet import LINE, Sheet
-from training.cards.rendering.toggles import ToggleStyle, choose_toggle_style, toggle
+from training.cards.rendering.toggles import TOGGLE_STYLES, ToggleStyle, toggle
 
 KINDS = ("radiobutton", "checkbox")
 
@@ -38,7 +36,7 @@ class Choice:
 def choose(sheet: Sheet, label: str | None = None) -> Choice:
     """A random style, and a random kind unless `label` is set."""
     rng = sheet.rng
-    toggle_style = choose_toggle_style(rng)
+    toggle_style = rng.choice(TOGGLE_STYLES)
     return Choice(
         label=label or rng.choice(KINDS),
         toggle_style=toggle_style,

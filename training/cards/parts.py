@@ -6,8 +6,6 @@ The labels mean the same as in pic2card: a text box is any block of text, and al
 a radio button or check box includes the words beside it; text inside a picture or on a solid button has no box.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from random import Random
 
@@ -52,14 +50,8 @@ def body(sheet: Sheet, x: float, y: float, width: float, blocks: Sequence[str] |
 
 
 def _some_text(rng: Random) -> str:
-    return rng.choice(
-        (
-            phrases.paragraph(rng, rng.randint(1, 3)),
-            phrases.beginning(rng),
-            phrases.date(rng),
-            rng.choice(phrases.NAMES),
-        )
-    )
+    paragraph = " ".join(rng.sample(phrases.SENTENCES, rng.randint(1, 3)))
+    return rng.choice((paragraph, phrases.beginning(rng), phrases.date(rng), rng.choice(phrases.NAMES)))
 
 
 def facts(sheet: Sheet, x: float, y: float, width: float, rows: Sequence[str] | None = None) -> float:

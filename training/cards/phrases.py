@@ -1,7 +1,5 @@
 """The words on the generated cards: short, plain English as on real cards."""
 
-from __future__ import annotations
-
 from random import Random
 
 
@@ -120,20 +118,9 @@ Country:Choose a country | Search:Search this list | Password:At least 8 charact
 """Labels of inputs and their contents."""
 
 DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
-MONTHS = (
-    "January",
-    "February",
-    "March",
-    "April",
-    "May",
-    "June",
-    "July",
-    "August",
-    "September",
-    "October",
-    "November",
-    "December",
-)
+MONTHS = _listed("""
+January | February | March | April | May | June | July | August | September | October | November | December
+""")
 
 
 def date(rng: Random) -> str:
@@ -164,11 +151,6 @@ def figure(rng: Random) -> str:
             rng.choice(("LHR", "CDG", "AMS", "OSL")),
         )
     )
-
-
-def paragraph(rng: Random, sentences: int) -> str:
-    """This number of different sentences."""
-    return " ".join(rng.sample(SENTENCES, sentences))
 
 
 def beginning(rng: Random) -> str:

@@ -1,7 +1,5 @@
 """The style of a generated card: its fonts, its colours, its scale."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from random import Random
 

@@ -1,7 +1,5 @@
 """Parses annotation files, Pascal VOC and COCO. `training.data.datasets` compares the result with the pictures."""
 
-from __future__ import annotations
-
 import json
 import math
 from collections.abc import Iterator
@@ -129,7 +127,7 @@ def read_coco(folder: Path) -> Annotations:
     return read
 
 
-def _coco_file(written: dict[str, Any], pictures: Pictures) -> tuple[list[str], list[Annotation], int]:
+def _coco_file(written: dict[str, Any], pictures: "Pictures") -> tuple[list[str], list[Annotation], int]:
     """Labels by category id, the annotation of each picture, and how many entries are of no listed picture."""
     labels = {entry["id"]: str(entry["name"]).strip() for entry in sorted(written["categories"], key=lambda c: c["id"])}
     of_image: dict[Any, Annotation] = {}

@@ -1,7 +1,5 @@
 """Batches for the training: augmented pictures of about one aspect ratio. The same seed gives the same batches."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass

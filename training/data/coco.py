@@ -1,7 +1,5 @@
 """Labelled pictures in COCO's format, as a file and for COCO's evaluation."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Sequence
 from pathlib import Path

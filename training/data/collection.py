@@ -1,7 +1,5 @@
 """Generated cards as a labelled folder like any other: pictures and COCO annotations."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 import multiprocessing

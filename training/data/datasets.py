@@ -3,8 +3,6 @@
 Annotations that are not usable are skipped and listed. They are neither trained on nor evaluated.
 """
 
-from __future__ import annotations
-
 import warnings
 from collections import Counter
 from collections.abc import Iterable, Sequence

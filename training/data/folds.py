@@ -5,8 +5,6 @@ Two pictures show the same thing if much of the content of their boxes is alike,
 A part that many pictures have in common, like the header of an app, counts little.
 """
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Sequence
 from itertools import combinations
@@ -85,17 +83,11 @@ def groups(examples: Sequence[Example]) -> list[list[Example]]:
 
 def _same_parts(examples: Sequence[Example]) -> Bools:
     """n × n, for n examples: whether much of the content of one's boxes is in the other's boxes too."""
-    patches: list[Floats] = []
-    shapes: list[float] = []
-    owners: list[int] = []
-    for number, example in enumerate(examples):
-        for patch, shape in _patches(example):
-            patches.append(patch)
-            shapes.append(shape)
-            owners.append(number)
     n = len(examples)
-    if not patches:
+    found = [(*part, number) for number, example in enumerate(examples) for part in _patches(example)]
+    if not found:
         return np.zeros((n, n), np.bool_)
+    patches, shapes, owners = zip(*found, strict=True)
     every, log_shape, owner = np.stack(patches), np.log(np.array(shapes)), np.array(owners)
     # Whether picture j has a part like patch i.
     has = np.zeros((len(every), n), np.bool_)

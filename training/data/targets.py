@@ -1,7 +1,5 @@
 """The training targets of a view: heat at the centres of the boxes, distances from there to their sides."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
@@ -60,7 +58,7 @@ def targets(view: View, labels: Sequence[str], known: Collection[str]) -> Target
         cells = [
             (row, column, peak[row, column])
             for row, column in core.tolist()
-            if peak[row, column] == top_height or _inside(box, left + column, top + row)
+            if peak[row, column] == top_height or min(_sides(box, left + column, top + row)) > 0  # inside the box
         ]
         total = sum(height for _, _, height in cells)
         for row, column, height in cells:
@@ -93,7 +91,3 @@ def _bell(start: float, end: float, cells: int) -> tuple[Floats, int]:
 def _sides(box: Box, column: int, row: int) -> tuple[float, float, float, float]:
     x, y = column + 0.5, row + 0.5
     return x - box.x1 / STRIDE, y - box.y1 / STRIDE, box.x2 / STRIDE - x, box.y2 / STRIDE - y
-
-
-def _inside(box: Box, column: int, row: int) -> bool:
-    return min(_sides(box, column, row)) > 0

@@ -1,7 +1,5 @@
 """Augmentation: views of a labelled picture for the training, moved, stretched, recoloured, damaged, letterboxed."""
 
-from __future__ import annotations
-
 import io
 import math
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """`python -m training.evaluate`: measure a model, or a whole running service, on labelled pictures."""
 
-from __future__ import annotations
-
 from training.command_line import new_parser
 
 # isort: split

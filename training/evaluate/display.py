@@ -1,7 +1,5 @@
 """What training and evaluation print: the progress of a stage, skipped annotations, the table of a report."""
 
-from __future__ import annotations
-
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager

@@ -1,7 +1,5 @@
 """Runs a model in this process, the way a worker runs it, and collects what it finds in pictures."""
 
-from __future__ import annotations
-
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field

@@ -1,7 +1,5 @@
 """Average precision as COCO measures it, with intervals."""
 
-from __future__ import annotations
-
 import contextlib
 import io
 from collections.abc import Sequence
@@ -44,12 +42,12 @@ class Row:
     pictures: int
     """How many pictures are annotated for this label."""
     boxes: int
-    ap50: float | None
-    ap75: float | None
-    ap: float | None
-    ap50_interval: tuple[float, float] | None
-    ap_interval: tuple[float, float] | None
-    best_score: float | None
+    ap50: float | None = None
+    ap75: float | None = None
+    ap: float | None = None
+    ap50_interval: tuple[float, float] | None = None
+    ap_interval: tuple[float, float] | None = None
+    best_score: float | None = None
     """The lowest score of the set of detections with the highest F1 at IoU 0.5. None for the mean."""
 
 
@@ -97,16 +95,23 @@ def score(examples: Sequence[Example], labels: Sequence[str], found: Sequence[Fo
     precision = evaluation.eval["precision"][:, :, :, 0, 0]  # T × 101 × labels, -1 where there was nothing to find
     draws = np.random.default_rng(seed).multinomial(len(examples), [1 / len(examples)] * len(examples), RESAMPLES)
     rows: list[Row] = []
-    drawn: list[Floats] = []
+    measured: list[tuple[Floats, Floats]] = []
     matched = [_matches(evaluation, number, len(examples)) for number in range(len(labels))]
-    for number, label in enumerate(labels):
-        matches = matched[number]
+    for number, (label, matches) in enumerate(zip(labels, matched, strict=True)):
         at = precision[:, :, number].mean(axis=1)  # T
         again = np.array([average_precision(matches, draw) for draw in draws])  # RESAMPLES × T
-        drawn.append(again)
         known = sum(label in example.known for example in examples)
-        rows.append(_row(label, known, int(matches.boxes.sum()), at, again, _best_score(matches)))
-    return Report(tuple(rows), _mean(rows, drawn, len(examples)), _pictures(examples, rows, matched))
+        boxes = int(matches.boxes.sum())
+        rows.append(_row(label, known, boxes, at, again, _best_score(matches)) if boxes else Row(label, known, 0))
+        if boxes:
+            measured.append((at, again))
+    mean = Row("mean", len(examples), 0)
+    if measured:
+        ats, agains = map(np.stack, zip(*measured, strict=True))
+        # The mean of a resample leaves out labels of which it has no boxes.
+        again = np.ma.masked_invalid(agains).mean(axis=0).filled(np.nan)
+        mean = _row("mean", len(examples), sum(row.boxes for row in rows), ats.mean(axis=0), again)
+    return Report(tuple(rows), mean, _pictures(examples, rows, matched))
 
 
 def _evaluated(examples: Sequence[Example], labels: Sequence[str], found: Sequence[Found]) -> Any:
@@ -172,10 +177,8 @@ def average_precision(matches: _Matches, draw: npt.NDArray[np.int64]) -> Floats:
     return np.array([best[t, np.searchsorted(right[t] / total, recalls)].mean() for t in range(overlaps)])
 
 
-def _row(label: str, pictures: int, boxes: int, at: Floats, again: Floats, best_score: float | None) -> Row:
+def _row(label: str, pictures: int, boxes: int, at: Floats, again: Floats, best_score: float | None = None) -> Row:
     """`at`: T; `again`: resamples × T."""
-    if not boxes:
-        return Row(label, pictures, 0, None, None, None, None, None, None)
     return Row(
         label,
         pictures,
@@ -196,21 +199,6 @@ def _interval(values: Floats) -> tuple[float, float] | None:
         return None
     low, high = np.percentile(there, SURE)
     return float(low), float(high)
-
-
-def _mean(rows: Sequence[Row], drawn: Sequence[Floats], pictures: int) -> Row:
-    there = [number for number, row in enumerate(rows) if row.boxes]
-    boxes = sum(row.boxes for row in rows)
-    if not there:
-        return Row("mean", pictures, 0, None, None, None, None, None, None)
-    # labels × resamples × T. The mean of a resample leaves out labels of which it has no boxes.
-    again = np.ma.masked_invalid(np.stack([drawn[number] for number in there])).mean(axis=0).filled(np.nan)
-    at50, at75, at = (
-        float(np.mean([getattr(rows[number], name) for number in there])) for name in ("ap50", "ap75", "ap")
-    )
-    return Row(
-        "mean", pictures, boxes, at50, at75, at, _interval(again[:, IOU_50]), _interval(again.mean(axis=1)), None
-    )
 
 
 def _best_score(matches: _Matches) -> float | None:

@@ -1,7 +1,5 @@
 """A client of a running service, over HTTP (docs/http.md): sends pictures and collects what the service finds."""
 
-from __future__ import annotations
-
 import json
 import time
 from collections.abc import Iterator, Sequence

@@ -4,8 +4,6 @@ The features at the centre of an object tell only roughly where its sides are. S
 This module reads that map at points around each side of a box and predicts how far the side has to move.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 

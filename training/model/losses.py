@@ -1,7 +1,5 @@
 """The losses of the detector: of the heatmaps, of the classes, of the boxes before and after their refinement."""
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor
 from torch.nn import functional

@@ -6,8 +6,6 @@ with explicit padding, so that another framework can rebuild the network layer b
 `training.model.border_refinement` then refines the sides of each box.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 
 import torch

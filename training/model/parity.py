@@ -1,7 +1,5 @@
 """Compares what two models with the same weights find."""
 
-from __future__ import annotations
-
 import numpy as np
 
 from detectors.postprocess import Detections, iou
@@ -16,8 +14,11 @@ LEAST_OVERLAP = 0.99
 
 def differences(one: Detections, other: Detections) -> list[str]:
     """A line for each detection above SCORE that only one of the two has: its class, score and box."""
-    return [f"only the first: {line}" for line in _missing(one, other)] + [
-        f"only the second: {line}" for line in _missing(other, one)
+    return [
+        f"only the {model}: class {there.class_ids[n]}, {there.scores[n]:.4f}, {there.boxes[n].round(2).tolist()}"
+        for model, there, elsewhere in (("first", one, other), ("second", other, one))
+        for n, match in _matches(there, elsewhere)
+        if match is None
     ]
 
 
@@ -27,14 +28,6 @@ def furthest(one: Detections, other: Detections) -> tuple[float, float]:
     sides = (float(np.abs(one.boxes[n] - other.boxes[m]).max()) for n, m in pairs)
     scores = (float(abs(one.scores[n] - other.scores[m])) for n, m in pairs)
     return max(sides, default=0.0), max(scores, default=0.0)
-
-
-def _missing(wanted: Detections, there: Detections) -> list[str]:
-    return [
-        f"class {wanted.class_ids[n]}, {wanted.scores[n]:.4f}, {wanted.boxes[n].round(2).tolist()}"
-        for n, match in _matches(wanted, there)
-        if match is None
-    ]
 
 
 def _matches(wanted: Detections, there: Detections) -> list[tuple[int, int | None]]:

@@ -1,7 +1,5 @@
 """The training loop, with a running average of the weights and a checkpoint from which a stopped training resumes."""
 
-from __future__ import annotations
-
 import copy
 import hashlib
 import json
@@ -65,10 +63,9 @@ class Plan:
 
 @dataclass(frozen=True)
 class Progress:
-    """How far the training is: steps done, steps in all, and exponential moving averages of two losses."""
+    """How far the training is: steps done, and exponential moving averages of two losses."""
 
     step: int
-    steps: int
     heat_loss: float
     box_loss: float
 
@@ -105,7 +102,7 @@ def train(
         if run.done == plan.steps or time.monotonic() - saved > CHECKPOINT_SECONDS:
             run.save(checkpoint, fingerprint)
             saved = time.monotonic()
-        report(Progress(run.done, plan.steps, *run.mean_losses))
+        report(Progress(run.done, *run.mean_losses))
     return cast(CenterNet, run.average.module.to("cpu").eval())
 
 

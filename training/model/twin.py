@@ -6,8 +6,6 @@ of the input; `detection_scores` float32 [b, 100], descending; `detection_classe
 in `CenterNet`, with every batch normalisation folded into its convolution.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping
 
 import numpy as np

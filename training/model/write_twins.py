@@ -4,8 +4,6 @@
 and the detections of PyTorch in them.
 """
 
-from __future__ import annotations
-
 import sys
 import tomllib
 from collections.abc import Mapping

@@ -1,7 +1,5 @@
 """`python -m training.samples`: draw the pictures in samples/ again. The same seed and fonts give the same pictures."""
 
-from __future__ import annotations
-
 from training.command_line import new_parser
 
 # isort: split
@@ -22,7 +20,7 @@ def draw(sample: Sample, seed: int) -> tuple[Random, Card]:
     style = replace(choose_style(rng, sample.theme), em=sample.em, dense=1.0)
 
     def content(sheet: Sheet, x: float, y: float, width: float) -> float:
-        for part in sample.content:
+        for part in SAMPLES[sample]:
             y = part(sheet, x, y, width) + sheet.gap * 0.4
         return y
 

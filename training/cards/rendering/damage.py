@@ -1,7 +1,5 @@
 """A finished card, and what happens to its picture: cameras, scanners, chat programs, drawing by hand."""
 
-from __future__ import annotations
-
 import io
 import math
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """Icons and badges on a generated card."""
 
-from __future__ import annotations
-
 from training.boxes import Box
 from training.cards.rendering.sheet import LINE, Sheet
 from training.cards.rendering.toggles import draw_tick
@@ -42,8 +40,8 @@ def icon(sheet: Sheet, box: Box, colour: Colour) -> None:
         draw_tick(draw, x, y, size, rng.choice((GREEN, (80, 190, 230))), 0.1)
 
 
-def badge(sheet: Sheet, words: str, x: float, y: float) -> float:
-    """Draws a word or number on a coloured background, which is a text box. Returns its right edge."""
+def badge(sheet: Sheet, words: str, x: float, y: float) -> None:
+    """Draws a word or number on a coloured background, which is a text box."""
     em, fill = sheet.style.em, mix(vivid(sheet.rng), WHITE, sheet.rng.uniform(0.1, 0.6))
     wide = max(1.6 * em, sheet.length(words, 0.85) + 0.9 * em)
     box = Box("textbox", x, y, x + wide, y + 1.5 * em)
@@ -51,4 +49,3 @@ def badge(sheet: Sheet, words: str, x: float, y: float) -> float:
     colour = BLACK if sum(fill) > 420 else WHITE
     sheet.ink(words, x, y + (1.5 - LINE * 0.85) * em / 2, wide, size=0.85, align="centre", colour=colour)
     sheet.boxes.append(box)
-    return x + wide

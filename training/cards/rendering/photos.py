@@ -1,7 +1,5 @@
 """Pictures on generated cards and behind them."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from random import Random
 

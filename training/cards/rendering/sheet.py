@@ -1,10 +1,9 @@
 """The sheet on which a generated card is drawn, with the exact boxes of what is drawn."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from random import Random
+from typing import TypedDict, Unpack
 
 from PIL import Image, ImageDraw
 
@@ -22,6 +21,15 @@ AIR = 0.15
 """Ems between ink and its box, as in boxes that people draw."""
 LONGEST_SHEET = 1000
 """Approximate largest height of a card in pixels."""
+
+
+class Writing(TypedDict, total=False):
+    """How text is written: the options of `Sheet.ink`."""
+
+    size: float
+    bold: bool
+    colour: Colour | None
+    align: str
 
 
 @dataclass
@@ -70,7 +78,7 @@ class Sheet:
         Returns its extent.
         """
         pixels = max(7, round(self.style.em * size))
-        face = font(self.style.faces[bold], pixels)
+        face = self.face(size, bold)
         heavy = 0.02 * pixels if bold and not self.style.faces[1] else 0.0
         lines = _wrap(text, lambda piece: face.getlength(piece) <= width)
         pitch = pixels * self.style.leading
@@ -86,24 +94,14 @@ class Sheet:
         return Box("textbox", left, y, right, bottom)
 
     def text(
-        self,
-        text: str,
-        x: float,
-        y: float,
-        width: float,
-        *,
-        size: float = 1.0,
-        bold: bool = False,
-        colour: Colour | None = None,
-        align: str = "left",
-        close: bool = False,
+        self, text: str, x: float, y: float, width: float, *, close: bool = False, **writing: Unpack[Writing]
     ) -> float:
         """Like `ink`, but adds a text box and returns the y at which the next part may start.
 
         The gap below is larger than between lines, because nothing else distinguishes two blocks of the same style from
         one block of two lines. `close` makes it small, for text that is followed by text of another style.
         """
-        extent = self.ink(text, x, y, width, size=size, bold=bold, colour=colour, align=align)
+        extent = self.ink(text, x, y, width, **writing)
         self.mark(extent)
         apart = 0.35 * self.style.dense if close else self.style.leading - LINE + 0.45 * self.style.dense
         return extent.y2 + self.style.em * apart

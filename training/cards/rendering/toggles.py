@@ -3,10 +3,7 @@
 Both kinds come in every style. Only the ring with a dot and the square with a tick distinguish them.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
-from random import Random
 
 from PIL import Image, ImageDraw
 
@@ -64,11 +61,6 @@ TOGGLE_STYLES: tuple[ToggleStyle, ...] = (
     ToggleStyle(face=None, thick=0.08, corner=0.0, size=0.95),
     ToggleStyle(thick=0.06, corner=0.1, colour=BLACK),
 )
-
-
-def choose_toggle_style(rng: Random) -> ToggleStyle:
-    """A random style."""
-    return rng.choice(TOGGLE_STYLES)
 
 
 def toggle(sheet: Sheet, label: str, toggle_style: ToggleStyle, x: float, y: float, size: float, chosen: bool) -> Box:

@@ -1,7 +1,5 @@
 """The fonts of generated cards: those of the machine, of font packages, and Pillow's own."""
 
-from __future__ import annotations
-
 from functools import cache
 from importlib.metadata import entry_points
 from pathlib import Path
