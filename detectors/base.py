@@ -10,7 +10,6 @@ import numpy.typing as npt
 
 from detectors.batching import find_batch_size
 from detectors.catalogue import ModelEntry
-from detectors.digest import stamps_of
 from detectors.errors import DetectionFailed, DetectorError, ModelUnusable
 from detectors.pictures.preprocess import Batch, Pixels, to_tensor
 from detectors.postprocess import Detections, postprocess
@@ -42,10 +41,10 @@ class Detector(ABC):
         self._batch_size_is_open = wanted == "auto"
         self.batch_size = 1 if wanted == "auto" else wanted
         # Before loading, because some formats are code. Again only if the file was replaced meanwhile.
-        stamps = stamps_of(entry.file)
+        stamps = entry.stamps()
         entry.verify()
         self._load(threads)
-        if stamps_of(entry.file) != stamps:
+        if entry.stamps() != stamps:
             entry.verify()
 
     @classmethod

@@ -10,7 +10,7 @@ from pydantic import Field, field_validator, model_validator
 
 from detectors.catalogue.fetch import fetch
 from detectors.catalogue.model_server import SERVED_FORMATS, ModelServer
-from detectors.digest import digest_of
+from detectors.digest import digest_of, stamps_of
 from detectors.errors import ModelUnusable
 from detectors.strict import Strict
 
@@ -215,6 +215,10 @@ class ModelEntry(Strict):
             if (self.format, self.input.dtype, self.input.layout) != ("tf_serving", "uint8", "NHWC"):
                 raise ValueError("encoding png needs format tf_serving, and input.dtype uint8 with layout NHWC")
         return self
+
+    def stamps(self) -> list[tuple[str, int, int, int]]:
+        """What differs after the file was replaced (`stamps_of`); empty for a model on a server."""
+        return stamps_of(self.file) if self.is_embedded else []
 
     def verify(self) -> None:
         """Fetches the file if needed, and checks its digest, which reads the whole file. A server is not asked.
