@@ -7,10 +7,10 @@ from api.service import Service
 from api.uploads import Upload
 from detectors.catalogue import PIPELINE_REVISION
 from engine.acceptance import Inspected, Key, accept, new_job
+from jobs.answers import needs_queue
 from jobs.batches import require_open
 from jobs.idempotency import known_jobs
 from jobs.records import JobRecord
-from jobs.result_cache import needs_queue
 from jobs.store import get_jobs
 from jobs.tables import QUEUED
 

@@ -4,7 +4,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from jobs.clock import now, seconds_since
-from jobs.database import AnyRow, Database
+from jobs.database import AnyRow, Database, record_of
 from jobs.errors import BatchCancelled, BatchClosed, NotFound
 from jobs.records import BatchRecord
 from jobs.tables import CANCELLED, QUEUED, RUNNING, Batch, Job, new_id
@@ -15,7 +15,6 @@ RATE_WINDOW_SECONDS = 60.0
 CANCEL_CHUNK = 500
 
 OPEN_STATUSES = (QUEUED, RUNNING)
-is_all_done = Batch.succeeded + Batch.failed + Batch.cancelled >= Batch.total
 
 
 def batch_not_cancelled() -> sa.ColumnElement[bool]:
@@ -33,8 +32,7 @@ def cancelling() -> sa.Select[str]:
 def create_batch(db: Database, name: str | None) -> BatchRecord:
     """Creates an open, empty batch."""
     batch_id = new_id()
-    with db.write() as connection:
-        connection.execute(sa.insert(Batch).values(id=batch_id, name=name))
+    db.execute(sa.insert(Batch).values(id=batch_id, name=name))
     return get_batch(db, batch_id)
 
 
@@ -147,6 +145,7 @@ def add_counts(connection: Connection, counts: dict[str, dict[str, int]], *, eve
 
 def mark_finished(connection: Connection, batch_ids: list[str]) -> None:
     """Marks those of the batches as finished that are closed and whose jobs are all finished."""
+    is_all_done = Batch.succeeded + Batch.failed + Batch.cancelled >= Batch.total
     connection.execute(
         sa.update(Batch)
         .where(Batch.id.in_(batch_ids), Batch.closed_at.is_not(None), Batch.finished_at.is_(None), is_all_done)
@@ -177,29 +176,20 @@ def _rate(connection: Connection, row: AnyRow) -> float | None:
 
 
 def _record(row: AnyRow, rate: float | None) -> BatchRecord:
-    cancelled = row.cancelled
+    cancelled, pending = row.cancelled, row.total - row.succeeded - row.failed - row.cancelled
     if row.cancelled_at is not None:
         # As if all rows were cancelled already.
-        cancelled = row.total - row.succeeded - row.failed
-    pending = row.total - row.succeeded - row.failed - cancelled
-    if row.cancelled_at is not None:
-        status = "cancelled"
+        status, cancelled, pending = "cancelled", cancelled + pending, 0
     elif row.finished_at is not None:
         status = "finished"
     else:
         status = "open" if row.closed_at is None else "running"
-    return BatchRecord(
-        id=row.id,
-        name=row.name,
+    return record_of(
+        BatchRecord,
+        row,
         status=status,
-        total=row.total,
-        succeeded=row.succeeded,
-        failed=row.failed,
         cancelled=cancelled,
         rate_per_s=rate,
         eta_s=pending / rate if rate and pending else None,
-        created_at=row.created_at,
-        closed_at=row.closed_at,
-        cancelled_at=row.cancelled_at,
         finished_at=row.finished_at or row.cancelled_at,
     )

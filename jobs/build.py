@@ -8,15 +8,10 @@ from pathlib import Path
 
 from jobs.settings import ROOT, Settings
 
-
-def _version() -> str:
-    try:
-        return version("boxqueue")
-    except PackageNotFoundError:
-        return str(tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["version"])
-
-
-VERSION = _version()
+try:
+    VERSION = version("boxqueue")
+except PackageNotFoundError:
+    VERSION = str(tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["version"])
 
 
 def describe(settings: Settings) -> dict[str, str | None]:

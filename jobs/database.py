@@ -67,6 +67,11 @@ class Database:
         with _translated(), self.engine.connect().execution_options(writes=True) as connection, connection.begin():
             yield connection
 
+    def execute(self, statement: sa.UpdateBase) -> int:
+        """Runs one INSERT, UPDATE or DELETE in a write transaction. Returns the number of rows that it changed."""
+        with self.write() as connection:
+            return connection.execute(statement).rowcount
+
     def retry(self, work: Callable[[Connection], T], attempts: int = 5) -> T:
         """Runs `work` in a write transaction and returns its result. Tries again after a deadlock, `attempts` in all.
 
@@ -82,6 +87,12 @@ class Database:
 
     def close(self) -> None:
         self.engine.dispose()
+
+
+def record_of(record: type[T], row: AnyRow, **others: Any) -> T:
+    """A record with the row's columns of the same names, and with `others`, which go before them."""
+    same = {name: value for name, value in row._mapping.items() if name in record.__annotations__}
+    return record(**same | others)
 
 
 class Deadlock(DatabaseUnavailable):

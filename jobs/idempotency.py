@@ -37,9 +37,7 @@ def reserve_key(db: Database, key: str, fingerprint: str) -> list[str] | None:
         return db.retry(work)
     except sa.exc.IntegrityError:
         # Two requests with the same new key at the same moment, and the other one was first.
-        raise KeyInFlight(
-            f"The first request with the Idempotency-Key {key!r} has not finished yet. Try again."
-        ) from None
+        raise _in_flight(key) from None
 
 
 def known_jobs(db: Database, key: str, fingerprint: str) -> list[str] | None:
@@ -70,8 +68,7 @@ def store_key(connection: Connection, key: str, job_ids: list[str]) -> None:
 
 def drop_key(db: Database, key: str) -> None:
     """Frees a key whose request failed before it created jobs."""
-    with db.write() as connection:
-        connection.execute(sa.delete(IdempotencyKey).where(IdempotencyKey.key == key, IdempotencyKey.job_ids.is_(None)))
+    db.execute(sa.delete(IdempotencyKey).where(IdempotencyKey.key == key, IdempotencyKey.job_ids.is_(None)))
 
 
 def _entry(key: str) -> sa.Select[str, list[str] | None]:
@@ -82,5 +79,9 @@ def _jobs_of(known: AnyRow, key: str, fingerprint: str) -> list[str]:
     if known.fingerprint != fingerprint:
         raise KeyReused(f"The Idempotency-Key {key!r} was used before with another request. Use a new key.")
     if known.job_ids is None:
-        raise KeyInFlight(f"The first request with the Idempotency-Key {key!r} has not finished yet. Try again.")
+        raise _in_flight(key)
     return list(known.job_ids)
+
+
+def _in_flight(key: str) -> KeyInFlight:
+    return KeyInFlight(f"The first request with the Idempotency-Key {key!r} has not finished yet. Try again.")

@@ -2,14 +2,14 @@
 
 import os
 import time
-from collections.abc import Iterable
-from contextlib import suppress
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from secrets import token_hex
-from typing import Any
 
 import fsspec
+from fsspec.implementations.local import LocalFileSystem
 
 from jobs.errors import ConfigurationError, PictureMissing, StoreUnavailable
 
@@ -29,7 +29,7 @@ class ImageStore:
             self._files, self._root = fsspec.core.url_to_fs(url)
         except (ValueError, ImportError) as error:
             raise ConfigurationError(f"BOXQUEUE_STORE_URL: {error}") from error
-        self._local = "file" in _as_tuple(self._files.protocol)
+        self._local = isinstance(self._files, LocalFileSystem)
         # Libraries for buckets raise errors of their own: of a host that does not answer, for example, no OSError.
         self._faults: tuple[type[Exception], ...] = (OSError,) if self._local else (Exception,)
 
@@ -40,7 +40,7 @@ class ImageStore:
     def put_many(self, pictures: Iterable[tuple[str, bytes]]) -> None:
         """Stores several pictures, with one fsync for each folder. Raises `StoreUnavailable`."""
         folders: set[Path] = set()
-        try:
+        with self._translated("written"):
             for sha256, data in pictures:
                 path = self._path(sha256)
                 if self._local:
@@ -49,8 +49,6 @@ class ImageStore:
                     self._files.pipe_file(path, data)
             for folder in folders:
                 _fsync(folder)
-        except self._faults as error:
-            raise StoreUnavailable(f"The image store can't be written: {_why(error)}") from error
 
     def get(self, sha256: str) -> bytes:
         """The bytes of a picture. Raises `PictureMissing` or `StoreUnavailable`."""
@@ -62,37 +60,27 @@ class ImageStore:
             # The store may be back since the first read.
             data = self._read(sha256)
         if data is None:
-            raise PictureMissing(f"The picture {sha256} is not in the image store any more. Upload it again.")
+            raise _missing(sha256)
         return data
 
     def _read(self, sha256: str) -> bytes | None:
         """None if there is no such picture, or no store. Raises `StoreUnavailable`."""
         path = self._path(sha256)
-        try:
+        with self._translated("read"), suppress(FileNotFoundError):
             return Path(path).read_bytes() if self._local else self._files.cat_file(path)
-        except FileNotFoundError:
-            return None
-        except self._faults as error:
-            raise StoreUnavailable(f"The image store can't be read: {_why(error)}") from error
+        return None
 
     def age_seconds(self, sha256: str) -> float:
         """Seconds since a picture was last put. Raises `PictureMissing` or `StoreUnavailable`."""
-        try:
+        with self._translated("read"), suppress(FileNotFoundError):
             modified: datetime = self._files.modified(self._path(sha256))
-        except FileNotFoundError:
-            raise PictureMissing(f"The picture {sha256} is not in the image store any more. Upload it again.") from None
-        except self._faults as error:
-            raise StoreUnavailable(f"The image store can't be read: {_why(error)}") from error
-        return (datetime.now(UTC) - modified.astimezone(UTC)).total_seconds()
+            return (datetime.now(UTC) - modified.astimezone(UTC)).total_seconds()
+        raise _missing(sha256)
 
     def delete(self, sha256: str) -> None:
         """Deletes a picture, if it is there. Raises `StoreUnavailable`."""
-        try:
+        with self._translated("written"), suppress(FileNotFoundError):
             self._files.rm_file(self._path(sha256))
-        except FileNotFoundError:
-            return
-        except self._faults as error:
-            raise StoreUnavailable(f"The image store can't be written: {_why(error)}") from error
 
     def delete_old(self, sha256: str, seconds: float) -> None:
         """Deletes a picture unless it was put within the last `seconds`. Raises `StoreUnavailable`.
@@ -106,61 +94,53 @@ class ImageStore:
             return
         path = Path(self._path(sha256))
         aside = _temporary(path)
-        try:
+        with self._translated("written"), suppress(FileNotFoundError):
             # A put after this rename does not find the picture and writes it again. One before has renewed its date.
             path.rename(aside)
             if time.time() - aside.stat().st_mtime < seconds:
                 aside.rename(path)
             else:
                 aside.unlink()
-        except FileNotFoundError:
-            return
-        except self._faults as error:
-            raise StoreUnavailable(f"The image store can't be written: {_why(error)}") from error
 
     def prepare(self) -> None:
         """Creates the store's folder and removes old temporary files. Raises `StoreUnavailable`."""
-        try:
+        with self._translated("created"):
             self._files.makedirs(self._root, exist_ok=True)
             if self._local:
                 _remove_leftovers(Path(self._root))
-        except self._faults as error:
-            raise StoreUnavailable(f"The image store can't be created: {_why(error)}") from error
 
     def check(self) -> None:
         """Raises `StoreUnavailable` if the store does not answer."""
-        try:
-            if self._local and not Path(self._root).is_dir():
-                raise StoreUnavailable(f"The image store's folder {self._root} is missing: is its disk mounted?")
+        # A bucket without an object has no folders.
+        with self._translated("read"), suppress(FileNotFoundError):
             if not self._local:
                 self._files.ls(self._root, detail=False)
-        except FileNotFoundError:
-            return  # a bucket without an object has no folders
-        except self._faults as error:
-            raise StoreUnavailable(f"The image store can't be read: {_why(error)}") from error
+            elif not Path(self._root).is_dir():
+                raise StoreUnavailable(f"The image store's folder {self._root} is missing: is its disk mounted?")
 
     def _check_not_empty(self) -> None:
         """Raises `StoreUnavailable` if the store is empty: an unmounted disk leaves an empty folder."""
+        with self._translated("read"), suppress(FileNotFoundError):
+            if self._files.ls(self._root, detail=False):
+                return
+        raise StoreUnavailable(f"The image store {self._root} is empty: is its disk mounted, its bucket right?")
+
+    @contextmanager
+    def _translated(self, done: str) -> Iterator[None]:
+        """Raises the faults of the store as `StoreUnavailable`, which says what can't be `done`."""
         try:
-            empty = not self._files.ls(self._root, detail=False)
-        except FileNotFoundError:
-            empty = True
+            yield
         except self._faults as error:
-            raise StoreUnavailable(f"The image store can't be read: {_why(error)}") from error
-        if empty:
-            raise StoreUnavailable(f"The image store {self._root} is empty: is its disk mounted, its bucket right?")
+            why = getattr(error, "strerror", None) or error
+            raise StoreUnavailable(f"The image store can't be {done}: {why}") from error
 
     def _path(self, sha256: str) -> str:
         # Sixteen folders only, so that a request of some dozens of pictures takes few fsyncs.
         return f"{self._root}/{sha256[0]}/{sha256}"
 
 
-def _why(error: Exception) -> object:
-    return getattr(error, "strerror", None) or error
-
-
-def _as_tuple(protocol: Any) -> tuple[str, ...]:
-    return (protocol,) if isinstance(protocol, str) else tuple(protocol)
+def _missing(sha256: str) -> PictureMissing:
+    return PictureMissing(f"The picture {sha256} is not in the image store any more. Upload it again.")
 
 
 def _write_local(path: Path, data: bytes) -> set[Path]:

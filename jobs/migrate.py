@@ -4,7 +4,6 @@ It is safe to run again, and in several processes at the same time.
 """
 
 import sys
-from pathlib import Path
 
 from alembic import command
 from alembic.config import Config
@@ -21,7 +20,7 @@ def migrate(database_url: str, revision: str = "head") -> None:
     """Migrates a database to a revision. Raises `DatabaseUnavailable`."""
     database = Database(database_url, pool_size=1)
     config = Config()
-    config.set_main_option("script_location", str(Path(ROOT) / "migrations"))
+    config.set_main_option("script_location", str(ROOT / "migrations"))
     try:
         with database.write() as connection:
             if not database.is_sqlite:

@@ -11,7 +11,6 @@ from jobs.image_store import ImageStore
 from jobs.queue import worker_registry
 from jobs.tables import Batch, Claim, IdempotencyKey, Image, Job, first_id_of
 
-DAY_SECONDS = 86400.0
 # Rows of one transaction: on SQLite other writers wait meanwhile.
 CHUNK = 500
 # A picture is stored before the job that names it is committed, so a younger picture may still get a job.
@@ -25,12 +24,11 @@ def apply_retention(db: Database, images: ImageStore, keep_days: float | None) -
 
     Raises `DatabaseUnavailable` or `StoreUnavailable`.
     """
-    with db.write() as connection:
-        connection.execute(sa.delete(IdempotencyKey).where(IdempotencyKey.expires_at < now()))
+    db.execute(sa.delete(IdempotencyKey).where(IdempotencyKey.expires_at < now()))
     worker_registry.remove_dead(db, LOST_WORKERS_KEPT_SECONDS)
     if keep_days is None:
         return
-    age = keep_days * DAY_SECONDS
+    age = keep_days * 24 * 3600
     while db.retry(lambda connection: _delete_jobs(connection, age)):
         pass
     with db.write() as connection:
@@ -92,13 +90,8 @@ def _delete_orphan(db: Database, images: ImageStore, sha256: str, age: float, un
     try:
         if images.age_seconds(sha256) < YOUNGEST_ORPHAN_SECONDS:
             return
-        with db.write() as connection:
-            gone = connection.execute(
-                # The age is tested again: a submit may have used the picture since, and its jobs are not visible yet.
-                sa.delete(Image).where(Image.sha256 == sha256, Image.used_at < now(-age), unnamed)
-            ).rowcount
-        if gone:
+        # The age is tested again: a submit may have used the picture since, and its jobs are not visible yet.
+        if db.execute(sa.delete(Image).where(Image.sha256 == sha256, Image.used_at < now(-age), unnamed)):
             images.delete_old(sha256, YOUNGEST_ORPHAN_SECONDS)
     except PictureMissing:
-        with db.write() as connection:
-            connection.execute(sa.delete(Image).where(Image.sha256 == sha256, unnamed))
+        db.execute(sa.delete(Image).where(Image.sha256 == sha256, unnamed))

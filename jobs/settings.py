@@ -7,7 +7,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, ValidationError, field_validator
+from pydantic import AfterValidator, BeforeValidator, Field, ValidationError
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from sqlalchemy import make_url
 from sqlalchemy.exc import ArgumentError
@@ -20,6 +20,45 @@ ROOT = Path(__file__).resolve().parent.parent
 LONGEST_SOCKET_PATH = 107
 
 
+def _parse_aliases(value: object) -> object:
+    if not isinstance(value, str):
+        return value
+    pairs = [pair.split("=", 1) for pair in value.split(",") if pair.strip()]
+    if any(len(pair) != 2 or not pair[0].strip() or not pair[1].strip() for pair in pairs):
+        raise ValueError("write it as alias=model,alias=model")
+    return {alias.strip(): model.strip() for alias, model in pairs}
+
+
+def _several_files(value: object) -> object:
+    return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
+
+
+def _at_least_one(value: int | str) -> int | str:
+    if isinstance(value, int) and value < 1:
+        raise ValueError("must be auto or at least 1")
+    return value
+
+
+def _known_database(value: str) -> str:
+    if value and not value.startswith(("sqlite:///", "postgresql://", "postgresql+psycopg://")):
+        raise ValueError("must begin with postgresql:// or sqlite:///")
+    try:
+        make_url(value or "sqlite://")
+    except ArgumentError:
+        raise ValueError("is no database URL; write it as postgresql://user:password@host:5432/name") from None
+    return value
+
+
+def _known_redis(value: str) -> str:
+    if value and not value.startswith(("redis://", "rediss://", "unix://")):
+        raise ValueError("must begin with redis://, rediss:// or unix://")
+    return value
+
+
+# Either a number or the word auto.
+_Count = Annotated[int | Literal["auto"], AfterValidator(_at_least_one)]
+
+
 class Settings(BaseSettings):
     """All settings. `Settings.load()` reads them from the environment."""
 
@@ -27,23 +66,25 @@ class Settings(BaseSettings):
 
     host: str = Field("127.0.0.1", description="Address that the API listens on.")
     port: int = Field(8000, ge=1, le=65535, description="Port that the API listens on.")
-    data: Path = Field(Path("data"), description="Folder of the embedded database, pictures, logs and sockets.")
+    data: Annotated[Path, AfterValidator(lambda path: path.expanduser().resolve())] = Field(
+        Path("data"), description="Folder of the embedded database, pictures, logs and sockets."
+    )
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="How much the processes log.")
 
-    database_url: str = Field(
+    database_url: Annotated[str, AfterValidator(_known_database)] = Field(
         "", description="SQLAlchemy URL, for example postgresql://user:password@host/db. Empty: SQLite under DATA."
     )
-    redis_url: str = Field(
+    redis_url: Annotated[str, AfterValidator(_known_redis)] = Field(
         "", description="Redis that wakes the workers, redis://host:6379/0. Empty: `boxqueue up` starts one."
     )
     store_url: str = Field("", description="fsspec URL of the folder or bucket for the pictures. Empty: DATA/images.")
 
-    catalogue: Annotated[tuple[Path, ...], NoDecode] = Field(
+    catalogue: Annotated[tuple[Path, ...], NoDecode, BeforeValidator(_several_files)] = Field(
         (ROOT / "weights" / "catalogue.toml",),
         min_length=1,
         description="File with the list of models, or several files: a.toml,b.toml.",
     )
-    model_aliases: Annotated[dict[str, str], NoDecode] = Field(
+    model_aliases: Annotated[dict[str, str], NoDecode, BeforeValidator(_parse_aliases)] = Field(
         default_factory=dict, description="Other names for models: cards=cards-pytorch,forms=my-model."
     )
 
@@ -56,10 +97,10 @@ class Settings(BaseSettings):
         le=1024,
         description="Most pictures in one claim. Empty: the batch size of the model in the catalogue.",
     )
-    children: int | Literal["auto"] = Field(
+    children: _Count = Field(
         "auto", description="Processes of each worker. auto: one per GPU, or one per core on the CPU."
     )
-    threads: int | Literal["auto"] = Field(
+    threads: _Count = Field(
         "auto", description="Threads of the framework in each process of a worker. auto: cores / processes."
     )
     models_in_memory: int = Field(2, ge=1, description="Models that one worker process keeps loaded.")
@@ -98,51 +139,6 @@ class Settings(BaseSettings):
     branch: str = Field("", description="Branch that the image was built from. Set by the build.")
     build_time: str = Field("", description="Time at which the image was built. Set by the build.")
     build_options: str = Field("", description="Options that the image was built with. Set by the build.")
-
-    @field_validator("model_aliases", mode="before")
-    @classmethod
-    def _parse_aliases(cls, value: object) -> object:
-        if not isinstance(value, str):
-            return value
-        pairs = [pair.split("=", 1) for pair in value.split(",") if pair.strip()]
-        if any(len(pair) != 2 or not pair[0].strip() or not pair[1].strip() for pair in pairs):
-            raise ValueError("write it as alias=model,alias=model")
-        return {alias.strip(): model.strip() for alias, model in pairs}
-
-    @field_validator("catalogue", mode="before")
-    @classmethod
-    def _several_files(cls, value: object) -> object:
-        return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
-
-    @field_validator("children", "threads")
-    @classmethod
-    def _at_least_one(cls, value: int | str) -> int | str:
-        if isinstance(value, int) and value < 1:
-            raise ValueError("must be auto or at least 1")
-        return value
-
-    @field_validator("database_url")
-    @classmethod
-    def _known_database(cls, value: str) -> str:
-        if value and not value.startswith(("sqlite:///", "postgresql://", "postgresql+psycopg://")):
-            raise ValueError("must begin with postgresql:// or sqlite:///")
-        try:
-            make_url(value or "sqlite://")
-        except ArgumentError:
-            raise ValueError("is no database URL; write it as postgresql://user:password@host:5432/name") from None
-        return value
-
-    @field_validator("redis_url")
-    @classmethod
-    def _known_redis(cls, value: str) -> str:
-        if value and not value.startswith(("redis://", "rediss://", "unix://")):
-            raise ValueError("must begin with redis://, rediss:// or unix://")
-        return value
-
-    @field_validator("data", mode="after")
-    @classmethod
-    def _absolute(cls, value: Path) -> Path:
-        return value.expanduser().resolve()
 
     def model_post_init(self, _: object) -> None:
         # Defaults that depend on DATA. The instance is frozen, so they are written into its dictionary.

@@ -7,15 +7,14 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import Connection
 
+from jobs.answers import cache_key, cached_answers, copy_detections, read_detections
 from jobs.batches import OPEN_STATUSES, add_counts, lock_batch, mark_finished
 from jobs.clock import now
-from jobs.database import AnyRow, Database
-from jobs.detections import copy_detections, read_detections
+from jobs.database import AnyRow, Database, record_of
 from jobs.errors import JobFinished, NotFound
 from jobs.idempotency import store_key
 from jobs.queue.fairness import Turns
 from jobs.records import DetectionRecord, JobRecord, NewJob, Picture
-from jobs.result_cache import cache_key, cached_answers
 from jobs.tables import CANCELLED, FAILED, QUEUED, SUCCEEDED, Batch, Detection, Image, Job, new_id
 
 # A cancelled batch's open jobs count as cancelled before their rows are.
@@ -160,7 +159,7 @@ def cancel_job(db: Database, job_id: str) -> JobRecord:
 
 
 def _row(job: NewJob, batch_id: str | None, pipeline: int, turn: int, answered_by: str | None) -> dict[str, Any]:
-    row: dict[str, Any] = {
+    return {
         "id": new_id(),
         "batch_id": batch_id,
         "image_sha256": job.picture.sha256 if job.picture else None,
@@ -173,16 +172,11 @@ def _row(job: NewJob, batch_id: str | None, pipeline: int, turn: int, answered_b
         "metadata": job.metadata,
         "priority": job.priority,
         "turn": turn,
-        "status": QUEUED,
-        "repeated": False,
-        "error_code": None,
-        "error_message": None,
+        "status": FAILED if job.refusal else SUCCEEDED if answered_by else QUEUED,
+        "repeated": answered_by is not None,
+        "error_code": job.refusal.code if job.refusal else None,
+        "error_message": str(job.refusal) if job.refusal else None,
     }
-    if job.refusal:
-        row |= {"status": FAILED, "error_code": job.refusal.code, "error_message": str(job.refusal)}
-    elif answered_by:
-        row |= {"status": SUCCEEDED, "repeated": True}
-    return row
 
 
 def _keep_images(connection: Connection, pictures: Collection[Picture]) -> None:
@@ -227,25 +221,7 @@ def _records(connection: Connection, query: sa.Select[Any]) -> list[JobRecord]:
 
 
 def _record(row: AnyRow, detections: list[DetectionRecord] | None) -> JobRecord:
-    return JobRecord(
-        id=row.id,
-        status=row.effective_status,
-        model=row.model,
-        model_digest=row.model_digest,
-        batch_id=row.batch_id,
-        source=row.source,
-        priority=row.priority,
-        deaths=row.deaths,
-        repeated=row.repeated,
-        image=Picture(row.image_sha256, row.media_type, row.width, row.height, row.size) if row.image_sha256 else None,
-        detections=detections,
-        error_code=row.error_code,
-        error_message=row.error_message,
-        options=row.options,
-        metadata=row.metadata,
-        device=row.device,
-        timings_ms=row.timings_ms,
-        created_at=row.created_at,
-        started_at=row.started_at,
-        finished_at=row.ended_at,
+    image = record_of(Picture, row, sha256=row.image_sha256) if row.image_sha256 else None
+    return record_of(
+        JobRecord, row, status=row.effective_status, image=image, detections=detections, finished_at=row.ended_at
     )

@@ -10,10 +10,10 @@ from dataclasses import dataclass
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
+from jobs.answers import insert_detections
 from jobs.batches import add_counts, batch_not_cancelled, mark_finished
 from jobs.clock import now, seconds_since
 from jobs.database import AnyRow, Database
-from jobs.detections import insert_detections
 from jobs.queue.queries import models_by_first_job, waiting_jobs
 from jobs.queue.server_exclusivity import may_start
 from jobs.records import ClaimableModel, DetectionRecord
@@ -70,6 +70,7 @@ def claim(
     """
 
     def work(connection: Connection) -> HeldClaim | None:
+        age = seconds_since(Job.created_at).label("age_s")
         busy: set[str] = set()
         # With one model no query for the order is needed.
         for name in list(models) if len(models) == 1 else models_by_first_job(connection, runtime, models):
@@ -78,7 +79,7 @@ def claim(
                 continue
             waiting = (
                 waiting_jobs(runtime, name, digest)
-                .add_columns(Job.image_sha256, Job.model, Job.suspect, Job.absences, _age)
+                .add_columns(Job.image_sha256, Job.model, Job.suspect, Job.absences, age)
                 .with_for_update(of=Job.__table__, skip_locked=True)
             )
             if job_id:
@@ -154,17 +155,11 @@ def give_back(db: Database, held: HeldClaim) -> None:
 
 def record_cause(db: Database, claim_ids: Collection[str], cause: str) -> None:
     """Writes on claims why their process is about to be killed, for `jobs.queue.recovery`."""
-    with db.write() as connection:
-        connection.execute(
-            sa.update(Claim).where(Claim.id.in_(claim_ids), Claim.ended_at.is_(None)).values(cause=cause)
-        )
+    db.execute(sa.update(Claim).where(Claim.id.in_(claim_ids), Claim.ended_at.is_(None)).values(cause=cause))
 
 
 class _CancelledMeanwhile(Exception):
     """A batch was cancelled after its jobs were answered and before they were counted, in one transaction."""
-
-
-_age = seconds_since(Job.created_at).label("age_s")
 
 
 def _write_claim(

@@ -6,7 +6,7 @@ Both only save time. Without Redis the workers find new jobs at the next sweep, 
 import logging
 import threading
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import redis
@@ -59,32 +59,20 @@ class Doorbell:
 
     def ring(self, runtime: str) -> None:
         """Puts a message into the runtime's queue unless enough wait there. Never raises: the sweep rings as well."""
-        if time.monotonic() < self._quiet_until:
-            return
-        try:
+
+        def send() -> None:
             if self._waiting(runtime) < ENOUGH_WAITING:
-                self._celery.send_task(
-                    TASK,
-                    queue=runtime,
-                    retry=False,
-                    ignore_result=True,
-                    headers={VERSION_HEADER: MESSAGE_VERSION},
-                )
-        except (redis.RedisError, OperationalError, OSError) as error:
-            self._quiet_until = time.monotonic() + QUIET_AFTER_FAILURE_SECONDS
-            log.warning(
-                "Redis does not answer, so the %s workers find new jobs only at the next sweep: %s", runtime, error
-            )
+                headers = {VERSION_HEADER: MESSAGE_VERSION}
+                self._celery.send_task(TASK, queue=runtime, retry=False, ignore_result=True, headers=headers)
+
+        self._unless_down(send, f"the {runtime} workers find new jobs only at the next sweep")
 
     def announce(self, job_ids: Iterable[str]) -> None:
         """Announces jobs that are finished. Never raises: waiting requests query the database as well."""
-        if time.monotonic() < self._quiet_until:
-            return
-        try:
-            self._redis.publish(FINISHED_CHANNEL, ",".join(job_ids))
-        except redis.RedisError as error:
-            self._quiet_until = time.monotonic() + QUIET_AFTER_FAILURE_SECONDS
-            log.warning("Redis does not answer, so waiting requests get their answers later: %s", error)
+        message = ",".join(job_ids)
+        self._unless_down(
+            lambda: self._redis.publish(FINISHED_CHANNEL, message), "waiting requests get their answers later"
+        )
 
     def waiting(self, runtime: str) -> int | None:
         """Number of messages in the runtime's queue; None if Redis does not answer."""
@@ -116,6 +104,16 @@ class Doorbell:
             except redis.RedisError:
                 yield []
                 stop.wait(RECONNECT_SECONDS)
+
+    def _unless_down(self, send: Callable[[], object], consequence: str) -> None:
+        """Calls `send`, unless Redis did not answer a moment ago. Logs a failure and its `consequence`."""
+        if time.monotonic() < self._quiet_until:
+            return
+        try:
+            send()
+        except (redis.RedisError, OperationalError, OSError) as error:
+            self._quiet_until = time.monotonic() + QUIET_AFTER_FAILURE_SECONDS
+            log.warning("Redis does not answer, so %s: %s", consequence, error)
 
     def _waiting(self, runtime: str) -> int:
         return int(self._redis.llen(runtime))

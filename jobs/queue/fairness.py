@@ -64,18 +64,7 @@ def current_turn(connection: Connection, runtime: str, priority: int) -> int:
 
 def last_turn(connection: Connection, job: AnyRow) -> int:
     """The last turn of the queued jobs with this job's model version and priority; its own if that is later."""
-    last = (
-        sa.select(Job.turn)
-        .where(
-            Job.runtime == job.runtime,
-            Job.model == job.model,
-            Job.model_digest == job.model_digest,
-            Job.priority == job.priority,
-            is_queued,
-        )
-        .order_by(Job.turn.desc())
-        .limit(1)
-    )
+    last = _last_turn(job.runtime, job.model, job.model_digest, job.priority)
     return int(max(job.turn, connection.scalar(last) or 0))
 
 
@@ -83,19 +72,18 @@ def last_unbatched_turn(
     connection: Connection, runtime: str, model: str, digest: str, priority: int
 ) -> tuple[int, int]:
     """The last turn of the queued jobs outside of batches, and how many of them have it; (0, 0) if none waits."""
-    last = (
-        sa.select(Job.turn, sa.func.count())
+    last = _last_turn(runtime, model, digest, priority).add_columns(sa.func.count())
+    found = connection.execute(last.where(Job.batch_id.is_(None)).group_by(Job.turn)).one_or_none()
+    return (found[0], found[1]) if found else (0, 0)
+
+
+def _last_turn(runtime: str, model: str, digest: str, priority: int) -> sa.Select[int]:
+    """The last turn of the queued jobs of one model version and priority."""
+    return (
+        sa.select(Job.turn)
         .where(
-            Job.runtime == runtime,
-            Job.model == model,
-            Job.model_digest == digest,
-            Job.priority == priority,
-            is_queued,
-            Job.batch_id.is_(None),
+            Job.runtime == runtime, Job.model == model, Job.model_digest == digest, Job.priority == priority, is_queued
         )
-        .group_by(Job.turn)
         .order_by(Job.turn.desc())
         .limit(1)
     )
-    found = connection.execute(last).one_or_none()
-    return (found[0], found[1]) if found else (0, 0)

@@ -34,8 +34,7 @@ def move_to_current(db: Database, runtime: str, models: Mapping[str, str], *, re
 
 def set_version(db: Database, job_id: str, digest: str) -> None:
     """Gives one queued job another version of its model. A job that is not queued stays unchanged."""
-    with db.write() as connection:
-        connection.execute(sa.update(Job).where(Job.id == job_id, is_queued).values(model_digest=digest))
+    db.execute(sa.update(Job).where(Job.id == job_id, is_queued).values(model_digest=digest))
 
 
 def _move(db: Database, runtime: str, model: str, digest: str, current: str, read_ago: float) -> int:
@@ -46,5 +45,4 @@ def _move(db: Database, runtime: str, model: str, digest: str, current: str, rea
         .limit(CHUNK)
         .with_for_update(of=Job.__table__, skip_locked=True)
     )
-    with db.write() as connection:
-        return connection.execute(sa.update(Job).where(Job.id.in_(chosen)).values(model_digest=current)).rowcount
+    return db.execute(sa.update(Job).where(Job.id.in_(chosen)).values(model_digest=current))

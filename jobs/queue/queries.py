@@ -48,11 +48,7 @@ def queue_depths(connection: Connection, runtime: str | None = None) -> Sequence
     """
     key = (Job.runtime, Job.model, Job.model_digest, Job.priority)
     depths = (
-        sa.select(
-            *key,
-            sa.func.count().label("number"),
-            seconds_since(sa.func.min(Job.created_at)).label("oldest_s"),
-        )
+        sa.select(*key, sa.func.count().label("number"), seconds_since(sa.func.min(Job.created_at)).label("oldest_s"))
         .where(is_queued, batch_not_cancelled())
         .group_by(*key)
     )

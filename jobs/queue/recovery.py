@@ -43,22 +43,10 @@ _CRASHED = {
     TIMED_OUT: "This picture alone took longer than the time limit (BOXQUEUE_PICTURE_SECONDS).",
     OUT_OF_MEMORY: "This picture alone took its worker process over the memory limit (BOXQUEUE_CHILD_MEMORY_MB).",
 }
-_ABSENT = "Each worker that worked on this picture alone went away and did not come back."
-_NO_ANSWER = "The model server gave no answer each time that it worked on this picture alone. The last time:"
-
-
-class Ending(Enum):
-    """How claims ended without an answer."""
-
-    INTERRUPTED = auto()
-    CRASHED = auto()
-    CRASHED_WITH_PROOF = auto()
-    LEASE_EXPIRED = auto()
-    NO_ANSWER = auto()
 
 
 class Action(Enum):
-    """What becomes of the jobs of such claims. A counted crash or absence makes a job a suspect as well."""
+    """What becomes of jobs without an answer. A counted crash or absence makes a job a suspect as well."""
 
     REQUEUE = auto()
     SUSPECT = auto()
@@ -68,17 +56,20 @@ class Action(Enum):
     FAIL = auto()
 
 
-# fmt: off
-_RULES = {
-    # how the claims ended      outcome     several jobs    one job         one job that was a suspect
-    Ending.INTERRUPTED:        (GIVEN_BACK, Action.REQUEUE, Action.REQUEUE, Action.REQUEUE),
-    Ending.CRASHED:            (DIED,       Action.SUSPECT, Action.CRASH,   Action.CRASH),
-    Ending.CRASHED_WITH_PROOF: (DIED,       Action.SUSPECT, Action.FAIL,    Action.FAIL),
-    Ending.LEASE_EXPIRED:      (EXPIRED,    Action.SUSPECT, Action.ABSENCE, Action.ABSENCE),
-    Ending.NO_ANSWER:          (GIVEN_BACK, Action.SUSPECT, Action.SUSPECT, Action.ABSENCE_BEHIND),
-}
-# fmt: on
 _ABSENCES = (Action.ABSENCE, Action.ABSENCE_BEHIND)
+
+
+class Ending(Enum):
+    """How claims ended without an answer: the outcome of the claims, and what becomes of their jobs."""
+
+    # fmt: off
+    #                    outcome     several jobs    one job         one job that was a suspect
+    INTERRUPTED        = GIVEN_BACK, Action.REQUEUE, Action.REQUEUE, Action.REQUEUE
+    CRASHED            = DIED,       Action.SUSPECT, Action.CRASH,   Action.CRASH
+    CRASHED_WITH_PROOF = DIED,       Action.SUSPECT, Action.FAIL,    Action.FAIL
+    LEASE_EXPIRED      = EXPIRED,    Action.SUSPECT, Action.ABSENCE, Action.ABSENCE
+    NO_ANSWER          = GIVEN_BACK, Action.SUSPECT, Action.SUSPECT, Action.ABSENCE_BEHIND
+    # fmt: on
 
 
 def record_crash(db: Database, task_id: str, *, cause: str = WORKER_LOST, proof: bool = False) -> set[str]:
@@ -106,7 +97,9 @@ def requeue_as_suspects(db: Database, claim_id: str, code: str, sentence: str) -
     Its jobs become suspects. A job that was a suspect before counts an absence. It fails with `code` at `MAX_ABSENCES`;
     until then it goes behind all jobs that wait. Raises `DatabaseUnavailable`.
     """
-    message = f"{_NO_ANSWER} {sentence}"
+    message = (
+        f"The model server gave no answer each time that it worked on this picture alone. The last time: {sentence}"
+    )
     db.retry(lambda connection: _end_claims(connection, Claim.id == claim_id, Ending.NO_ANSWER, code, message))
 
 
@@ -117,6 +110,7 @@ def expire_leases(db: Database) -> set[str]:
     another transaction has locked a claim is left to the next sweep: either the claim is being finished, or its process
     was frozen while it finished it, and the server ends such a transaction soon. Raises `DatabaseUnavailable`.
     """
+    message = "Each worker that worked on this picture alone went away and did not come back."
     late = sa.select(Claim.task_id).where(Claim.ended_at.is_(None), Claim.expires_at < now())
 
     def work(connection: Connection) -> set[str]:
@@ -127,7 +121,7 @@ def expire_leases(db: Database) -> set[str]:
             if len(free) < len(connection.scalars(of_task).all()):
                 continue
             log.warning("the lease of task %s has expired; its jobs are queued again", task_id)
-            runtimes |= _end_claims(connection, Claim.task_id == task_id, Ending.LEASE_EXPIRED, WORKER_LOST, _ABSENT)
+            runtimes |= _end_claims(connection, Claim.task_id == task_id, Ending.LEASE_EXPIRED, WORKER_LOST, message)
         return runtimes
 
     return db.retry(work)
@@ -166,7 +160,7 @@ def _end_claims(
     if not claims:
         return set()
     ids = [claim.id for claim in claims]
-    outcome, several, one, suspect = _RULES[ending]
+    outcome, several, one, suspect = ending.value
     written = next((claim.cause for claim in claims if claim.cause), None)
     if cause is not None:
         cause = written or cause

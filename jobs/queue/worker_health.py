@@ -8,8 +8,8 @@ from sqlalchemy.engine import Connection
 from jobs.clock import now, seconds_since
 from jobs.database import Database
 from jobs.queue.queries import waiting_jobs
-from jobs.queue.worker_registry import ALIVE_SECONDS, CLOCKS_APART_SECONDS
-from jobs.tables import Claim, Job, Worker, first_id_of
+from jobs.queue.worker_registry import ALIVE_SECONDS, started_within
+from jobs.tables import Claim, Job, Worker
 
 # An idle worker takes a job within a sweep, even if Redis lost its doorbell. A worker is stuck if it took no job for
 # this long while one waited all that time.
@@ -53,9 +53,7 @@ def fault(db: Database, runtime: str, host: str) -> str | None:
 def _takes_jobs(connection: Connection, worker_id: str) -> bool:
     """Whether the worker holds a claim or took one within the last `STUCK_SECONDS`."""
     holds = sa.and_(Claim.ended_at.is_(None), Claim.expires_at > now())
-    # Ids are in the order of time: with a smallest id only the end of the long table is read.
-    begin = connection.execute(sa.select(now(-STUCK_SECONDS - CLOCKS_APART_SECONDS))).scalar_one()
-    took = sa.and_(Claim.id > first_id_of(begin), Claim.started_at > now(-STUCK_SECONDS))
+    took = started_within(connection, STUCK_SECONDS)
     return any(
         connection.scalar(sa.select(sa.exists().where(Claim.worker_id == worker_id, condition)))
         for condition in (holds, took)

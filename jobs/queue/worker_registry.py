@@ -34,24 +34,21 @@ def register(
     versions: Mapping[str, str],
 ) -> None:
     """Registers a worker. `models` maps names to digests."""
-    with db.write() as connection:
-        connection.execute(
-            sa.insert(Worker).values(
-                id=worker_id, runtime=runtime, host=host, models=dict(models), device=device, versions=dict(versions)
-            )
+    db.execute(
+        sa.insert(Worker).values(
+            id=worker_id, runtime=runtime, host=host, models=dict(models), device=device, versions=dict(versions)
         )
+    )
 
 
 def refresh(db: Database, worker_id: str) -> bool:
     """The heartbeat of a worker. False if it has no entry any more, because it was silent for too long."""
-    with db.write() as connection:
-        return connection.execute(sa.update(Worker).where(Worker.id == worker_id).values(last_seen=now())).rowcount == 1
+    return db.execute(sa.update(Worker).where(Worker.id == worker_id).values(last_seen=now())) == 1
 
 
 def set_models(db: Database, worker_id: str, models: Mapping[str, str]) -> None:
     """Sets the models that a worker serves, name -> digest, after a change of the catalogue."""
-    with db.write() as connection:
-        connection.execute(sa.update(Worker).where(Worker.id == worker_id).values(models=dict(models)))
+    db.execute(sa.update(Worker).where(Worker.id == worker_id).values(models=dict(models)))
 
 
 def remove_model(db: Database, worker_id: str, model: str, digest: str) -> None:
@@ -81,14 +78,12 @@ def clear_outage(db: Database, worker_id: str, model: str) -> None:
 
 def unregister(db: Database, worker_id: str) -> None:
     """Removes the entry of a worker that stops."""
-    with db.write() as connection:
-        connection.execute(sa.delete(Worker).where(Worker.id == worker_id))
+    db.execute(sa.delete(Worker).where(Worker.id == worker_id))
 
 
 def remove_dead(db: Database, after_seconds: float) -> None:
     """Removes the entries of workers whose last heartbeat is older than `after_seconds`."""
-    with db.write() as connection:
-        connection.execute(sa.delete(Worker).where(Worker.last_seen < now(-after_seconds)))
+    db.execute(sa.delete(Worker).where(Worker.last_seen < now(-after_seconds)))
 
 
 def live_models(db: Database) -> set[tuple[str, str]]:
@@ -106,14 +101,17 @@ def live_workers(connection: Connection) -> dict[str, int]:
 
 def rates(connection: Connection) -> dict[str, float]:
     """Runtime -> jobs a second that workers claimed in the last minute, without claims that were lost or given back."""
-    # Ids are in the order of time: with a smallest id only the end of the long table is read.
-    begin = connection.execute(sa.select(now(-RATE_SECONDS - CLOCKS_APART_SECONDS))).scalar_one()
     taken = sa.select(Claim.runtime, sa.func.sum(Claim.size)).where(
-        Claim.id > first_id_of(begin),
-        Claim.started_at > now(-RATE_SECONDS),
-        sa.or_(Claim.outcome.is_(None), Claim.outcome == FINISHED),
+        started_within(connection, RATE_SECONDS), sa.or_(Claim.outcome.is_(None), Claim.outcome == FINISHED)
     )
     return {runtime: size / RATE_SECONDS for runtime, size in connection.execute(taken.group_by(Claim.runtime)).all()}
+
+
+def started_within(connection: Connection, seconds: float) -> sa.ColumnElement[bool]:
+    """Condition: the claim started within the last `seconds`."""
+    # Ids are in the order of time: with a smallest id only the end of the long table is read.
+    begin = connection.execute(sa.select(now(-seconds - CLOCKS_APART_SECONDS))).scalar_one()
+    return sa.and_(Claim.id > first_id_of(begin), Claim.started_at > now(-seconds))
 
 
 def queues(db: Database) -> list[QueueRecord]:
@@ -123,9 +121,7 @@ def queues(db: Database) -> list[QueueRecord]:
         is_late = sa.and_(Claim.ended_at.is_(None), Claim.expires_at < now())
         running = connection.execute(
             sa.select(
-                Job.runtime,
-                sa.func.count().label("number"),
-                sa.func.sum(sa.case((is_late, 1), else_=0)).label("late"),
+                Job.runtime, sa.func.count().label("number"), sa.func.sum(sa.case((is_late, 1), else_=0)).label("late")
             )
             .outerjoin(Claim, Claim.id == Job.claim_id)
             .where(Job.status == RUNNING, batch_not_cancelled())
@@ -133,12 +129,7 @@ def queues(db: Database) -> list[QueueRecord]:
         ).all()
         workers = connection.execute(
             sa.select(
-                Worker.runtime,
-                Worker.models,
-                Worker.outages,
-                Worker.device,
-                Worker.versions,
-                _alive().label("alive"),
+                Worker.runtime, Worker.models, Worker.outages, Worker.device, Worker.versions, _alive().label("alive")
             )
         ).all()
         taken = rates(connection)
@@ -147,7 +138,8 @@ def queues(db: Database) -> list[QueueRecord]:
     for runtime in sorted({row.runtime for row in (*waiting, *running, *workers)}):
         rows = [row for row in waiting if row.runtime == runtime]
         has = next((row for row in running if row.runtime == runtime), None)
-        alive = [worker.alive for worker in workers if worker.runtime == runtime]
+        own = [worker for worker in workers if worker.runtime == runtime]
+        alive = [worker for worker in own if worker.alive]
         records.append(
             QueueRecord(
                 runtime=runtime,
@@ -156,11 +148,11 @@ def queues(db: Database) -> list[QueueRecord]:
                 rate_per_s=taken.get(runtime, 0.0),
                 running=has.number if has else 0,
                 late=int(has.late) if has else 0,
-                workers=sum(map(bool, alive)),
-                workers_lost=sum(not there for there in alive),
+                workers=len(alive),
+                workers_lost=len(own) - len(alive),
                 unserved=_unserved(rows, served),
-                builds=_builds([worker for worker in workers if worker.runtime == runtime and worker.alive]),
-                outages=_outages([worker for worker in workers if worker.runtime == runtime and worker.alive]),
+                builds=_builds(alive),
+                outages=_outages(alive),
             )
         )
     return records
