@@ -11,13 +11,7 @@ from cli.terminal import output, print_json, say
 
 
 def show_summary(
-    shown: dict[str, Any],
-    failures: Failures,
-    *,
-    skipped: int,
-    seconds: float,
-    results: Path | None,
-    as_json: bool,
+    shown: dict[str, Any], failures: Failures, *, skipped: int, seconds: float, results: Path | None, as_json: bool
 ) -> None:
     """`shown`: the batch as the service shows it. `skipped`: the files whose names are not those of pictures."""
     answered = shown["succeeded"] + shown["failed"]
