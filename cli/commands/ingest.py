@@ -7,7 +7,10 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from rich.table import Table
+from rich.text import Text
 
+from cli import terminal
 from cli.batch import Batch, Failures, ResultsFile, is_over
 from cli.client import ServiceClient
 from cli.diagnosis import diagnose
@@ -16,8 +19,7 @@ from cli.local.stop_signals import stop_signals
 from cli.options import SOME_ID, JsonOption, UrlOption, examples, service
 from cli.pictures import picture_files, requests_of, require_folder
 from cli.progress import PictureProgress
-from cli.summary import show_summary
-from cli.terminal import say
+from cli.terminal import print_json, say
 
 # Requests are repeated for this long after a lost connection: a service that restarts is back sooner.
 PATIENCE_SECONDS = 300
@@ -97,7 +99,7 @@ def ingest(
         if results:
             results.discard()
     seconds = time.monotonic() - started
-    show_summary(shown, failures, skipped=skipped, seconds=seconds, results=output, as_json=as_json)
+    _show_summary(shown, failures, skipped=skipped, seconds=seconds, results=output, as_json=as_json)
     complete = shown["status"] != "cancelled" and not shown["cancelled"]
     raise typer.Exit(0 if complete and not failures.count else SOME_FAILED)
 
@@ -176,6 +178,45 @@ def _read_back(batch: Batch, shown: dict[str, Any], results: ResultsFile | None)
         for job in batch.failed():
             failures.add_job(job)
     return failures
+
+
+def _show_summary(
+    shown: dict[str, Any], failures: Failures, *, skipped: int, seconds: float, results: Path | None, as_json: bool
+) -> None:
+    """`shown`: the batch as the service shows it. `skipped`: the files whose names are not those of pictures."""
+    answered = shown["succeeded"] + shown["failed"]
+    facts = {
+        "batch": shown["id"],
+        "status": shown["status"],
+        "succeeded": shown["succeeded"],
+        "failed": failures.total,
+        "cancelled": shown["cancelled"],
+        "skipped": skipped,
+        "seconds": round(seconds, 1),
+        "pictures_per_s": round(answered / seconds, 1) if seconds else None,
+        "results": str(results) if results else None,
+    }
+    if as_json:
+        print_json({**facts, "failures": dict(failures.count), "examples": failures.examples})
+        return
+    table = Table(show_header=False, box=None)
+    for name in ("succeeded", "failed"):
+        table.add_row(name, str(facts[name]))
+    for code, count in failures.count.most_common():
+        named = failures.examples[code]
+        more = f" and {count - len(named)} more" if count > len(named) else ""
+        table.add_row(Text(f"  {code}"), Text(f"{count}: {', '.join(named)}{more}"))
+    for name in ("cancelled", "skipped"):
+        if facts[name]:
+            table.add_row(name, str(facts[name]) + (" (no pictures by their names)" if name == "skipped" else ""))
+    table.add_row("seconds", str(facts["seconds"]))
+    table.add_row("pictures/s", str(facts["pictures_per_s"]))
+    table.add_row("batch", shown["id"])
+    if results:
+        table.add_row("results", Text(str(results)))
+    terminal.output().print(table)
+    if shown["status"] == "open":
+        say(f"The batch is still open: `boxqueue batches {shown['id']} --close` ends it.")
 
 
 def _say_how_to_continue(url: str, batch_id: str, why: str) -> None:
