@@ -100,17 +100,11 @@ class Batch:
 
     def results(self) -> Iterator[str]:
         """The finished jobs, each as a line of JSON."""
-        with self._client.lines(f"/v1/batches/{self.id}/results") as lines:
-            yield from (line for line in lines if line)
+        return filter(None, self._client.lines(f"/v1/batches/{self.id}/results"))
 
     def failed(self) -> Iterator[dict[str, Any]]:
         """The failed jobs."""
-        page = self._client.get("/v1/jobs", batch=self.id, status="failed", limit=100)
-        while True:
-            yield from page["jobs"]
-            if not page["next"]:
-                return
-            page = self._client.get(page["next"])
+        return self._client.jobs(batch=self.id, status="failed", limit=100)
 
 
 def is_over(shown: dict[str, Any]) -> bool:

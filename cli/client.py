@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -67,15 +66,22 @@ class ServiceClient:
         response = self._request("GET", path)
         return response.content, response.headers.get("content-type", "").partition(";")[0]
 
-    @contextmanager
-    def lines(self, path: str) -> Iterator[Iterator[str]]:
+    def jobs(self, **params: Any) -> Iterator[dict[str, Any]]:
+        """The jobs that the parameters select, fetched page by page."""
+        page = self.get("/v1/jobs", **params)
+        yield from page["jobs"]
+        while page["next"]:
+            page = self.get(page["next"])
+            yield from page["jobs"]
+
+    def lines(self, path: str) -> Iterator[str]:
         """The lines at `path`, streamed."""
         try:
             with self._http.stream("GET", path) as response:
                 if not response.is_success:
                     response.read()
                     raise _refused(response)
-                yield response.iter_lines()
+                yield from response.iter_lines()
         except httpx.TransportError as error:
             raise self._unreachable(error) from None
 

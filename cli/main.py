@@ -7,7 +7,7 @@ import typer
 from typer.core import TyperGroup
 
 from cli import terminal
-from cli.commands import demo, ingest, listings, models_group, up
+from cli.commands import demo, ingest, listings, models, up
 from cli.errors import INTERRUPTED, SOME_FAILED, CommandError, StopRequested
 
 EXIT_CODES = """Exit codes: 0 fine, 1 some pictures failed or the work could not be done, 2 wrong usage or settings, \
@@ -50,7 +50,7 @@ app = typer.Typer(
 )
 for group in (up.app, demo.app, ingest.app, listings.app):
     app.add_typer(group)
-app.add_typer(models_group.app, name="models")
+app.add_typer(models.app, name="models")
 
 
 def main() -> None:

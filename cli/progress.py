@@ -26,26 +26,25 @@ class PictureProgress:
         self._last_done = 0
         self._note = ""
         console = messages()
-        self._bar: Progress | None = None
-        if console.is_terminal:
-            columns = (
-                TextColumn("{task.description}"),
-                BarColumn(),
-                MofNCompleteColumn(),
-                TextColumn("{task.fields[rate]}"),
-                TextColumn("[yellow]{task.fields[note]}"),
-            )
-            self._bar = Progress(*columns, console=console, transient=True)
-            self._task = self._bar.add_task(title, total=total, rate="", note="")
+        self._has_bar = console.is_terminal
+        self._bar = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[rate]}"),
+            TextColumn("[yellow]{task.fields[note]}"),
+            console=console,
+            transient=True,
+            disable=not self._has_bar,
+        )
+        self._task = self._bar.add_task(title, total=total, rate="", note="")
 
     def __enter__(self) -> "PictureProgress":
-        if self._bar is not None:
-            self._bar.start()
+        self._bar.start()
         return self
 
     def __exit__(self, *_: object) -> None:
-        if self._bar is not None:
-            self._bar.stop()
+        self._bar.stop()
 
     def show(self, done: int, sent: int) -> None:
         """`done` of `sent` pictures have finished."""
@@ -54,7 +53,7 @@ class PictureProgress:
         while now - self._seen[0][0] > WINDOW_SECONDS and len(self._seen) > 2:
             self._seen.popleft()
         uploaded = f"{sent} uploaded, " if sent < self.total else ""
-        if self._bar is not None:
+        if self._has_bar:
             self._bar.update(
                 self._task, completed=done, total=self.total, rate=uploaded + self._speed(done), note=self._note
             )
@@ -67,7 +66,7 @@ class PictureProgress:
     def note(self, sentence: str) -> None:
         """Shows why nothing moves now. The next `show` removes the note."""
         self._note = sentence
-        if self._bar is not None:
+        if self._has_bar:
             self._bar.update(self._task, note=Text(sentence).plain.replace("[", r"\["))
         elif time.monotonic() - self._last_line >= LINE_SECONDS:
             self._last_line = time.monotonic()

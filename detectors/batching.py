@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable
 
 from detectors.errors import DetectorError
-from detectors.memory import peak_bytes, reset_peak, resident_bytes
+from detectors.machine import peak_bytes, reset_peak, resident_bytes
 
 MAX_BATCH_SIZE = 64
 """Larger batches are no faster on any device, and a worker keeps all pictures of a claim in memory."""

@@ -1,7 +1,10 @@
-"""What this process may use of its machine: cores and memory."""
+"""What this process may use of its machine, cores and memory, and how much memory it uses."""
 
 import os
+from contextlib import suppress
 from pathlib import Path
+
+import psutil
 
 
 def usable_cores() -> int:
@@ -17,6 +20,26 @@ def usable_memory() -> int:
     machine = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     [limit] = _control_group("memory.max") or _control_group("memory/memory.limit_in_bytes") or [-1]
     return machine if limit < 0 else min(machine, limit)
+
+
+def resident_bytes() -> int:
+    """The resident set size of this process now, in bytes."""
+    return int(psutil.Process().memory_info().rss)
+
+
+# psutil 7.2 reports a peak on Windows only, and can't reset one, so these two read and write Linux's own files:
+# https://www.kernel.org/doc/html/latest/filesystems/proc.html
+def peak_bytes() -> int:
+    """The largest resident set size since `reset_peak`, or since the process started, in bytes."""
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM:")) * 1024
+
+
+def reset_peak() -> None:
+    """Starts a new measurement of the peak. Where a sandbox forbids this, the old peak stays: it is too high, never
+    too low."""
+    with suppress(OSError):
+        Path("/proc/self/clear_refs").write_text("5")
 
 
 def _control_group(file: str) -> list[int]:

@@ -6,8 +6,7 @@ import warnings
 
 from PIL import ExifTags, Image, UnidentifiedImageError
 
-from detectors.pictures.formats import FORMATS
-from detectors.pictures.orientation import QUARTER_TURNS
+from detectors.pictures.formats import FORMATS, QUARTER_TURNS
 from jobs.errors import PictureEmpty, PictureTooLarge, PictureUnknownFormat
 from jobs.records import Picture
 

@@ -6,8 +6,7 @@ import threading
 from detectors.base import Detector
 from detectors.catalogue import ModelEntry
 from detectors.errors import DetectorError, ModelUnavailable
-from detectors.machine import usable_memory
-from detectors.memory import resident_bytes
+from detectors.machine import resident_bytes, usable_memory
 from detectors.runtimes.registry import registered
 from engine.circuit_breaker import CircuitBreakers
 from engine.claimable import claimable

@@ -8,7 +8,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from detectors.memory import resident_bytes
+from detectors.machine import resident_bytes
 from engine.leases import Leases
 from jobs.database import Database
 from jobs.errors import DatabaseUnavailable

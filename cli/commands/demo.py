@@ -18,11 +18,10 @@ from cli.errors import INTERRUPTED, SOME_FAILED, CommandError, StopRequested
 from cli.local.data_folder import LEAST_FREE_MB, require_room
 from cli.local.service import LocalService, local_service
 from cli.local.stop_signals import stop_signals
-from cli.options import examples
+from cli.options import examples, load_settings
 from cli.pictures import picture_files, requests_of, require_folder
 from cli.progress import PictureProgress
 from cli.results import Result, results_of, table_of, write_annotated
-from cli.target import load_settings
 from cli.terminal import say, working
 from jobs.settings import PREFIX, ROOT, Settings
 
@@ -52,17 +51,12 @@ def demo(
 
     At the end, everything that it started is stopped and its data is deleted.
     """
-    raise typer.Exit(run_demo(pictures, output, min_score))
-
-
-def run_demo(pictures: Path | None, destination: Path, min_score: float | None) -> int:
-    """Returns the exit code: 1 if a picture failed; the table shows which."""
     folder = pictures or SAMPLES
     require_folder(folder)
     files = [file for file in picture_files(folder, recursive=True) if file is not None]
     if not files:
         raise CommandError(f"There are no pictures in {folder}.")
-    _require_writable(destination)
+    _require_writable(output)
     try:
         with stop_signals() as requests, _temporary_settings() as settings:
             with local_service(settings, requests, _environment(settings), STOP_SECONDS) as service:
@@ -70,14 +64,14 @@ def run_demo(pictures: Path | None, destination: Path, min_score: float | None) 
                     service.wait_until_ready()
                 with ServiceClient(service.url, PATIENCE_SECONDS, PATIENCE_SECONDS) as client:
                     results = _detect(service, client, folder, files, min_score)
-                    write_annotated(client, results, destination)
+                    write_annotated(client, results, output)
     except StopRequested:
         say("Interrupted: everything that the demo started has been stopped.")
-        return INTERRUPTED
+        raise typer.Exit(INTERRUPTED) from None
     terminal.output().print(table_of(results))
     failed = sum(bool(answer.error) for answer in results)
-    say(f"The pictures with their boxes are in {destination}/." + (f" {failed} failed." if failed else ""))
-    return SOME_FAILED if failed else 0
+    say(f"The pictures with their boxes are in {output}/." + (f" {failed} failed." if failed else ""))
+    raise typer.Exit(SOME_FAILED if failed else 0)
 
 
 def _detect(

@@ -3,23 +3,23 @@
 import math
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from rich.table import Table
+from rich.text import Text
 
+from cli import terminal
 from cli.batch import Batch, Failures, ResultsFile, is_over
 from cli.client import ServiceClient
 from cli.diagnosis import diagnose
 from cli.errors import INTERRUPTED, SOME_FAILED, CommandError, StopRequested, WrongUsage
 from cli.local.stop_signals import stop_signals
-from cli.options import SOME_ID, JsonOption, UrlOption, examples
+from cli.options import SOME_ID, JsonOption, UrlOption, examples, service
 from cli.pictures import picture_files, requests_of, require_folder
 from cli.progress import PictureProgress
-from cli.summary import show_summary
-from cli.target import service
-from cli.terminal import say
+from cli.terminal import print_json, say
 
 # Requests are repeated for this long after a lost connection: a service that restarts is back sooner.
 PATIENCE_SECONDS = 300
@@ -27,23 +27,6 @@ POLL_SECONDS = 1.0
 # If nothing has moved for this long, the command asks the service for the reason.
 STALLED_SECONDS = 10.0
 app = typer.Typer()
-
-
-@dataclass(frozen=True, slots=True)
-class Ingest:
-    """The arguments and options of the command."""
-
-    folder: Path | None
-    model: str | None
-    recursive: bool
-    name: str | None
-    results: Path | None
-    priority: int
-    min_score: float | None
-    cache: bool
-    resume: str | None
-    url: str | None
-    as_json: bool
 
 
 @app.command(
@@ -56,7 +39,7 @@ def ingest(
     folder: Annotated[Path | None, typer.Argument(metavar="FOLDER", help="The folder with the pictures.")] = None,
     model: Annotated[str | None, typer.Option(help="The model; `boxqueue models` lists them.")] = None,
     recursive: Annotated[bool, typer.Option("--recursive", "-r", help="Include the folders below it.")] = False,
-    batch: Annotated[str | None, typer.Option(metavar="NAME", help="A name for the batch.")] = None,
+    name: Annotated[str | None, typer.Option("--batch", metavar="NAME", help="A name for the batch.")] = None,
     output: Annotated[
         Path | None,
         typer.Option(metavar="FILE", help="Write each finished job as a line of JSON, once all have finished."),
@@ -82,34 +65,33 @@ def ingest(
     After a lost connection the command tries again; no picture becomes two jobs. After Ctrl-C the service continues
     with the pictures that it has.
     """
-    asked = Ingest(folder, model, recursive, batch, output, priority, min_score, cache, resume, url, as_json)
-    raise typer.Exit(run_ingest(asked))
-
-
-def run_ingest(asked: Ingest) -> int:
-    """Returns the exit code."""
     started = time.monotonic()
-    results = ResultsFile(asked.results) if asked.results else None
+    results = ResultsFile(output) if output else None
     try:
-        with stop_signals(), service(asked.url, PATIENCE_SECONDS, math.inf) as client:
-            if asked.resume:
-                batch, skipped = Batch(client, asked.resume), 0
-                progress = PictureProgress(batch.progress()["total"], asked.resume)
+        with stop_signals(), service(url, PATIENCE_SECONDS, math.inf) as client:
+            if resume:
+                batch, skipped = Batch(client, resume), 0
+                progress = PictureProgress(batch.progress()["total"], resume)
                 files: Iterator[str] = iter(())
+            elif folder and model:
+                files, pictures, skipped = _selection(folder, recursive)
+                options = {"priority": str(priority), "cache": str(cache).lower()}
+                if min_score is not None:
+                    options["min_score"] = str(min_score)
+                batch = _open(client, model, name, options)
+                progress = PictureProgress(pictures, name or folder.name or "pictures")
             else:
-                folder, files, pictures, skipped = _selection(asked)
-                batch = _open(client, asked)
-                progress = PictureProgress(pictures, asked.name or folder.name or "pictures")
+                raise WrongUsage("Name a folder and a --model, or a batch to --resume.")
             client.on_wait = progress.note
             try:
                 with progress:
-                    if asked.folder:
-                        _upload(batch, asked.folder, files, progress)
+                    if folder:
+                        _upload(batch, folder, files, progress)
                     shown = _follow(client, batch, progress)
                 failures = _read_back(batch, shown, results)
             except StopRequested:
                 _say_how_to_continue(client.url, batch.id, "Interrupted.")
-                return INTERRUPTED
+                raise typer.Exit(INTERRUPTED) from None
             except CommandError:
                 _say_how_to_continue(client.url, batch.id, "Not finished.")
                 raise
@@ -117,39 +99,33 @@ def run_ingest(asked: Ingest) -> int:
         if results:
             results.discard()
     seconds = time.monotonic() - started
-    show_summary(shown, failures, skipped=skipped, seconds=seconds, results=asked.results, as_json=asked.as_json)
+    _show_summary(shown, failures, skipped=skipped, seconds=seconds, results=output, as_json=as_json)
     complete = shown["status"] != "cancelled" and not shown["cancelled"]
-    return 0 if complete and not failures.count else SOME_FAILED
+    raise typer.Exit(0 if complete and not failures.count else SOME_FAILED)
 
 
-def _selection(asked: Ingest) -> tuple[Path, Iterator[str], int, int]:
-    """The folder, its pictures, their number, and the number of other files."""
-    if asked.folder is None or asked.model is None:
-        raise WrongUsage("Name a folder and a --model, or a batch to --resume.")
-    require_folder(asked.folder)
+def _selection(folder: Path, recursive: bool) -> tuple[Iterator[str], int, int]:
+    """The pictures of the folder, their number, and the number of other files."""
+    require_folder(folder)
     # Lists the folder twice, for the count and for the names: it may have more names than memory has room for.
     pictures = others = 0
-    for file in picture_files(asked.folder, asked.recursive):
+    for file in picture_files(folder, recursive):
         pictures += file is not None
         others += file is None
     if pictures == 0:
-        raise CommandError(f"There are no pictures in {asked.folder}{'' if asked.recursive else ' (try --recursive)'}.")
-    files = (file for file in picture_files(asked.folder, asked.recursive) if file is not None)
-    return asked.folder, files, pictures, others
+        raise CommandError(f"There are no pictures in {folder}{'' if recursive else ' (try --recursive)'}.")
+    return (file for file in picture_files(folder, recursive) if file is not None), pictures, others
 
 
-def _open(client: ServiceClient, asked: Ingest) -> Batch:
+def _open(client: ServiceClient, wanted: str, batch_name: str | None, options: dict[str, str]) -> Batch:
     models = client.get("/v1/models")["models"]
-    model = next((model for model in models if asked.model in (model["name"], *model["aliases"])), None)
+    model = next((model for model in models if wanted in (model["name"], *model["aliases"])), None)
     if model is None:
         known = ", ".join(model["name"] for model in models) or "none"
-        raise WrongUsage(f"There is no model named {asked.model!r}. Known models: {known}.")
+        raise WrongUsage(f"There is no model named {wanted!r}. Known models: {known}.")
     if not model["available"]:
         say(f"No worker serves {model['name']} now: its pictures wait until one does.", "yellow")
-    options = {"model": model["name"], "priority": str(asked.priority), "cache": str(asked.cache).lower()}
-    if asked.min_score is not None:
-        options["min_score"] = str(asked.min_score)
-    return Batch.open(client, asked.name, options)
+    return Batch.open(client, batch_name, {"model": model["name"], **options})
 
 
 def _upload(batch: Batch, folder: Path, files: Iterator[str], progress: PictureProgress) -> None:
@@ -202,6 +178,45 @@ def _read_back(batch: Batch, shown: dict[str, Any], results: ResultsFile | None)
         for job in batch.failed():
             failures.add_job(job)
     return failures
+
+
+def _show_summary(
+    shown: dict[str, Any], failures: Failures, *, skipped: int, seconds: float, results: Path | None, as_json: bool
+) -> None:
+    """`shown`: the batch as the service shows it. `skipped`: the files whose names are not those of pictures."""
+    answered = shown["succeeded"] + shown["failed"]
+    facts = {
+        "batch": shown["id"],
+        "status": shown["status"],
+        "succeeded": shown["succeeded"],
+        "failed": failures.total,
+        "cancelled": shown["cancelled"],
+        "skipped": skipped,
+        "seconds": round(seconds, 1),
+        "pictures_per_s": round(answered / seconds, 1) if seconds else None,
+        "results": str(results) if results else None,
+    }
+    if as_json:
+        print_json({**facts, "failures": dict(failures.count), "examples": failures.examples})
+        return
+    table = Table(show_header=False, box=None)
+    for name in ("succeeded", "failed"):
+        table.add_row(name, str(facts[name]))
+    for code, count in failures.count.most_common():
+        named = failures.examples[code]
+        more = f" and {count - len(named)} more" if count > len(named) else ""
+        table.add_row(Text(f"  {code}"), Text(f"{count}: {', '.join(named)}{more}"))
+    for name in ("cancelled", "skipped"):
+        if facts[name]:
+            table.add_row(name, str(facts[name]) + (" (no pictures by their names)" if name == "skipped" else ""))
+    table.add_row("seconds", str(facts["seconds"]))
+    table.add_row("pictures/s", str(facts["pictures_per_s"]))
+    table.add_row("batch", shown["id"])
+    if results:
+        table.add_row("results", Text(str(results)))
+    terminal.output().print(table)
+    if shown["status"] == "open":
+        say(f"The batch is still open: `boxqueue batches {shown['id']} --close` ends it.")
 
 
 def _say_how_to_continue(url: str, batch_id: str, why: str) -> None:

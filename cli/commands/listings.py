@@ -1,20 +1,18 @@
-"""The commands that show jobs, batches, queues and the version; and the tables of `boxqueue models`."""
+"""The commands that show jobs, batches, queues and the version."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from importlib.metadata import version as installed_version
+from itertools import islice
 from typing import Annotated, Any
 
 import typer
-from rich.table import Table
 from rich.text import Text
 
-from cli.client import ServiceClient
 from cli.diagnosis import diagnose
 from cli.errors import ServiceUnreachable
-from cli.options import SOME_ID, JsonOption, UrlOption, examples
+from cli.options import SOME_ID, JsonOption, UrlOption, examples, service
 from cli.results import result_of
-from cli.target import service
-from cli.terminal import output, print_json
+from cli.terminal import output, print_facts, print_json, print_table
 
 PAGE = 100
 app = typer.Typer()
@@ -35,9 +33,19 @@ def jobs(
     """List jobs, or show one."""
     with service(url) as client:
         if job_id:
-            show_job(client, job_id, as_json)
-        else:
-            show_jobs(client, {"status": status, "batch": batch, "model": model}, limit, as_json)
+            _show_job(client.get(f"/v1/jobs/{job_id}"), as_json)
+            return
+        pages = client.jobs(limit=min(limit, PAGE), status=status, batch=batch, model=model)
+        found = list(islice(pages, limit))
+    if as_json:
+        print_json(found)
+        return
+    rows = []
+    for job in found:
+        result = result_of(job)
+        boxes = "" if job["detections"] is None else result.boxes
+        rows.append((job["id"], job["status"], job["model"], result.source, boxes, result.error or result.best))
+    print_table(["job", "status", "model", "picture", "boxes", "best labels, or the error"], rows)
 
 
 @app.command(epilog=examples(f"boxqueue batches {SOME_ID}", f"boxqueue batches {SOME_ID} --cancel"))
@@ -57,14 +65,31 @@ def batches(
             shown = client.post(f"{path}/close")
         else:
             shown = client.get(path)
-    show_batch(shown, as_json)
+    if as_json:
+        print_json(shown)
+        return
+    names = ["id", "name", "status", "total", "pending", "succeeded", "failed", "cancelled", "rate_per_s", "eta_s"]
+    names += ["created_at", "closed_at", "cancelled_at", "finished_at"]
+    print_facts({name: shown[name] for name in names})
 
 
 @app.command()
 def queues(url: UrlOption = None, as_json: JsonOption = False) -> None:
     """Show the queues and their workers. Sentences below the table say what is wrong and what to do about it."""
     with service(url) as client:
-        show_queues(client, as_json)
+        shown = client.get("/v1/queues")["queues"]
+    if as_json:
+        print_json(shown)
+        return
+    rows = []
+    for queue in shown:
+        oldest = None if queue["oldest_s"] is None else f"{queue['oldest_s']:.0f} s"
+        rate = f"{queue['rate_per_s']:.1f}"
+        rows.append((queue["runtime"], queue["queued"], oldest, queue["running"], rate, queue["workers"]))
+    print_table(["queue", "queued", "oldest", "running", "taken/s", "workers"], rows)
+    for queue in shown:
+        for sentence in diagnose(queue):
+            output().print(Text(sentence, "yellow"), soft_wrap=True)
 
 
 @app.command()
@@ -83,8 +108,7 @@ def version(url: UrlOption = None, as_json: JsonOption = False) -> None:
     output().out(f"boxqueue {installed_version('boxqueue')}\nservice: {parts or 'none answers'}")
 
 
-def show_job(client: ServiceClient, job_id: str, as_json: bool) -> None:
-    job = client.get(f"/v1/jobs/{job_id}")
+def _show_job(job: dict[str, Any], as_json: bool) -> None:
     if as_json:
         print_json(job)
         return
@@ -95,123 +119,14 @@ def show_job(client: ServiceClient, job_id: str, as_json: bool) -> None:
         rows["error"] = f"{job['error']['code']}: {job['error']['message']}"
     if job["timings_ms"]:
         rows["ms"] = ", ".join(f"{part} {value}" for part, value in job["timings_ms"].items())
-    output().print(_facts(rows))
+    print_facts(rows)
     if job["detections"] is not None:
-        _show_found(job["detections"])
+        show_detections(job["detections"])
 
 
-def show_jobs(client: ServiceClient, filters: dict[str, str | None], limit: int, as_json: bool) -> None:
-    found = list(_jobs(client, filters, limit))
-    if as_json:
-        print_json(found)
-        return
-    rows = []
-    for job in found:
-        result = result_of(job)
-        boxes = "" if job["detections"] is None else result.boxes
-        rows.append((job["id"], job["status"], job["model"], result.source, boxes, result.error or result.best))
-    output().print(_table(["job", "status", "model", "picture", "boxes", "best labels, or the error"], rows))
-
-
-def show_batch(shown: dict[str, Any], as_json: bool) -> None:
-    if as_json:
-        print_json(shown)
-        return
-    names = ["id", "name", "status", "total", "pending", "succeeded", "failed", "cancelled", "rate_per_s", "eta_s"]
-    names += ["created_at", "closed_at", "cancelled_at", "finished_at"]
-    output().print(_facts({name: shown[name] for name in names}))
-
-
-def show_models(client: ServiceClient, as_json: bool) -> None:
-    models = client.get("/v1/models")["models"]
-    if as_json:
-        print_json(models)
-        return
-    rows = [
-        (
-            model["name"],
-            ", ".join(model["aliases"]),
-            model["runtime"],
-            model["format"],
-            "yes" if model["available"] else "no",
-            model["licence"],
-            ", ".join(model["labels"]),
-        )
-        for model in models
-    ]
-    output().print(_table(["model", "aliases", "runtime", "format", "available", "licence", "labels"], rows))
-
-
-def show_check(found: dict[str, Any]) -> None:
-    """A model's inputs, outputs, detections and times."""
-    outputs = "; ".join(f"{name} {shape}" for name, shape in found["outputs"].items())
-    rows = {name: found[name] for name in ("model", "runtime", "format", "file", "digest")}
-    rows["device"] = f"{found['device']}, {found['threads']} threads" if found["threads"] > 1 else found["device"]
-    rows |= {
-        "input": found["input"],
-        "outputs": outputs,
-        "loading": f"{found['load_ms'] / 1000:.1f} s, first pictures {found['warm_up_ms'] / 1000:.1f} s",
-        "ms a picture": f"{found['alone_ms']} alone, {found['batch_ms']} in batches of {found['batch_size']}",
-    }
-    output().print(_facts(rows))
-    if found["detections"] is not None:
-        _show_found(found["detections"])
-
-
-def show_queues(client: ServiceClient, as_json: bool) -> None:
-    shown = client.get("/v1/queues")["queues"]
-    if as_json:
-        print_json(shown)
-        return
-    rows = [
-        (
-            queue["runtime"],
-            queue["queued"],
-            "" if queue["oldest_s"] is None else f"{queue['oldest_s']:.0f} s",
-            queue["running"],
-            f"{queue['rate_per_s']:.1f}",
-            queue["workers"],
-        )
-        for queue in shown
-    ]
-    output().print(_table(["queue", "queued", "oldest", "running", "taken/s", "workers"], rows))
-    for queue in shown:
-        for sentence in diagnose(queue):
-            output().print(Text(sentence, "yellow"), soft_wrap=True)
-
-
-def _show_found(detections: Iterable[dict[str, Any]]) -> None:
+def show_detections(detections: Iterable[dict[str, Any]]) -> None:
     """The detections: label, score, box in pixels."""
     rows = [
         (one["label"], f"{one['score']:.2f}", ", ".join(f"{side:.0f}" for side in one["box"])) for one in detections
     ]
-    output().print(_table(["label", "score", "box (x1, y1, x2, y2)"], rows))
-
-
-def _jobs(client: ServiceClient, filters: dict[str, str | None], limit: int) -> Iterator[dict[str, Any]]:
-    """Page by page, up to `limit`."""
-    page = client.get("/v1/jobs", limit=min(limit, PAGE), **filters)
-    while True:
-        yield from page["jobs"][:limit]
-        limit -= len(page["jobs"])
-        if limit <= 0 or not page["next"]:
-            return
-        page = client.get(page["next"])
-
-
-def _facts(values: dict[str, Any]) -> Table:
-    table = Table(show_header=False, box=None, pad_edge=False)
-    for name, value in values.items():
-        if value is not None:
-            table.add_row(name, Text(str(value)))
-    return table
-
-
-def _table(headings: list[str], rows: Iterable[tuple[Any, ...]]) -> Table:
-    table = Table(box=None, header_style="bold", pad_edge=False)
-    for heading in headings:
-        # People copy ids and names, so they wrap instead of being cut.
-        table.add_column(heading, overflow="fold")
-    for row in rows:
-        table.add_row(*(cell if isinstance(cell, Text) else Text("" if cell is None else str(cell)) for cell in row))
-    return table
+    print_table(["label", "score", "box (x1, y1, x2, y2)"], rows)

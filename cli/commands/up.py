@@ -14,8 +14,7 @@ from cli.local.logs import LogFile, warnings_in
 from cli.local.service import LocalService, local_service
 from cli.local.stop_signals import stop_signals
 from cli.local.supervisor_config import log_of
-from cli.options import examples
-from cli.target import load_settings
+from cli.options import examples, load_settings
 from cli.terminal import output, say, working
 
 POLL_SECONDS = 0.5
@@ -29,18 +28,6 @@ def up() -> None:
     A process that crashes is started again. Ctrl-C or SIGTERM stops everything, once the running claims have finished
     (30 s at most); a second one stops at once. Settings are the environment variables BOXQUEUE_*.
     """
-    raise typer.Exit(run_service())
-
-
-@app.command()
-def sweep() -> None:
-    """Requeue the jobs of lost workers and ring for queued jobs, now. Workers do so themselves every few seconds."""
-    done = subprocess.run([sys.executable, "-P", "-m", "worker.sweep"], check=False)
-    raise typer.Exit(done.returncode)
-
-
-def run_service() -> int:
-    """Returns the exit code: 0 after Ctrl-C or SIGTERM, 130 if a second one did not let the running claims finish."""
     settings = load_settings()
     with stop_signals() as requests:
         try:
@@ -57,9 +44,15 @@ def run_service() -> int:
         except StopRequested:
             pass  # before anything ran
         if requests.urgent:
-            return INTERRUPTED
+            raise typer.Exit(INTERRUPTED)
         say("Stopped.")
-    return 0
+
+
+@app.command()
+def sweep() -> None:
+    """Requeue the jobs of lost workers and ring for queued jobs, now. Workers do so themselves every few seconds."""
+    done = subprocess.run([sys.executable, "-P", "-m", "worker.sweep"], check=False)
+    raise typer.Exit(done.returncode)
 
 
 def _introduce(service: LocalService) -> None:

@@ -6,7 +6,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, PositiveFloat, field_validator, model_validator
 
 from detectors.catalogue.fetch import fetch
 from detectors.catalogue.model_server import SERVED_FORMATS, ModelServer
@@ -30,11 +30,7 @@ class Input(Strict):
     dtype: Literal["uint8", "float32"] = "float32"
     scale: float = Field(1.0, gt=0, description="Pixel values 0…255 are multiplied by this, then mean and std apply.")
     mean: tuple[float, float, float] = (0.0, 0.0, 0.0)
-    std: tuple[Annotated[float, Field(gt=0)], Annotated[float, Field(gt=0)], Annotated[float, Field(gt=0)]] = (
-        1.0,
-        1.0,
-        1.0,
-    )
+    std: tuple[PositiveFloat, PositiveFloat, PositiveFloat] = (1.0, 1.0, 1.0)
 
 
 class Output(Strict):
@@ -60,10 +56,7 @@ class Output(Strict):
         False, description="With `class_scores`: a box counts for each class, not only its best."
     )
     nms: float | None = Field(
-        None,
-        gt=0,
-        le=1,
-        description="Non-maximum suppression: the largest IoU of two boxes of a class.",
+        None, gt=0, le=1, description="Non-maximum suppression: the largest IoU of two boxes of a class."
     )
     nms_across_classes: bool = Field(False, description="With `nms`: also for boxes of different classes.")
     floor_score: float = Field(0.05, ge=0, le=1, description="Detections below it are not stored.")

@@ -25,8 +25,7 @@ class ModelServer(Strict):
     )
     encoding: Literal["tensor", "png"] = Field("tensor", description="png: pictures are sent as PNG files in base64.")
     binary: bool | None = Field(
-        None,
-        description="With oip: tensors as bytes after the JSON. Without it, if the server reports support.",
+        None, description="With oip: tensors as bytes after the JSON. Without it, if the server reports support."
     )
     request_size: int | None = Field(
         None, ge=1, description="Pictures per request. Without it all pictures of a batch."

@@ -20,7 +20,7 @@ from detectors.catalogue import Catalogue, read_entry
 from detectors.digest import digest_of
 from detectors.errors import CatalogueError, ModelUnusable
 from detectors.onboarding import command_line
-from detectors.onboarding.choose_labels import ChosenLabels, choose_labels
+from detectors.onboarding.choose_labels import Labels, choose_labels
 from detectors.onboarding.detect_format import RUNTIMES, detect_format
 from detectors.onboarding.edit_catalogue import Inferred, add_entry, table_of
 from detectors.onboarding.infer_entry import Fields, infer_columns, infer_input, infer_output
@@ -43,12 +43,7 @@ def add(options: argparse.Namespace) -> dict[str, Any]:
         )
     runtime = RUNTIMES[model_format]
     detector_class, device = load_runtime(runtime, options.device)
-    head = {
-        "runtime": runtime,
-        "format": model_format,
-        "file": _path(file, catalogue),
-        "sha256": _digest(file),
-    }
+    head = {"runtime": runtime, "format": model_format, "file": _path(file, catalogue), "sha256": _digest(file)}
     fields = {**head, **_infer_fields(options, runtime, model_format, device)}
     table = table_of(fields)
     text = tomlkit.dumps({name: table})
@@ -66,13 +61,13 @@ def _infer_fields(options: argparse.Namespace, runtime: str, model_format: str, 
     probed = probe(options.file, runtime, model_format, options.size, device, options.threads)
     output = infer_output(probed.outputs)
     columns = np.asarray(probed.outputs[output["class_scores"]]) if "class_scores" in output else None
-    chosen = choose_labels(options.file, options.labels, None if columns is None else columns.shape[2])
+    labels, file = choose_labels(options.file, options.labels, None if columns is None else columns.shape[2])
     if columns is not None:
-        output |= infer_columns(columns, chosen.labels)
-    if isinstance(chosen.labels, dict):
+        output |= infer_columns(columns, labels)
+    if isinstance(labels, dict):
         output.pop("first_class", None)  # the labels have ids of their own
     batch_size = {} if probed.batch_size == DEFAULT_BATCH_SIZE else {"batch_size": probed.batch_size}
-    return {**_labels(chosen, options), **batch_size, "input": infer_input(probed), "output": output}
+    return {**_labels(labels, file, options), **batch_size, "input": infer_input(probed), "output": output}
 
 
 def _infer_torchvision(options: argparse.Namespace) -> Fields:
@@ -86,18 +81,18 @@ def _infer_torchvision(options: argparse.Namespace) -> Fields:
         raise ModelUnusable(f"{options.file} {MORE_THAN_WEIGHTS}") from error
     except (RuntimeError, ValueError, OSError, LookupError) as error:
         raise ModelUnusable(f"{options.file} can't be examined: {error}") from error
-    chosen = choose_labels(options.file, options.labels, classes)
-    fields: Fields = {"builder": builder, **_labels(chosen, options)}
+    labels, file = choose_labels(options.file, options.labels, classes)
+    fields: Fields = {"builder": builder, **_labels(labels, file, options)}
     if options.size:
         fields["input"] = dict(zip(("width", "height"), options.size, strict=True))
-    if len(chosen.labels) == classes and not isinstance(chosen.labels, dict):
+    if len(labels) == classes and not isinstance(labels, dict):
         fields["output"] = {"first_class": 0}
     return fields
 
 
-def _labels(chosen: ChosenLabels, options: argparse.Namespace) -> Fields:
-    labels = list(chosen.labels) if chosen.file is None else _path(chosen.file, options.catalogue[0])
-    return {"labels": labels if options.labels is not None else Inferred(labels, "found beside the model")}
+def _labels(labels: Labels, file: Path | None, options: argparse.Namespace) -> Fields:
+    field = list(labels) if file is None else _path(file, options.catalogue[0])
+    return {"labels": field if options.labels is not None else Inferred(field, "found beside the model")}
 
 
 def _path(file: Path, catalogue: Path) -> str:

@@ -126,12 +126,15 @@ def _describe(array: npt.NDArray[Any] | list[npt.NDArray[Any]] | Batch | Answers
 def main(arguments: Sequence[str] | None = None) -> int:
     """Parses the command line and prints the report as JSON. Returns the exit code."""
     options = _parser().parse_args(arguments)
-
-    def work() -> dict[str, Any]:
-        entry = command_line.load_catalogue(options).get(options.name)
-        return check(entry, options.device, options.threads, options.picture, options.drawn)
-
-    return command_line.report(work)
+    return command_line.report(
+        lambda: check(
+            command_line.load_catalogue(options).get(options.name),
+            options.device,
+            options.threads,
+            options.picture,
+            options.drawn,
+        )
+    )
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -1,7 +1,6 @@
 """Chooses the labels of a new entry: the option --labels, or a file beside the model."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from detectors.catalogue.labels import read_labels
@@ -13,16 +12,8 @@ ENDINGS = (".txt", ".pbtxt", ".json")
 BESIDE = ("labels.txt", "classes.txt", "*.pbtxt")
 
 
-@dataclass(frozen=True)
-class ChosenLabels:
-    """Labels, and the file that they were read from, if any."""
-
-    labels: Labels
-    file: Path | None
-
-
-def choose_labels(model: Path, option: str | None, classes: int | None) -> ChosenLabels:
-    """The labels for a model.
+def choose_labels(model: Path, option: str | None, classes: int | None) -> tuple[Labels, Path | None]:
+    """The labels for a model, and the file that they were read from, if any.
 
     option: the value of --labels, which is a file, or labels separated by commas. classes: the number of the model's
     classes, one of which may be the background; None if it is unknown. Without the option, a file beside the model is
@@ -43,7 +34,7 @@ def choose_labels(model: Path, option: str | None, classes: int | None) -> Chose
     if classes is not None and not _fit(labels, classes):
         has = f"ids up to {max(labels)}" if isinstance(labels, Mapping) else f"{len(labels)} labels"
         raise CatalogueError(f"{model} needs {_needed(classes)}, but {file or '--labels'} has {has}.")
-    return ChosenLabels(labels, file)
+    return labels, file
 
 
 def _is_file(option: str) -> bool:

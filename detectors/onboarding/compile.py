@@ -20,7 +20,7 @@ from detectors.onboarding import command_line
 from detectors.onboarding.edit_catalogue import copy_entry, find_catalogue
 from detectors.pictures.preprocess import to_tensor
 from detectors.runtimes.aotinductor import FEATURES, PICTURES, TORCH, describe_input, instructions
-from detectors.runtimes.exported_program import load_program
+from detectors.runtimes.pytorch import load_program
 
 # Settings of Inductor for code that runs on every x86 processor since about 2013 (AVX2, FMA).
 PORTABLE = {"cpp.march": "x86-64-v3", "cpp.simdlen": 256}

@@ -58,8 +58,9 @@ def probe(file: Path, runtime: str, model_format: str, size: Size | None, device
         raise ModelUnusable(f"{file} can't be examined: {_last_line(error)}") from error
     reason = ""
     for (pictures, batch_size), into in product(program.batches, program.inputs):
+        blank = np.full((into.height, into.width, 3), 255, np.uint8)
         try:
-            returned = program.run(blank_batch(into, pictures))
+            returned = program.run(to_tensor([blank] * pictures, into))
         except (RuntimeError, ValueError, TypeError, LookupError) as error:
             reason = _last_line(error)
             continue
@@ -101,11 +102,6 @@ def require_size(size: Size | None) -> Size:
 def usual_scale(dtype: str) -> float:
     """The usual `scale` of an input: 1 for uint8; for float32 one that brings pixels to 0 … 1."""
     return 1.0 if dtype == "uint8" else 1 / 255
-
-
-def blank_batch(into: Input, pictures: int) -> Batch:
-    """A batch of white pictures for an input."""
-    return to_tensor([np.full((into.height, into.width, 3), 255, np.uint8)] * pictures, into)
 
 
 def describe_outputs(outputs: Outputs) -> str:

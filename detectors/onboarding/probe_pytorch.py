@@ -11,8 +11,7 @@ from torch.export import ExportedProgram
 from detectors.catalogue import OF_FORMAT, Input
 from detectors.onboarding.probe import DEFAULT_BATCH_SIZE, Outputs, Program, Size, input_of, require_size, usual_scale
 from detectors.pictures.preprocess import Batch
-from detectors.runtimes.exported_program import load_package, load_program
-from detectors.runtimes.pytorch import Model, named_outputs, to_device, to_numpy
+from detectors.runtimes.pytorch import Model, load_package, load_program, named_outputs, to_device, to_numpy
 
 # A dynamic batch is tried first.
 ANY_BATCH = ((2, DEFAULT_BATCH_SIZE), (1, 1))

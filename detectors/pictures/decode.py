@@ -10,8 +10,7 @@ from PIL import ExifTags, Image
 
 from detectors.catalogue import Input
 from detectors.errors import PictureUndecodable
-from detectors.pictures.formats import FORMATS
-from detectors.pictures.orientation import QUARTER_TURNS, TRANSPOSES
+from detectors.pictures.formats import FORMATS, QUARTER_TURNS, TRANSPOSES
 from detectors.pictures.preprocess import Pixels, content_size
 
 

@@ -144,11 +144,7 @@ def _inside(corner: tuple[float, float], label: tuple[float, float], size: tuple
 
 
 def _hidden(place: Box, others: Sequence[Box]) -> float:
-    return sum(_overlap(place, other) for other in others)
-
-
-def _overlap(one: Box, other: Box) -> float:
-    """Area that two boxes share."""
-    width = min(one[2], other[2]) - max(one[0], other[0])
-    height = min(one[3], other[3]) - max(one[1], other[1])
-    return width * height if width > 0 and height > 0 else 0.0
+    """The areas that a box shares with others, added up."""
+    widths = (max(0.0, min(place[2], other[2]) - max(place[0], other[0])) for other in others)
+    heights = (max(0.0, min(place[3], other[3]) - max(place[1], other[1])) for other in others)
+    return sum(width * height for width, height in zip(widths, heights, strict=True))

@@ -11,21 +11,8 @@ from detectors.catalogue import Input
 
 # Prefixes of the processor flags that a compiler uses; no code depends on other flags.
 INSTRUCTIONS = (
-    "adx",
-    "aes",
-    "amx",
-    "avx",
-    "bmi",
-    "f16c",
-    "fma",
-    "gfni",
-    "movbe",
-    "pclmul",
-    "sse",
-    "ssse",
-    "vaes",
-    "vpcl",
-)
+    "adx", "aes", "amx", "avx", "bmi", "f16c", "fma", "gfni", "movbe", "pclmul", "sse", "ssse", "vaes", "vpcl",
+)  # fmt: skip
 FEATURES, TORCH, PICTURES = "BOXQUEUE_INSTRUCTIONS", "BOXQUEUE_TORCH", "BOXQUEUE_PICTURES"
 DEVICE = "AOTI_DEVICE_KEY"
 

@@ -1,21 +1,24 @@
 """Runtime `pytorch`: exported programs, AOTInductor packages, TorchScript and torchvision's detectors."""
 
+import json
 import pickle
+import re
+import zipfile
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
-from zipfile import BadZipFile
 
 import numpy as np
 import numpy.typing as npt
 import torch
+from torch.export.passes import move_to_device_pass
 
 from detectors.base import Answers, Detector
-from detectors.catalogue import ModelEntry
+from detectors.catalogue import Input, ModelEntry
 from detectors.errors import ModelUnusable, lacking
 from detectors.pictures.preprocess import Batch
-from detectors.runtimes.exported_program import load_package, load_program
+from detectors.runtimes.aotinductor import require_runnable
 
 Model = Callable[[Any], Any]
 WRAPPINGS = ("state_dict", "model_state_dict", "model")
@@ -27,6 +30,8 @@ MORE_THAN_WEIGHTS = (
     "torch.save(model.state_dict(), …)."
 )
 PRECISIONS = {"half": torch.float16, "bfloat16": torch.bfloat16}
+# The file in the archive that holds the graph; the second name is that of PyTorch up to 2.7.
+GRAPH = re.compile(r"(.*/)?models/[^/]+\.json|serialized_exported_program\.json")
 MAX_SHOWN = 300
 """Characters that are shown of PyTorch's message about weights that do not fit, which names every one of them."""
 
@@ -55,7 +60,7 @@ class PyTorchDetector(Detector):
             self._model = load(self.entry, self.device)
         except pickle.UnpicklingError as error:
             raise ModelUnusable(f"Model {self.entry.name}: {self.entry.file} {MORE_THAN_WEIGHTS}") from error
-        except (RuntimeError, ValueError, OSError, LookupError, AssertionError, BadZipFile) as error:
+        except (RuntimeError, ValueError, OSError, LookupError, AssertionError, zipfile.BadZipFile) as error:
             raise ModelUnusable(f"Model {self.entry.name}: {self.entry.file} can't be loaded: {error}") from error
 
     def _infer(self, batch: Batch) -> Answers:
@@ -103,6 +108,42 @@ def to_numpy(output: Any) -> npt.NDArray[Any] | list[npt.NDArray[Any]]:
 def _to_array(tensor: torch.Tensor) -> npt.NDArray[Any]:
     # NumPy has no bfloat16.
     return np.asarray((tensor.float() if tensor.dtype == torch.bfloat16 else tensor).detach().cpu())
+
+
+def load_program(file: Path, device: str) -> torch.export.ExportedProgram:
+    """The program of a file, on a device. Raises ValueError if it can't be loaded; the message names the version of
+    PyTorch that wrote it if this one is another."""
+    made_by = _made_by(file)
+    try:
+        program = torch.export.load(file)
+    except Exception as error:  # a file of another version may raise anything
+        if made_by == torch.__version__:
+            raise ValueError(f"PyTorch can't read it: {error}") from error
+        raise ValueError(
+            f"PyTorch {made_by} exported it, and this is PyTorch {torch.__version__}, which can't read it; export it "
+            "again with this version"
+        ) from error
+    return program if device == "cpu" else move_to_device_pass(program, device)
+
+
+def load_package(file: Path, device: str, input_: Input | None) -> Model:
+    """The program of an AOTInductor package. Raises ValueError if it can't run here."""
+    require_runnable(file, torch.__version__, device, input_)
+    _, _, index = device.partition(":")
+    package: Model = torch._inductor.aoti_load_package(str(file), device_index=int(index) if index else -1)
+    return package
+
+
+def _made_by(file: Path) -> str:
+    """The version of PyTorch that wrote a program. Raises ValueError if the file is no exported program."""
+    try:
+        with zipfile.ZipFile(file) as archive:
+            graph = next(name for name in archive.namelist() if GRAPH.fullmatch(name))
+            return str(json.loads(archive.read(graph))["torch_version"])
+    except (zipfile.BadZipFile, StopIteration, ValueError, LookupError, TypeError) as error:
+        raise ValueError(
+            "it is no exported program of torch.export.save; if it is a compiled one, its format is aotinductor"
+        ) from error
 
 
 def _exported_program(entry: ModelEntry, device: str) -> Model:

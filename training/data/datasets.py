@@ -13,8 +13,7 @@ from PIL import ExifTags, Image
 
 from detectors.errors import PictureUndecodable
 from detectors.pictures.decode import decode
-from detectors.pictures.formats import FORMATS
-from detectors.pictures.orientation import QUARTER_TURNS
+from detectors.pictures.formats import FORMATS, QUARTER_TURNS
 from training.boxes import Box
 from training.data.annotations import AnnotatedObject, Annotation, Annotations, read_coco, read_voc
 

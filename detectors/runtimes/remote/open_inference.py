@@ -85,12 +85,13 @@ class OpenInference:
             start = length
             for position, output in enumerate(outputs):
                 size = (output.get("parameters") or {}).get("binary_data_size")
+                dtype = DTYPES[output["datatype"]]
                 if size is None:
-                    array = _from_json(output)
+                    array = np.asarray(output["data"], dtype)  # the protocol allows flat and nested lists
                 else:
-                    array = _from_bytes(output, reply.content[start : start + size])
+                    array = np.frombuffer(reply.content[start : start + size], dtype)
                     start += size
-                arrays[position] = arrays[output["name"]] = array
+                arrays[position] = arrays[output["name"]] = array.reshape(_shape(output))
         except (ValueError, TypeError, LookupError, AttributeError, OverflowError) as error:
             raise ServerAnswerInvalid(
                 f"The answer of {self._path} breaks the Open Inference Protocol: {type(error).__name__}: {error}."
@@ -106,16 +107,6 @@ class OpenInference:
 
 def _json(value: Any) -> bytes:
     return json.dumps(value, separators=(",", ":")).encode()
-
-
-def _from_json(output: Mapping[str, Any]) -> Array:
-    # The protocol allows flat and nested lists.
-    array = np.asarray(output["data"], DTYPES[output["datatype"]])
-    return array.reshape(_shape(output))
-
-
-def _from_bytes(output: Mapping[str, Any], data: bytes) -> Array:
-    return np.frombuffer(data, DTYPES[output["datatype"]]).reshape(_shape(output))
 
 
 def _shape(output: Mapping[str, Any]) -> list[int]:

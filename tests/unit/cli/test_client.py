@@ -42,21 +42,13 @@ def test_a_service_that_hangs_is_not_reported_as_away(monkeypatch: pytest.Monkey
 def test_lines_are_refused_like_anything_else() -> None:
     app = Flask("empty")
 
-    with (
-        answering(app) as client,
-        pytest.raises(Refused, match="status 404"),
-        client.lines("/v1/batches/batch-1/results"),
-    ):
-        pass
+    with answering(app) as client, pytest.raises(Refused, match="status 404"):
+        next(client.lines("/v1/batches/batch-1/results"))
 
 
 def test_lines_of_a_service_that_is_away() -> None:
     with answering(Flask("gone")) as client:
         url = client.url
 
-    with (
-        ServiceClient(url) as client,
-        pytest.raises(ServiceUnreachable, match="No service answers"),
-        client.lines("/v1/batches/batch-1/results"),
-    ):
-        pass
+    with ServiceClient(url) as client, pytest.raises(ServiceUnreachable, match="No service answers"):
+        next(client.lines("/v1/batches/batch-1/results"))

@@ -8,7 +8,7 @@ import pytest
 import detectors.batching
 from detectors.batching import MAX_BATCH_SIZE, find_batch_size
 from detectors.errors import DetectionFailed
-from detectors.memory import resident_bytes
+from detectors.machine import resident_bytes
 
 MB = 2**20
 
