@@ -42,7 +42,7 @@ _REFUSALS = {
     415: (
         "The body is neither a form nor JSON, or the picture has no known format.",
         "picture_unknown_format",
-        "notes.jpg: The file is no picture of a known format. Known formats are JPEG, PNG, WEBP, BMP, GIF, TIFF.",
+        "notes.jpg: The file is not a picture of a known format. Known formats are JPEG, PNG, WEBP, BMP, GIF, TIFF.",
     ),
     422: (
         "A field or parameter is wrong (`invalid_parameter` lists them in `errors`), or the model is unknown "

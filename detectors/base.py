@@ -21,7 +21,7 @@ Answers = Sequence[npt.NDArray[Any] | list[npt.NDArray[Any]]]
 
 
 class Detector(ABC):
-    """A model in memory. Not thread-safe; one per worker process.
+    """A model in memory. Not thread-safe, unless the runtime says otherwise.
 
     A runtime fills in `devices`, `_load` and `_infer`. Raises `ModelUnusable` where the model can't be loaded.
     """

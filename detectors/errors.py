@@ -2,12 +2,12 @@
 
 from collections.abc import Sequence
 
-# Of the names that a model has, so many are told.
+# At most this many names are listed in an error.
 SHOWN = 20
 
 
 def lacking(what: str, name: object, known: Sequence[object]) -> str:
-    """The end of a sentence that says what there is instead of something that is not there."""
+    """The end of an error: it names what is missing, and lists what is there instead."""
     shown = ", ".join(map(str, known[:SHOWN])) + (", …" if len(known) > SHOWN else "")
     return f"it has no {what} {name!r}, but {shown or 'none'}"
 

@@ -25,7 +25,7 @@ class CircuitBreakers:
     """A circuit breaker for each model. While it is open, no jobs of the model are claimed.
 
     A thread probes the server, and keeps the reason on the worker's entry in the registry, where operators see it.
-    Thread-safe; the detectors must be thread-safe too.
+    Thread-safe. It gets only detectors of model servers, which are thread-safe too.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""Pictures through a model: decoded, run together, and each alone where they fail together."""
+"""Runs pictures through a model: all at once, and one by one if that fails, so that only the picture at fault fails."""
 
 import logging
 import time
@@ -57,7 +57,7 @@ class Pictures:
     def infer(self, detector: Detector) -> dict[str, Finding]:
         """Runs the model on the decoded pictures. Gives a finding for each picture, also for those that failed.
 
-        Raises `Unanswered` where no single picture is at fault for certain.
+        Raises `Unanswered` where the model or its server gives no answer, which is not the fault of a known picture.
         """
         started = time.perf_counter()
         detections = self._detect(detector)

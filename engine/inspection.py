@@ -21,7 +21,7 @@ def inspect(data: bytes, *, max_bytes: float, max_pixels: float) -> Picture:
     check_size(len(data), max_bytes)
     try:
         with warnings.catch_warnings():
-            # A torn EXIF block is not worth a warning here: the picture's size is known all the same.
+            # A damaged EXIF block is no reason for a warning: the size of the picture is known without it.
             warnings.simplefilter("ignore")
             with Image.open(io.BytesIO(data), formats=list(FORMATS)) as image:
                 width, height = image.size
@@ -30,14 +30,14 @@ def inspect(data: bytes, *, max_bytes: float, max_pixels: float) -> Picture:
                 turned = orientation(image) in QUARTER_TURNS
     except UnidentifiedImageError:
         raise PictureUnknownFormat(
-            f"The file is no picture of a known format. Taken are {', '.join(FORMATS)}."
+            f"The file is not a picture of a known format. Known formats are {', '.join(FORMATS)}."
         ) from None
     except (OSError, ValueError, SyntaxError, EOFError, KeyError, IndexError, TypeError, OverflowError) as error:
         # Pillow's parsers raise any of these on a header that is damaged.
         raise PictureUnknownFormat(f"The file's header is damaged: {error}") from error
     if width * height > max_pixels:
         raise PictureTooLarge(
-            f"The picture has {width:,} × {height:,} pixels; at most {max_pixels / 1e6:g} megapixels are taken."
+            f"The picture has {width:,} × {height:,} pixels; at most {max_pixels / 1e6:g} megapixels are accepted."
         )
     if turned:
         width, height = height, width
@@ -47,7 +47,7 @@ def inspect(data: bytes, *, max_bytes: float, max_pixels: float) -> Picture:
 def check_size(size: int, max_bytes: float) -> None:
     """Raises `PictureTooLarge` for a file of `size` bytes that is over the limit."""
     if size > max_bytes:
-        raise PictureTooLarge(f"The file has {size:,} bytes; at most {int(max_bytes):,} are taken.")
+        raise PictureTooLarge(f"The file has {size:,} bytes; at most {int(max_bytes):,} are accepted.")
 
 
 def orientation(image: Image.Image) -> int:

@@ -18,7 +18,7 @@ TICK_SECONDS = 0.5
 
 
 class Leases(threading.Thread):
-    """Sends a heartbeat for each held claim three times a lease, so a lease survives two heartbeats that fail.
+    """Sends a heartbeat for each held claim every third of a lease, so that a lease survives a heartbeat that fails.
 
     Thread-safe. Nothing is sent while no claim is held.
     """

@@ -97,7 +97,7 @@ class QueueFull(BoxqueueError):
 
 
 class Unavailable(BoxqueueError):
-    """The database, the image store or Redis does not answer. The same call may work later."""
+    """Something that the service depends on does not answer. The same call may work later."""
 
     code = "unavailable"
 

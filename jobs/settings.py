@@ -112,7 +112,9 @@ class Settings(BaseSettings):
         30, gt=0, description="Seconds for one picture, after which its worker process is killed."
     )
     child_memory_mb: int | None = Field(
-        None, ge=64, description="Resident memory at which a worker process is killed. Empty: 80 % of the machine's."
+        None,
+        ge=64,
+        description="Resident memory at which a worker process is killed. Empty: 80 % of the memory, shared by all.",
     )
     drain_seconds: float = Field(10, ge=0, description="Seconds that a worker process claims jobs after one doorbell.")
     sweep_seconds: float = Field(

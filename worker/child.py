@@ -49,7 +49,7 @@ class Child:
         self.quiet_until = 0.0
         """Monotonic time in seconds. Before it, this process rings no doorbell."""
         self.memory_limit = _memory_limit(settings, plan)
-        """Resident bytes. If the process has more, the jobs that it holds become suspects."""
+        """Resident bytes. The watchdog ends a process that has more, which counts as a crash."""
         self.leases = Leases(self.db, settings.lease_seconds)
         self.leases.start()
         self.watchdog = Watchdog(self.db, self.leases, memory_limit=self.memory_limit)

@@ -58,7 +58,7 @@ class Pipeline:
         """Runs a suspect. It may crash the process, so the process holds no other claim meanwhile."""
         if self._decode(run) and (outcomes := self._infer(run)) is not None:
             self._write(run, outcomes)
-        # A suspect on a model server makes other workers wait. They may continue now.
+        # A suspect may have had its model server for itself, while other workers waited. They may continue now.
         self._ring_for_more()
 
     def _fetch(self) -> ClaimRun | None:

@@ -66,8 +66,8 @@ def read_tables(path: Path, parse: Callable[[str], Tables]) -> Tables:
         raise CatalogueError(f"The catalogue {path} is not valid TOML: {error}.") from error
 
 
-# What goes without saying for models of a format. Those of torchvision scale their pictures themselves, count from the
-# background on, and name their outputs.
+# Defaults for the models of a format. torchvision's models scale their pictures themselves, have the background as
+# class 0, and name their outputs.
 OF_FORMAT: dict[str, dict[str, dict[str, Any]]] = {
     "torchvision": {
         "input": {"width": 1333, "height": 1333, "resize": "none", "layout": "NHWC", "dtype": "uint8"},

@@ -16,7 +16,7 @@ from detectors.pictures.preprocess import Pixels, content_size
 
 @dataclass(frozen=True, slots=True)
 class Decoded:
-    """A decoded picture, which may be smaller than the original: boxes grow by `width / pixels.shape[1]`."""
+    """A decoded picture, which may be smaller than the original. `whole` converts boxes to the original's size."""
 
     pixels: Pixels
     """RGB uint8, H×W×3, turned upright by EXIF."""
@@ -33,7 +33,7 @@ class Decoded:
 
 
 def decode(data: bytes, fit: Input | None = None) -> Decoded:
-    """Decodes a picture. With `fit`, a picture larger than that model's input is scaled down to its size there.
+    """Decodes a picture. With `fit`, a picture larger than that model's input is scaled down to its size in the input.
 
     A much larger JPEG is decoded at a reduced DCT scale. Of an animation the first frame is taken, transparent pixels
     are put on white, and 16-bit grey becomes 8-bit.

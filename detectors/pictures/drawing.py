@@ -11,13 +11,13 @@ from PIL import Image, ImageDraw, ImageFont, ImageOps
 from detectors.errors import PictureUndecodable
 from detectors.pictures.formats import FORMATS
 
-# Pixels of the shorter and of the longer side. Below, a label would cover the picture or not fit on it.
+# Pixels of the shorter and of the longer side. On a smaller picture a label would cover it, so it is enlarged.
 SMALLEST = (120, 320)
-# Pixels of the longer side. Above, nobody's screen shows them and encoding costs seconds.
+# Pixels of the longer side. A larger picture is shrunk: screens do not show more, and encoding would take seconds.
 LARGEST = 4096
-# Comparing all with all takes too long beyond.
+# With more boxes, labels are placed without avoiding the others: comparing all with all would take too long.
 _MOST_TO_AVOID = 300
-# Decoded pictures are large: 200 megapixels take 600 MB. So few are drawn at once.
+# Decoded pictures are large: 200 megapixels take 600 MB. So at most two are drawn at once.
 _drawing = threading.BoundedSemaphore(2)
 
 Colour = tuple[int, int, int]

@@ -19,7 +19,7 @@ from jobs.settings import Settings
 log = logging.getLogger(__name__)
 
 TASK = "boxqueue.detect"
-# A header of each message, for debugging. Workers ignore it: any message in a queue means that jobs may wait.
+# A header of each message. A worker only logs a newer version: any message in a queue means that jobs may wait.
 VERSION_HEADER = "boxqueue_version"
 MESSAGE_VERSION = 1
 FINISHED_CHANNEL = "boxqueue:finished"

@@ -114,8 +114,10 @@ class Handler:
 
 def _report(job: JsonObject) -> JsonObject:
     """The response for a job: its document, and a line for the host's log."""
-    result = job["error"]["code"] if job["error"] else f"{len(job['detections'])} detections"
-    return response_json(job, f"{job['source'] or job['id']}: {job['status']}, {result}")
+    result = f", {job['error']['code']}" if job["error"] else ""
+    if job["detections"] is not None:
+        result = f", {len(job['detections'])} detections"
+    return response_json(job, f"{job['source'] or job['id']}: {job['status']}{result}")
 
 
 def _problem(error: BoxqueueError | UnknownModel | Refusal) -> Response:

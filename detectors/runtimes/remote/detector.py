@@ -1,4 +1,4 @@
-"""Runtime `remote`: a model in a server of somebody else's, which is asked over HTTP. It needs no ML framework."""
+"""Runtime `remote`: models on a model server, over HTTP. It needs no ML framework."""
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -15,7 +15,7 @@ from detectors.runtimes.remote.open_inference import OpenInference
 from detectors.runtimes.remote.tf_serving import TensorFlowServing
 
 
-class AskedModel(Protocol):
+class ServedModel(Protocol):
     """A model on a server, by one of the protocols. Thread-safe. Both methods raise `DetectorError`."""
 
     def require_ready(self) -> None:
@@ -25,10 +25,10 @@ class AskedModel(Protocol):
         """What the server writes for n pictures, one array or a list of them."""
 
 
-Protocols = dict[str, Callable[[Connection, ModelEntry, ModelServer], AskedModel]]
+Protocols = dict[str, Callable[[Connection, ModelEntry, ModelServer], ServedModel]]
 PROTOCOLS: Protocols = {"oip": OpenInference, "tf_serving": TensorFlowServing}
-# Most requests for one picture: three before it is sent, to see that the server is available, and twice three for the
-# picture itself. Each three are the request, the question whether the model is ready, and a blank picture.
+# The most requests for one picture. A suspect is preceded by a probe, and is sent in a batch and then alone. Each of
+# these three may need three requests: the request itself, a check whether the model is ready, and a blank picture.
 REQUESTS_A_PICTURE = 9
 
 
@@ -90,15 +90,15 @@ class RemoteDetector(Detector):
         together = not isinstance(batch, list) or self._server.encoding == "png"
         size = (self._server.request_size or len(batch)) if together else 1
         parts = [batch[start : start + size] for start in range(0, len(batch), size)]
-        return _joined(parts, list(self._pool.map(self._asked, parts)))
+        return _join(parts, list(self._pool.map(self._infer_part, parts)))
 
-    def _asked(self, part: Batch) -> Answers:
+    def _infer_part(self, part: Batch) -> Answers:
         if isinstance(part, list) and self._server.encoding == "tensor":
             part = part[0][None]
         return self._model.infer(part)
 
 
-def _joined(parts: Sequence[Batch], answers: Sequence[Answers]) -> Answers:
+def _join(parts: Sequence[Batch], answers: Sequence[Answers]) -> Answers:
     """The outputs for all pictures. Raises `DetectionFailed` where a request was answered for more or fewer pictures
     than it had: the sum might be right, and each answer another picture's."""
     for part, outputs in zip(parts, answers, strict=True):

@@ -36,6 +36,7 @@ class Detection:
         self.settings = settings
         self.calls: list[dict[str, Any]] = []
         self.error: Exception | None = None
+        self.changes: dict[str, Any] = {}
 
     def answer(self, data: bytes, **arguments: Any) -> dict[str, Any]:
         self.calls.append({"data": data, **{name: value for name, value in arguments.items() if value is not None}})
@@ -43,7 +44,8 @@ class Detection:
             raise self.error
         found = [{"label": "textbox", "class_id": 0, "score": 0.97, "box": [1.0, 2.0, 3.0, 4.0]}]
         source = arguments.get("source")
-        return {"id": "0199", "status": "succeeded", "source": source, "detections": found, "error": None}
+        succeeded = {"id": "0199", "status": "succeeded", "source": source, "detections": found, "error": None}
+        return succeeded | self.changes
 
 
 @pytest.fixture
@@ -139,6 +141,14 @@ def test_a_blob_becomes_a_document_and_a_log_line(host: FunctionsHost, detection
     assert returned.logs == [f"{URI}: succeeded, 1 detections"]
     [call] = detection.calls
     assert (call["data"], call["source"]) == (PICTURE, URI)
+
+
+def test_a_job_that_was_cancelled_is_an_answer(host: FunctionsHost, detection: Detection) -> None:
+    detection.changes = {"status": "cancelled", "detections": None}
+
+    returned = host.blob("blob", URI, "card.png", PICTURE)
+
+    assert returned.logs == [f"{URI}: cancelled"]
 
 
 def test_a_repeated_event_keeps_its_name(host: FunctionsHost, detection: Detection) -> None:
