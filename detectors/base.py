@@ -41,6 +41,9 @@ class Detector(ABC):
         wanted = batch_size or entry.batch_size
         self._batch_size_is_open = wanted == "auto"
         self.batch_size = 1 if wanted == "auto" else wanted
+        if not entry.is_embedded:  # it has no file
+            self._load(threads)
+            return
         # Before loading, because some formats are code. Again only if the file was replaced meanwhile.
         stamps = stamps_of(entry.file)
         entry.verify()

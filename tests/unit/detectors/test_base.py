@@ -212,8 +212,8 @@ def test_a_file_that_is_replaced_while_it_is_loaded_is_refused(tmp_path: Path) -
 
 
 def test_the_file_is_read_once_if_it_is_not_replaced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    verified: list[ModelEntry] = []
-    monkeypatch.setattr(ModelEntry, "verify", verified.append)
+    verified: list[str] = []
+    monkeypatch.setattr(ModelEntry, "verify", lambda entry: verified.append(entry.name))
 
     detector(tmp_path)
 
