@@ -212,12 +212,8 @@ def test_a_file_that_is_replaced_while_it_is_loaded_is_refused(tmp_path: Path) -
 
 
 def test_the_file_is_read_once_if_it_is_not_replaced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    verified: list[ModelEntry] = []
-
-    def verify(entry: ModelEntry) -> None:
-        verified.append(entry)
-
-    monkeypatch.setattr(ModelEntry, "verify", verify)
+    verified: list[str] = []
+    monkeypatch.setattr(ModelEntry, "verify", lambda entry: verified.append(entry.name))
 
     detector(tmp_path)
 
