@@ -38,7 +38,6 @@ class Models:
         if target not in TARGETS:
             raise ConfigurationError(f"TARGET_API: {target!r} is none of {', '.join(TARGETS)}; set it to one of them.")
         self.runtime, _ = TARGETS[target]
-        detector_class, self.device = load_runtime(self.runtime, settings.device)
         catalogue = Catalogue.load(*settings.catalogue, aliases=settings.model_aliases, cache=settings.data / "models")
         entries = of_target(catalogue.entries, target)
         if not entries:
@@ -49,6 +48,8 @@ class Models:
         aliases = {alias: name for alias, name in catalogue.aliases.items() if name in entries}
         self._catalogue = Catalogue(entries, aliases)
         self._default = next(iter(entries.values()))
+        # Last, because it imports the framework.
+        detector_class, self.device = load_runtime(self.runtime, settings.device)
         self._loaded = LoadedModels(
             detector_class,
             device=self.device,
