@@ -115,7 +115,7 @@ def test_every_doorbell_is_answered(
     answered: list[str] = []
     monkeypatch.setattr(tasks, "_child", SimpleNamespace())
     monkeypatch.setattr(tasks, "Pipeline", lambda _, task: SimpleNamespace(drain=lambda: answered.append(task)))
-    tasks._note_version.cache_clear()
+    tasks._log_newer_version.cache_clear()
 
     with caplog.at_level(logging.INFO):
         for number in range(3):
