@@ -220,7 +220,7 @@ def test_an_image_store_that_is_away_makes_jobs_wait(sqlite_rig: Rig) -> None:
     folder, away = rig.settings.data / "images", rig.settings.data / "away"
     folder.rename(away)
     rig.start_worker()
-    wait_for(lambda: "is given back" in rig.said, "the claim that is given back")
+    wait_for(lambda: "is returned: " in rig.said, "the claim that is returned")
 
     away.rename(folder)
 
