@@ -94,7 +94,7 @@ try:
 except ModelUnusable as error:
     print(error)
 """
-    assert words_of(SERVICE, code)[-2:] == ["install", "requirements/engine.txt."]
+    assert words_of(SERVICE, code)[-2:] == ["Install", "requirements/remote.txt."]
 
 
 # In the environment of a checkout, which has both frameworks.
