@@ -227,7 +227,7 @@ def test_it_answers_every_kind_of_event(
         assert failed["error"]["code"] == "picture_unknown_format"
         assert (problem["message_id"], problem["problem"]["code"]) == ("message-4", "invalid_parameter")
 
-        with pytest.raises(FunctionError, match="it has key1") as raised:
+        with pytest.raises(FunctionError, match="It has key1") as raised:
             lambda_.invoke({"key1": "value1"})
         assert raised.value.kind == "UnknownEvent"
 
