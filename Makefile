@@ -1,21 +1,21 @@
-# The commands of a checkout. `make` lists them. Only Python 3.11, make and git have to be there.
+# The commands of a checkout; `make` lists them. They need Python 3.11, make and git.
 #
-# The environment `.venv` is made by uv from requirements/*.txt, every wheel checked against its hash, and made
-# again only when those files change. TORCH=cpu takes PyTorch's own CPU-only wheels instead of PyPI's CUDA ones.
+# uv makes the environment `.venv` from requirements/*.txt and checks every wheel against its hash. It is updated when
+# those files change. TORCH=cpu installs PyTorch's own CPU-only wheels instead of PyPI's CUDA ones.
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
 MAKEFLAGS += --no-print-directory
 
 BIN := .venv/bin
-# `.venv/made` names the checkout and the kind of PyTorch that the environment was made for. It is taken away while
-# something is installed, so what an interrupted run left behind is recognised and thrown away as a whole.
+# `.venv/made` names the checkout and the kind of PyTorch of the environment. It does not exist during an installation, so
+# that the environment of an interrupted run is recognised and made anew.
 TORCH ?= $(or $(word 1,$(shell cat .venv/made 2>/dev/null)),pypi)
 MADE := $(TORCH) $(CURDIR)
 UV = $(BIN)/uv pip install --python $(BIN)/python --compile-bytecode $$(test -t 2 || echo --quiet)
 PYTORCH := $(if $(filter cpu,$(TORCH)),pytorch-cpu,pytorch)
-# $(1): uv with the environment, $(2): the lists. PyTorch's index serves builds of its own, whose hashes the ones of PyPI
-# are not: version and TLS stand for them.
+# $(1): uv with the environment, $(2): the lists. The lists have the hashes of PyPI, but PyTorch's index has other builds:
+# the pinned version and TLS take their place.
 install = $(1) --require-hashes $(foreach file,$(2),-r $(file)) \
 	$(if $(filter %/pytorch-cpu.txt,$(2)),&& $(1) --no-deps --torch-backend=cpu -r requirements/pytorch.in)
 
@@ -25,25 +25,25 @@ ISOLATED := $(foreach name,pytorch tensorflow remote libtorch service lambda azu
 compiled = $(foreach name,$(1),requirements/$(name).txt)
 
 LIBTORCH := detectors/runtimes/libtorch
-# Without a compiler its tests are skipped; in CI they fail.
+# Without a compiler, the tests of libtorch are skipped; in CI they fail.
 BUILDABLE := $(if $(shell command -v $(CXX) 2>/dev/null),libtorch)
-# $(1): where CMake builds, $(2): with what compiler, $(3): its options. It sees by itself what there is to do.
+# $(1): CMake's build folder, $(2): the compiler, $(3): options. CMake builds only what has changed.
 cmake = @.ci/find-compiler $(2) $(BIN)/python && $(BIN)/cmake -S $(LIBTORCH) -B $(LIBTORCH)/$(1) -G Ninja \
 	--log-level=WARNING -DCMAKE_MAKE_PROGRAM=$(CURDIR)/$(BIN)/ninja -DCMAKE_CXX_COMPILER=$(2) \
 	-DPython_EXECUTABLE=$(CURDIR)/$(BIN)/python $(3) && $(BIN)/cmake --build $(LIBTORCH)/$(1)
 
 ifneq ($(filter-out pypi cpu,$(TORCH)),)
-$(error TORCH=$(TORCH) is not known: TORCH=cpu takes PyTorch's own CPU-only wheels, TORCH=pypi the ones on PyPI)
+$(error TORCH=$(TORCH) is not known: use TORCH=cpu for PyTorch's own CPU-only wheels, or TORCH=pypi for those on PyPI)
 endif
 
 .PHONY: help
 help: ## list these targets
 	@echo "Boxqueue: pictures in, boxes out."
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
-	@echo "  TORCH=cpu in front takes PyTorch's own CPU-only wheels (smaller; from download.pytorch.org)."
+	@echo "  TORCH=cpu in front installs PyTorch's own CPU-only wheels (smaller; from download.pytorch.org)."
 
 .PHONY: demo
-demo: .venv/app ## show it working on the samples, or on your own: make demo PICTURES=folder
+demo: .venv/app ## show it working on the samples or on your pictures: make demo PICTURES=folder
 	@exec $(BIN)/boxqueue demo $${PICTURES:+--pictures "$$PICTURES"}
 
 .PHONY: up
@@ -51,7 +51,7 @@ up: .venv/app ## the whole service in the foreground; Ctrl-C stops it
 	@exec $(BIN)/boxqueue up
 
 .PHONY: train
-train: .venv/training ## train on your labelled pictures: make train DATA=folder; without DATA the bundled model again
+train: .venv/training ## train on your labelled pictures: make train DATA=folder; without DATA, train the bundled model again
 	@exec $(BIN)/python -m $(if $(DATA),training --data "$$DATA",training.bundled $${REAL:+--real "$$REAL"})
 
 .PHONY: libtorch
@@ -66,31 +66,31 @@ libtorch-sanitize: .venv/libtorch ## run its C++ with AddressSanitizer and Undef
 	@$(BIN)/python -m tests.sanitized $(LIBTORCH)/build-sanitize
 
 .PHONY: libtorch-fuzz
-libtorch-fuzz: .venv/libtorch ## damage pictures and decode them: make libtorch-fuzz SECONDS=60; needs clang++
+libtorch-fuzz: .venv/libtorch ## decode damaged pictures: make libtorch-fuzz SECONDS=60; needs clang++
 	$(call cmake,build-fuzz,$(if $(filter g++,$(CXX)),clang++,$(CXX)),-DCMAKE_BUILD_TYPE=RelWithDebInfo -DFUZZ=ON)
 	@mkdir -p $(LIBTORCH)/build-fuzz/corpus
 	@$(LIBTORCH)/build-fuzz/fuzz -max_total_time=$(or $(SECONDS),60) -timeout=20 -max_len=65536 -print_final_stats=1 \
 		-artifact_prefix=$(LIBTORCH)/build-fuzz/ $(LIBTORCH)/build-fuzz/corpus samples
 
-# One process a core, and one thread in each: more of them would spin for the same cores. They take the tests in the
-# order of `testpaths`, what is long before what is short.
+# One process for each core, and one thread in each: more threads would compete for the same cores. The tests run in the
+# order of `testpaths`, long ones first.
 PYTEST = OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses $(or $(PROCESSES),$(shell nproc)) --no-loadscope-reorder --durations 15
 
 .PHONY: test
-test: lint ## lint, types and the tests that guard a change, real Redis and PostgreSQL among them (under 5 minutes)
+test: lint ## lint, types and the quick tests, with real Redis and PostgreSQL (under 5 minutes)
 	@$(PYTEST) -m "not slow"
 
 .PHONY: test-slow
-test-slow: .venv/dev $(ISOLATED) $(BUILDABLE) ## the rest: whole services, chaos, sabotage, compiled models, libtorch, isolation
+test-slow: .venv/dev $(ISOLATED) $(BUILDABLE) ## the slow tests: whole services, chaos, sabotage, compiled models, libtorch, isolation
 	@$(PYTEST) -m slow
 
 .PHONY: test-all
 test-all: test test-slow ## every test (under 20 minutes on two cores); a compiler is needed in CI
 
-# Processes that tests start count too; what is killed can tell nothing.
+# Processes that tests start are measured too, except killed ones.
 COVERAGE = COVERAGE_FILE=$(CURDIR)/.coverage/data
 .PHONY: coverage
-coverage: .venv/dev $(ISOLATED) $(BUILDABLE) ## which branches of the code make test runs, and which all tests run
+coverage: .venv/dev $(ISOLATED) $(BUILDABLE) ## measure which branches `make test` runs, and which all tests run
 	@rm -rf .coverage && mkdir .coverage
 	@$(COVERAGE) $(subst -m pytest,-m coverage run -m pytest,$(PYTEST)) -m "not slow"
 	@$(COVERAGE) $(BIN)/coverage combine --quiet && $(COVERAGE) $(BIN)/coverage report
@@ -99,25 +99,25 @@ coverage: .venv/dev $(ISOLATED) $(BUILDABLE) ## which branches of the code make 
 	@$(COVERAGE) $(BIN)/coverage combine --quiet && $(COVERAGE) $(BIN)/coverage report
 
 .PHONY: lint
-lint: .venv/dev ## style, types and the directions of imports
+lint: .venv/dev ## check style, types and the directions of imports
 	@$(BIN)/ruff check
 	@$(BIN)/ruff format --check
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports --no-logo
 
 .PHONY: chaos
-chaos: .venv/dev ## break a service on purpose and count: make chaos JOBS=10000 KILLS=100 REDIS_RESTARTS=10 DB_RESTARTS=3
+chaos: .venv/dev ## break a service on purpose and count lost jobs: make chaos JOBS=10000 KILLS=100 REDIS_RESTARTS=10 DB_RESTARTS=3
 	@exec $(BIN)/python -m tests.chaos run $(if $(JOBS),--jobs $(JOBS)) $(if $(KILLS),--kills $(KILLS)) \
 		$(if $(REDIS_RESTARTS),--redis-restarts $(REDIS_RESTARTS)) $(if $(DB_RESTARTS),--db-restarts $(DB_RESTARTS)) \
 		$(if $(SEED),--seed $(SEED)) $(if $(DATABASE),--database $(DATABASE)) $(if $(URL),--url $(URL) --model "$(MODEL)")
 
 .PHONY: test-isolation
-test-isolation: .venv/dev $(ISOLATED) $(BUILDABLE) ## of these: each framework in an environment of its own, the API without any, Lambda, Azure, DETR, KServe
+test-isolation: .venv/dev $(ISOLATED) $(BUILDABLE) ## the isolation tests alone: each framework in its own environment, the API without any, Lambda, Azure, DETR, KServe
 	@$(PYTEST) tests/isolation
 
 IMAGES ?= $(patsubst docker/%.Dockerfile,%,$(wildcard docker/*.Dockerfile))
 TAG ?= test
-# Build arguments that are given as variables: make images DEVICE=cuda IMAGES=worker-pytorch TAG=cuda. Others are for
+# Build arguments are variables of make: make images DEVICE=cuda IMAGES=worker-pytorch TAG=cuda. BUILD has options of
 # `docker build`: BUILD="--network host".
 ARGUMENTS = $(foreach name,PYTHON_VERSION TARGET_API DEVICE TORCHVISION TORCH_INDEX MODEL FUNCTIONS_HOST,\
 	$(if $($(name)),--build-arg $(name)="$($(name))"))
@@ -131,7 +131,7 @@ images: ## build the images of docker/ as boxqueue/<kind>:test: make images IMAG
 	done
 
 .PHONY: test-images
-test-images: .venv/dev ## start the images and the stack of compose.yaml, break it and count; needs `make images`
+test-images: .venv/dev ## test the images and the stack of compose.yaml, also with failures; needs `make images`
 	@TAG=$(TAG) $(BIN)/python -m pytest tests/images --timeout 1500
 
 .PHONY: requirements
@@ -154,11 +154,11 @@ manifests: ## render deploy/ into manifests/: make manifests REGISTRY=ghcr.io/yo
 try-image: ## run a job through a built image: make try-image IMAGE=worker-pytorch TAG=test
 	@.ci/try-image $(IMAGE) $(TAG)
 
-# 0.74.0. Only what has been fixed counts: the rest nobody can do anything about; nor about Microsoft's Functions host.
+# 0.74.0. Only vulnerabilities with a fix count, and none of Microsoft's Functions host, which this project can't fix.
 TRIVY := aquasec/trivy@sha256:62b1e65e8869bc4b4c6aa4fa2b21595256c7c2f6018a9d9ad61caf87187c1969
 
 .PHONY: scan-images
-scan-images: ## look for known vulnerabilities in built images: make scan-images IMAGES="api worker-pytorch" TAG=test
+scan-images: ## scan built images for known vulnerabilities: make scan-images IMAGES="api worker-pytorch" TAG=test
 	@for image in $(IMAGES); do \
 		docker run --rm --volume /var/run/docker.sock:/var/run/docker.sock:ro $(TRIVY) image --quiet --ignore-unfixed \
 			--scanners vuln --severity HIGH,CRITICAL --exit-code 1 \
@@ -174,7 +174,7 @@ clean: ## remove the environments, the caches and demo-output; data/ stays
 
 # --- environments -----------------------------------------------------------------------------------------------
 
-# A moved checkout, a Python that is gone or another TORCH makes an environment useless although its files are there.
+# An environment can't be used in a moved checkout, without its Python, or with another TORCH, although its files exist.
 USABLE := $(shell test "$$(cat .venv/made 2>/dev/null)" = "$(MADE)" && $(BIN)/python -c '' 2>/dev/null && echo yes)
 
 ifeq ($(USABLE),)
@@ -200,30 +200,20 @@ endif
 	@echo "$(MADE)" > .venv/made
 	@touch $@
 
-.venv/training: requirements/training.txt .venv/app | .venv/made
+.venv/training .venv/libtorch: .venv/app
+.venv/dev: .venv/training
+.venv/training .venv/dev .venv/libtorch: .venv/%: requirements/%.txt | .venv/made
 	@rm -f .venv/made
-	@$(UV) --require-hashes -r requirements/training.txt
+	@$(UV) --require-hashes -r $<
 	@echo "$(MADE)" > .venv/made
 	@touch $@
 
-.venv/dev: requirements/dev.txt .venv/training | .venv/made
-	@rm -f .venv/made
-	@$(UV) --require-hashes -r requirements/dev.txt
-	@echo "$(MADE)" > .venv/made
-	@touch $@
-
-.venv/libtorch: requirements/libtorch.txt .venv/app | .venv/made
-	@rm -f .venv/made
-	@$(UV) --require-hashes -r requirements/libtorch.txt
-	@echo "$(MADE)" > .venv/made
-	@touch $@
-
-# Always from nothing, so that what was taken out of a list is out of the environment too; uv links the files from
-# its cache, so this takes seconds and hardly any disk.
+# Always made anew, so that a package removed from a list is removed from the environment too. uv links the files from its
+# cache, so this takes seconds and hardly any disk.
 .venv-isolation/pytorch/made: $(call compiled,build base $(PYTORCH))
 .venv-isolation/tensorflow/made: $(call compiled,build base tensorflow)
 .venv-isolation/remote/made: $(call compiled,build base remote)
-.venv-isolation/libtorch/made: $(call compiled,build base)
+.venv-isolation/libtorch/made: $(call compiled,build base engine)
 .venv-isolation/service/made: $(call compiled,build base api cli)
 .venv-isolation/lambda/made: $(call compiled,build base $(PYTORCH) s3 lambda)
 .venv-isolation/azure/made: $(call compiled,build base $(PYTORCH) s3 azure)

@@ -1,8 +1,8 @@
-"""The HTTP service: Flask in front of `jobs`. `python -m api` serves it."""
+"""The HTTP service: a Flask application on top of `jobs`. `python -m api` serves it."""
 
 from flask import Flask
 
-from api import parameters, problems, unread
+from api import drain_body, parameters, problems
 from api.openapi import make_app
 from api.routes.batches import batches
 from api.routes.health import health
@@ -16,19 +16,19 @@ from jobs.settings import Settings
 
 
 def create_app(settings: Settings | None = None) -> Flask:
-    """The application; nothing connects before the first request.
+    """The Flask application. It opens no connection before the first request.
 
-    Raises `ConfigurationError`, or `CatalogueError` where the list of models can't be used.
+    Raises `ConfigurationError`, or `CatalogueError` if a catalogue file cannot be used.
     """
     settings = settings or Settings.load()
     app = make_app()
     app.json.sort_keys = False  # type: ignore[attr-defined]
     app.config["MAX_CONTENT_LENGTH"] = int(settings.max_request_mb * 1e6)
-    app.extensions[EXTENSION] = Service.of(settings)
-    for part in (problems, unread, parameters):
+    app.extensions[EXTENSION] = Service.from_settings(settings)
+    for part in (problems, drain_body, parameters):
         part.register(app)
     for blueprint in (jobs, images, batches, results, models, queues, health):
         app.register_api(blueprint)
-    # Now, not at the first request for it: several may come at once.
+    # Now and not at the first request for it, because several requests may come at once.
     app.generate_spec_json()  # type: ignore[no-untyped-call]
     return app

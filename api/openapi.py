@@ -1,4 +1,4 @@
-"""The OpenAPI document: made from the schemas that validate, with what flask-openapi3 can't find out by itself."""
+"""The OpenAPI document. It is made from the schemas that validate requests, and from what the routes declare."""
 
 from typing import Any
 
@@ -13,36 +13,36 @@ from pydantic import BaseModel
 
 from api.schemas import BatchDocument, JobDocument, JobForm
 from jobs.build import VERSION
-from wire.problems import MEDIA_TYPE, problem_json, refuse_invalid
+from wire.problems import MEDIA_TYPE, problem_json, refuse_invalid, request_too_large
 from wire.responses import JOB_ID, Jobs, Problem
 
-JOBS = Tag(name="jobs", description="One picture, one model, one answer.")
-BATCHES = Tag(name="batches", description="A named set of jobs with its progress and one export.")
-CATALOGUE = Tag(name="models and queues", description="What can be asked for, and how busy it is.")
-HEALTH = Tag(name="health", description="For load balancers, and for people who look after the service.")
+JOBS = Tag(name="jobs", description="One picture, one model and the answer.")
+BATCHES = Tag(name="batches", description="A set of jobs with its progress and one export of all results.")
+CATALOGUE = Tag(name="models and queues", description="The models, and the state of their queues.")
+HEALTH = Tag(name="health", description="For load balancers and operators.")
 
-DESCRIPTION = """Boxqueue finds the objects on pictures.
+DESCRIPTION = """Boxqueue finds objects in pictures.
 
-`POST /v1/jobs` takes a picture and answers 202 with a job; ask for `GET /v1/jobs/{job_id}?wait=30` until its status is
-`succeeded`, `failed` or `cancelled`. For many pictures open a batch, fill it with `POST /v1/batches/{batch_id}/jobs`
-(some dozens of pictures a request cost least), close it, and read its results as a stream.
+Send a picture with `POST /v1/jobs`, which returns 202 and a job. Then repeat `GET /v1/jobs/{job_id}?wait=30` until its
+status is `succeeded`, `failed` or `cancelled`. For many pictures, open a batch, fill it with
+`POST /v1/batches/{batch_id}/jobs` (some dozens of pictures per request), close it, and read its results as a stream.
 
 Every refusal is `application/problem+json` with a stable `code`."""
 
-# status -> when, with one code and detail for example
+# status -> description, and the code and detail of an example
 _REFUSALS = {
-    400: ("The request or a picture can't be read.", "picture_empty", "card.png: The file is empty."),
-    404: ("No such id.", "not_found", f"There is no job {JOB_ID}."),
-    409: ("The job, batch or key is in a state that forbids it.", "job_finished", f"Job {JOB_ID} has failed already."),
-    413: (
-        "Too many bytes, pixels or pictures.",
-        "request_too_large",
-        "The request is too large; at most 64 MB are taken.",
+    400: ("The request or a picture cannot be read.", "picture_empty", "card.png: The file is empty."),
+    404: ("There is no job, batch or picture with this id.", "not_found", f"There is no job {JOB_ID}."),
+    409: (
+        "The state of the job, batch or idempotency key does not allow this.",
+        "job_finished",
+        f"Job {JOB_ID} has failed already.",
     ),
+    413: ("There are too many bytes, pixels or pictures.", "request_too_large", str(request_too_large(64))),
     415: (
-        "Neither a form nor JSON, or no picture of a known format.",
+        "The body is neither a form nor JSON, or the picture has no known format.",
         "picture_unknown_format",
-        "notes.jpg: The file is no picture of a known format. Taken are JPEG, PNG, WEBP, BMP, GIF, TIFF.",
+        "notes.jpg: The file is not a picture of a known format. Known formats are JPEG, PNG, WEBP, BMP, GIF, TIFF.",
     ),
     422: (
         "A field or parameter is wrong (`invalid_parameter` lists them in `errors`), or the model is unknown "
@@ -51,20 +51,19 @@ _REFUSALS = {
         "min_score: Input should be less than or equal to 1",
     ),
     429: (
-        "So much waits already that no more is taken just now; send the same request again after `Retry-After` "
-        "seconds.",
+        "Too many jobs wait already. Send the same request again after `Retry-After` seconds.",
         "queue_full",
         "The queue pytorch is full: 100,000 jobs of priority -10 or higher wait (BOXQUEUE_MAX_QUEUED_JOBS is 100,000). "
         "Send the same request again in 12 s.",
     ),
     503: (
-        "Something that the service stands on does not answer; try again after `Retry-After` seconds.",
+        "The database or the image store does not answer. Try again after `Retry-After` seconds.",
         "database_unavailable",
         "The database does not answer: connection refused",
     ),
 }
 
-# Those that flask-openapi3 does not find by itself.
+# flask-openapi3 does not find these by itself.
 _SCHEMAS = {
     schema.__name__: Schema(**get_model_schema(schema)) for schema in (JobDocument, JobForm, BatchDocument, Jobs)
 }
@@ -73,11 +72,11 @@ _SCHEMAS = {
 class _Api(OpenAPI):
     def generate_spec_json(self) -> None:
         super().generate_spec_json()  # type: ignore[no-untyped-call]
-        self.spec_json = _tidied(self.spec_json)
+        self.spec_json = _cleaned(self.spec_json)
 
 
 def make_app() -> OpenAPI:
-    """An application without routes of ours, but with `/openapi.json` and `/docs`."""
+    """An application that has only the routes `/openapi.json` and `/docs` yet."""
     app = _Api(
         "api",
         info=Info(title="Boxqueue", version=VERSION, description=DESCRIPTION),
@@ -85,34 +84,34 @@ def make_app() -> OpenAPI:
         validation_error_model=Problem,
         validation_error_callback=refuse_invalid,
         static_folder=None,
-        security_schemes={},  # without it the document says null, which is none
+        security_schemes={},  # The default would be written as null, which is not valid.
     )
     pages = Blueprint("pages", "api")
     pages.add_url_rule("/openapi.json", "openapi", lambda: app.api_doc)
     pages.add_url_rule("/docs", "docs", lambda: redirect("/docs/swagger"), strict_slashes=False)
     app.register_blueprint(pages)
-    # Nor shall the page ask a validator on the internet what it thinks of the document.
+    # Otherwise the page would send the document to a validator on the internet.
     app.config["SWAGGER_CONFIG"] = {"validatorUrl": None}
-    # The plug-in brings Swagger UI's files along, so that the page works without the internet.
+    # The plug-in contains the files of Swagger UI, so the page works without the internet.
     app.register_blueprint(RegisterPlugin.register(doc_url="/openapi.json"), url_prefix="/docs")
     app.components_schemas.update(_SCHEMAS)
     return app
 
 
 def body(**contents: type[BaseModel]) -> dict[str, Any]:
-    """Extension of an operation that has a body: `json=` and `form=` name the schemas."""
+    """The OpenAPI extension for a request body. `json=` and `form=` give the schemas."""
     media_types = {"json": "application/json", "form": "multipart/form-data"}
     content = {media_types[kind]: {"schema": _reference(schema)} for kind, schema in contents.items()}
     return {"requestBody": {"content": content, "required": True}}
 
 
 def responses(ok: dict[int | str, Any], refused: tuple[int, ...] = ()) -> dict[int | str, Any]:
-    """The responses of an operation: those that are fine, and the refusals by status. Faulty parameters always are."""
+    """The responses of an operation. `ok`: status -> response. `refused`: statuses; 422 is always added."""
     return {**{status: _refusal(status) for status in sorted({*refused, 422})}, **ok}
 
 
 def document(*schemas: type[BaseModel], description: str, **headers: str) -> dict[str, Any]:
-    """A JSON response of one of the schemas, with headers: name -> description."""
+    """A JSON response that fits one of the schemas. `headers`: name -> description."""
     references = [_reference(schema) for schema in schemas]
     return {
         "description": description,
@@ -125,35 +124,38 @@ def document(*schemas: type[BaseModel], description: str, **headers: str) -> dic
 
 
 def stream(media_types: list[str], description: str) -> dict[str, Any]:
-    """A response that is no JSON document."""
+    """A response that is not a JSON document."""
     return {"description": description, "content": {name: {"schema": {"type": "string"}} for name in media_types}}
 
 
 def _refusal(status: int) -> dict[str, Any]:
-    when, code, detail = _REFUSALS[status]
+    description, code, detail = _REFUSALS[status]
     example = problem_json(status, code, detail)
-    answer = {"description": when, "content": {MEDIA_TYPE: {"schema": _reference(Problem), "example": example}}}
+    response = {
+        "description": description,
+        "content": {MEDIA_TYPE: {"schema": _reference(Problem), "example": example}},
+    }
     if status in (429, 503):
-        answer["headers"] = {"Retry-After": {"description": "Seconds.", "schema": {"type": "integer"}}}
-    return answer
+        response["headers"] = {"Retry-After": {"description": "Seconds.", "schema": {"type": "integer"}}}
+    return response
 
 
 def _reference(schema: type[BaseModel]) -> dict[str, str]:
     return {"$ref": f"#/components/schemas/{schema.__name__}"}
 
 
-def _tidied(node: Any) -> Any:
-    """Says of optional members what clients have to know: that they may be left out, not that they may be null."""
+def _cleaned(node: Any) -> Any:
+    """Describes optional members as clients need it: they may be left out. pydantic says that they may be null."""
     if isinstance(node, list):
-        return [_tidied(member) for member in node]
+        return [_cleaned(member) for member in node]
     if not isinstance(node, dict):
         return node
-    node = {name: _tidied(member) for name, member in node.items()}
+    node = {name: _cleaned(member) for name, member in node.items()}
     if "default" in node and node["default"] is None and "anyOf" in node:
         kinds = [kind for kind in node.pop("anyOf") if kind != {"type": "null"}]
         del node["default"]
         node |= kinds[0]
     if isinstance(node.get("description"), str):
-        # The library keeps the docstrings' line ends; a paragraph has none.
+        # flask-openapi3 keeps the line breaks of docstrings. A paragraph should have none.
         node["description"] = node["description"].replace("<br/><br/>", "\n\n").replace("<br/>", " ")
     return node

@@ -1,4 +1,4 @@
-"""Query parameters that nobody asked for: a typo must not pass silently, on routes without parameters either."""
+"""Refuses unknown query parameters, so that a typo does not pass unnoticed."""
 
 from flask import Flask, current_app, request
 
@@ -6,7 +6,7 @@ from wire.problems import invalid_parameters
 
 
 def register(app: Flask) -> None:
-    """Refuses query parameters on routes that have none. Where a route has some, its schema refuses the others."""
+    """Refuses query parameters on routes without a query schema. On other routes the schema refuses unknown ones."""
     app.before_request(_refuse)
 
 

@@ -1,4 +1,4 @@
-"""Everything that goes wrong gets its answer and its line of the log; `wire/problems.py` says which answer."""
+"""Error handlers: each error becomes a problem document (`wire/problems.py`) and a line in the log."""
 
 import logging
 from typing import Any
@@ -7,12 +7,13 @@ from urllib.parse import quote
 from flask import Flask, Response, current_app, g, request
 from werkzeug.exceptions import HTTPException, MethodNotAllowed
 
+from detectors.errors import UnknownModel
 from jobs.errors import BoxqueueError
-from wire.problems import MEDIA_TYPE, Problem, Refusal, problem_json, problem_of
+from wire.problems import MEDIA_TYPE, REFUSED, Problem, Refusal, problem_json, problem_of, request_too_large
 
 log = logging.getLogger(__name__)
 
-# What Flask and werkzeug refuse by themselves.
+# Status -> code, for errors that Flask and werkzeug raise.
 HTTP_CODES = {
     400: "bad_request",
     404: "not_found",
@@ -24,27 +25,27 @@ HTTP_CODES = {
 
 
 def register(app: Flask) -> None:
-    """Gives the application its answers for everything that goes wrong."""
-    app.register_error_handler(Refusal, _error)
-    app.register_error_handler(BoxqueueError, _error)
+    """Registers the error handlers."""
+    for error in REFUSED:
+        app.register_error_handler(error, _error)
     app.register_error_handler(HTTPException, _http)
     app.after_request(_log)
 
 
 def _log(response: Response) -> Response:
-    """One line for each refused request; one for the others where DEBUG asks for it."""
+    """Logs each refused request. Other requests are logged at level DEBUG."""
     level = logging.DEBUG if response.status_code < 400 else logging.INFO
     if response.status_code >= 500:
         level = logging.WARNING
-    # Quoted: a line break in an address must not begin a line of the log.
+    # The path is quoted, because a line break in it would begin a new line of the log.
     log.log(level, "%s %s %d %s", request.method, quote(request.path), response.status_code, g.get("problem_code", ""))
     return response
 
 
-def _error(error: BoxqueueError | Refusal) -> Response:
+def _error(error: BoxqueueError | UnknownModel | Refusal) -> Response:
     problem = problem_of(error)
     if problem.status == 500:
-        current_app.logger.exception("an error that clients should never see", exc_info=error)
+        current_app.logger.exception("unexpected error", exc_info=error)
     return _response(problem)
 
 
@@ -67,8 +68,7 @@ def _http(error: HTTPException) -> Any:
 
 def _detail(error: HTTPException) -> str:
     if error.code == 413:
-        limit = current_app.config["MAX_CONTENT_LENGTH"] / 1e6
-        return f"The request is too large; at most {limit:g} MB are taken."
+        return str(request_too_large(current_app.config["MAX_CONTENT_LENGTH"] / 1e6))
     if error.code == 404:
-        return f"There is nothing at {request.path}."
+        return f"There is nothing at {request.path}. /docs lists all addresses."
     return str(error.description or error.name)

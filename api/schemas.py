@@ -1,4 +1,4 @@
-"""What requests may say. These schemas validate, and the OpenAPI document is made from them."""
+"""The schemas of requests. They validate the requests, and the OpenAPI document is made from them."""
 
 import re
 import uuid
@@ -8,8 +8,9 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, BaseModel, Field
 from pydantic_core import PydanticCustomError
 
+from detectors.strict import Strict
 from jobs.tables import STATUSES
-from wire.fields import Name, Score, Shown, Source, Strict, plain
+from wire.fields import Name, PictureOptions, Score, Source, refuse_control_characters
 
 _ID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 LONGEST_WAIT_SECONDS = 60
@@ -27,7 +28,9 @@ def _cursor(text: str) -> str:
     try:
         return str(uuid.UUID(bytes=urlsafe_b64decode(text + "==")))
     except ValueError:
-        raise PydanticCustomError("bad_cursor", "This cursor is none of ours; begin again without one.") from None
+        raise PydanticCustomError(
+            "bad_cursor", "This is not a cursor of this service. Start again at the first page, without a cursor."
+        ) from None
 
 
 Id = Annotated[str, AfterValidator(_id)]
@@ -42,52 +45,55 @@ class BatchPath(BaseModel):
 
 
 class SubmitHeaders(BaseModel):
-    prefer: Annotated[str, AfterValidator(plain)] | None = Field(
+    prefer: Annotated[str, AfterValidator(refuse_control_characters)] | None = Field(
         None,
-        description="`wait=10` answers with the finished job if it comes within 10 seconds (60 at most).",
+        description="`wait=10` waits up to 10 seconds for the answer (60 at most).",
         json_schema_extra={"example": "wait=10"},
     )
     idempotency_key: Name | None = Field(
         None,
         alias="Idempotency-Key",
-        description="Any text of your own. Sending the same request again with the same key gives the same jobs "
-        "instead of new ones, for a day. Use it when a request may have to be repeated.",
+        description="Any text of your own. For a day, the same request with the same key returns the same jobs "
+        "and makes no new ones. Use it to make a request safe to repeat.",
         json_schema_extra={"example": "scan-0815-page-3"},
     )
 
 
-class _Options(Shown):
+class _SubmitOptions(PictureOptions):
     model: Name = Field(
-        description="Name of a model, as `GET /v1/models` lists it.", json_schema_extra={"example": "cards-pytorch"}
+        description="Name or alias of a model. `GET /v1/models` lists them.",
+        json_schema_extra={"example": "cards-pytorch"},
     )
-    priority: int = Field(0, ge=-100, le=100, description="Higher goes first. Use negative ones for bulk work.")
+    priority: int = Field(
+        0, ge=-100, le=100, description="Jobs of a higher priority run first. Use a negative priority for bulk work."
+    )
     cache: bool = Field(
         True,
-        description="The same picture and model give the stored answer without running the model again. "
-        "`false` runs it in any case.",
+        description="Use the stored answer of the same picture and model, if there is one. `false` runs the model "
+        "in any case.",
     )
 
 
-class JobDocument(_Options):
+class JobDocument(_SubmitOptions):
     """A picture as JSON."""
 
     image_base64: str = Field(description="The picture's bytes in base64.")
-    source: Source | None = Field(
-        None, description="Where the picture is from: a file name or URI, for you to find it."
-    )
+    source: Source | None = Field(None, description="The file name or URI of the picture, for your own use.")
 
 
-class JobForm(_Options):
-    """Pictures as a form, the way that costs least. Each `image` becomes a job."""
+class JobForm(_SubmitOptions):
+    """Pictures as a form. It is smaller than JSON with base64. Each `image` becomes a job."""
 
     image: list[Annotated[str, Field(json_schema_extra={"format": "binary"})]] = Field(
-        description="The pictures' files. Their names are kept as `source`."
+        description="The files of the pictures. Their names are kept as `source`."
     )
-    source: list[Source] = Field([], description="Other sources than the file names: one for each picture, in order.")
+    source: list[Source] = Field([], description="Sources in place of the file names: one for each picture, in order.")
 
 
 class BatchDocument(Strict):
-    name: Name | None = Field(None, description="A name for people.", json_schema_extra={"example": "forms of May"})
+    name: Name | None = Field(
+        None, description="A name for people. It need not be unique.", json_schema_extra={"example": "forms of May"}
+    )
 
 
 class JobQuery(Strict):
@@ -96,11 +102,11 @@ class JobQuery(Strict):
         ge=0,
         le=LONGEST_WAIT_SECONDS,
         allow_inf_nan=False,
-        description="Seconds to wait for the job's answer. The job comes at once when it is there.",
+        description="Seconds to wait for the job's answer. The response comes as soon as the job has it.",
         json_schema_extra={"example": 30},
     )
     min_score: Score | None = Field(
-        None, description="Shows detections from this score up, whatever the job asked for."
+        None, description="Shows detections from this score up, in place of the job's own `min_score`."
     )
 
 
@@ -108,21 +114,21 @@ class ListQuery(Strict):
     batch: Id | None = Field(None, description="Only jobs of this batch.")
     status: Literal[STATUSES] | None = Field(None, description="Only jobs with this status.")  # type: ignore[valid-type]
     model: Name | None = Field(None, description="Only jobs of this model.")
-    label: Name | None = Field(None, description="Only jobs that found at least one such object.")
+    label: Name | None = Field(None, description="Only jobs with at least one detection of this label.")
     min_score: Score | None = Field(
-        None, description="Only jobs with a detection of at least this score (and of that label, if one is asked for)."
+        None, description="Only jobs with a detection of at least this score (and of `label`, if that is set)."
     )
-    limit: int = Field(50, ge=1, le=200, description="Most jobs a page.")
+    limit: int = Field(50, ge=1, le=200, description="The largest number of jobs on a page.")
     cursor: Annotated[str, AfterValidator(_cursor)] | None = Field(
-        None, description="Where the next page begins; `next` in the answer has it."
+        None, description="Where the page begins. `next` in a response contains it."
     )
 
 
 class AnnotatedQuery(Strict):
     min_score: Score | None = Field(
-        None, description="Draws detections from this score up, whatever the job asked for."
+        None, description="Draws detections from this score up, in place of the job's own `min_score`."
     )
 
 
 class ResultsQuery(Strict):
-    format: Literal["jsonl"] = Field("jsonl", description="`jsonl`: one job a line.")
+    format: Literal["jsonl"] = Field("jsonl", description="`jsonl`: one job per line.")

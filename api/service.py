@@ -1,16 +1,14 @@
-"""What the handlers of one process share."""
+"""The parts that all routes of a process share."""
 
 from dataclasses import dataclass
 from typing import Self, cast
 
 from flask import current_app
 
-from api.waiting import Waiters
-from detectors.catalogue import Catalogue, ModelEntry
+from api.long_polling import LongPolling
+from detectors.catalogue import Catalogue
 from detectors.catalogue.live import LiveCatalogue
-from detectors.errors import UnknownEntry
 from jobs.database import Database
-from jobs.errors import UnknownModel
 from jobs.image_store import ImageStore
 from jobs.queue.backpressure import Backpressure
 from jobs.queue.doorbell import Doorbell
@@ -22,49 +20,43 @@ EXTENSION = "boxqueue"
 
 @dataclass(frozen=True, slots=True)
 class Service:
-    """The parts that the handlers call. Thread-safe, each of them."""
+    """The parts that the routes call. Each of them is thread-safe."""
 
     settings: Settings
     db: Database
     store: ImageStore
-    queue: Doorbell
-    pressure: Backpressure
+    doorbell: Doorbell
+    backpressure: Backpressure
     live: LiveCatalogue
-    waiters: Waiters
+    long_polling: LongPolling
 
     @classmethod
-    def of(cls, settings: Settings) -> Self:
-        """The parts that the settings name; none of them connects before its first use.
+    def from_settings(cls, settings: Settings) -> Self:
+        """The parts as the settings describe them. None of them connects before its first use.
 
-        Raises `ConfigurationError`, or `CatalogueError` where the list of models can't be used.
+        Raises `ConfigurationError`, or `CatalogueError` if a catalogue file cannot be used.
         """
         db = Database(settings.database_url, pool_size=settings.api_threads)
-        queue = Doorbell(settings)
-        # A quarter of the threads stays for those who don't wait.
-        most = settings.api_threads * 3 // 4
+        doorbell = Doorbell(settings)
         return cls(
             settings=settings,
             db=db,
             store=ImageStore(settings.store_url),
-            queue=queue,
-            pressure=Backpressure(db, settings.max_queued_jobs, settings.max_queued_seconds),
+            doorbell=doorbell,
+            backpressure=Backpressure(db, settings.max_queued_jobs, settings.max_queued_seconds),
             live=LiveCatalogue(*settings.catalogue, aliases=settings.model_aliases, cache=settings.data / "models"),
-            waiters=Waiters(queue.listen, lambda ids: unfinished(db, ids), most),
+            # A quarter of the threads stays free for requests that do not wait.
+            long_polling=LongPolling(
+                doorbell.listen, lambda ids: unfinished(db, ids), max_waiting=settings.api_threads * 3 // 4
+            ),
         )
 
     @property
     def catalogue(self) -> Catalogue:
-        """As its files are now."""
+        """The catalogue, read from its files as they are now."""
         return self.live.now()
-
-    def model(self, name: str) -> ModelEntry:
-        """The catalogue's entry of that name or alias. Raises `UnknownModel`, which names the known ones."""
-        try:
-            return self.catalogue.get(name)
-        except UnknownEntry as error:
-            raise UnknownModel(error.name, error.known) from error
 
 
 def service() -> Service:
-    """The service of the application that answers the present request."""
+    """The service of the application that handles the current request."""
     return cast(Service, current_app.extensions[EXTENSION])

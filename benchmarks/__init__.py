@@ -1,1 +1,1 @@
-"""The service against its own limit: ratios, measured side by side in one run. See benchmarks/README.md."""
+"""Benchmarks that compare the service with its limit, both measured in the same run. See benchmarks/README.md."""

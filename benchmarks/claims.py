@@ -1,11 +1,10 @@
-"""How many workers one database feeds: claims and finishes of 1, 4, 16 and 64 workers at once on a real PostgreSQL;
-what a doorbell costs a Redis; what a store in a folder reads.
+"""How many workers one database can feed: claims and finishes of 1, 4, 16 and 64 workers at once on a real PostgreSQL.
+Also the cost of a doorbell in Redis, and how fast an image store in a folder is.
 
-The claimers are workers without a model. They share this machine with the server, so what both used of its cores stands
-beside the claims: a database on a machine of its own has its cores for itself. docs/scale.md computes on from here.
+The claimers are workers without a model. They share this machine's cores with the database server, so the table also
+shows the CPU time of both: a database on its own machine has all cores for itself. docs/scale.md uses these figures.
 """
 
-import argparse
 from collections.abc import Callable
 
 import psutil
@@ -15,6 +14,7 @@ from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
+from benchmarks.arguments import parser_of
 from benchmarks.database.claimers import Measured, RanOut, measure
 from benchmarks.database.databases import databases
 from benchmarks.database.deep_tables import fill, settle
@@ -23,18 +23,17 @@ from benchmarks.database.engine_work import CLAIM_SIZES
 
 CLAIMERS = (1, 4, 16, 64)
 PICTURES_PER_S = 20
-"""Of a worker: what a small model does on a core or two."""
+"""Of one worker: a small model on one or two cores."""
 READERS = 16
-EXAMPLES = """
-examples:
-  python -m benchmarks.claims                                          10 s each, behind 1,000,000 finished jobs
-  python -m benchmarks.claims --rows 10000 --queued 20000 --seconds 2  smaller, for a look
+EXAMPLES = """\
+  python -m benchmarks.claims                                          10 s each, beside 1,000,000 finished jobs
+  python -m benchmarks.claims --rows 10000 --queued 20000 --seconds 2  smaller
 """
 console = Console(width=120)
 
 
 def claims(finished: int, queued: int, seconds: float) -> list[Measured]:
-    """Each number of claimers with each size of a claim, on one database with a past and a backlog."""
+    """Measures each number of claimers with each claim size, on one database with finished and queued jobs."""
     with databases("postgresql", "claims") as (db,):
         with Progress(console=console) as progress:
             task = progress.add_task("filling postgresql", total=finished + queued)
@@ -53,7 +52,7 @@ def claims(finished: int, queued: int, seconds: float) -> list[Measured]:
                     try:
                         found.append(measure(url, server, claimers, size, seconds))
                     except RanOut:
-                        raise SystemExit("The queue ran out of jobs: give more of them (--queued).") from None
+                        raise SystemExit("The queue ran out of jobs: raise --queued.") from None
                     progress.advance(task)
         return found
 
@@ -67,7 +66,7 @@ def show(found: list[Measured]) -> None:
         "pictures/s": lambda row: f"{row.pictures_per_s:,.0f}",
         f"workers of {PICTURES_PER_S}/s fed": lambda row: f"{row.pictures_per_s / PICTURES_PER_S:,.0f}",
         "CPU ms, database": lambda row: f"{row.database_cpu_ms:.2f}",
-        "fed by a core of it": lambda row: f"{1000 * row.size / row.database_cpu_ms / PICTURES_PER_S:,.0f}",
+        "fed by one core of it": lambda row: f"{1000 * row.size / row.database_cpu_ms / PICTURES_PER_S:,.0f}",
         "CPU ms, claimers": lambda row: f"{row.client_cpu_ms:.2f}",
     }
     table = Table(title="claims, each with its finish", title_justify="left", box=SIMPLE)
@@ -79,18 +78,13 @@ def show(found: list[Measured]) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.claims",
-        description=__doc__,
-        epilog=EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = parser_of("claims", __doc__, EXAMPLES)
     parser.add_argument("--rows", type=int, default=1_000_000, help="finished jobs in the tables")
-    parser.add_argument("--queued", type=int, default=300_000, help="queued jobs, of which nine in ten are claimed")
+    parser.add_argument("--queued", type=int, default=300_000, help="queued jobs; nine in ten are claimed")
     parser.add_argument("--seconds", type=float, default=10, help="for each number of claimers")
-    given = parser.parse_args()
-    show(claims(given.rows, given.queued, given.seconds))
-    rung = doorbells(given.seconds)
+    arguments = parser.parse_args()
+    show(claims(arguments.rows, arguments.queued, arguments.seconds))
+    rung = doorbells(arguments.seconds)
     console.print(
         f"doorbells: {rung.per_s:,.0f}/s of one client; {rung.redis_cpu_us:.0f} µs of Redis each: "
         f"{1e6 / rung.redis_cpu_us:,.0f}/s of one Redis"

@@ -1,12 +1,11 @@
-"""The engine alone: what its statements cost on empty tables and on deep ones, side by side in one run.
+"""The database alone: the cost of its statements on empty tables and on deep ones, measured side by side in one run.
 
-Submits, claims, finishes and empty doorbells (claims that find nothing) are done in turn on a database without a past
-and on one with it, one by one, so that whatever else the machine does meets both alike. The ratio is deep over empty,
-of the medians. Exit code 1 where a claim or an empty doorbell costs more than 1.5 times as much on deep tables, or
-where one of the statements reads a growing table from end to end.
+Submits, claims, finishes and empty doorbells (claims that find no job) alternate between an empty database and one with
+many jobs, so that other load on the machine affects both alike. The ratio is the median on deep tables over the median
+on empty ones. Exit code 1 if a claim or an empty doorbell takes more than 1.5 times as long on deep tables, or if a
+statement reads a growing table from end to end.
 """
 
-import argparse
 import sys
 
 from rich.box import SIMPLE
@@ -14,28 +13,28 @@ from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
+from benchmarks.arguments import parser_of
 from benchmarks.database.databases import KINDS, databases
 from benchmarks.database.deep_tables import fill, settle
 from benchmarks.database.engine_work import CLAIM_SIZES, Side
 from benchmarks.database.plans import plans
 
-EXAMPLES = """
-examples:
+EXAMPLES = """\
   python -m benchmarks.engine                                  1,000,000 finished and 100,000 queued jobs
-  python -m benchmarks.engine --rows 100000 --queued 10000     smaller, for a look
-  python -m benchmarks.engine --only postgresql --plans        one database, and its plans word for word
+  python -m benchmarks.engine --rows 100000 --queued 10000     smaller
+  python -m benchmarks.engine --only postgresql --plans        one database, and its plans in full
 """
 LIMIT = 1.5
-"""Deep over empty, for a claim and for an empty doorbell."""
+"""The greatest ratio, deep over empty, of a claim and of an empty doorbell."""
 LIMITED = ("claim", "empty doorbell")
 console = Console(width=120)
 
 
 def measure(empty: Side, deep: Side, rounds: int) -> None:
-    """Takes the times on both sides, in turn."""
+    """Measures the times on both sides, in turn."""
     with Progress(console=console) as progress:
         task = progress.add_task("measuring", total=rounds)
-        # The round before the first one warms connections and caches up.
+        # Round -1 warms up connections and caches.
         for number in range(-1, rounds):
             for size in CLAIM_SIZES:
                 steps = zip(empty.round(size), deep.round(size), strict=True)
@@ -50,7 +49,7 @@ def measure(empty: Side, deep: Side, rounds: int) -> None:
 
 
 def show_times(kind: str, empty: Side, deep: Side) -> list[str]:
-    """Prints the ratios beside the absolute figures; what missed its limit."""
+    """Prints the ratios and the absolute figures. Returns a line for each step that missed its limit."""
     table = Table("", title=f"{kind}, a second", title_justify="left", box=SIMPLE, padding=(0, 1))
     for heading in ("empty", "deep", "ms, deep", "deep over empty"):
         table.add_column(heading, justify="right")
@@ -62,7 +61,7 @@ def show_times(kind: str, empty: Side, deep: Side) -> list[str]:
         if name.startswith(LIMITED):
             verdict = f"{LIMIT}: {'held' if ratio <= LIMIT else 'MISSED'}"
         if verdict.endswith("MISSED"):
-            missed.append(f"{kind}: {name}: {ratio:.2f} times as much on deep tables, the limit is {LIMIT}")
+            missed.append(f"{kind}: {name}: {ratio:.2f} times as long on deep tables, the limit is {LIMIT}")
         speeds = [f"{1 / side.median(name):,.0f}" for side in (empty, deep)]
         table.add_row(name, *speeds, f"{deep.median(name) * 1000:.2f}", f"{ratio:.2f}", verdict)
     console.print(table)
@@ -70,7 +69,7 @@ def show_times(kind: str, empty: Side, deep: Side) -> list[str]:
 
 
 def show_plans(kind: str, deep: Side, in_full: bool) -> list[str]:
-    """Prints which indexes each step uses on deep tables; what reads a growing table from end to end."""
+    """Prints the indexes that each step uses on deep tables. Returns a line for each scan of a growing table."""
     table = Table("", "indexes", title=f"{kind}, plans on deep tables", title_justify="left", box=SIMPLE)
     missed = []
     for name, step in dict(step for size in CLAIM_SIZES for step in deep.round(size)).items():
@@ -87,7 +86,7 @@ def show_plans(kind: str, deep: Side, in_full: bool) -> list[str]:
 
 
 def run(kind: str, finished: int, queued: int, rounds: int, *, in_full: bool) -> list[str]:
-    """The whole benchmark on one kind of database; what missed its limit."""
+    """Runs the whole benchmark on one kind of database. Returns a line for each missed limit."""
     with databases(kind, "empty", "deep") as (empty_db, deep_db):
         with Progress(console=console) as progress:
             task = progress.add_task(f"filling {kind}", total=finished + queued)
@@ -99,21 +98,16 @@ def run(kind: str, finished: int, queued: int, rounds: int, *, in_full: bool) ->
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.engine",
-        description=__doc__,
-        epilog=EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = parser_of("engine", __doc__, EXAMPLES)
     parser.add_argument("--rows", type=int, default=1_000_000, help="finished jobs in the deep tables")
     parser.add_argument("--queued", type=int, default=100_000, help="queued jobs in the deep tables")
     parser.add_argument("--rounds", type=int, default=20)
     parser.add_argument("--only", choices=KINDS, help="one kind of database instead of both")
-    parser.add_argument("--plans", action="store_true", help="print the plans word for word")
-    given = parser.parse_args()
+    parser.add_argument("--plans", action="store_true", help="print the plans in full")
+    arguments = parser.parse_args()
     missed = []
-    for kind in [given.only] if given.only else KINDS:
-        missed += run(kind, given.rows, given.queued, given.rounds, in_full=given.plans)
+    for kind in [arguments.only] if arguments.only else KINDS:
+        missed += run(kind, arguments.rows, arguments.queued, arguments.rounds, in_full=arguments.plans)
     for line in missed:
         console.print(line, style="red", markup=False)
     sys.exit(1 if missed else 0)

@@ -1,18 +1,17 @@
-"""One picture, idle service, end to end over HTTP, beside what the model alone takes for the same bytes.
+"""One picture through an idle service over HTTP, compared with decoding and the model alone on the same bytes.
 
 python -m benchmarks.latency [--model cards-pytorch] [--rounds 60] [--pictures FOLDER]
 """
 
-import argparse
 import statistics
 import time
 from pathlib import Path
 
+from benchmarks.arguments import parser_of
 from benchmarks.models.bare import load
 from benchmarks.models.pictures import pictures
 from benchmarks.service import Service, service
 from detectors.base import Detector
-from detectors.machine import usable_cores
 from detectors.pictures.decode import decode
 
 
@@ -24,31 +23,30 @@ def alone(detector: Detector, data: bytes) -> float:
 
 
 def through(running: Service, model: str, data: bytes) -> float:
-    """Milliseconds from the POST to the answer, in one request that waits."""
+    """Milliseconds from the POST to the result, in one request that waits for it."""
     started = time.perf_counter()
     response = running.http.post(
         "/v1/jobs", data={"model": model, "cache": "false"}, files={"image": data}, headers={"Prefer": "wait=30"}
     )
     taken = (time.perf_counter() - started) * 1000
     if response.status_code != 200 or response.json()["status"] != "succeeded":
-        raise SystemExit(f"No answer: {response.status_code} {response.text[:300]}")
+        raise SystemExit(f"The picture did not succeed: {response.status_code} {response.text[:300]}")
     return taken
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = parser_of("latency", __doc__)
     parser.add_argument("--model", default="cards-pytorch")
     parser.add_argument("--rounds", type=int, default=60)
     parser.add_argument("--pictures", type=Path)
-    given = parser.parse_args()
-    with pictures(given.pictures, given.rounds) as files, service() as running:
-        # As many threads as a child of the service has.
-        detector = load(given.model, threads=1 if usable_cores() > 1 else usable_cores())
-        running.settle(given.model, files[0].read_bytes())
+    arguments = parser.parse_args()
+    with pictures(arguments.pictures, arguments.rounds) as files, service() as running:
+        detector = load(arguments.model, threads=1)  # as many as a child of the service has
+        running.settle(arguments.model, files[0].read_bytes())
         rounds = []
         for path in files:
             data = path.read_bytes()
-            rounds.append((alone(detector, data), through(running, given.model, data)))
+            rounds.append((alone(detector, data), through(running, arguments.model, data)))
     model, whole = (statistics.median(column) for column in zip(*rounds, strict=True))
     slow = statistics.quantiles([taken for _, taken in rounds], n=20)[-1]
     report = [

@@ -1,17 +1,17 @@
-"""The bundled weights in every format: whether all find the same, and milliseconds a picture, side by side in one run.
+"""The bundled weights in every format: whether all detect the same, and milliseconds per picture, measured in one run.
 
     python -m benchmarks.runtimes [--threads 1 2] [--rounds 7] [--pictures FOLDER]
 
-Each format is loaded in a process of its own for each number of threads; they take turns, one at a time, with one
-picture at a time and with full batches. Decoding is not counted; resizing, the model and reading its answers are. On
-the sample pictures all have to find what the exported program finds; the greatest difference is told, of a side of a
-box in pixels of its picture and of a score, and how many they do not share. Exits with 1 where there are any.
+Each format is loaded in its own process for each number of threads. The processes run in turn, first one picture at a
+time, then full batches. The time is that of resizing, the model and postprocessing, without decoding. On the sample
+pictures, all formats must detect what the exported program detects. The table shows the greatest difference of a side
+of a box (in pixels of its picture) and of a score, and the number of detections that are not shared. Exit code 1 if
+there are any.
 
-The formats that are not in the catalogue are made first, which takes a minute or two and a C++ compiler. The runtime
-libtorch and an environment with KServe have to be there: `make test-isolation` makes both.
+Formats that are not in the catalogue are made first, which takes one or two minutes and a C++ compiler. The runtime
+libtorch and an environment with KServe are needed: `make test-isolation` makes both.
 """
 
-import argparse
 import json
 import os
 import statistics
@@ -26,6 +26,7 @@ from pathlib import Path
 
 import numpy as np
 
+from benchmarks.arguments import parser_of
 from benchmarks.models import kserve
 from benchmarks.models.bare import load
 from benchmarks.models.formats import write_formats
@@ -53,69 +54,69 @@ FORMATS = {
 SAMPLES = [path for path in sorted((ROOT / "samples").iterdir()) if path.suffix in SUFFIXES]
 
 
-class Contestant:
-    """A format with so many threads, loaded and warm, in a process of its own."""
+class FormatProcess:
+    """One format with a number of threads, loaded and warm in its own process."""
 
     def __init__(self, model: str, threads: int, files: Sequence[Path], catalogue: Path) -> None:
         self.model, self.threads = model, threads
         self.measured: dict[str, list[float]] = {"one": [], "batch": []}
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "benchmarks.runtimes", "--contestant", model, str(threads), *map(str, files)],
+            [sys.executable, "-m", "benchmarks.runtimes", "--serve", model, str(threads), *map(str, files)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
             env={**os.environ, "BOXQUEUE_CATALOGUE": str(catalogue), "BOXQUEUE_MODEL_ALIASES": ""},
         )
-        self._heard()
+        self._read_line()
 
     def run(self) -> None:
-        """One round of each kind."""
+        """Runs one round with single pictures and one with batches."""
         for kind, measured in self.measured.items():
-            measured.append(float(self._asked(kind)))
+            measured.append(float(self._ask(kind)))
 
     def found(self) -> list[Detections]:
-        """What it finds on the samples."""
+        """The detections on the samples."""
         return [
             Detections(
                 np.array(boxes, np.float32).reshape(-1, 4), np.array(scores, np.float32), np.array(kinds, np.int64)
             )
-            for boxes, scores, kinds in json.loads(self._asked("found"))
+            for boxes, scores, kinds in json.loads(self._ask("found"))
         ]
 
     def median(self, kind: str) -> float:
-        """Milliseconds a picture."""
+        """The median of the milliseconds per picture. `kind`: `one` or `batch`."""
         return statistics.median(self.measured[kind])
 
     def end(self) -> None:
         self._process.communicate()
 
-    def _asked(self, what: str) -> str:
+    def _ask(self, command: str) -> str:
         assert self._process.stdin is not None
-        self._process.stdin.write(f"{what}\n")
+        self._process.stdin.write(f"{command}\n")
         self._process.stdin.flush()
-        return self._heard()
+        return self._read_line()
 
-    def _heard(self) -> str:
+    def _read_line(self) -> str:
         assert self._process.stdout is not None
         line = self._process.stdout.readline()
         if not line:
-            raise SystemExit(f"{self.model} did not answer")
+            raise SystemExit(f"The process of {self.model} has ended.")
         return line
 
 
-def contestant(model: str, threads: int, files: Sequence[str]) -> None:
-    """A process that is asked for rounds: a line with the kind in, a line with milliseconds a picture out. Asked what
-    it has `found` on the samples, it tells as JSON."""
+def serve(model: str, threads: int, files: Sequence[str]) -> None:
+    """The loop of a format's process. For a line `one` or `batch`, it writes the milliseconds per picture of a round.
+    For a line `found`, it writes the detections on the samples as JSON."""
     detector = load(model, threads)
     images = [decode(Path(file).read_bytes(), detector.entry.input).pixels for file in files]
     sys.stdout.write("warm\n")
     sys.stdout.flush()
     for line in sys.stdin:
-        asked = line.strip()
-        if asked == "found":
+        command = line.strip()
+        if command == "found":
             answer = json.dumps(found(detector))
         else:
-            size = 1 if asked == "one" else detector.batch_size
+            size = 1 if command == "one" else detector.batch_size
             started = time.perf_counter()
             for start in range(0, len(images), size):
                 detector.detect(images[start : start + size])
@@ -130,15 +131,15 @@ def found(detector: Detector) -> list[tuple[list[list[float]], list[float], list
     return [(one.boxes.tolist(), one.scores.tolist(), one.class_ids.tolist()) for one in detector.detect(images)]
 
 
-def report(contestants: Sequence[Contestant]) -> int:
-    """Prints the table. Returns how many detections the formats do not share with the exported program."""
-    exported = {each.threads: each for each in contestants if each.model == EXPORTED}
-    expected = exported[contestants[0].threads].found()
+def report(processes: Sequence[FormatProcess]) -> int:
+    """Prints the table. Returns the number of detections that the formats do not share with the exported program."""
+    exported = {each.threads: each for each in processes if each.model == EXPORTED}
+    expected = exported[processes[0].threads].found()
     wrong = 0
     print(
         f"{'':40} {'pixels':>8} {'score':>8} {'ms, one':>8} {'ratio':>6} {'ms, batch':>9} {'ratio':>6} {'unshared':>8}"
     )
-    for each in contestants:
+    for each in processes:
         given = each.found()
         unshared = sum(map(len, starmap(differences, zip(expected, given, strict=True))))
         pixels, score = np.max(list(starmap(furthest, zip(expected, given, strict=True))), axis=0)
@@ -155,33 +156,33 @@ def report(contestants: Sequence[Contestant]) -> int:
 
 def main() -> int:
     """Returns the exit code."""
-    if sys.argv[1:2] == ["--contestant"]:
-        contestant(sys.argv[2], int(sys.argv[3]), sys.argv[4:])
+    if sys.argv[1:2] == ["--serve"]:
+        serve(sys.argv[2], int(sys.argv[3]), sys.argv[4:])
         return 0
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = parser_of("runtimes", __doc__)
     parser.add_argument("--threads", type=int, nargs="+", default=[1, 2])
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--pictures", type=Path)
-    given = parser.parse_args()
+    arguments = parser.parse_args()
     require("libtorch")
     if not kserve.PYTHON.exists():
-        raise SystemExit("KServe is missing: make test-isolation makes its environment")
+        raise SystemExit("KServe is missing: `make test-isolation` makes its environment.")
     with ExitStack() as stack:
         folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="boxqueue-formats-"))
-        files = stack.enter_context(pictures(given.pictures, PICTURES))
+        files = stack.enter_context(pictures(arguments.pictures, PICTURES))
         catalogue = write_formats(Path(folder))
         url = stack.enter_context(kserve.served(Path(folder) / "kserve.log"))
         with catalogue.open("a") as file:
-            # As files: KServe reads them faster than it reads tensors.
+            # As PNG files: KServe reads them faster than tensors.
             file.write(kserve.entry(SERVED, url, "tf_serving", 'encoding = "png"'))
-        # The server has one thread, whatever whoever asks it has.
-        pairs = [(name, n) for n in given.threads for name in FORMATS if n == 1 or name != SERVED]
-        contestants = [Contestant(name, n, files, catalogue) for name, n in pairs]
-        for _ in range(given.rounds):
-            for each in contestants:
+        # The server always has one thread, so it is measured only once.
+        pairs = [(name, n) for n in arguments.threads for name in FORMATS if n == 1 or name != SERVED]
+        processes = [FormatProcess(name, n, files, catalogue) for name, n in pairs]
+        for _ in range(arguments.rounds):
+            for each in processes:
                 each.run()
-        wrong = report(contestants)
-        for each in contestants:
+        wrong = report(processes)
+        for each in processes:
             each.end()
     return 1 if wrong else 0
 

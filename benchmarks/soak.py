@@ -1,12 +1,11 @@
-"""Many jobs through one worker: does any process of the service grow?
+"""Many jobs through one worker: does the memory of any process of the service grow?
 
-50,000 small pictures, all different, go over HTTP into batches of a service of its own whose worker has one child and a
-model that costs next to nothing. The resident memory of the child, of its parent and of the API is sampled all the
-while. Growth is what a process has at the end over what it had after the warm-up, the first tenth of the jobs. Exit
-code 1 where one has grown by 2 % or more.
+50,000 small pictures, all different, go over HTTP into batches of one service. Its worker has one child and a model
+that costs next to nothing. The resident memory of the child, of its parent and of the API is sampled during the run.
+Growth is the memory at the end over the memory after the warm-up, which is the first tenth of the jobs. Exit code 1 if
+a process has grown by 2 % or more.
 """
 
-import argparse
 import io
 import statistics
 import sys
@@ -23,32 +22,32 @@ from rich.console import Console
 from rich.progress import MofNCompleteColumn, Progress, TimeElapsedColumn
 from rich.table import Table
 
+from benchmarks.arguments import parser_of
 from benchmarks.models.tiny_catalogue import FORMATS, write_tiny_catalogue
 from benchmarks.service import Service, service
 
-EXAMPLES = """
-examples:
+EXAMPLES = """\
   python -m benchmarks.soak                           50,000 jobs
-  python -m benchmarks.soak --jobs 5000               shorter, for a look
+  python -m benchmarks.soak --jobs 5000               shorter
   python -m benchmarks.soak --runtime tensorflow
 """
 LIMIT = 0.02
 WARM_UP = 0.1
-"""The part of the jobs after which a process is as large as it is to be."""
+"""The part of the jobs after which a process should no longer grow."""
 WINDOW = 0.05
-"""The part of the jobs, after the warm-up and at the end, whose samples are compared."""
+"""The part of the jobs whose samples are compared, after the warm-up and at the end."""
 FILES_A_REQUEST = 50
 MOST_WAITING = 1000
 JOBS_A_BATCH = 5000
 FEWEST_JOBS = 2000
-LOOK_SECONDS = 0.1
+POLL_SECONDS = 0.1
 PATIENCE_SECONDS = 120
 console = Console(width=120)
 
 
 @dataclass
 class Watched:
-    """A process, and its resident bytes beside how many jobs were done."""
+    """A process, and samples of its resident memory: jobs done so far, bytes."""
 
     name: str
     process: psutil.Process
@@ -61,11 +60,11 @@ class Watched:
             raise SystemExit(f"The {self.name} has ended.") from None
 
     def between(self, first: float, last: float) -> float:
-        """The median while so many jobs were done."""
+        """The median in bytes while the number of finished jobs was in this range."""
         return statistics.median(size for done, size in self.samples if first <= done <= last)
 
     def growth(self, jobs: int) -> float:
-        """Part of what it had after the warm-up: 0.01 is 1 %."""
+        """Relative to the memory after the warm-up: 0.01 is 1 %."""
         return self.at_end(jobs) / self.after_warm_up(jobs) - 1
 
     def after_warm_up(self, jobs: int) -> float:
@@ -90,9 +89,9 @@ def watched(running: Service, runtime: str) -> list[Watched]:
 
 
 def picture(number: int) -> bytes:
-    """64 × 48 pixels, different for each number."""
+    """A PNG of 64 × 48 pixels, different for each number."""
     image = Image.new("RGB", (64, 48), (number >> 16 & 255, number >> 8 & 255, number & 255))
-    # The top left pixel decides what the tiny model finds.
+    # The top left pixel decides what the tiny model detects.
     image.paste((255, 128, 0), (0, 0, 2, 2))
     file = io.BytesIO()
     image.save(file, "PNG", compress_level=1)
@@ -100,27 +99,27 @@ def picture(number: int) -> bytes:
 
 
 def soak(running: Service, model: str, jobs: int, processes: list[Watched]) -> float:
-    """Feeds the jobs so that some always wait, and samples. Seconds that it took."""
+    """Sends the jobs so that some always wait, and samples the memory. Returns the seconds that it took."""
     started = time.monotonic()
     columns = (*Progress.get_default_columns(), MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(*columns, console=console) as progress:
         task = progress.add_task("jobs", total=jobs)
 
-        def look(done: int) -> None:
+        def sample(done: int) -> None:
             progress.update(task, completed=done)
             for each in processes:
                 each.sample(done)
 
         for first in range(0, jobs, JOBS_A_BATCH):
-            _batch(running, model, range(first, min(first + JOBS_A_BATCH, jobs)), look)
+            _batch(running, model, range(first, min(first + JOBS_A_BATCH, jobs)), sample)
     return time.monotonic() - started
 
 
-def _batch(running: Service, model: str, numbers: range, look: Callable[[int], None]) -> None:
-    """One batch of these pictures, until all have their answer. `look` hears how many jobs are done by now."""
+def _batch(running: Service, model: str, numbers: range, sample: Callable[[int], None]) -> None:
+    """Sends one batch of these pictures, and waits for it. Calls `sample` with the number of finished jobs."""
     batch = running.http.post("/v1/batches", json={"name": "soak"}).raise_for_status().json()["links"]["self"]
     sent = done = 0
-    heard = time.monotonic()
+    moved = time.monotonic()
     while done < len(numbers):
         if sent < len(numbers) and sent - done < MOST_WAITING:
             files = [("image", (f"{n}.png", picture(n))) for n in numbers[sent : sent + FILES_A_REQUEST]]
@@ -128,20 +127,20 @@ def _batch(running: Service, model: str, numbers: range, look: Callable[[int], N
             running.http.post(f"{batch}/jobs", data=data, files=files).raise_for_status()
             sent += len(files)
         else:
-            time.sleep(LOOK_SECONDS)
+            time.sleep(POLL_SECONDS)
         before, state = done, running.http.get(batch).raise_for_status().json()
         done = state["succeeded"]
         if state["failed"]:
             raise SystemExit(f"Jobs have failed: {state}")
-        heard = time.monotonic() if done > before else heard
-        if time.monotonic() - heard > PATIENCE_SECONDS:
-            raise SystemExit(f"Nothing was done for {PATIENCE_SECONDS} s: {state}")
-        look(numbers.start + done)
+        moved = time.monotonic() if done > before else moved
+        if time.monotonic() - moved > PATIENCE_SECONDS:
+            raise SystemExit(f"No job finished for {PATIENCE_SECONDS} s: {state}")
+        sample(numbers.start + done)
     running.http.post(f"{batch}/close").raise_for_status()
 
 
 def show(processes: list[Watched], jobs: int) -> bool:
-    """Prints the table. Whether all have kept within the limit."""
+    """Prints the table. Returns whether all processes are within the limit."""
     table = Table("", box=SIMPLE, title="resident memory, MB", title_justify="left")
     quarters = (0.25, 0.5, 0.75)
     for heading in ("after warm-up", *(f"{part:.0%}" for part in quarters), "at the end", "growth"):
@@ -160,26 +159,21 @@ def show(processes: list[Watched], jobs: int) -> bool:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.soak",
-        description=__doc__,
-        epilog=EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = parser_of("soak", __doc__, EXAMPLES)
     parser.add_argument("--jobs", type=int, default=50_000)
     parser.add_argument("--runtime", choices=sorted(FORMATS), default="pytorch")
-    given = parser.parse_args()
-    if given.jobs < FEWEST_JOBS:
+    arguments = parser.parse_args()
+    if arguments.jobs < FEWEST_JOBS:
         parser.error(f"--jobs: below {FEWEST_JOBS} there is nothing to compare")
-    model = f"tiny-{given.runtime}"
+    model = f"tiny-{arguments.runtime}"
     with tempfile.TemporaryDirectory(prefix="boxqueue-tiny-") as folder:
         catalogue = write_tiny_catalogue(Path(folder))
         with service(device="cpu", children="1", catalogue=str(catalogue)) as running:
             running.settle(model, picture(0))
-            processes = watched(running, given.runtime)
-            seconds = soak(running, model, given.jobs, processes)
-    console.print(f"{given.jobs:,} jobs in {seconds:,.0f} s, {given.jobs / seconds:,.0f} a second")
-    sys.exit(0 if show(processes, given.jobs) else 1)
+            processes = watched(running, arguments.runtime)
+            seconds = soak(running, model, arguments.jobs, processes)
+    console.print(f"{arguments.jobs:,} jobs in {seconds:,.0f} s, {arguments.jobs / seconds:,.0f} a second")
+    sys.exit(0 if show(processes, arguments.jobs) else 1)
 
 
 if __name__ == "__main__":

@@ -1,18 +1,18 @@
-"""Pictures through the service beside a bare loop of the same detector over the same files, in alternating rounds.
+"""Pictures through the service, compared with a bare loop of the same detector over the same files, in turn.
 
     python -m benchmarks.throughput [--model cards-pytorch] [--count 500] [--rounds 3] [--pictures FOLDER]
 
-The ratio is the service's pictures a second over the bare loop's, both with all cores: 1.0 would be a service that
-costs nothing. The CPU figure is steadier than the clock: CPU time of all the service's processes less that of the bare
-loop, a picture.
+The ratio is the service's pictures per second over the bare loop's, both on all cores; a service without any cost
+would have 1.0. The second figure varies less: CPU time of all the service's processes minus that of the bare loop, per
+picture.
 """
 
-import argparse
 import statistics
 import time
 from collections.abc import Sequence
 from pathlib import Path
 
+from benchmarks.arguments import parser_of
 from benchmarks.models.bare import bare_loop
 from benchmarks.models.pictures import pictures
 from benchmarks.service import Service, service
@@ -22,7 +22,7 @@ FILES_A_REQUEST = 32
 
 
 def ingest(running: Service, model: str, files: Sequence[Path]) -> tuple[float, float]:
-    """A batch of these files: seconds until all have their answer, and CPU seconds of the service."""
+    """Sends a batch of these files. Returns the seconds until all have finished, and the service's CPU seconds."""
     cpu, started = running.cpu_seconds(), time.perf_counter()
     batch = running.http.post("/v1/batches", json={"name": "benchmark"}).raise_for_status().json()["links"]["self"]
     for start in range(0, len(files), FILES_A_REQUEST):
@@ -43,19 +43,19 @@ def _speed(name: str, seconds: float, cpu_seconds: float, count: int) -> str:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = parser_of("throughput", __doc__)
     parser.add_argument("--model", default="cards-pytorch")
     parser.add_argument("--count", type=int, default=500)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--pictures", type=Path)
-    given = parser.parse_args()
+    arguments = parser.parse_args()
     cores = usable_cores()
     ratios, overheads = [], []
-    with pictures(given.pictures, given.count) as files, service(device="cpu") as running:
-        running.settle(given.model, files[0].read_bytes())
-        for number in range(given.rounds):
-            loop = bare_loop(given.model, files, processes=cores, threads=1)
-            seconds, cpu = ingest(running, given.model, files)
+    with pictures(arguments.pictures, arguments.count) as files, service(device="cpu") as running:
+        running.settle(arguments.model, files[0].read_bytes())
+        for number in range(arguments.rounds):
+            loop = bare_loop(arguments.model, files, processes=cores, threads=1)
+            seconds, cpu = ingest(running, arguments.model, files)
             ratios.append(loop.seconds / seconds)
             overheads.append((cpu - loop.cpu_seconds) * 1000 / len(files))
             print(

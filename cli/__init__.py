@@ -1,1 +1,1 @@
-"""The `boxqueue` command: starts the service on one machine, and talks HTTP to it like any client."""
+"""The `boxqueue` command: starts the service on one machine, and is an HTTP client of it."""

@@ -1,4 +1,4 @@
-"""`python -m cli`: the `boxqueue` command where its script is not on the PATH."""
+"""`python -m cli`: the `boxqueue` command, if its script is not on the PATH."""
 
 from cli.main import main
 

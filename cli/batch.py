@@ -1,4 +1,4 @@
-"""A batch seen from the client: opened, filled request by request, followed and read back."""
+"""A batch on the client's side: open it, send pictures, follow it and read its results."""
 
 import json
 import os
@@ -12,14 +12,14 @@ from cli.client import ServiceClient
 from cli.errors import CommandError, Refused
 from cli.pictures import Picture, Unreadable
 
-# How many of the failed pictures of one kind are named in a summary.
+# A summary names this many failed pictures of each error code.
 EXAMPLES = 3
-TOO_LARGE = 413
+TOO_LARGE = 413  # HTTP status
 
 
 @dataclass(slots=True)
 class Failures:
-    """How many pictures failed with each code, and the first few of them by name."""
+    """The number of failed pictures for each error code, and the names of the first few."""
 
     count: Counter[str] = field(default_factory=Counter)
     examples: dict[str, list[str]] = field(default_factory=dict)
@@ -35,7 +35,7 @@ class Failures:
         return self.count.total()
 
     def update(self, others: "Failures") -> None:
-        """Adds those of another count."""
+        """Adds the failures of another count."""
         self.count.update(others.count)
         for code, sources in others.examples.items():
             self.examples[code] = [*self.examples.get(code, []), *sources][:EXAMPLES]
@@ -53,7 +53,7 @@ class Batch:
         self._client = client
         self._options = options or {}
         self._requests = 0
-        # Pictures that never became jobs: unreadable here, or too large for any request.
+        # Pictures that did not become jobs: unreadable here, or too large for any request.
         self.refused = Failures()
 
     @classmethod
@@ -61,7 +61,7 @@ class Batch:
         return cls(client, client.post("/v1/batches", json={"name": name})["id"], options)
 
     def send(self, group: Sequence[Picture | Unreadable]) -> int:
-        """One request; the number of pictures accepted. What can't be sent is noted in `refused`."""
+        """Sends one request. Returns the number of accepted pictures; `refused` counts those that could not be sent."""
         for item in group:
             if isinstance(item, Unreadable):
                 self.refused.add("unreadable", f"{item.source} ({item.reason})")
@@ -74,7 +74,7 @@ class Batch:
                 f"/v1/batches/{self.id}/jobs",
                 data=self._options,
                 files=[("image", (picture.source, picture.content)) for picture in pictures],
-                # The same key however often the request has to be repeated: none of its pictures is taken twice.
+                # Repeated requests have the same key, so that no picture becomes two jobs.
                 headers={"Idempotency-Key": f"{self.id}-{self._requests}"},
             )
         except Refused as refusal:
@@ -99,30 +99,24 @@ class Batch:
         return shown
 
     def results(self) -> Iterator[str]:
-        """Its finished jobs, each as a line of JSON."""
-        with self._client.lines(f"/v1/batches/{self.id}/results") as lines:
-            yield from (line for line in lines if line)
+        """The finished jobs, each as a line of JSON."""
+        return filter(None, self._client.lines(f"/v1/batches/{self.id}/results"))
 
     def failed(self) -> Iterator[dict[str, Any]]:
-        """Its failed jobs."""
-        page = self._client.get("/v1/jobs", batch=self.id, status="failed", limit=100)
-        while True:
-            yield from page["jobs"]
-            if not page["next"]:
-                return
-            page = self._client.get(page["next"])
+        """The failed jobs."""
+        return self._client.jobs(batch=self.id, status="failed", limit=100)
 
 
 def is_over(shown: dict[str, Any]) -> bool:
-    """Whether nothing of the batch is still to come: finished, cancelled, or open with nothing left to do."""
+    """Whether no job is pending: the batch is finished, cancelled, or open with no work left."""
     return shown["status"] in ("finished", "cancelled") or (shown["status"] == "open" and shown["pending"] == 0)
 
 
 class ResultsFile:
-    """The results of a batch in a file that appears under its name only when it is complete."""
+    """A file with the results of a batch. It gets its name only when it is complete."""
 
     def __init__(self, path: Path) -> None:
-        """Raises `CommandError` where the file can't be written, before any work is done for it."""
+        """Raises `CommandError` if the file can't be written, before any work is done for it."""
         self.path = path
         self._unfinished = path.with_name(f".{path.name}.unfinished")
         try:
@@ -133,9 +127,9 @@ class ResultsFile:
             raise CommandError(f"Can't write {path}: {error.strerror}.") from None
 
     def write(self, lines: Iterable[str], least: int, most: int) -> Failures:
-        """One line of JSON a job; the failures among them.
+        """Writes one line of JSON for each job. Returns the failures among them.
 
-        Raises `CommandError` where there are fewer than `least` or more than `most`, and then leaves no file.
+        Raises `CommandError` and writes no file if there are fewer than `least` or more than `most` lines.
         """
         failures = Failures()
         written = 0
@@ -143,16 +137,16 @@ class ResultsFile:
             for line in lines:
                 file.write(line + "\n")
                 written += 1
-                # Most jobs succeed: reading every line again would be most of the work here.
+                # Most jobs succeed, and parsing every line would be most of the work here.
                 if '"failed"' in line and (job := json.loads(line))["status"] == "failed":
                     failures.add_job(job)
             file.flush()
             os.fsync(file.fileno())
         if not least <= written <= most:
-            raise CommandError(f"The service gave {written} results where the batch has {least}: ask for them again.")
+            raise CommandError(f"The service sent {written} results, but the batch has {least}: try --resume.")
         self._unfinished.replace(self.path)
         return failures
 
     def discard(self) -> None:
-        """Takes away what is not complete."""
+        """Deletes an incomplete file."""
         self._unfinished.unlink(missing_ok=True)

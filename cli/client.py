@@ -1,37 +1,48 @@
-"""The service over HTTP, as any client sees it; problems and lost connections as `CommandError`."""
+"""A client of the service's HTTP API. Problems and lost connections become a `CommandError`."""
 
 import math
-import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from typing import Any
 from urllib.parse import urlsplit
 
 import httpx
+from tenacity import RetryCallState, Retrying, retry_if_exception, wait_exponential
 
-from cli.errors import CommandError, Refused, ServiceUnreachable, WrongUsage
+from cli.errors import Refused, ServiceUnreachable, WrongUsage
 
 TIMEOUT = httpx.Timeout(60, connect=5)
 LOOPBACK = {"127.0.0.1", "localhost", "::1"}
 LONGEST_PAUSE = 60.0
-# Statuses that say nothing about the request: a proxy's or a crash's, worth another try.
-PASSING = {500, 502, 504}
+# Between tries after a lost connection, where no answer names a time to wait.
+BACKOFF = wait_exponential(multiplier=0.25, max=5)
+# Statuses of a proxy or of a crash. They say nothing about the request, so it is tried again.
+TRANSIENT = {500, 502, 504}
 
 
 class ServiceClient:
-    """One service. It tries again for `patience` seconds after a lost connection, and waits for `longest_wait` where
-    the service asks it to; requests that change something must then be safe to repeat."""
+    """A client of one service.
+
+    It repeats a request for `patience` seconds after a lost connection, and for `longest_wait` seconds if the service
+    answers with a time to wait (429, 503). Requests that change something must then be safe to repeat.
+    """
 
     def __init__(self, url: str, patience: float = 0.0, longest_wait: float = 0.0) -> None:
         parts = urlsplit(url)
         if parts.scheme not in ("http", "https") or not parts.hostname:
-            raise WrongUsage(f"{url!r} is no address of a service: write it like http://127.0.0.1:8000.")
+            raise WrongUsage(f"{url!r} is not the address of a service: write it like http://127.0.0.1:8000.")
         self.url = url.rstrip("/")
         self._patience = patience
         self._longest_wait = longest_wait
-        # Told why nothing moves while it waits.
+        self._retrying = Retrying(
+            retry=retry_if_exception(_is_transient),
+            wait=_pause,
+            stop=self._is_over,
+            before_sleep=self._report,
+            reraise=True,
+        )
+        # Called before each wait, with the reason for it.
         self.on_wait: Callable[[str], None] = lambda _sentence: None
-        # A proxy that the environment names is for the world outside, not for this machine.
+        # A proxy from the environment is for other machines, not for this one.
         self._http = httpx.Client(base_url=self.url, timeout=TIMEOUT, trust_env=parts.hostname not in LOOPBACK)
 
     def __enter__(self) -> "ServiceClient":
@@ -42,9 +53,9 @@ class ServiceClient:
 
     def get(self, path: str, **params: Any) -> Any:
         """The JSON at `path`. Parameters that are None are left out."""
-        given = {name: value for name, value in params.items() if value is not None}
-        # httpx takes an empty set of parameters as "drop the query that the path has".
-        return self._json(self._request("GET", path, params=given or None))
+        present = {name: value for name, value in params.items() if value is not None}
+        # With an empty set of parameters, httpx drops the query that the path has.
+        return self._json(self._request("GET", path, params=present or None))
 
     def post(self, path: str, **options: Any) -> Any:
         """`options` are httpx's: json, data, files, headers."""
@@ -55,49 +66,51 @@ class ServiceClient:
         response = self._request("GET", path)
         return response.content, response.headers.get("content-type", "").partition(";")[0]
 
-    @contextmanager
-    def lines(self, path: str) -> Iterator[Iterator[str]]:
-        """The lines at `path` as they come, however many there are."""
+    def jobs(self, **params: Any) -> Iterator[dict[str, Any]]:
+        """The jobs that the parameters select, fetched page by page."""
+        page = self.get("/v1/jobs", **params)
+        yield from page["jobs"]
+        while page["next"]:
+            page = self.get(page["next"])
+            yield from page["jobs"]
+
+    def lines(self, path: str) -> Iterator[str]:
+        """The lines at `path`, streamed."""
         try:
             with self._http.stream("GET", path) as response:
                 if not response.is_success:
                     response.read()
                     raise _refused(response)
-                yield response.iter_lines()
+                yield from response.iter_lines()
         except httpx.TransportError as error:
             raise self._unreachable(error) from None
 
     def is_ready(self) -> bool:
-        """Whether everything that the service needs answers, now."""
+        """Whether the service and everything that it needs answer now."""
         try:
             return self._http.get("/readyz", timeout=2).is_success
         except httpx.TransportError:
             return False
 
     def _request(self, method: str, path: str, **options: Any) -> httpx.Response:
-        """Raises `Refused` for a problem and `ServiceUnreachable` where nothing answers in time."""
-        failing_since = time.monotonic()
-        pause = 0.25
-        while True:
-            try:
-                response = self._http.request(method, path, **options)
-            except httpx.TransportError as error:
-                failure: CommandError = self._unreachable(error)
-                wait = None
-            else:
-                if response.is_success:
-                    return response
-                failure = refused = _refused(response)
-                wait = _asked_wait(response, refused)
-                if wait is None and response.status_code not in PASSING:
-                    raise refused
-            spent = time.monotonic() - failing_since
-            if spent >= (self._patience if wait is None else self._longest_wait):
-                raise failure
-            seconds = min(wait if wait is not None else pause, LONGEST_PAUSE)
-            self.on_wait(f"waits {math.ceil(seconds)} s, then goes on: {failure}")
-            time.sleep(seconds)
-            pause = min(2 * pause, 5)
+        """Raises `Refused` for a problem, and `ServiceUnreachable` if the service does not answer in time."""
+        return self._retrying(self._request_once, method, path, **options)
+
+    def _request_once(self, method: str, path: str, **options: Any) -> httpx.Response:
+        try:
+            response = self._http.request(method, path, **options)
+        except httpx.TransportError as error:
+            raise self._unreachable(error) from None
+        if not response.is_success:
+            raise _refused(response)
+        return response
+
+    def _is_over(self, call: RetryCallState) -> bool:
+        limit = self._patience if _retry_after(call) is None else self._longest_wait
+        return (call.seconds_since_start or 0) >= limit
+
+    def _report(self, call: RetryCallState) -> None:
+        self.on_wait(f"waits {math.ceil(call.upcoming_sleep)} s, then goes on: {_failure(call)}")
 
     def _json(self, response: httpx.Response) -> Any:
         try:
@@ -113,21 +126,42 @@ class ServiceClient:
         )
 
 
-def _asked_wait(response: httpx.Response, refused: Refused) -> float | None:
-    """Seconds to wait before the same request; None where waiting would not help."""
-    # 429: too much at once. 503: something that it stands on is away. And our own first try, still being worked on.
-    if response.status_code not in (429, 503) and refused.code != "idempotency_key_in_flight":
-        return None
-    try:
-        return max(0.1, float(response.headers["retry-after"]))
-    except (KeyError, ValueError):
-        return 1.0
+def _failure(call: RetryCallState) -> BaseException | None:
+    return call.outcome.exception() if call.outcome else None
+
+
+def _retry_after(call: RetryCallState) -> float | None:
+    """Seconds that the service asks to wait before the same request; None if it does not ask for it."""
+    failure = _failure(call)
+    return failure.retry_after if isinstance(failure, Refused) else None
+
+
+def _pause(call: RetryCallState) -> float:
+    asked = _retry_after(call)
+    return BACKOFF(call) if asked is None else min(asked, LONGEST_PAUSE)
+
+
+def _is_transient(failure: BaseException) -> bool:
+    if isinstance(failure, Refused):
+        return failure.retry_after is not None or failure.status in TRANSIENT
+    return isinstance(failure, ServiceUnreachable)
 
 
 def _refused(response: httpx.Response) -> Refused:
+    status = response.status_code
     try:
         problem = response.json()
-        detail = problem.get("detail") or problem["title"]
-        return Refused(response.status_code, str(problem["code"]), str(detail))
+        code, detail = str(problem["code"]), str(problem.get("detail") or problem["title"])
     except (ValueError, KeyError, AttributeError, TypeError):
-        return Refused(response.status_code, f"status {response.status_code}", "The service refused the request")
+        code, detail = f"status {status}", "The service refused the request"
+    # 429: too much at once. 503: the database or the store is away. In flight: our own first try still runs.
+    waits = status in (429, 503) or code == "idempotency_key_in_flight"
+    return Refused(status, code, detail, _seconds(response.headers.get("retry-after")) if waits else None)
+
+
+def _seconds(retry_after: str | None) -> float:
+    """The header Retry-After in seconds; 1 s if it is missing or a date."""
+    try:
+        return max(0.1, float(retry_after or 1))
+    except ValueError:
+        return 1.0

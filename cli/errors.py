@@ -1,4 +1,4 @@
-"""What a command can't do, as one sentence for the person and one exit code for the script."""
+"""Errors of the commands: each has one sentence for the user and one exit code for scripts."""
 
 SOME_FAILED = 1
 WRONG_USAGE = 2
@@ -7,32 +7,33 @@ INTERRUPTED = 130
 
 
 class CommandError(Exception):
-    """The work could not be done. `str(error)` is the sentence; no traceback is shown."""
+    """The command failed. `str(error)` is the sentence for the user; no traceback is shown."""
 
     exit_code = SOME_FAILED
 
 
 class WrongUsage(CommandError):
-    """What was asked for can't be meant, or a setting is wrong."""
+    """An argument or a setting is wrong."""
 
     exit_code = WRONG_USAGE
 
 
 class ServiceUnreachable(CommandError):
-    """No answer from the service, or not from ours."""
+    """The service does not answer, or something that is not Boxqueue does."""
 
     exit_code = UNREACHABLE
 
 
 class Refused(CommandError):
-    """The service answered with a problem (RFC 9457)."""
+    """The service answered with a problem (RFC 9457). `retry_after`: seconds after which to repeat the request, or None
+    if repeating it does not help."""
 
-    def __init__(self, status: int, code: str, detail: str) -> None:
+    def __init__(self, status: int, code: str, detail: str, retry_after: float | None = None) -> None:
         super().__init__(f"{detail.rstrip('.')} ({code}).")
         self.status = status
         self.code = code
-        self.detail = detail
+        self.retry_after = retry_after
 
 
 class StopRequested(BaseException):
-    """SIGINT, SIGTERM or SIGHUP asked the command to end. No `except Exception` may swallow it."""
+    """SIGINT, SIGTERM or SIGHUP asked the command to end. Not an `Exception`: no `except Exception` may swallow it."""

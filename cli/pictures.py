@@ -1,4 +1,4 @@
-"""Which files of a folder are pictures, and their bytes in groups that make one request each."""
+"""Finds the pictures of a folder, and groups them into requests."""
 
 import os
 import re
@@ -9,10 +9,10 @@ from pathlib import Path
 from cli.errors import WrongUsage
 
 SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff"})
-# One request: enough pictures that its own cost is spread, few enough bytes that it is quick to repeat.
+# One request: enough pictures to spread its cost, few enough bytes to repeat it quickly.
 MOST_FILES = 32
 MOST_BYTES = 24_000_000
-# Nothing takes a picture of this size, so its bytes are not even read.
+# No service accepts a larger picture, so it is not read.
 TOO_LARGE_BYTES = 256_000_000
 CONTROL_CHARACTERS = re.compile("[\x00-\x1f\x7f-\x9f]")
 LONGEST_SOURCE = 1024
@@ -20,7 +20,7 @@ LONGEST_SOURCE = 1024
 
 @dataclass(frozen=True, slots=True)
 class Picture:
-    """A file as it is sent. `source`: its path below the folder, with `/`."""
+    """A file to send. `source`: its path below the folder, with `/`."""
 
     source: str
     content: bytes
@@ -28,14 +28,14 @@ class Picture:
 
 @dataclass(frozen=True, slots=True)
 class Unreadable:
-    """A picture that could not be read on this side, and why."""
+    """A picture that this machine could not read, and the reason."""
 
     source: str
     reason: str
 
 
 def require_folder(folder: Path) -> None:
-    """Raises `WrongUsage` where there is no such folder or it can't be listed."""
+    """Raises `WrongUsage` if the folder does not exist or can't be listed."""
     try:
         os.scandir(folder).close()
     except OSError as error:
@@ -43,16 +43,16 @@ def require_folder(folder: Path) -> None:
 
 
 def picture_files(folder: Path, recursive: bool) -> Iterator[str | None]:
-    """Paths below `folder` in the order of their names, and None for each file that is no picture by its suffix.
+    """Paths below `folder` sorted by name; None for each file without the suffix of a picture.
 
-    Holds the names of one folder at a time. Links to folders are not followed: they may lead in circles.
+    Keeps the names of one folder at a time. Does not follow links to folders, because they may form a cycle.
     """
     try:
         entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
     except OSError:
-        yield None  # a folder that may not be listed counts as one thing skipped
+        yield None  # a folder that can't be listed counts as one skipped file
         return
-    # What a sorted list of entries keeps of each file would add up: only the names stay.
+    # Directory entries take much more memory than names, so only the names are kept.
     files = [entry.name for entry in entries if not entry.is_dir(follow_symlinks=False)]
     folders = [entry.name for entry in entries if recursive and entry.is_dir(follow_symlinks=False)]
     del entries
@@ -63,7 +63,7 @@ def picture_files(folder: Path, recursive: bool) -> Iterator[str | None]:
 
 
 def requests_of(folder: Path, files: Iterable[str]) -> Iterator[list[Picture | Unreadable]]:
-    """The files' bytes in groups of bounded count and size; a file larger than that goes alone."""
+    """Reads the files into groups of at most MOST_FILES and MOST_BYTES; a larger file is a group of its own."""
     group: list[Picture | Unreadable] = []
     size = 0
     for file in files:
@@ -91,7 +91,7 @@ def _read(folder: Path, file: Path) -> Picture | Unreadable:
 
 
 def _source(path: str) -> str:
-    """The name that a picture is sent under. Nothing opens it again, so what the service would refuse in it (bytes that
-    are no UTF-8, control characters, more than it keeps) must not cost the picture."""
+    """The name that is sent with a picture. It is for display only, so it is repaired instead of refused: invalid UTF-8
+    and control characters are replaced, and only the last LONGEST_SOURCE characters are kept."""
     text = CONTROL_CHARACTERS.sub("\ufffd", os.fsencode(path).decode("utf-8", "replace"))
     return text[-LONGEST_SOURCE:]

@@ -1,4 +1,4 @@
-"""How far a batch is: a bar where somebody watches, else a plain line now and then."""
+"""The progress of a batch: a bar in a terminal, otherwise a plain line every few seconds."""
 
 import time
 from collections import deque
@@ -8,15 +8,15 @@ from rich.text import Text
 
 from cli.terminal import messages, say
 
-# The rate is that of the last half minute: a start that waited for models to load does not weigh on it for ever.
+# The rate covers the last half minute, so that the time for loading models soon drops out of it.
 WINDOW_SECONDS = 30.0
 LINE_SECONDS = 5.0
-# So long a line is not repeated while nothing moves.
-STILL_SECONDS = 30.0
+# While nothing moves, a line is repeated only after this time.
+STALLED_SECONDS = 30.0
 
 
 class PictureProgress:
-    """Entered, then told with `show` and `note`."""
+    """A context manager. Inside it, call `show` after each step and `note` while the command waits."""
 
     def __init__(self, total: int, title: str) -> None:
         self.total = total
@@ -26,48 +26,47 @@ class PictureProgress:
         self._last_done = 0
         self._note = ""
         console = messages()
-        self._bar: Progress | None = None
-        if console.is_terminal:
-            columns = (
-                TextColumn("{task.description}"),
-                BarColumn(),
-                MofNCompleteColumn(),
-                TextColumn("{task.fields[rate]}"),
-                TextColumn("[yellow]{task.fields[note]}"),
-            )
-            self._bar = Progress(*columns, console=console, transient=True)
-            self._task = self._bar.add_task(title, total=total, rate="", note="")
+        self._has_bar = console.is_terminal
+        self._bar = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[rate]}"),
+            TextColumn("[yellow]{task.fields[note]}"),
+            console=console,
+            transient=True,
+            disable=not self._has_bar,
+        )
+        self._task = self._bar.add_task(title, total=total, rate="", note="")
 
     def __enter__(self) -> "PictureProgress":
-        if self._bar is not None:
-            self._bar.start()
+        self._bar.start()
         return self
 
     def __exit__(self, *_: object) -> None:
-        if self._bar is not None:
-            self._bar.stop()
+        self._bar.stop()
 
     def show(self, done: int, sent: int) -> None:
-        """`done` of `sent` pictures have their answer."""
+        """`done` of `sent` pictures have finished."""
         now = time.monotonic()
         self._seen.append((now, done))
         while now - self._seen[0][0] > WINDOW_SECONDS and len(self._seen) > 2:
             self._seen.popleft()
         uploaded = f"{sent} uploaded, " if sent < self.total else ""
-        if self._bar is not None:
+        if self._has_bar:
             self._bar.update(
                 self._task, completed=done, total=self.total, rate=uploaded + self._speed(done), note=self._note
             )
-        elif now - self._last_line >= (LINE_SECONDS if done != self._last_done else STILL_SECONDS):
+        elif now - self._last_line >= (LINE_SECONDS if done != self._last_done else STALLED_SECONDS):
             self._last_line, self._last_done = now, done
             note = f" ({self._note})" if self._note else ""
             say(f"{self._title}: {uploaded}{done} of {self.total} done, {self._speed(done)}{note}")
         self._note = ""
 
     def note(self, sentence: str) -> None:
-        """Why nothing moves just now; gone with the next progress."""
+        """Shows why nothing moves now. The next `show` removes the note."""
         self._note = sentence
-        if self._bar is not None:
+        if self._has_bar:
             self._bar.update(self._task, note=Text(sentence).plain.replace("[", r"\["))
         elif time.monotonic() - self._last_line >= LINE_SECONDS:
             self._last_line = time.monotonic()

@@ -1,1 +1,1 @@
-"""Models in memory: the Detector contract, the catalogue, pre- and post-processing, one module per runtime."""
+"""The Detector contract, the catalogue of models, pre- and post-processing, and one module per runtime."""

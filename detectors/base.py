@@ -10,9 +10,9 @@ import numpy.typing as npt
 
 from detectors.batching import find_batch_size
 from detectors.catalogue import ModelEntry
-from detectors.errors import DetectionFailed, DetectorError, DeviceUnavailable, ModelUnusable
+from detectors.errors import DetectionFailed, DetectorError, ModelUnusable
 from detectors.pictures.preprocess import Batch, Pixels, to_tensor
-from detectors.postprocess import Detections, read
+from detectors.postprocess import Detections, postprocess
 
 log = logging.getLogger(__name__)
 
@@ -21,15 +21,13 @@ Answers = Sequence[npt.NDArray[Any] | list[npt.NDArray[Any]]]
 
 
 class Detector(ABC):
-    """A model in memory. Not thread-safe; one per worker process.
+    """A model in memory. Not thread-safe, unless the runtime says otherwise.
 
     A runtime fills in `devices`, `_load` and `_infer`. Raises `ModelUnusable` where the model can't be loaded.
     """
 
     formats: ClassVar[frozenset[str]]
     """Values of an entry's `format` that this runtime takes."""
-    patience_s: float = 0.0
-    """Seconds a picture that the runtime may wait for others, beside what a picture may take."""
 
     def __init__(self, entry: ModelEntry, *, device: str, threads: int, batch_size: int | None = None) -> None:
         if entry.format not in self.formats:
@@ -37,13 +35,17 @@ class Detector(ABC):
                 f"Model {entry.name}: the runtime {entry.runtime} takes {', '.join(sorted(self.formats))}, "
                 f"not the format {entry.format!r}."
             )
-        entry.verify()
         self.entry = entry
         self.device = device
         wanted = batch_size or entry.batch_size
         self._batch_size_is_open = wanted == "auto"
         self.batch_size = 1 if wanted == "auto" else wanted
+        # Before loading, because some formats are code. Again only if the file was replaced meanwhile.
+        stamps = entry.stamps()
+        entry.verify()
         self._load(threads)
+        if entry.stamps() != stamps:
+            entry.verify()
 
     @classmethod
     @abstractmethod
@@ -63,8 +65,8 @@ class Detector(ABC):
     def detect(self, images: Sequence[Pixels]) -> list[Detections]:
         """Finds the objects in RGB pictures (uint8, H×W×3 each, any sizes): one `Detections` each, in order.
 
-        Raises `DetectionFailed` where the model raises, or what comes out makes no sense; a runtime may raise more of
-        `DetectorError`, among them `ModelUnavailable` and `NoAnswer`, which blame none of the pictures.
+        Raises `DetectionFailed` where the model raises, or where its outputs make no sense. A runtime may raise other
+        kinds of `DetectorError`, among them `Unanswered`, which is not the fault of a single picture.
         """
         found: list[Detections] = []
         for start in range(0, len(images), self.batch_size):
@@ -80,13 +82,13 @@ class Detector(ABC):
                 )
             for image, *answer in zip(chunk, *outputs, strict=True):
                 height, width = image.shape[:2]
-                found.append(read(self.entry, [np.asarray(part) for part in answer], width, height))
+                found.append(postprocess(self.entry, [np.asarray(part) for part in answer], width, height))
         return found
 
     def detect_one(self, image: Pixels) -> Detections:
-        """Finds the objects in one picture, whatever it is that the detector raises: that is this picture's answer.
+        """Finds the objects in one picture. Any error of a third-party detector becomes a `DetectionFailed`.
 
-        Raises `DetectorError`, of which `ModelUnavailable` and `NoAnswer` do not blame it.
+        Raises `DetectorError`; an `Unanswered` is not the fault of this picture.
         """
         try:
             return self.detect([image])[0]
@@ -101,45 +103,42 @@ class Detector(ABC):
         return self._infer(batch)
 
     def warm_up(self, memory_limit: int | None = None) -> None:
-        """Runs the model on blank pictures, alone and as a full batch, so that no job pays for first-time work. Where
-        the entry's batch size is `auto` it is found now, for a process of no more than `memory_limit` bytes."""
+        """Runs the model on blank pictures, one alone and a full batch, so that no job waits for first-time work.
+
+        Where the entry's batch size is `auto`, it is found now, for a process of at most `memory_limit` bytes.
+        """
         if self._batch_size_is_open:
             self.batch_size = find_batch_size(self._detect_at_once, memory_limit)
             self._batch_size_is_open = False
-        else:
-            self.detect([self.blank()])
-            self.detect([self.blank()] * self.batch_size)
+            return
+        for pictures in sorted({1, self.batch_size}):
+            self.detect([self.blank()] * pictures)
 
     def works(self) -> bool:
-        """Whether the model still answers at all: looks at a blank picture."""
+        """Whether the model in this process still answers. Runs it on a blank picture."""
         try:
             self.detect([self.blank()])
-        except Exception:  # noqa: BLE001 - a detector may be anybody's
+        except Exception:  # noqa: BLE001 - a third-party detector may raise anything
             return False
         return True
 
+    def require_available(self) -> None:  # noqa: B027 - a model in this process has no server that could be away
+        """Called right before a picture that may have stopped the model's server.
+
+        Raises `ModelUnavailable` where the server does not answer, so that its outage is not blamed on the picture.
+        """
+
+    def time_limit(self, pictures: int, picture_seconds: float) -> float:
+        """Seconds that the model may take for so many pictures before its process counts as hanging."""
+        return picture_seconds * max(1, pictures)
+
+    def close(self) -> None:  # noqa: B027 - most runtimes hold only memory
+        """Releases connections and threads. The detector is not used afterwards."""
+
     def _detect_at_once(self, pictures: int) -> None:
-        """Looks at so many blank ones."""
         self.batch_size = pictures
         self.detect([self.blank()] * pictures)
 
-    def close(self) -> None:  # noqa: B027 - most have nothing to let go of
-        """Lets go of what it holds beside memory; it is not asked any more."""
-
     def blank(self) -> Pixels:
-        """A white picture of the size of the model's input."""
+        """A white picture of the size of the model's input: uint8, height × width × 3."""
         return np.full((self.entry.input.height, self.entry.input.width, 3), 255, np.uint8)
-
-
-def choose_device(wanted: str, available: Sequence[str], child: int = 0) -> str:
-    """The device of a worker's n-th child for BOXQUEUE_DEVICE. Raises `DeviceUnavailable`."""
-    if wanted == "cpu" or (wanted == "auto" and not available):
-        return "cpu"
-    if wanted in ("auto", "cuda") and available:
-        return available[child % len(available)]
-    if wanted in available:
-        return wanted
-    raise DeviceUnavailable(
-        f"BOXQUEUE_DEVICE: {wanted} was asked for, but there is {', '.join(available) or 'no CUDA device'} here. "
-        "Use BOXQUEUE_DEVICE=cpu or auto, or check the driver (nvidia-smi) and that the image was built for CUDA."
-    )

@@ -1,47 +1,47 @@
-"""How many pictures a model takes at once, where its entry leaves that to be found: `batch_size = "auto"`."""
+"""Finds the batch size of a model whose entry says `batch_size = "auto"`."""
 
 import time
 from collections.abc import Callable
 
 from detectors.errors import DetectorError
-from detectors.memory import forget_peak, peak_bytes, resident_bytes
+from detectors.machine import peak_bytes, reset_peak, resident_bytes
 
-MOST = 64
-"""More gain nothing anywhere, and all pictures of a claim are in memory at once."""
-WORTH = 0.95
-"""Twice as many at once have to take less than this share of the time for each."""
-SECONDS = 0.3
-"""So long each number is tried, but at least twice."""
+MAX_BATCH_SIZE = 64
+"""Larger batches are no faster on any device, and a worker keeps all pictures of a claim in memory."""
+MAX_TIME_RATIO = 0.95
+"""A batch twice as large has to take less than this share of the time per picture."""
+TRIAL_SECONDS = 0.3
+"""Each batch size runs for this long, and at least twice."""
 
 
 def find_batch_size(detect: Callable[[int], object], memory_limit: int | None) -> int:
-    """The power of two, up to MOST, from which on more pictures at once are hardly faster for each.
+    """The power of two, at most `MAX_BATCH_SIZE`, from which on larger batches hardly save time per picture.
 
-    `detect` runs the model on so many. It may raise `DetectorError` from two on: for more than a model of a fixed
-    size takes, or than fit into a GPU's memory. No number is tried with which this process would grow beyond
-    `memory_limit`, bytes, if pictures need as much as they did at half of it.
+    `detect` runs the model on a batch of that many pictures. For two or more it may raise `DetectorError`: the model
+    has a smaller fixed batch, or the GPU's memory is too small. `memory_limit`, in bytes: a batch size is not tried if
+    this process would then use more, estimated from the growth at half the size.
     """
-    detect(1)  # first-time work, and what fails here is not for being too many
+    detect(1)  # first-time work; an error here is not about the batch size
     before = resident_bytes()
-    best, fastest = 1, _seconds_each(detect, 1)
-    while best < MOST:
+    best, fastest = 1, _seconds_per_picture(detect, 1)
+    while best < MAX_BATCH_SIZE:
         growth = peak_bytes() - before
         if memory_limit is not None and before + 2 * growth > memory_limit:
             break
         try:
-            seconds = _seconds_each(detect, 2 * best)
+            seconds = _seconds_per_picture(detect, 2 * best)
         except DetectorError:
             break
-        if seconds > WORTH * fastest:
+        if seconds > MAX_TIME_RATIO * fastest:
             break
         best, fastest = 2 * best, seconds
     return best
 
 
-def _seconds_each(detect: Callable[[int], object], pictures: int) -> float:
-    """A picture's part of the shortest time that so many took. The peak of the memory is theirs afterwards."""
-    forget_peak()  # what an earlier model needed must not count
-    until = time.perf_counter() + SECONDS
+def _seconds_per_picture(detect: Callable[[int], object], pictures: int) -> float:
+    """The shortest time of a batch, divided by its pictures. Afterwards `peak_bytes` is the peak of these runs."""
+    reset_peak()  # an earlier model may have needed more
+    until = time.perf_counter() + TRIAL_SECONDS
     spans: list[float] = []
     while len(spans) < 2 or time.perf_counter() < until:
         started = time.perf_counter()

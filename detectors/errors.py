@@ -2,12 +2,12 @@
 
 from collections.abc import Sequence
 
-# Of the names that a model has, so many are told.
+# At most this many names are listed in an error.
 SHOWN = 20
 
 
 def lacking(what: str, name: object, known: Sequence[object]) -> str:
-    """The end of a sentence that says what there is instead of something that is not there."""
+    """The end of an error: it names what is missing, and lists what is there instead."""
     shown = ", ".join(map(str, known[:SHOWN])) + (", …" if len(known) > SHOWN else "")
     return f"it has no {what} {name!r}, but {shown or 'none'}"
 
@@ -24,14 +24,13 @@ class CatalogueError(DetectorError):
     code = "catalogue_invalid"
 
 
-class UnknownEntry(DetectorError):
-    """The catalogue has no model of that name."""
+class UnknownModel(DetectorError):
+    """The catalogue has no model of that name; `known` lists the names that it has."""
 
     code = "unknown_model"
 
     def __init__(self, name: str, known: list[str]) -> None:
         super().__init__(f"There is no model named {name!r}. Known models: {', '.join(known) or 'none'}.")
-        self.name = name
         self.known = known
 
 
@@ -59,18 +58,24 @@ class DetectionFailed(DetectorError):
     code = "detection_failed"
 
 
-class NoAnswer(DetectorError):
-    """Base: the model server did not answer. `sent` is false where it never had the request: then nothing in that can
-    be the reason."""
+class Unanswered(DetectorError):
+    """Base: pictures got no answer, and no single picture is at fault for certain. They may be tried again later."""
+
+    suspicion: DetectorError | None = None
+    """What happened while the model's server had the pictures, so that one of them may be the cause. None where none of
+    them can be."""
+
+
+class NoAnswer(Unanswered):
+    """Base: the model server did not answer a request.
+
+    `sent` is false where the server never received it. Then nothing in the request can be the cause.
+    """
 
     def __init__(self, sentence: str, *, sent: bool = True) -> None:
         super().__init__(sentence)
         self.sent = sent
-
-    @property
-    def doubt(self) -> "DetectorError | None":
-        """What throws doubt on the pictures of the request."""
-        return self if self.sent else None
+        self.suspicion = self if sent else None
 
 
 class ServerUnreachable(NoAnswer):
@@ -109,12 +114,17 @@ class ServerAnswerInvalid(DetectorError):
     code = "server_answer_invalid"
 
 
-class ModelUnavailable(DetectorError):
-    """What the model stands on fails whatever picture it is given: the same one may do later. It has the code and the
-    sentence of what is wrong now. `doubt`: what happened to the pictures that it had when it went out, one of which may
-    have done that."""
+class ModelUnavailable(Unanswered):
+    """The model gives no answer now, whatever picture it gets. Code and sentence are those of the cause."""
 
-    def __init__(self, outage: DetectorError, *, doubt: DetectorError | None = None) -> None:
-        super().__init__(str(outage))
-        self.code = outage.code
-        self.doubt = doubt
+    def __init__(self, cause: DetectorError, *, suspicion: DetectorError | None = None) -> None:
+        super().__init__(str(cause))
+        self.code = cause.code
+        self.suspicion = suspicion
+
+
+class ModelBroken(ModelUnavailable):
+    """The model in this process fails on a blank picture as well, so the process has to end.
+
+    A sticky CUDA error is one such case: every later picture would fail too.
+    """

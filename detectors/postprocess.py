@@ -1,6 +1,6 @@
-"""From what a model writes to detections: scores, classes, doubles, and boxes in the picture's own pixels.
+"""From what a model writes to detections: scores, classes, non-maximum suppression, and boxes in pixels of the picture.
 
-Everything is NumPy, for every runtime the same.
+Everything is NumPy, and the same for every runtime.
 """
 
 from collections.abc import Iterator, Sequence
@@ -13,15 +13,23 @@ import numpy.typing as npt
 from detectors.catalogue import Input, ModelEntry, Output
 from detectors.errors import DetectionFailed
 from detectors.pictures.decode import Decoded
+from detectors.pictures.drawing import Row
 from detectors.pictures.preprocess import content_size
 
 Floats = npt.NDArray[np.float32]
 Integers = npt.NDArray[np.int64]
-Row = tuple[str, int, float, float, float, float, float]
-"""Label, class id, score, x1, y1, x2, y2."""
 
-MOST_CANDIDATES = 2000
-"""Of a picture, so many boxes at most, best first, are compared with each other in the search for doubles."""
+MAX_CANDIDATES = 2000
+"""Non-maximum suppression compares at most this many boxes of a picture, best first."""
+BOX_COLUMNS = {
+    "xyxy": ("x1", "y1", "x2", "y2"),
+    "yxyx": ("y1", "x1", "y2", "x2"),
+    "xywh": ("x1", "y1", "w", "h"),
+    "yxhw": ("y1", "x1", "h", "w"),
+    "cxcywh": ("cx", "cy", "w", "h"),
+    "cycxhw": ("cy", "cx", "h", "w"),
+}
+"""An entry's `box_order` -> what the four columns of a box are."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,45 +37,45 @@ class Detections:
     """What a model found in one picture, sorted by score, highest first."""
 
     boxes: Floats
-    """k × 4: x1, y1, x2, y2 in pixels of the picture that was given, inside of it, x1 ≤ x2 and y1 ≤ y2."""
+    """k × 4: x1, y1, x2, y2 in pixels of the detector's picture, clipped to it, x1 ≤ x2 and y1 ≤ y2."""
     scores: Floats
     """k, each 0 to 1, at least the entry's floor score."""
     class_ids: Integers
     """k, indices into the entry's labels."""
 
     def rows(self, picture: Decoded, labels: Sequence[str]) -> Iterator[Row]:
-        """Each with its label, and its box in pixels of the whole picture, of which the decoded one was looked at."""
+        """Each detection with its label, and its box in pixels of the original picture."""
         boxes = picture.whole(self.boxes).tolist()
         for box, score, class_id in zip(boxes, self.scores.tolist(), self.class_ids.tolist(), strict=True):
             yield labels[class_id], class_id, score, *box
 
 
-def read(entry: ModelEntry, outputs: list[npt.NDArray[Any]], width: int, height: int) -> Detections:
-    """What the model wrote for a picture of `width` × `height` pixels, as detections.
+def postprocess(entry: ModelEntry, outputs: list[npt.NDArray[Any]], width: int, height: int) -> Detections:
+    """The detections in a picture of `width` × `height` pixels.
 
-    outputs: those that `entry.output.wanted` lists, each for this picture alone. Raises `DetectionFailed` where they
-    make no sense: a shape, a number that is not finite, a class without a label.
+    outputs: those of `entry.output.wanted`, in that order, for this picture alone. Raises `DetectionFailed` if they
+    make no sense: wrong shapes, numbers that are not finite, or a class without a label.
     """
-    boxes, scores, classes = _shaped(entry, outputs)
+    boxes, scores, classes = _split_outputs(entry, outputs)
     if not (np.isfinite(boxes).all() and np.isfinite(scores).all()):
         raise DetectionFailed(f"The model {entry.name} gave numbers that are not finite.")
-    scores = _activated(scores, entry.output.activation)
-    rows, scores, ids = _chosen(entry.output, scores, classes)
+    scores = _activate(scores, entry.output.activation)
+    rows, scores, ids = _select(entry.output, scores, classes)
     # Stable, so that equal scores keep the model's own order.
     order = np.argsort(-scores, kind="stable")
-    rows, scores, labels = rows[order], scores[order], _labels(entry, ids[order])
+    rows, scores, labels = rows[order], scores[order], _label_indices(entry, ids[order])
     known = labels >= 0
     rows, scores, labels = rows[known], scores[known], labels[known]
-    boxes = to_picture(boxes[rows], width, height, entry.input, entry.output)
+    boxes = boxes_in_picture(boxes[rows], width, height, entry.input, entry.output)
     if entry.output.nms is not None:
         kept = non_maximum_suppression(boxes, None if entry.output.nms_across_classes else labels, entry.output.nms)
         boxes, scores, labels = boxes[kept], scores[kept], labels[kept]
     return Detections(boxes, scores, labels)
 
 
-def to_picture(boxes: Floats, width: int, height: int, into: Input, output: Output) -> Floats:
-    """Boxes as the model writes them -> x1, y1, x2, y2 in pixels of a `width` × `height` picture, clipped to it."""
-    columns = dict(zip(ORDERS[output.box_order], boxes.T, strict=True))
+def boxes_in_picture(boxes: Floats, width: int, height: int, into: Input, output: Output) -> Floats:
+    """Boxes k × 4 as the model writes them -> x1, y1, x2, y2 in pixels of the picture, clipped to it."""
+    columns = dict(zip(BOX_COLUMNS[output.box_order], boxes.T, strict=True))
     if "x2" in columns:
         corners = [columns[name] for name in ("x1", "y1", "x2", "y2")]
     elif "cx" in columns:
@@ -77,19 +85,20 @@ def to_picture(boxes: Floats, width: int, height: int, into: Input, output: Outp
         x1, y1, w, h = (columns[name] for name in ("x1", "y1", "w", "h"))
         corners = [x1, y1, x1 + w, y1 + h]
     content_width, content_height = content_size(width, height, into)
-    # Normalised is what a model says of its whole input; of pictures that come as they are, the picture is the input.
+    # Normalised coordinates are parts of the model's input. A model that takes pictures in their own sizes has the
+    # picture itself as its input.
     whole = (content_width, content_height) if into.resize == "none" else (into.width, into.height)
     scale = np.array([width / content_width, height / content_height] * 2, np.float32)
     if output.coordinates == "normalised":
         scale *= np.array(whole * 2, np.float32)
-    placed = (np.stack(corners, axis=1) * scale).clip(0, np.array([width, height] * 2, np.float32))
-    # Corners in the wrong order would be a box of negative size.
-    low, high = np.minimum(placed[:, :2], placed[:, 2:]), np.maximum(placed[:, :2], placed[:, 2:])
+    scaled = (np.stack(corners, axis=1) * scale).clip(0, np.array([width, height] * 2, np.float32))
+    # Corners in the wrong order would make a box of negative size.
+    low, high = np.minimum(scaled[:, :2], scaled[:, 2:]), np.maximum(scaled[:, :2], scaled[:, 2:])
     return np.concatenate([low, high], axis=1).astype(np.float32)
 
 
 def iou(some: Floats, others: Floats) -> Floats:
-    """Intersection over union, 0..1, of boxes [n, 4] with boxes [m, 4] -> [n, m]."""
+    """Intersection over union, 0 to 1, of boxes n × 4 with boxes m × 4 (x1, y1, x2, y2): n × m."""
     low = np.maximum(some[:, None, :2], others[None, :, :2])
     high = np.minimum(some[:, None, 2:], others[None, :, 2:])
     shared = (high - low).clip(0).prod(axis=2)
@@ -98,51 +107,44 @@ def iou(some: Floats, others: Floats) -> Floats:
     return result
 
 
-def non_maximum_suppression(boxes: Floats, classes: Integers | None, most: float) -> Integers:
-    """Indices of the boxes k × 4, best first, that no better kept one overlaps by more than `most` (IoU).
+def non_maximum_suppression(boxes: Floats, classes: Integers | None, max_iou: float) -> Integers:
+    """Indices of the boxes to keep: those that overlap no better kept box by more than `max_iou`.
 
-    With `classes`, k, only boxes of one class are doubles of each other.
+    boxes: k × 4, best first. With `classes`, k, only boxes of the same class are compared.
     """
-    boxes = boxes[:MOST_CANDIDATES]
+    boxes = boxes[:MAX_CANDIDATES]
     left = np.arange(len(boxes))
     kept = []
     while left.size:
         best, left = left[0], left[1:]
         kept.append(best)
-        double = iou(boxes[best][None], boxes[left])[0] > most
+        suppressed = iou(boxes[best][None], boxes[left])[0] > max_iou
         if classes is not None:
-            double &= classes[left] == classes[best]
-        left = left[~double]
+            suppressed &= classes[left] == classes[best]
+        left = left[~suppressed]
     return np.array(kept, np.int64)
 
 
-ORDERS = {
-    "xyxy": ("x1", "y1", "x2", "y2"),
-    "yxyx": ("y1", "x1", "y2", "x2"),
-    "xywh": ("x1", "y1", "w", "h"),
-    "yxhw": ("y1", "x1", "h", "w"),
-    "cxcywh": ("cx", "cy", "w", "h"),
-    "cycxhw": ("cy", "cx", "h", "w"),
-}
-
-
-def _shaped(entry: ModelEntry, outputs: list[npt.NDArray[Any]]) -> tuple[Floats, Floats, npt.NDArray[np.float64]]:
-    """Boxes k × 4, scores k with class ids k, or k × c with none; only those rows that the model counts."""
+def _split_outputs(
+    entry: ModelEntry, outputs: list[npt.NDArray[Any]]
+) -> tuple[Floats, Floats, npt.NDArray[np.float64]]:
+    """Boxes k × 4, scores k × c or k, and class ids k (zeros if the scores have columns); only rows that the model
+    counts. Raises `DetectionFailed`."""
     boxes, scores, *others = outputs
     per_class = entry.output.class_scores is not None
     classes = np.zeros(len(scores)) if per_class else others.pop(0)
     k = len(scores)
     if boxes.shape != (k, 4) or scores.ndim != 1 + per_class or classes.shape != (k,):
-        told = f"scores {scores.shape}" + ("" if per_class else f" and classes {classes.shape}")
-        raise DetectionFailed(f"The model {entry.name} gave boxes {boxes.shape}, {told} for a picture.")
+        shapes = f"scores {scores.shape}" + ("" if per_class else f" and classes {classes.shape}")
+        raise DetectionFailed(f"The model {entry.name} gave boxes {boxes.shape}, {shapes} for a picture.")
     if per_class:
         _check_columns(entry, scores.shape[1])
     if others:
-        counted = others[0]
-        if counted.size != 1 or not np.isfinite(counted).all():
-            raise DetectionFailed(f"The model {entry.name} counted {counted} rows.")
-        # What lies behind the count is filling, whatever stands there.
-        k = max(0, int(counted.item()))
+        count = others[0]
+        if count.size != 1 or not np.isfinite(count).all():
+            raise DetectionFailed(f"The model {entry.name} counted {count} rows.")
+        # The rows behind the count are filling, whatever their numbers are.
+        k = max(0, int(count.item()))
     classes = classes[:k].astype(np.float64)
     if not np.isfinite(classes).all():
         raise DetectionFailed(f"The model {entry.name} gave classes that are not finite.")
@@ -150,7 +152,7 @@ def _shaped(entry: ModelEntry, outputs: list[npt.NDArray[Any]]) -> tuple[Floats,
 
 
 def _check_columns(entry: ModelEntry, columns: int) -> None:
-    """Labels that are merely listed name every column; those with ids may leave some out. Raises `DetectionFailed`."""
+    """A list of labels has to name every column; labels with ids may leave some out. Raises `DetectionFailed`."""
     last = columns - 1 - (entry.output.background == "last")
     highest = max(entry.class_ids)
     if highest > last or (highest < last and entry.ids is None):
@@ -160,9 +162,10 @@ def _check_columns(entry: ModelEntry, columns: int) -> None:
         )
 
 
-def _activated(scores: Floats, activation: str) -> Floats:
+def _activate(scores: Floats, activation: str) -> Floats:
+    """Sigmoid or softmax over the last axis, as the entry says."""
     if activation == "sigmoid":
-        # By way of tanh, which does not overflow.
+        # Written with tanh, which does not overflow.
         return np.asarray(0.5 + 0.5 * np.tanh(0.5 * scores), np.float32)
     if activation == "softmax":
         raised = np.exp(scores - scores.max(axis=-1, keepdims=True, initial=-np.inf))
@@ -170,8 +173,8 @@ def _activated(scores: Floats, activation: str) -> Floats:
     return scores
 
 
-def _chosen(output: Output, scores: Floats, classes: npt.NDArray[np.float64]) -> tuple[Integers, Floats, Integers]:
-    """Row, score and class id of what reaches the floor score."""
+def _select(output: Output, scores: Floats, classes: npt.NDArray[np.float64]) -> tuple[Integers, Floats, Integers]:
+    """Row, score and class id of everything that reaches the floor score."""
     if scores.ndim == 1:
         rows = np.flatnonzero(scores >= output.floor_score)
         return rows, scores[rows], classes[rows].astype(np.int64)
@@ -190,16 +193,17 @@ def _chosen(output: Output, scores: Floats, classes: npt.NDArray[np.float64]) ->
     return rows, best[rows], ids[columns[rows]]
 
 
-def _labels(entry: ModelEntry, classes: Integers) -> Integers:
-    """The index of each class id's label; −1 for those below the first one, which mean "nothing"."""
+def _label_indices(entry: ModelEntry, classes: Integers) -> Integers:
+    """The index of each class id's label; −1 for ids below the first one, which mean "nothing". Raises
+    `DetectionFailed` for a class without a label."""
     ids = np.array(entry.class_ids, np.int64)
     order = np.argsort(ids)
     at = order[np.searchsorted(ids, classes, sorter=order).clip(max=len(ids) - 1)]
     unlabelled = classes[(ids[at] != classes) & (classes >= ids.min())]
     if unlabelled.size:
-        # Left out in silence, a list of labels that is too short would look like "nothing found".
+        # Without this error, a list of labels that is too short would look like "nothing found".
         raise DetectionFailed(
-            f"The model {entry.name} found class {unlabelled[0]}, for which its entry has no label: it has "
-            f"{len(ids)}, for {ids.min()} to {ids.max()}."
+            f"The model {entry.name} found class {unlabelled[0]}, but its entry has no label for it: it has "
+            f"{len(ids)} labels, for the classes {ids.min()} to {ids.max()}."
         )
     return np.where(ids[at] == classes, at, -1)

@@ -1,4 +1,4 @@
-"""The former place of `detectors.runtimes.pytorch`: entry points of installed packages may still name it."""
+"""The former path of `detectors.runtimes.pytorch`, which entry points of installed packages may still name."""
 
 from detectors.runtimes.pytorch import PyTorchDetector
 

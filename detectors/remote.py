@@ -1,4 +1,4 @@
-"""The former place of `detectors.runtimes.remote`: entry points of installed packages may still name it."""
+"""The former path of `detectors.runtimes.remote.detector`, which entry points of installed packages may still name."""
 
 from detectors.runtimes.remote.detector import RemoteDetector
 

@@ -1,4 +1,4 @@
-"""The former place of `detectors.runtimes.tensorflow`: entry points of installed packages may still name it."""
+"""The former path of `detectors.runtimes.tensorflow`, which entry points of installed packages may still name."""
 
 from detectors.runtimes.tensorflow import TensorFlowDetector
 

@@ -7,9 +7,7 @@ WORKDIR /app
 COPY requirements requirements
 RUN python -m pip install --no-cache-dir --require-hashes -r requirements/build.txt
 COPY docker/environment docker/
-# It reads headers and draws boxes, but computes nothing: NumPy is for the workers.
-RUN --mount=type=cache,target=/root/.cache/uv \
-    docker/environment base api s3 && rm -r /venv/lib/python3*/site-packages/numpy*
+RUN --mount=type=cache,target=/root/.cache/uv docker/environment base api s3
 COPY docker/application docker/models.py docker/
 COPY pyproject.toml LICENSE ./
 COPY api api
@@ -42,7 +40,7 @@ ENV PATH=/venv/bin:$PATH \
 EXPOSE 8000
 ENTRYPOINT ["tini", "--"]
 CMD ["python", "-m", "api"]
-# Ready, not only alive: with the database and the store behind it.
+# Readiness, not only liveness: the API also has to reach the database and the store.
 HEALTHCHECK --interval=10s --timeout=10s --start-period=60s --retries=3 \
     CMD ["python", "-c", "import os, urllib.request; urllib.request.urlopen(f'http://127.0.0.1:{os.environ[\"BOXQUEUE_PORT\"]}/readyz')"]
 

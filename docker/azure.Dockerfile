@@ -23,7 +23,7 @@ RUN --mount=type=cache,target=/root/.cache/uv \
     remote) TORCH_INDEX= TORCHVISION= docker/environment base remote s3 azure ;; \
     *) echo "TARGET_API=${TARGET_API} is none of pytorch, saved_model, frozen_graph and remote."; exit 1 ;; \
     esac
-# What the workers' images lack too, and the queue: nothing rings here.
+# Deletes what the workers' images lack too, and the queue's packages: a function rings no doorbell.
 RUN cd /venv/lib/python3*/site-packages \
     && case "${TARGET_API}" in \
     pytorch) \
@@ -48,8 +48,8 @@ COPY wire wire
 ARG MODEL
 RUN docker/application "${MODEL}" "${TARGET_API}"
 
-# The host, the extensions with its triggers, and .NET where they need one beside them. An image of another name has none
-# of it: the custom handler is started directly then.
+# The Functions host, the extensions with its triggers, and .NET if they need it. Another FUNCTIONS_HOST, such as Python's
+# own image, has none of these: the custom handler is then started directly.
 FROM ${FUNCTIONS_HOST} AS host
 ARG FUNCTIONS_HOST
 RUN mkdir -p /azure-functions-host /FuncExtensionBundles /usr/share/dotnet \
@@ -58,7 +58,7 @@ RUN mkdir -p /azure-functions-host /FuncExtensionBundles /usr/share/dotnet \
     esac
 
 FROM python:${PYTHON_VERSION}-slim-bookworm
-# What .NET looks for.
+# Libraries that .NET loads.
 RUN apt-get update \
     && apt-get install -y --no-install-recommends ca-certificates libgssapi-krb5-2 libicu72 libssl3 libstdc++6 tini zlib1g \
     && rm -rf /var/lib/apt/lists/* /var/cache/apt/* /var/log/* \
@@ -70,7 +70,7 @@ COPY --from=host /FuncExtensionBundles /FuncExtensionBundles
 COPY --from=build /venv /venv
 COPY --from=build /app /app
 WORKDIR /app
-# No USER: Microsoft's host is made to run as root. The custom handler gives that up in the process that reads pictures.
+# No USER: Microsoft's host has to run as root. The custom handler drops root in the process that reads pictures.
 ARG TARGET_API
 ENV PATH=/venv/bin:$PATH \
     HOME=/home \
@@ -87,7 +87,7 @@ ENV PATH=/venv/bin:$PATH \
     DOTNET_USE_POLLING_FILE_WATCHER=true \
     FUNCTIONS_WORKER_RUNTIME=custom
 EXPOSE 80
-# Azure starts and ends it, and looks whether it lives: no check.
+# Azure starts the container, checks it and ends it: no health check here.
 ENTRYPOINT ["tini", "--"]
 CMD ["/azure-functions-host/Microsoft.Azure.WebJobs.Script.WebHost"]
 

@@ -53,7 +53,7 @@ target "worker-tensorflow" {
   args       = { TARGET_API = TARGET_API }
 }
 
-# These two have no bundled model: your catalogue names the servers, or the packages.
+# These two have no bundled model: your catalogue names the model servers or the compiled packages.
 target "worker-remote" {
   inherits   = ["image"]
   dockerfile = "docker/worker-remote.Dockerfile"

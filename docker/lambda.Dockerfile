@@ -21,7 +21,7 @@ RUN --mount=type=cache,target=/root/.cache/uv \
     remote) TORCH_INDEX= TORCHVISION= docker/environment base remote s3 lambda ;; \
     *) echo "TARGET_API=${TARGET_API} is none of pytorch, saved_model, frozen_graph and remote."; exit 1 ;; \
     esac
-# What the workers' images lack too, and the queue: nothing rings here.
+# Deletes what the workers' images lack too, and the queue's packages: a function rings no doorbell.
 RUN cd /venv/lib/python3*/site-packages \
     && case "${TARGET_API}" in \
     pytorch) \
@@ -53,7 +53,7 @@ COPY --from=build /app /app
 WORKDIR /app
 USER 10001:10001
 ARG TARGET_API
-# Only /tmp can be written there.
+# On Lambda only /tmp is writable.
 ENV PATH=/venv/bin:$PATH \
     HOME=/tmp \
     PYTHONDONTWRITEBYTECODE=1 \
@@ -61,7 +61,7 @@ ENV PATH=/venv/bin:$PATH \
     BOXQUEUE_DATA=/tmp/boxqueue \
     BOXQUEUE_DEVICE=cpu \
     TARGET_API=${TARGET_API}
-# Lambda starts one such process for each request at a time, looks after it and ends it: no init, no check.
+# Lambda starts a process for each concurrent request, supervises it and ends it: no init and no health check here.
 ENTRYPOINT ["python", "-m", "awslambdaric"]
 CMD ["serverless.aws_lambda.handler"]
 

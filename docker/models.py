@@ -2,8 +2,8 @@
 
 MODEL is `embedded` (what the checkout has), `none` (an empty catalogue: the image is given one when it runs), or
 URI@sha256: a folder with a `catalogue.toml` and all that it names, and the digest that `python -m detectors.digest`
-prints of it. With TARGET_API only the entries of that way through the code stay, with their files, checked; without it
-all entries stay and no file: the API reads what there is to ask for, and runs nothing.
+prints for it. With TARGET_API, only the entries of that target stay, and their files are verified. Without it, all
+entries stay and their files go: the API lists the models and runs none.
 """
 
 import shutil
@@ -22,7 +22,7 @@ CATALOGUE = WEIGHTS / "catalogue.toml"
 
 
 def place(model: str) -> None:
-    """Fills the folder. Raises `ModelUnusable` where the URI can't be had, or has another digest."""
+    """Fills the folder. Raises `ModelUnusable` if the URI can't be fetched or has another digest."""
     if model == "embedded":
         return
     shutil.rmtree(WEIGHTS)
@@ -35,7 +35,7 @@ def place(model: str) -> None:
 
 
 def keep(target: str | None) -> None:
-    """Takes away the entries and the files that this image does not use. Raises a `DetectorError` where one is not what
+    """Removes the entries and the files that this image does not use. Raises a `DetectorError` if a file is not what
     its entry says."""
     entries = Catalogue.load(CATALOGUE, cache=WEIGHTS).entries
     document = tomlkit.parse(CATALOGUE.read_text(encoding="utf-8"))

@@ -1,19 +1,19 @@
 # The worker of the queue `libtorch`: packages of AOTInductor, run from C++. No Python torch, no TensorFlow.
 ARG PYTHON_VERSION=3.11
 ARG TORCH_INDEX=https://download.pytorch.org/whl/cpu
-# A package is native code, made by `boxqueue models compile --runtime libtorch`; your catalogue names it.
+# Your catalogue names the models: native code that `boxqueue models compile --runtime libtorch` makes.
 ARG MODEL=none
 
 FROM python:${PYTHON_VERSION}-slim-bookworm AS build
 WORKDIR /app
-# A Python that is the distribution's own has its headers in a package.
+# Debian's own Python has its headers in a separate package.
 RUN apt-get update \
     && apt-get install -y --no-install-recommends binutils g++ \
     && headers=$(python -c "import sysconfig; print(sysconfig.get_path('include'))") \
     && (test -f "${headers}/Python.h" || apt-get install -y --no-install-recommends python3-dev)
 COPY requirements requirements
 RUN python -m pip install --no-cache-dir --require-hashes -r requirements/build.txt
-# The wheel of PyTorch is only built against: what is linked goes along, and nothing of its Python.
+# The build links against PyTorch's wheel. The image takes the linked libraries, and none of PyTorch's Python code.
 ARG TORCH_INDEX
 RUN --mount=type=cache,target=/root/.cache/uv \
     python -m venv --without-pip /torch \
@@ -21,9 +21,9 @@ RUN --mount=type=cache,target=/root/.cache/uv \
     && uv pip install --require-hashes -r requirements/libtorch.txt \
     && uv pip install --no-deps --default-index "${TORCH_INDEX}" "$(grep '^torch==' requirements/pytorch.in)"
 COPY docker/environment docker/
-RUN --mount=type=cache,target=/root/.cache/uv TORCH_INDEX= docker/environment base s3
+RUN --mount=type=cache,target=/root/.cache/uv TORCH_INDEX= docker/environment base engine s3
 COPY detectors detectors
-# The symbols that only debuggers read are a fifth of the library.
+# Debug symbols are a fifth of the library.
 RUN PATH=/torch/bin:$PATH; cd detectors/runtimes/libtorch \
     && cmake -S . -B /build -G Ninja --log-level=WARNING -DCMAKE_BUILD_TYPE=Release \
         -DPython_EXECUTABLE=/torch/bin/python \
@@ -57,7 +57,7 @@ ENV PATH=/venv/bin:$PATH \
     BOXQUEUE_DATA=/data
 ENTRYPOINT ["tini", "--"]
 CMD ["python", "-m", "worker", "libtorch"]
-# Whether it takes work, not whether it runs.
+# Whether the worker takes jobs, not only whether its process runs.
 HEALTHCHECK --interval=30s --timeout=20s --start-period=120s --retries=3 \
     CMD ["python", "-m", "worker.health", "libtorch"]
 

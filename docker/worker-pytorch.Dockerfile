@@ -11,7 +11,7 @@ RUN apt-get update && apt-get install -y --no-install-recommends binutils
 COPY requirements requirements
 RUN python -m pip install --no-cache-dir --require-hashes -r requirements/build.txt
 COPY docker/environment docker/
-# On the CPU the wheels come from PyTorch's own index, without CUDA; with it PyPI's matching pair does.
+# For the CPU, wheels without CUDA come from PyTorch's own index; for CUDA, the matching pair comes from PyPI.
 ARG DEVICE
 ARG TORCHVISION
 ARG TORCH_INDEX
@@ -21,7 +21,7 @@ RUN --mount=type=cache,target=/root/.cache/uv \
     cuda) TORCH_INDEX= docker/environment base pytorch s3 ;; \
     *) echo "DEVICE=${DEVICE} is neither cpu nor cuda."; exit 1 ;; \
     esac
-# Its tests, its tools for those who build upon it, and the symbols that only debuggers read: a fifth of the library.
+# Deletes PyTorch's tests, its build tools and its debug symbols: a fifth of the library.
 RUN cd /venv/lib/python3*/site-packages/torch \
     && find bin -type f ! -name torch_shm_manager -delete \
     && rm -rf test lib/*test* \
@@ -56,7 +56,7 @@ ENV PATH=/venv/bin:$PATH \
     BOXQUEUE_DEVICE=${DEVICE}
 ENTRYPOINT ["tini", "--"]
 CMD ["python", "-m", "worker", "pytorch"]
-# Whether it takes work, not whether it runs.
+# Whether the worker takes jobs, not only whether its process runs.
 HEALTHCHECK --interval=30s --timeout=20s --start-period=120s --retries=3 \
     CMD ["python", "-m", "worker.health", "pytorch"]
 

@@ -1,6 +1,6 @@
-# The worker of the queue `remote`, which asks model servers. No ML framework.
+# The worker of the queue `remote`, which sends pictures to model servers. No ML framework.
 ARG PYTHON_VERSION=3.11
-# Which servers there are says your catalogue, when it runs.
+# Your catalogue, mounted at run time, names the model servers.
 ARG MODEL=none
 
 FROM python:${PYTHON_VERSION}-slim-bookworm AS build
@@ -10,7 +10,7 @@ COPY requirements requirements
 RUN python -m pip install --no-cache-dir --require-hashes -r requirements/build.txt
 COPY docker/environment docker/
 RUN --mount=type=cache,target=/root/.cache/uv docker/environment base remote s3
-# What it never opens: migrations are the API's, Celery's shell nobody's, AVIF is not taken; and debuggers' symbols.
+# Deletes what this worker never opens: migrations (the API runs them), Celery's shell, AVIF (not accepted), debug symbols.
 RUN cd /venv/lib/python3*/site-packages \
     && rm -r alembic mako sqlalchemy/dialects/mssql sqlalchemy/dialects/mysql sqlalchemy/dialects/oracle \
     && rm -r prompt_toolkit wcwidth click_repl PIL/_avif* pillow.libs/libavif* \
@@ -42,7 +42,7 @@ ENV PATH=/venv/bin:$PATH \
     BOXQUEUE_DATA=/data
 ENTRYPOINT ["tini", "--"]
 CMD ["python", "-m", "worker", "remote"]
-# Whether it takes work, not whether it runs.
+# Whether the worker takes jobs, not only whether its process runs.
 HEALTHCHECK --interval=30s --timeout=20s --start-period=120s --retries=3 \
     CMD ["python", "-m", "worker.health", "remote"]
 

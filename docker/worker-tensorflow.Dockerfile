@@ -17,7 +17,7 @@ RUN --mount=type=cache,target=/root/.cache/uv \
     cuda) docker/environment base tensorflow-cuda s3 ;; \
     *) echo "DEVICE=${DEVICE} is neither cpu nor cuda."; exit 1 ;; \
     esac
-# A parser of C that nothing here calls, and the symbols that only debuggers read: a quarter of the library.
+# Deletes a parser of C that nothing calls, and TensorFlow's debug symbols: a quarter of the library.
 RUN cd /venv/lib/python3*/site-packages \
     && rm -r clang libclang* \
     && strip --strip-unneeded tensorflow/libtensorflow_*.so.2 \
@@ -52,7 +52,7 @@ ENV PATH=/venv/bin:$PATH \
     BOXQUEUE_DEVICE=${DEVICE}
 ENTRYPOINT ["tini", "--"]
 CMD ["python", "-m", "worker", "tensorflow"]
-# Whether it takes work, not whether it runs.
+# Whether the worker takes jobs, not only whether its process runs.
 HEALTHCHECK --interval=30s --timeout=20s --start-period=120s --retries=3 \
     CMD ["python", "-m", "worker.health", "tensorflow"]
 

@@ -1,4 +1,4 @@
-"""Which models this process leaves alone for now, because the server that they stand on fails whatever it is given."""
+"""Circuit breakers: models whose server does not answer get no jobs until it does."""
 
 import logging
 import random
@@ -15,23 +15,23 @@ from jobs.queue import worker_registry
 
 log = logging.getLogger(__name__)
 
-# Between two looks whether a server is back: soon at first, then slower, each half as long to as long, so that the
-# processes of many workers do not come at once.
+# Pauses between probes of a server: short at first, then doubled. Each is cut at random by up to a half, so that the
+# processes of many workers do not probe at the same moment.
 FIRST_PAUSE_SECONDS = 0.5
 LONGEST_PAUSE_SECONDS = 10.0
 
 
 class CircuitBreakers:
-    """A circuit breaker for each model. While it is open no jobs of the model are claimed; a thread looks whether the
-    server is back, and keeps the reason on the worker's entry, for whoever asks why nothing moves.
+    """A circuit breaker for each model. While it is open, no jobs of the model are claimed.
 
-    Thread-safe, as the detectors must be that are given to it.
+    A thread probes the server, and keeps the reason on the worker's entry in the registry, where operators see it.
+    Thread-safe. It gets only detectors of model servers, which are thread-safe too.
     """
 
     def __init__(
         self, db: Database, worker_id: str, *, is_served: Callable[[ModelEntry], bool], on_close: Callable[[], None]
     ) -> None:
-        """`is_served`: whether the catalogue has the entry still; `on_close` is called when a server is back."""
+        """`is_served`: whether the catalogue still has the entry. `on_close` is called when a server is back."""
         self._db = db
         self._worker_id = worker_id
         self._is_served = is_served
@@ -44,58 +44,62 @@ class CircuitBreakers:
             return entry in self._open
 
     def open(self, entry: ModelEntry, detector: Detector, outage: DetectorError) -> None:
-        """From now on the model is left alone, until the detector finds that its server is back. It is closed then."""
+        """Opens the breaker until `detector` finds that its server is back. The detector is closed then."""
         with self._lock:
             if entry in self._open:
                 return
             self._open.add(entry)
-        log.warning("model %s is left alone until its server is back: %s", entry.name, outage)
-        watch = threading.Thread(target=self._watch, args=(entry, detector, outage), name="circuit", daemon=True)
-        watch.start()
+        log.warning("model %s gets no jobs until its server is back: %s", entry.name, outage)
+        prober = threading.Thread(target=self._probe, args=(entry, detector, outage), name="prober", daemon=True)
+        prober.start()
 
-    def note_back(self, entry: ModelEntry) -> bool:
-        """The server answers: nothing is wrong with it any more, whoever said so. Whether that could be noted."""
-        try:
-            worker_registry.clear_outage(self._db, self._worker_id, entry.name)
-        except DatabaseUnavailable as error:
-            log.error("the end of an outage could not be noted: %s", error)
-            return False
-        return True
+    def clear(self, entry: ModelEntry) -> None:
+        """The model answers: removes an outage that a process of this worker recorded before it ended."""
+        if not entry.is_embedded:
+            self._clear(entry)
 
-    def _watch(self, entry: ModelEntry, detector: Detector, outage: DetectorError) -> None:
+    def _probe(self, entry: ModelEntry, detector: Detector, outage: DetectorError) -> None:
         pause = FIRST_PAUSE_SECONDS
         found: DetectorError | None = outage
         while found and self._is_served(entry):
-            self._note(entry, found)
+            self._record(entry, found)
             time.sleep(pause * random.uniform(0.5, 1.0))
             pause = min(2 * pause, LONGEST_PAUSE_SECONDS)
-            found = _still(found, detector)
+            found = _probe_once(detector, found)
         detector.close()
-        while not self.note_back(entry):
+        while not self._clear(entry):
             time.sleep(LONGEST_PAUSE_SECONDS)
         with self._lock:
             self._open.discard(entry)
         log.warning("model %s: %s", entry.name, "replaced in the catalogue" if found else "its server is back")
         self._on_close()
 
-    def _note(self, entry: ModelEntry, outage: DetectorError) -> None:
+    def _clear(self, entry: ModelEntry) -> bool:
         try:
-            # Each time: the worker may have lost its entry, and another process of it may have taken the note off.
+            worker_registry.clear_outage(self._db, self._worker_id, entry.name)
+        except DatabaseUnavailable as error:
+            log.error("the end of an outage could not be recorded: %s", error)
+            return False
+        return True
+
+    def _record(self, entry: ModelEntry, outage: DetectorError) -> None:
+        try:
+            # At each probe: the worker's entry may have been made anew, or another process may have cleared the outage.
             worker_registry.record_outage(self._db, self._worker_id, entry.name, outage.code, str(outage))
         except DatabaseUnavailable as error:
-            log.error("an outage could not be noted: %s", error)
+            log.error("an outage could not be recorded: %s", error)
 
 
-def _still(outage: DetectorError, detector: Detector) -> DetectorError | None:
-    """What is wrong now, if anything is."""
+def _probe_once(detector: Detector, outage: DetectorError) -> DetectorError | None:
+    """What is wrong now; None where the server answers."""
     try:
         detector.detect([detector.blank()])
     except ModelUnavailable as now:
         return now
     except DetectorError:
-        return None  # it came back in the middle of this: what is asked after a fault was answered
+        return None  # the first request failed, but the blank picture after it was answered: the server is back
     except Exception:
-        # A watch that has ended would leave the model alone for ever.
-        log.exception("circuit")
+        # The breaker would stay open for ever if this thread ended.
+        log.exception("circuit breaker")
         return outage
     return None

@@ -6,15 +6,9 @@ import warnings
 
 from PIL import ExifTags, Image, UnidentifiedImageError
 
-from detectors.pictures.formats import FORMATS
+from detectors.pictures.formats import FORMATS, QUARTER_TURNS
 from jobs.errors import PictureEmpty, PictureTooLarge, PictureUnknownFormat
 from jobs.records import Picture
-
-# EXIF orientations 5 to 8 turn the picture by a quarter.
-_QUARTER_TURNS = {5, 6, 7, 8}
-
-# Pillow's own limit raises at twice its value; ours is checked on the header, before any pixel is decoded.
-Image.MAX_IMAGE_PIXELS = None
 
 
 def inspect(data: bytes, *, max_bytes: float, max_pixels: float) -> Picture:
@@ -27,23 +21,23 @@ def inspect(data: bytes, *, max_bytes: float, max_pixels: float) -> Picture:
     check_size(len(data), max_bytes)
     try:
         with warnings.catch_warnings():
-            # A torn EXIF block is not worth a warning here: the picture's size is known all the same.
+            # A damaged EXIF block is no reason for a warning: the size of the picture is known without it.
             warnings.simplefilter("ignore")
             with Image.open(io.BytesIO(data), formats=list(FORMATS)) as image:
                 width, height = image.size
                 # MPO is what phones write: a JPEG with a second picture behind the first.
                 media_type = FORMATS["JPEG" if image.format == "MPO" else image.format or ""]
-                turned = orientation(image) in _QUARTER_TURNS
+                turned = orientation(image) in QUARTER_TURNS
     except UnidentifiedImageError:
         raise PictureUnknownFormat(
-            f"The file is no picture of a known format. Taken are {', '.join(FORMATS)}."
+            f"The file is not a picture of a known format. Known formats are {', '.join(FORMATS)}."
         ) from None
     except (OSError, ValueError, SyntaxError, EOFError, KeyError, IndexError, TypeError, OverflowError) as error:
         # Pillow's parsers raise any of these on a header that is damaged.
         raise PictureUnknownFormat(f"The file's header is damaged: {error}") from error
     if width * height > max_pixels:
         raise PictureTooLarge(
-            f"The picture has {width:,} × {height:,} pixels; at most {max_pixels / 1e6:g} megapixels are taken."
+            f"The picture has {width:,} × {height:,} pixels; at most {max_pixels / 1e6:g} megapixels are accepted."
         )
     if turned:
         width, height = height, width
@@ -53,7 +47,7 @@ def inspect(data: bytes, *, max_bytes: float, max_pixels: float) -> Picture:
 def check_size(size: int, max_bytes: float) -> None:
     """Raises `PictureTooLarge` for a file of `size` bytes that is over the limit."""
     if size > max_bytes:
-        raise PictureTooLarge(f"The file has {size:,} bytes; at most {int(max_bytes):,} are taken.")
+        raise PictureTooLarge(f"The file has {size:,} bytes; at most {int(max_bytes):,} are accepted.")
 
 
 def orientation(image: Image.Image) -> int:

@@ -1,1 +1,1 @@
-"""What the API and the workers share: settings, tables, the life of a job, pictures, the queue. No Flask, no ML."""
+"""What the API and the workers share: settings, tables, jobs, batches, pictures, the queue. No Flask, no framework."""

@@ -1,41 +1,38 @@
-"""Batches: open, close, cancel, progress. Counters belong to the transactions that finish jobs."""
+"""Batches: open, close, cancel, progress. The transaction that finishes a job also counts it in its batch."""
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from jobs.clock import now, seconds_since
-from jobs.database import AnyRow, Database
+from jobs.database import AnyRow, Database, record_of
 from jobs.errors import BatchCancelled, BatchClosed, NotFound
 from jobs.records import BatchRecord
 from jobs.tables import CANCELLED, QUEUED, RUNNING, Batch, Job, new_id
 
-# The rate is that of the last minute: what an ETA wants.
+# A running batch's rate is that of the last minute, for its ETA.
 RATE_WINDOW_SECONDS = 60.0
-# Rows that one transaction of a cancelled batch turns: SQLite's other writers wait meanwhile.
+# Rows of a cancelled batch in one transaction: on SQLite other writers wait meanwhile.
 CANCEL_CHUNK = 500
 
 OPEN_STATUSES = (QUEUED, RUNNING)
-is_all_done = Batch.succeeded + Batch.failed + Batch.cancelled >= Batch.total
 
 
 def batch_not_cancelled() -> sa.ColumnElement[bool]:
-    """True for a job without an answer that belongs to no cancelled batch. A cancellation counts at once, before the
-    rows follow."""
-    # Few batches are on their way out at any time, so this is a small set, made once a statement. As NOT EXISTS it
-    # would be a join to PostgreSQL, which expects nothing to come out of it and so sorts the whole queue for one claim.
+    """Condition: an open job belongs to no cancelled batch. A cancellation counts at once, before the rows change."""
+    # Few batches are being cancelled at any time, so the subquery is a small set. As NOT EXISTS it would be a join for
+    # PostgreSQL, which expects it to be empty and so sorts the whole queue for one claim.
     return sa.or_(Job.batch_id.is_(None), Job.batch_id.not_in(cancelling()))
 
 
 def cancelling() -> sa.Select[str]:
-    """Ids of cancelled batches whose rows have not all followed yet."""
+    """Ids of cancelled batches that still have open rows."""
     return sa.select(Batch.id).where(Batch.cancelled_at.is_not(None), Batch.finished_at.is_(None))
 
 
 def create_batch(db: Database, name: str | None) -> BatchRecord:
-    """An open, empty batch."""
+    """Creates an open, empty batch."""
     batch_id = new_id()
-    with db.write() as connection:
-        connection.execute(sa.insert(Batch).values(id=batch_id, name=name))
+    db.execute(sa.insert(Batch).values(id=batch_id, name=name))
     return get_batch(db, batch_id)
 
 
@@ -44,11 +41,11 @@ def get_batch(db: Database, batch_id: str) -> BatchRecord:
     with db.read() as connection:
         row = _batch(connection, batch_id)
         rate = _rate(connection, row)
-    return _view(row, rate)
+    return _record(row, rate)
 
 
 def close_batch(db: Database, batch_id: str) -> BatchRecord:
-    """No more jobs from now on; closing again changes nothing. Raises `NotFound` or `BatchCancelled`."""
+    """Closes a batch: it takes no more jobs. Closing again changes nothing. Raises `NotFound` or `BatchCancelled`."""
     with db.write() as connection:
         lock_batch(connection, batch_id, must_be_open=False)
         connection.execute(
@@ -59,8 +56,10 @@ def close_batch(db: Database, batch_id: str) -> BatchRecord:
 
 
 def cancel_batch(db: Database, batch_id: str) -> BatchRecord:
-    """Cancels what has no answer yet. One UPDATE, which counts at once for every reader, claim and finish; the rows
-    follow in chunks, here or in any sweep. Cancelling again changes nothing. Raises `NotFound`."""
+    """Cancels the open jobs of a batch. Cancelling again changes nothing. Raises `NotFound`.
+
+    One UPDATE of the batch counts at once for every reader, claim and finish. The sweep changes the rows in chunks.
+    """
     with db.write() as connection:
         _batch(connection, batch_id)
         connection.execute(
@@ -73,13 +72,13 @@ def cancel_batch(db: Database, batch_id: str) -> BatchRecord:
 
 
 def cancelling_batches(db: Database) -> list[str]:
-    """Ids of cancelled batches whose rows have not all followed yet."""
+    """Ids of cancelled batches that still have open rows."""
     with db.read() as connection:
         return list(connection.scalars(cancelling()))
 
 
 def cancel_rows(db: Database, batch_id: str) -> int:
-    """Lets up to `CANCEL_CHUNK` rows of a cancelled batch follow. The number of rows: 0 when all have."""
+    """Cancels up to `CANCEL_CHUNK` rows of a cancelled batch. Returns their number: 0 if no open row is left."""
 
     def work(connection: Connection) -> int:
         chunk = (
@@ -103,9 +102,9 @@ def cancel_rows(db: Database, batch_id: str) -> int:
 
 
 def lock_batch(connection: Connection, batch_id: str, must_be_open: bool = True) -> int:
-    """Holds the batch's row until the end of the transaction; its last turn.
+    """Locks the batch's row until the end of the transaction. Returns its last turn.
 
-    Raises `NotFound`, `BatchCancelled`, or `BatchClosed` where it must be open.
+    Raises `NotFound`, `BatchCancelled`, or `BatchClosed` with `must_be_open`.
     """
     row = connection.execute(
         sa.select(Batch.closed_at, Batch.cancelled_at, Batch.last_turn).where(Batch.id == batch_id).with_for_update()
@@ -115,20 +114,21 @@ def lock_batch(connection: Connection, batch_id: str, must_be_open: bool = True)
     if row.cancelled_at is not None:
         raise BatchCancelled(f"Batch {batch_id} was cancelled.")
     if must_be_open and row.closed_at is not None:
-        raise BatchClosed(f"Batch {batch_id} is closed and takes no more jobs; open another one.")
+        raise BatchClosed(f"Batch {batch_id} is closed and takes no more jobs. Create another batch.")
     return int(row.last_turn)
 
 
 def require_open(db: Database, batch_id: str) -> None:
-    """Raises `NotFound`, `BatchClosed` or `BatchCancelled` where the batch takes no jobs."""
+    """Raises `NotFound`, `BatchClosed` or `BatchCancelled` if the batch takes no jobs."""
     with db.read() as connection:
         lock_batch(connection, batch_id)
 
 
 def add_counts(connection: Connection, counts: dict[str, dict[str, int]], *, even_cancelled: bool = False) -> list[str]:
-    """Adds to the counters of batches, in the order of their ids (so that two finishers never wait in a circle).
+    """Adds to the counters of batches, in the order of their ids, so that two transactions do not deadlock.
 
-    Gives the ids of those that were cancelled meanwhile and so were not counted.
+    `counts` is batch id -> counter -> number. Returns the ids of batches that are not counted because they were
+    cancelled.
     """
     refused = []
     for batch_id in sorted(counts):
@@ -144,7 +144,8 @@ def add_counts(connection: Connection, counts: dict[str, dict[str, int]], *, eve
 
 
 def mark_finished(connection: Connection, batch_ids: list[str]) -> None:
-    """Writes the end of batches that are closed and whose jobs all have their answer."""
+    """Marks those of the batches as finished that are closed and whose jobs are all finished."""
+    is_all_done = Batch.succeeded + Batch.failed + Batch.cancelled >= Batch.total
     connection.execute(
         sa.update(Batch)
         .where(Batch.id.in_(batch_ids), Batch.closed_at.is_not(None), Batch.finished_at.is_(None), is_all_done)
@@ -161,7 +162,7 @@ def _batch(connection: Connection, batch_id: str) -> AnyRow:
 
 
 def _rate(connection: Connection, row: AnyRow) -> float | None:
-    """Jobs a second: of the last minute while it runs, over its whole life once it is finished."""
+    """Jobs a second: of the last minute for a running batch, of its whole time for a finished one."""
     if row.finished_at is not None:
         seconds = (row.finished_at - row.created_at).total_seconds()
         return (row.succeeded + row.failed) / seconds if seconds > 0 else None
@@ -174,30 +175,21 @@ def _rate(connection: Connection, row: AnyRow) -> float | None:
     return recent / window if recent and window > 0 else None
 
 
-def _view(row: AnyRow, rate: float | None) -> BatchRecord:
-    cancelled = row.cancelled
+def _record(row: AnyRow, rate: float | None) -> BatchRecord:
+    cancelled, pending = row.cancelled, row.total - row.succeeded - row.failed - row.cancelled
     if row.cancelled_at is not None:
-        # What the rows will show once they have followed.
-        cancelled = row.total - row.succeeded - row.failed
-    pending = row.total - row.succeeded - row.failed - cancelled
-    if row.cancelled_at is not None:
-        status = "cancelled"
+        # As if all rows were cancelled already.
+        status, cancelled, pending = "cancelled", cancelled + pending, 0
     elif row.finished_at is not None:
         status = "finished"
     else:
         status = "open" if row.closed_at is None else "running"
-    return BatchRecord(
-        id=row.id,
-        name=row.name,
+    return record_of(
+        BatchRecord,
+        row,
         status=status,
-        total=row.total,
-        succeeded=row.succeeded,
-        failed=row.failed,
         cancelled=cancelled,
         rate_per_s=rate,
         eta_s=pending / rate if rate and pending else None,
-        created_at=row.created_at,
-        closed_at=row.closed_at,
-        cancelled_at=row.cancelled_at,
         finished_at=row.finished_at or row.cancelled_at,
     )

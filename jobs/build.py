@@ -1,24 +1,21 @@
-"""Which Boxqueue this is: baked in by an image's build, else read from the checkout."""
+"""Which build of Boxqueue this is: from an image's settings, else from the git checkout."""
 
+import subprocess
 import tomllib
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from jobs.settings import ROOT, Settings
 
-
-def _version() -> str:
-    try:
-        return version("boxqueue")
-    except PackageNotFoundError:
-        return str(tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["version"])
-
-
-VERSION = _version()
+try:
+    VERSION = version("boxqueue")
+except PackageNotFoundError:
+    VERSION = str(tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["version"])
 
 
 def describe(settings: Settings) -> dict[str, str | None]:
-    """Version, commit, branch, build time and options; null where nothing is known."""
+    """Version, commit, branch, build time and options; None for what is not known."""
     commit, branch = (settings.commit, settings.branch) if settings.commit else checked_out(ROOT)
     return {
         "version": VERSION,
@@ -29,31 +26,13 @@ def describe(settings: Settings) -> dict[str, str | None]:
     }
 
 
+@cache
 def checked_out(root: Path) -> tuple[str | None, str | None]:
-    """Commit and branch of a checkout, from git's files; (None, None) where there is none."""
+    """Commit and branch of a checkout when first asked. No branch for a detached HEAD; (None, None) without git."""
+    # With the folder named, git does not search for one above `root`: that would be another project's.
+    command = ["git", f"--git-dir={root / '.git'}", "rev-parse", "HEAD", "--abbrev-ref", "HEAD"]
     try:
-        folder = root / ".git"
-        if folder.is_file():
-            # A worktree's or submodule's: `gitdir: <folder>`.
-            folder = root / folder.read_text(encoding="utf-8").removeprefix("gitdir:").strip()
-        head = (folder / "HEAD").read_text(encoding="utf-8").strip()
-        if not head.startswith("ref:"):
-            return head, None
-        reference = head.removeprefix("ref:").strip()
-        return _commit(folder, reference), reference.removeprefix("refs/heads/")
-    except OSError:
+        commit, branch = subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()
+    except (OSError, subprocess.CalledProcessError):
         return None, None
-
-
-def _commit(folder: Path, reference: str) -> str | None:
-    common = folder / "commondir"
-    if common.is_file():
-        folder = folder / common.read_text(encoding="utf-8").strip()
-    loose = folder / reference
-    if loose.is_file():
-        return loose.read_text(encoding="utf-8").strip()
-    for line in (folder / "packed-refs").read_text(encoding="utf-8").splitlines():
-        commit, _, name = line.partition(" ")
-        if name == reference:
-            return commit
-    return None
+    return commit, None if branch == "HEAD" else branch

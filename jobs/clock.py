@@ -1,4 +1,4 @@
-"""The database's clock: the only one that leases, ages and timestamps are measured with."""
+"""The database's clock. Leases, ages and timestamps are measured with this one clock only."""
 
 from datetime import UTC, datetime
 from typing import Any
@@ -7,21 +7,21 @@ import sqlalchemy as sa
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.expression import FunctionElement
 
-# Text in SQLite, in the very form that SQLAlchemy stores a DateTime, so that strings compare as times do.
+# SQLAlchemy stores a DateTime on SQLite as text of this form. With the same form, texts compare as times do.
 _SQLITE_FORMAT = "'%Y-%m-%d %H:%M:%f000'"
 
 
 class UtcDateTime(sa.types.TypeDecorator[datetime]):
-    """A point in time. Always aware and in UTC in Python, whatever the database keeps."""
+    """A point in time: in Python always a `datetime` in UTC with its time zone, on either database."""
+
+    # Not from a library: sqlalchemy-utc has had no release since 2021, and Advanced Alchemy's type returns the time
+    # zone of the PostgreSQL session.
 
     impl = sa.DateTime(timezone=True)
     cache_ok = True
 
     def process_bind_param(self, value: datetime | None, dialect: sa.Dialect) -> datetime | None:
-        if value is None:
-            return None
-        value = value.astimezone(UTC)
-        return value.replace(tzinfo=None) if dialect.name == "sqlite" else value
+        return None if value is None else value.astimezone(UTC)
 
     def process_result_value(self, value: datetime | None, dialect: sa.Dialect) -> datetime | None:
         if value is None:
@@ -30,7 +30,7 @@ class UtcDateTime(sa.types.TypeDecorator[datetime]):
 
 
 class now(FunctionElement[datetime]):  # noqa: N801 - it reads as the SQL that it is
-    """The database's time at the start of this statement, plus `seconds` (may be negative)."""
+    """The database's time at the start of the statement, plus `seconds`, which may be negative."""
 
     type = UtcDateTime()
     inherit_cache = True
@@ -51,7 +51,7 @@ def _postgresql_now(element: now, compiler: Any, **kw: Any) -> str:
 
 
 class seconds_since(FunctionElement[float]):  # noqa: N801
-    """Seconds that passed on the database's clock since a timestamp."""
+    """Seconds from a timestamp to now, on the database's clock."""
 
     type = sa.Float()
     inherit_cache = True

@@ -1,4 +1,4 @@
-"""The database: SQLite on one machine, PostgreSQL beyond. One door for reading and one for writing."""
+"""Connections to the database: SQLite on one machine, PostgreSQL for several. `read` and `write` are transactions."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -9,20 +9,21 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 from sqlalchemy.exc import DBAPIError, InterfaceError, InternalError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
+from tenacity import Retrying, retry_if_exception_type, stop_after_attempt
 
 from jobs.errors import DatabaseUnavailable
 
-# libpq's own: a server that vanished from the network (no RST, no FIN) is an outage after some seconds. Without these
-# it is a thread that hangs for a quarter of an hour.
-_POSTGRESQL_PATIENCE = {
+# Parameters of libpq. With them a server that vanished from the network (no RST, no FIN) is an outage after some
+# seconds; without them a thread hangs for a quarter of an hour.
+_POSTGRESQL_TIMEOUTS = {
     "connect_timeout": 5,
     "tcp_user_timeout": 15000,
     "keepalives_idle": 10,
     "keepalives_interval": 5,
     "keepalives_count": 3,
 }
-# The other way round: a client that vanished or was frozen inside a transaction lets go of its locks (a batch's row,
-# the sweep's lock) after this long; until then everybody waits who needs them.
+# The server ends a transaction that is idle for this long. So a client that vanished or froze inside a transaction
+# holds its locks (the row of a batch, the lock of the sweep) no longer than that.
 _IDLE_TRANSACTION_SECONDS = 15
 
 T = TypeVar("T")
@@ -30,10 +31,11 @@ AnyRow = sa.Row[*tuple[Any, ...]]
 
 
 class Database:
-    """An engine with the manners of this service: short transactions, errors in our own words.
+    """A pool of connections whose outages are raised as `DatabaseUnavailable`.
 
-    `pool_size` bounds the connections of this process. SQLite runs in WAL mode with `synchronous=FULL`, so that a
-    commit survives a power cut, and a writer takes its lock at BEGIN: a reader that turns writer later could only fail.
+    `url` is an SQLAlchemy URL, `pool_size` the most connections of this process. SQLite runs in WAL mode with
+    `synchronous=FULL`, so that a commit survives a power cut. A writer takes SQLite's lock at BEGIN, because a reader
+    that becomes a writer later may fail.
     """
 
     def __init__(self, url: str, pool_size: int = 5) -> None:
@@ -49,7 +51,7 @@ class Database:
             if parsed.drivername == "postgresql":
                 parsed = parsed.set(drivername="postgresql+psycopg")
             self.engine = sa.create_engine(
-                parsed, pool_size=pool_size, max_overflow=0, pool_pre_ping=True, connect_args=_POSTGRESQL_PATIENCE
+                parsed, pool_size=pool_size, max_overflow=0, pool_pre_ping=True, connect_args=_POSTGRESQL_TIMEOUTS
             )
             sa.event.listen(self.engine, "connect", _prepare_postgresql)
 
@@ -61,27 +63,40 @@ class Database:
 
     @contextmanager
     def write(self) -> Iterator[Connection]:
-        """A transaction that writes; committed at the end of the block, rolled back when it raises."""
+        """A transaction that writes: committed at the end of the block, rolled back if the block raises."""
         with _translated(), self.engine.connect().execution_options(writes=True) as connection, connection.begin():
             yield connection
 
-    def retry(self, work: Callable[[Connection], T], attempts: int = 5) -> T:
-        """Runs `work` in a write transaction, again where it lost a deadlock: the other side has finished by then."""
-        for _ in range(attempts - 1):
-            try:
-                with self.write() as connection:
-                    return work(connection)
-            except Deadlock:
-                continue
+    def execute(self, statement: sa.UpdateBase) -> int:
+        """Runs one INSERT, UPDATE or DELETE in a write transaction. Returns the number of rows that it changed."""
         with self.write() as connection:
-            return work(connection)
+            return connection.execute(statement).rowcount
+
+    def retry(self, work: Callable[[Connection], T], attempts: int = 5) -> T:
+        """Runs `work` in a write transaction and returns its result. Tries again after a deadlock, `attempts` in all.
+
+        Raises `DatabaseUnavailable`.
+        """
+
+        def transaction() -> T:
+            with self.write() as connection:
+                return work(connection)
+
+        retrying = Retrying(retry=retry_if_exception_type(Deadlock), stop=stop_after_attempt(attempts), reraise=True)
+        return retrying(transaction)
 
     def close(self) -> None:
         self.engine.dispose()
 
 
+def record_of(record: type[T], row: AnyRow, **others: Any) -> T:
+    """A record with the row's columns of the same names, and with `others`, which go before them."""
+    same = {name: value for name, value in row._mapping.items() if name in record.__annotations__}
+    return record(**same | others)
+
+
 class Deadlock(DatabaseUnavailable):
-    """This transaction was chosen to give way to another one; nothing of it was written."""
+    """The database rolled this transaction back so that another one could go on."""
 
 
 @contextmanager
@@ -90,11 +105,11 @@ def _translated() -> Iterator[None]:
         yield
     except OperationalError as error:
         if getattr(error.orig, "sqlstate", None) in {"40P01", "40001"}:
-            raise Deadlock(f"The database asked to try again: {error.orig}") from error
+            raise Deadlock(f"The database rolled the transaction back; try again: {error.orig}") from error
         raise DatabaseUnavailable(f"The database does not answer: {error.orig}") from error
     except InternalError as error:
-        # Its own trouble, not the statement's: read-only after a failover, for one.
-        raise DatabaseUnavailable(f"The database can't do it now: {error.orig}") from error
+        # A fault of the server, not of the statement; for example it is read-only after a failover.
+        raise DatabaseUnavailable(f"The database can't run the statement now: {error.orig}") from error
     except (InterfaceError, PoolTimeout) as error:
         raise DatabaseUnavailable(f"The database does not answer: {error}") from error
     except DBAPIError as error:
@@ -104,7 +119,7 @@ def _translated() -> Iterator[None]:
 
 
 def _prepare_sqlite(connection: Any, _: object) -> None:
-    # No implicit BEGIN by the driver: `_begin_sqlite` says which kind it is.
+    # The driver must not send BEGIN itself: `_begin_sqlite` sends the right kind.
     connection.isolation_level = None
     for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "busy_timeout=15000"):
         connection.execute(f"PRAGMA {pragma}")

@@ -1,17 +1,17 @@
-"""Everything that can go wrong on the side of jobs, as one tree. Each class has the stable code that clients see.
+"""All errors of jobs and pictures. Each class has a stable code, which clients see.
 
-`wire/problems.py` gives each class its HTTP status; the workers write the codes of failed pictures into the database.
+`wire/problems.py` maps each class to an HTTP status. The workers write the codes of failed jobs into the database.
 """
 
 
 class BoxqueueError(Exception):
-    """Base of all errors of this side. `str(error)` is one sentence for the person who has to act on it."""
+    """Base of all these errors. `str(error)` says what is wrong and what to do next."""
 
     code = "internal_error"
 
 
 class ConfigurationError(BoxqueueError):
-    """A setting is wrong or missing; the sentence names the environment variable."""
+    """A setting is wrong or missing. The message names the environment variable."""
 
     code = "configuration"
 
@@ -23,19 +23,9 @@ class NotFound(BoxqueueError):
 
 
 class PictureMissing(NotFound):
-    """The picture's bytes are not in the image store (any more)."""
+    """The picture's bytes are not in the image store."""
 
     code = "picture_missing"
-
-
-class UnknownModel(BoxqueueError):
-    """No model of that name in the catalogue; `known` lists those that are."""
-
-    code = "unknown_model"
-
-    def __init__(self, name: str, known: list[str]) -> None:
-        super().__init__(f"There is no model named {name!r}. Known models: {', '.join(known) or 'none'}.")
-        self.known = known
 
 
 class BatchClosed(BoxqueueError):
@@ -51,13 +41,13 @@ class BatchCancelled(BoxqueueError):
 
 
 class JobFinished(BoxqueueError):
-    """The job has its answer already, so it can't be cancelled."""
+    """The job is finished, so it can't be cancelled."""
 
     code = "job_finished"
 
 
 class KeyReused(BoxqueueError):
-    """The Idempotency-Key came before, with another request."""
+    """The Idempotency-Key was used before, with another request."""
 
     code = "idempotency_key_reused"
 
@@ -69,13 +59,13 @@ class KeyInFlight(BoxqueueError):
 
 
 class BadCursor(BoxqueueError):
-    """The page cursor is not one that this service gave."""
+    """The page cursor does not come from this service."""
 
     code = "bad_cursor"
 
 
 class PictureRefused(BoxqueueError):
-    """A picture that its header already disqualifies. The subclasses say why."""
+    """A picture that is refused by its header. The subclasses say why."""
 
     code = "picture_refused"
 
@@ -85,19 +75,19 @@ class PictureEmpty(PictureRefused):
 
 
 class PictureUnknownFormat(PictureRefused):
-    """The bytes are no picture of a format that is taken."""
+    """The bytes are not a picture of a supported format."""
 
     code = "picture_unknown_format"
 
 
 class PictureTooLarge(PictureRefused):
-    """Too many bytes or too many pixels."""
+    """The picture has too many bytes or too many pixels."""
 
     code = "picture_too_large"
 
 
 class QueueFull(BoxqueueError):
-    """So much waits already that no more is taken just now; `retry_after_s` says when it is worth to come back."""
+    """The queue takes no more jobs at present. `retry_after_s` are the seconds after which to try again."""
 
     code = "queue_full"
 
@@ -107,7 +97,7 @@ class QueueFull(BoxqueueError):
 
 
 class Unavailable(BoxqueueError):
-    """Something that the service stands on does not answer now; the same call may work later."""
+    """Something that the service depends on does not answer. The same call may work later."""
 
     code = "unavailable"
 
@@ -117,6 +107,6 @@ class DatabaseUnavailable(Unavailable):
 
 
 class StoreUnavailable(Unavailable):
-    """The image store can't be read or written (out of reach, full, no permission)."""
+    """The image store can't be read or written (not reachable, full, no permission)."""
 
     code = "store_unavailable"

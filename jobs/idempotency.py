@@ -1,4 +1,4 @@
-"""Idempotency-Key: the same key gives the same jobs, however often a client has to send its request."""
+"""Idempotency keys: a request that is sent again with the same key gets the same jobs."""
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
@@ -8,17 +8,17 @@ from jobs.database import AnyRow, Database
 from jobs.errors import KeyInFlight, KeyReused
 from jobs.tables import IdempotencyKey
 
-# A request that has not finished after this long has died with its process, most likely, and its client waits for the
-# key to be free again. One that is only slow does no harm: of the two, whoever commits first makes the jobs.
+# A request that has not finished after this long has most likely crashed with its process, so its key is free again.
+# If it is only slow, no harm is done: of the two requests the first to commit creates the jobs.
 IN_FLIGHT_SECONDS = 20.0
 KEPT_SECONDS = 24 * 3600.0
 
 
 def reserve_key(db: Database, key: str, fingerprint: str) -> list[str] | None:
-    """Reserves `key` for a request and gives None; or gives the ids of the jobs of the first request that had it.
+    """Reserves `key` for a request and returns None. If the key was used, returns the ids of the jobs of that request.
 
-    `fingerprint` tells requests apart. Raises `KeyReused` where it differs, `KeyInFlight` where the first request has
-    not finished.
+    `fingerprint` identifies the content of the request. Raises `KeyReused` if it differs from the first request's,
+    `KeyInFlight` if the first request has not finished.
     """
 
     def work(connection: Connection) -> list[str] | None:
@@ -36,12 +36,12 @@ def reserve_key(db: Database, key: str, fingerprint: str) -> list[str] | None:
     try:
         return db.retry(work)
     except sa.exc.IntegrityError:
-        # Two requests with one new key at the same moment: the other one was first.
-        raise KeyInFlight(f"The first request with the Idempotency-Key {key!r} has not finished yet.") from None
+        # Two requests with the same new key at the same moment, and the other one was first.
+        raise _in_flight(key) from None
 
 
 def known_jobs(db: Database, key: str, fingerprint: str) -> list[str] | None:
-    """The ids of the jobs of the request that had this key, or None where none had. Reserves and writes nothing.
+    """The ids of the jobs of the request with this key; None if there was none. Writes nothing.
 
     Raises `KeyReused` or `KeyInFlight` as `reserve_key` does.
     """
@@ -51,9 +51,9 @@ def known_jobs(db: Database, key: str, fingerprint: str) -> list[str] | None:
 
 
 def store_key(connection: Connection, key: str, job_ids: list[str]) -> None:
-    """Notes the jobs of a reserved key, in the transaction that makes them.
+    """Stores the jobs of a reserved key, in the transaction that creates them.
 
-    Raises `KeyInFlight` where this request took so long that a second one with the same key has made its jobs.
+    Raises `KeyInFlight` if this request took so long that a second one with the same key has created its jobs.
     """
     stored = connection.execute(
         sa.update(IdempotencyKey)
@@ -61,13 +61,14 @@ def store_key(connection: Connection, key: str, job_ids: list[str]) -> None:
         .values(job_ids=job_ids, expires_at=now(KEPT_SECONDS))
     )
     if stored.rowcount == 0:
-        raise KeyInFlight(f"Another request with the Idempotency-Key {key!r} was quicker; send it again.")
+        raise KeyInFlight(
+            f"Another request with the Idempotency-Key {key!r} was faster. Send the request again to get its jobs."
+        )
 
 
 def drop_key(db: Database, key: str) -> None:
-    """Frees a key whose request failed before it made any job."""
-    with db.write() as connection:
-        connection.execute(sa.delete(IdempotencyKey).where(IdempotencyKey.key == key, IdempotencyKey.job_ids.is_(None)))
+    """Frees a key whose request failed before it created jobs."""
+    db.execute(sa.delete(IdempotencyKey).where(IdempotencyKey.key == key, IdempotencyKey.job_ids.is_(None)))
 
 
 def _entry(key: str) -> sa.Select[str, list[str] | None]:
@@ -76,7 +77,11 @@ def _entry(key: str) -> sa.Select[str, list[str] | None]:
 
 def _jobs_of(known: AnyRow, key: str, fingerprint: str) -> list[str]:
     if known.fingerprint != fingerprint:
-        raise KeyReused(f"The Idempotency-Key {key!r} came before with another request.")
+        raise KeyReused(f"The Idempotency-Key {key!r} was used before with another request. Use a new key.")
     if known.job_ids is None:
-        raise KeyInFlight(f"The first request with the Idempotency-Key {key!r} has not finished yet.")
+        raise _in_flight(key)
     return list(known.job_ids)
+
+
+def _in_flight(key: str) -> KeyInFlight:
+    return KeyInFlight(f"The first request with the Idempotency-Key {key!r} has not finished yet. Try again.")

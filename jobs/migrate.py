@@ -1,7 +1,9 @@
-"""`python -m jobs.migrate`: brings the database to head, an empty one included. Safe to run again and side by side."""
+"""`python -m jobs.migrate`: migrates the database, also an empty one, to the newest schema.
+
+It is safe to run again, and in several processes at the same time.
+"""
 
 import sys
-from pathlib import Path
 
 from alembic import command
 from alembic.config import Config
@@ -15,10 +17,10 @@ _ADVISORY_LOCK = 0x626F7871
 
 
 def migrate(database_url: str, revision: str = "head") -> None:
-    """Raises `DatabaseUnavailable` where the database does not answer."""
+    """Migrates a database to a revision. Raises `DatabaseUnavailable`."""
     database = Database(database_url, pool_size=1)
     config = Config()
-    config.set_main_option("script_location", str(Path(ROOT) / "migrations"))
+    config.set_main_option("script_location", str(ROOT / "migrations"))
     try:
         with database.write() as connection:
             if not database.is_sqlite:

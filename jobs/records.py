@@ -1,15 +1,15 @@
-"""What the store gives to its readers: plain frozen records, no rows and no sessions."""
+"""What the functions of `jobs` take and return: plain frozen records, independent of the database."""
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 from jobs.errors import PictureMissing, PictureRefused
 
 
 @dataclass(frozen=True, slots=True)
 class Picture:
-    """A picture that was looked at. `width` and `height` in pixels, as a person sees it (EXIF turned)."""
+    """An inspected picture. `width` and `height` are in pixels, after the rotation of EXIF."""
 
     sha256: str
     media_type: str
@@ -21,8 +21,10 @@ class Picture:
 
 @dataclass(frozen=True, slots=True)
 class NewJob:
-    """A job to submit. `picture` is None where its header disqualified it, or it could not be had: then `refusal` says
-    why, and the job is `failed` from the start, so that a batch's totals equal the files that were given."""
+    """A job to submit. `picture` is None if it was refused or could not be read; then `refusal` says why.
+
+    Such a job is `failed` from the start, so that the total of a batch is the number of files that were sent.
+    """
 
     model: str
     digest: str
@@ -36,9 +38,18 @@ class NewJob:
     metadata: dict[str, Any] | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class DetectionRecord:
-    """One found object; the box in pixels of the picture as a person sees it (EXIF turned)."""
+class ClaimableModel(NamedTuple):
+    """A model that a worker takes jobs of."""
+
+    digest: str
+    batch_size: int
+    """The most pictures in one claim."""
+    on_server: frozenset[str] = frozenset()
+    """The names of all models on its model server, its own among them. Empty for a model in the worker's process."""
+
+
+class DetectionRecord(NamedTuple):
+    """One found object. The box is in pixels of the picture after the rotation of EXIF; `score` is 0 to 1."""
 
     label: str
     class_id: int
@@ -51,7 +62,7 @@ class DetectionRecord:
 
 @dataclass(frozen=True, slots=True)
 class JobRecord:
-    """A job as clients see it. `detections` is None until it succeeded, then sorted by score, highest first."""
+    """A job as clients see it. `detections` is None until it succeeded; then the highest score comes first."""
 
     id: str
     status: str
@@ -77,7 +88,7 @@ class JobRecord:
 
 @dataclass(frozen=True, slots=True)
 class BatchRecord:
-    """A batch's progress. `rate_per_s` and `eta_s` are None where there is nothing to measure."""
+    """A batch's progress. `rate_per_s` and `eta_s` are None if nothing can be measured."""
 
     id: str
     name: str | None
@@ -95,7 +106,7 @@ class BatchRecord:
 
     @property
     def pending(self) -> int:
-        """Jobs without an answer."""
+        """Queued and running jobs."""
         return self.total - self.succeeded - self.failed - self.cancelled
 
 
@@ -110,7 +121,7 @@ class Unserved:
 
 @dataclass(frozen=True, slots=True)
 class Build:
-    """Live workers that are alike: what they were built from, what they run on."""
+    """Live workers with the same device and the same versions."""
 
     workers: int
     device: str
@@ -130,24 +141,24 @@ class Outage:
 
 @dataclass(frozen=True, slots=True)
 class QueueRecord:
-    """What one runtime's queue looks like. `oldest_s` is the age of the longest waiting job."""
+    """The state of one runtime's queue. `oldest_s` is the age in seconds of the job that has waited longest."""
 
     runtime: str
     queued: int
     oldest_s: float | None
     rate_per_s: float
-    """Jobs a second that workers took in the last minute."""
+    """Jobs a second that workers claimed in the last minute."""
     running: int
     late: int
-    """Running jobs whose lease has run out: whoever has them died or hangs, and no sweep has put them back yet."""
+    """Running jobs with an expired lease: their worker crashed or hangs, and no sweep has requeued them yet."""
     workers: int
     workers_lost: int
-    """Workers that were not seen for a while and never signed off: killed, hanging, or cut off from the database."""
+    """Workers without a heartbeat that did not unregister: killed, hanging, or cut off from the database."""
     unserved: tuple[Unserved, ...]
     builds: tuple[Build, ...]
     outages: tuple[Outage, ...]
 
     @property
     def no_worker(self) -> bool:
-        """Jobs wait that no live worker can take: none of their model and digest is there."""
+        """Whether jobs wait that no live worker can claim, because none serves their model and digest."""
         return bool(self.unserved)

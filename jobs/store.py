@@ -1,4 +1,4 @@
-"""Jobs in the database: submitting, reading, cancelling. Taking and finishing them is `jobs/queue/claims.py`."""
+"""Jobs in the database: submit, read, cancel. `jobs/queue/claims.py` claims and finishes them."""
 
 from collections.abc import Collection, Iterator, Sequence
 from typing import Any
@@ -7,17 +7,17 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import Connection
 
+from jobs.answers import cache_key, cached_answers, copy_detections, read_detections
 from jobs.batches import OPEN_STATUSES, add_counts, lock_batch, mark_finished
 from jobs.clock import now
-from jobs.database import AnyRow, Database
+from jobs.database import AnyRow, Database, record_of
 from jobs.errors import JobFinished, NotFound
 from jobs.idempotency import store_key
 from jobs.queue.fairness import Turns
 from jobs.records import DetectionRecord, JobRecord, NewJob, Picture
-from jobs.result_cache import cache_key, cached_answers, copy_detections
 from jobs.tables import CANCELLED, FAILED, QUEUED, SUCCEEDED, Batch, Detection, Image, Job, new_id
 
-# A batch's cancellation counts for its open jobs before their rows have followed.
+# A cancelled batch's open jobs count as cancelled before their rows are.
 batch_is_cancelled = Batch.cancelled_at.is_not(None)
 is_cancelled = sa.and_(batch_is_cancelled, Job.status.in_(OPEN_STATUSES))
 effective_status = sa.case((is_cancelled, CANCELLED), else_=Job.status)
@@ -26,19 +26,19 @@ effective_status = sa.case((is_cancelled, CANCELLED), else_=Job.status)
 def submit(
     db: Database, jobs: Sequence[NewJob], *, pipeline: int, batch_id: str | None = None, key: str | None = None
 ) -> list[JobRecord]:
-    """Accepts jobs, all or none, in order. Their pictures must be in the image store already.
+    """Accepts all jobs or none, in order. Their pictures must be in the image store already.
 
-    A job whose picture this version of the model has answered before succeeds at once with the stored answer, unless
-    its `cache` is false. `key` is an idempotency key that was reserved for this request.
+    A job whose answer is in the result cache succeeds at once, unless its `cache` is false. `pipeline` is the revision
+    of pre- and postprocessing, `key` an idempotency key that was reserved for this request.
 
-    Raises `NotFound`, `BatchClosed` or `BatchCancelled` for the batch.
+    Raises `NotFound`, `BatchClosed` or `BatchCancelled` for the batch, `KeyInFlight`, `DatabaseUnavailable`.
     """
 
     def work(connection: Connection) -> list[str]:
         last_turn = lock_batch(connection, batch_id) if batch_id else 0
         _keep_images(connection, [job.picture for job in jobs if job.picture])
         answers = cached_answers(connection, jobs, pipeline)
-        turns = Turns(connection, last_turn, counts_up=batch_id is not None)
+        turns = Turns(connection, last_turn, in_batch=batch_id is not None)
         rows = [_row(job, batch_id, pipeline, turns.next(job), answers.get(cache_key(job))) for job in jobs]
         connection.execute(sa.insert(Job), rows)
         copies = [(row["id"], answers[cache_key(job)]) for job, row in zip(jobs, rows, strict=True) if row["repeated"]]
@@ -66,15 +66,15 @@ def get_job(db: Database, job_id: str) -> JobRecord:
 def get_jobs(db: Database, job_ids: Sequence[str]) -> list[JobRecord]:
     """In the order of the ids. Raises `NotFound` for the first one that does not exist."""
     with db.read() as connection:
-        views = {view.id: view for view in _views(connection, _select().where(Job.id.in_(job_ids)))}
+        found = {job.id: job for job in _records(connection, _select().where(Job.id.in_(job_ids)))}
     for job_id in job_ids:
-        if job_id not in views:
+        if job_id not in found:
             raise NotFound(f"There is no job {job_id}.")
-    return [views[job_id] for job_id in job_ids]
+    return [found[job_id] for job_id in job_ids]
 
 
 def unfinished(db: Database, job_ids: Collection[str]) -> set[str]:
-    """Those of the jobs that have no answer yet."""
+    """Ids of those of the jobs that are queued or running."""
     query = sa.select(Job.id).outerjoin(Batch).where(Job.id.in_(job_ids), effective_status.in_(OPEN_STATUSES))
     with db.read() as connection:
         return set(connection.scalars(query))
@@ -91,8 +91,11 @@ def list_jobs(
     after: str | None = None,
     limit: int = 50,
 ) -> list[JobRecord]:
-    """Newest first. `label` and `min_score` ask for jobs with at least one such detection; `after` is the id of the
-    last job of the page before."""
+    """Up to `limit` jobs, the newest first.
+
+    `label` and `min_score` select jobs with at least one such detection. `after` is the id of the last job of the page
+    before.
+    """
     query = _select().order_by(Job.id.desc()).limit(limit)
     if batch:
         query = query.where(Job.batch_id == batch)
@@ -110,11 +113,11 @@ def list_jobs(
     if after:
         query = query.where(Job.id < after)
     with db.read() as connection:
-        return _views(connection, query)
+        return _records(connection, query)
 
 
 def batch_results(db: Database, batch_id: str, page: int = 200) -> Iterator[JobRecord]:
-    """The jobs of a batch that have their answer, by id. Each page is a transaction of its own."""
+    """The finished jobs of a batch, by id. Each `page` of jobs is read in a transaction of its own."""
     query = (
         _select()
         .where(Job.batch_id == batch_id, sa.or_(Job.status.not_in(OPEN_STATUSES), batch_is_cancelled))
@@ -124,15 +127,15 @@ def batch_results(db: Database, batch_id: str, page: int = 200) -> Iterator[JobR
     last = ""
     while True:
         with db.read() as connection:
-            views = _views(connection, query.where(Job.id > last) if last else query)
-        yield from views
-        if len(views) < page:
+            jobs = _records(connection, query.where(Job.id > last) if last else query)
+        yield from jobs
+        if len(jobs) < page:
             return
-        last = views[-1].id
+        last = jobs[-1].id
 
 
 def cancel_job(db: Database, job_id: str) -> JobRecord:
-    """Cancels a job that has no answer; a running one's result is dropped. Cancelling again changes nothing.
+    """Cancels a queued or running job; the answer of a running one is dropped. Cancelling again changes nothing.
 
     Raises `NotFound` or `JobFinished`.
     """
@@ -155,11 +158,8 @@ def cancel_job(db: Database, job_id: str) -> JobRecord:
     return job
 
 
-# ---------------------------------------------------------------------------------------------- submitting
-
-
 def _row(job: NewJob, batch_id: str | None, pipeline: int, turn: int, answered_by: str | None) -> dict[str, Any]:
-    row: dict[str, Any] = {
+    return {
         "id": new_id(),
         "batch_id": batch_id,
         "image_sha256": job.picture.sha256 if job.picture else None,
@@ -172,16 +172,11 @@ def _row(job: NewJob, batch_id: str | None, pipeline: int, turn: int, answered_b
         "metadata": job.metadata,
         "priority": job.priority,
         "turn": turn,
-        "status": QUEUED,
-        "repeated": False,
-        "error_code": None,
-        "error_message": None,
+        "status": FAILED if job.refusal else SUCCEEDED if answered_by else QUEUED,
+        "repeated": answered_by is not None,
+        "error_code": job.refusal.code if job.refusal else None,
+        "error_message": str(job.refusal) if job.refusal else None,
     }
-    if job.refusal:
-        row |= {"status": FAILED, "error_code": job.refusal.code, "error_message": str(job.refusal)}
-    elif answered_by:
-        row |= {"status": SUCCEEDED, "repeated": True}
-    return row
 
 
 def _keep_images(connection: Connection, pictures: Collection[Picture]) -> None:
@@ -198,14 +193,11 @@ def _keep_images(connection: Connection, pictures: Collection[Picture]) -> None:
     if not rows:
         return
     insert = sqlite.insert if connection.dialect.name == "sqlite" else postgresql.insert
-    # In the order of the key: two requests with the same pictures then never wait for each other in a circle.
+    # In the order of the key, so that two requests with the same pictures do not deadlock.
     connection.execute(
         insert(Image).on_conflict_do_update(index_elements=[Image.sha256], set_={"used_at": now()}),
         [rows[sha256] for sha256 in sorted(rows)],
     )
-
-
-# ------------------------------------------------------------------------------------------------ reading
 
 
 def _select() -> sa.Select[Any]:
@@ -214,10 +206,7 @@ def _select() -> sa.Select[Any]:
             *Job.__table__.c,
             effective_status.label("effective_status"),
             sa.func.coalesce(Job.finished_at, sa.case((is_cancelled, Batch.cancelled_at))).label("ended_at"),
-            Image.media_type,
-            Image.width,
-            Image.height,
-            Image.bytes.label("size"),
+            *(Image.media_type, Image.width, Image.height, Image.bytes.label("size")),
         )
         .select_from(Job)
         .outerjoin(Batch, Batch.id == Job.batch_id)
@@ -225,40 +214,14 @@ def _select() -> sa.Select[Any]:
     )
 
 
-def _views(connection: Connection, query: sa.Select[Any]) -> list[JobRecord]:
+def _records(connection: Connection, query: sa.Select[Any]) -> list[JobRecord]:
     rows = connection.execute(query).all()
-    found: dict[str, list[DetectionRecord]] = {row.id: [] for row in rows if row.status == SUCCEEDED}
-    if found:
-        table = Detection.__table__.c
-        for job_id, *values in connection.execute(
-            sa.select(table.job_id, table.label, table.class_id, table.score, table.x1, table.y1, table.x2, table.y2)
-            .where(table.job_id.in_(found))
-            .order_by(table.job_id, table.rank)
-        ):
-            found[job_id].append(DetectionRecord(*values))
-    return [_view(row, found.get(row.id)) for row in rows]
+    found = read_detections(connection, [row.id for row in rows if row.status == SUCCEEDED])
+    return [_record(row, found.get(row.id)) for row in rows]
 
 
-def _view(row: AnyRow, detections: list[DetectionRecord] | None) -> JobRecord:
-    return JobRecord(
-        id=row.id,
-        status=row.effective_status,
-        model=row.model,
-        model_digest=row.model_digest,
-        batch_id=row.batch_id,
-        source=row.source,
-        priority=row.priority,
-        deaths=row.deaths,
-        repeated=row.repeated,
-        image=Picture(row.image_sha256, row.media_type, row.width, row.height, row.size) if row.image_sha256 else None,
-        detections=detections,
-        error_code=row.error_code,
-        error_message=row.error_message,
-        options=row.options,
-        metadata=row.metadata,
-        device=row.device,
-        timings_ms=row.timings_ms,
-        created_at=row.created_at,
-        started_at=row.started_at,
-        finished_at=row.ended_at,
+def _record(row: AnyRow, detections: list[DetectionRecord] | None) -> JobRecord:
+    image = record_of(Picture, row, sha256=row.image_sha256) if row.image_sha256 else None
+    return record_of(
+        JobRecord, row, status=row.effective_status, image=image, detections=detections, finished_at=row.ended_at
     )

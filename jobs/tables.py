@@ -1,4 +1,4 @@
-"""The tables, as typed declarative models. `migrations/` brings a database to what stands here."""
+"""The tables, as typed declarative models. The migrations in `migrations/` create the same tables."""
 
 from datetime import datetime
 from typing import Any
@@ -10,23 +10,29 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 from jobs.clock import UtcDateTime, now
 
-# UUIDv7 as text: the same 36 characters in HTTP, in SQLite and in what psql prints.
+# UUIDv7 as text: the same 36 characters in HTTP, in SQLite and in psql.
 Id = sa.String(36).with_variant(postgresql.UUID(as_uuid=False), "postgresql")
 Json = sa.JSON().with_variant(postgresql.JSONB(), "postgresql")
 
 QUEUED, RUNNING, SUCCEEDED, FAILED, CANCELLED = "queued", "running", "succeeded", "failed", "cancelled"
 STATUSES = (QUEUED, RUNNING, SUCCEEDED, FAILED, CANCELLED)
+# How a claim ended. Forgiven: its lease expired, but its worker lives.
+FINISHED, GIVEN_BACK, DIED, EXPIRED, FORGIVEN = "finished", "given_back", "died", "expired", "forgiven"
 
 
 def new_id() -> str:
-    """A fresh UUIDv7: ids made later sort later."""
+    """A new UUIDv7: ids that are made later sort later."""
     return str(uuid_utils.uuid7())
 
 
 def first_id_of(moment: datetime) -> str:
-    """The smallest UUIDv7 of a point in time: whatever was made before has a smaller one (RFC 9562, 48 bits of ms)."""
+    """The smallest UUIDv7 of a point in time: all earlier ids are smaller (RFC 9562, 5.7: 48 bits of milliseconds)."""
     milliseconds = f"{int(moment.timestamp() * 1000):012x}"
     return f"{milliseconds[:8]}-{milliseconds[8:]}-7000-8000-000000000000"
+
+
+def _partial(name: str, *columns: Any, where: str) -> sa.Index:
+    return sa.Index(name, *columns, sqlite_where=sa.text(where), postgresql_where=sa.text(where))
 
 
 class Base(DeclarativeBase):
@@ -58,7 +64,7 @@ class Image(Base):
 
 
 class Batch(Base):
-    """A named set of jobs. Its counters are kept by the transactions that finish jobs."""
+    """A named set of jobs. The transaction that finishes a job also counts it here."""
 
     __tablename__ = "batches"
 
@@ -75,18 +81,9 @@ class Batch(Base):
     finished_at: Mapped[datetime | None]
 
     __table_args__ = (
-        # Batches that were cancelled and still have rows to follow.
-        sa.Index(
-            "ix_batches_cancelling",
-            "id",
-            sqlite_where=sa.text("cancelled_at IS NOT NULL AND finished_at IS NULL"),
-            postgresql_where=sa.text("cancelled_at IS NOT NULL AND finished_at IS NULL"),
-        ),
+        # Cancelled batches that still have open rows.
+        _partial("ix_batches_cancelling", "id", where="cancelled_at IS NOT NULL AND finished_at IS NULL"),
     )
-
-
-def _partial(name: str, *columns: Any, where: str) -> sa.Index:
-    return sa.Index(name, *columns, sqlite_where=sa.text(where), postgresql_where=sa.text(where))
 
 
 class Job(Base):
@@ -125,8 +122,8 @@ class Job(Base):
 
     __table_args__ = (
         sa.CheckConstraint(f"status IN {STATUSES}", name="status"),
-        # The only one of the queue: beside one without the model PostgreSQL would take that, and read past whatever
-        # else waits at the front.
+        # The only index for claims: PostgreSQL would prefer one without the model, and read all jobs of other models
+        # that wait before.
         _partial(
             "ix_jobs_queued_model",
             "runtime",
@@ -135,8 +132,8 @@ class Job(Base):
             sa.text("priority DESC"),
             "turn",
             "id",
-            # Behind the order: what counting the queue asks for besides, so that it reads no rows. SQLite goes to the
-            # row for the status too, where it is not here.
+            # Not for the order: with these columns the queue is counted without reading rows. SQLite needs the status
+            # for that too.
             "created_at",
             "batch_id",
             "status",
@@ -149,13 +146,13 @@ class Job(Base):
             "model_digest",
             "priority",
             "turn",
-            # Behind the order, so that SQLite reads no rows: else it takes the index above, and all of a batch there.
+            # So that SQLite reads no rows: else it uses the index above, and reads all jobs of a batch there.
             "batch_id",
             "status",
             where="status = 'queued' AND batch_id IS NULL",
         ),
         _partial("ix_jobs_running", "claim_id", where="status = 'running'"),
-        # Stored answers; who names a picture, which the housekeeping and the foreign key ask.
+        # For the result cache, for the foreign key, and for the retention, which looks for jobs of a picture.
         sa.Index("ix_jobs_image", "image_sha256", "model_digest", "repeated"),
         _partial("ix_jobs_batch", "batch_id", "id", where="batch_id IS NOT NULL"),
         _partial(
@@ -171,7 +168,7 @@ class Job(Base):
 
 
 class Detection(Base):
-    """One found object. Boxes in pixels of the picture as a person sees it; `rank` 0 has the highest score."""
+    """One found object. Boxes in pixels of the picture after the rotation of EXIF; `rank` 0 has the highest score."""
 
     __tablename__ = "detections"
 
@@ -189,7 +186,7 @@ class Detection(Base):
 
 
 class Claim(Base):
-    """Jobs of one model that a worker took at once. Its id is the token that fences late writers out."""
+    """Jobs of one model that a worker claimed together. Its id is the token without which no answer is written."""
 
     __tablename__ = "claims"
 
@@ -234,7 +231,7 @@ class Worker(Base):
 
 
 class IdempotencyKey(Base):
-    """A request that came with an Idempotency-Key. `job_ids` is null while the first one is still in flight."""
+    """A request with an Idempotency-Key. `job_ids` is null until the first request has finished."""
 
     __tablename__ = "idempotency_keys"
 

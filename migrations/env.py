@@ -1,4 +1,4 @@
-"""Alembic's entry. The connection comes from `jobs.migrate`, which holds the lock and the transaction."""
+"""Alembic runs this. The connection comes from `jobs.migrate`, which holds the lock and the transaction."""
 
 from alembic import context
 

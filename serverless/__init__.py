@@ -1,1 +1,1 @@
-"""The detectors in functions of a cloud: in the process that gets the event, without a queue."""
+"""The detectors as cloud functions. The process that receives the event runs the model, without a queue."""

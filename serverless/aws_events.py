@@ -1,4 +1,4 @@
-"""The events of AWS Lambda: HTTP requests, objects in S3, messages in SQS."""
+"""The events of AWS Lambda: HTTP requests, objects in S3 and messages in SQS."""
 
 import base64
 import json
@@ -8,14 +8,14 @@ from collections.abc import Iterator
 from typing import Any
 from urllib.parse import parse_qsl, quote, unquote_plus
 
-from jobs.errors import BoxqueueError, DatabaseUnavailable, PictureMissing, PictureTooLarge, Unavailable
+from jobs.errors import DatabaseUnavailable, PictureMissing, PictureTooLarge, Unavailable
 from serverless.buckets import SCHEME, Buckets
 from serverless.detection import Detection, Refused
 from serverless.messages import Message
-from serverless.requests import Question, Request, respond
+from serverless.requests import Request, respond
 from wire.bodies import decode_base64, json_object, validate
-from wire.fields import CONTROL, LONGEST_SOURCE
-from wire.problems import Refusal, invalid_parameters, problem_of
+from wire.fields import CONTROL_CHARACTERS, MAX_SOURCE_LENGTH
+from wire.problems import REFUSED, Refusal, invalid_parameters, problem_of
 
 log = logging.getLogger(__name__)
 
@@ -23,18 +23,20 @@ JsonObject = dict[str, Any]
 
 
 class UnknownEvent(Refusal):
-    """An event of a kind that this function does not know."""
+    """The event is of an unknown kind."""
 
     def __init__(self, detail: str) -> None:
         super().__init__(400, "unknown_event", detail)
 
 
 class Events:
-    """Lambda's handler. What is answered depends on the kind of the event:
+    """The handler of the Lambda function. The result depends on the kind of the event:
 
-    - API Gateway and Function URLs: an HTTP response;
-    - S3: `{"jobs": [job, …]}`; `Unavailable` is raised, after all objects were tried, where one is to come again;
-    - SQS: `{"batchItemFailures": …}`, the messages that are to come again because their trouble may pass.
+    - API Gateway and Function URLs: an HTTP response.
+    - S3: `{"jobs": [job, …]}`. In an outage it raises `Unavailable` after all objects were tried, so that Lambda
+      runs the event again.
+    - SQS: `{"batchItemFailures": …}`. It lists the messages that SQS should deliver again after an outage or an
+      unexpected error.
     """
 
     def __init__(self, detection: Detection, buckets: Buckets) -> None:
@@ -42,9 +44,9 @@ class Events:
         self._buckets = buckets
 
     def __call__(self, event: Any, _: object) -> JsonObject:
-        """Raises `UnknownEvent`."""
+        """Handles one event. Raises `UnknownEvent`."""
         if not isinstance(event, dict):
-            raise UnknownEvent("This event is no JSON object.")
+            raise UnknownEvent("This event is not a JSON object.")
         if event.get("version") == "2.0" and "http" in event.get("requestContext", {}):
             return self._http(_request_2(event))
         if "httpMethod" in event:
@@ -55,7 +57,7 @@ class Events:
         if sources == {"aws:s3"} or _is_test(event):
             return self._objects(event)
         raise UnknownEvent(
-            "This event is none of API Gateway or a Function URL, S3 and SQS: it has "
+            "This event is not from API Gateway, a Function URL, S3 or SQS. It has "
             f"{', '.join(sorted(event)) or 'nothing'}{f' from {sorted(sources)}' if sources else ''}."
         )
 
@@ -72,36 +74,36 @@ class Events:
         jobs, outage = [], None
         for record in event.get("Records", []):
             try:
-                jobs.append(self._told(self._object(record)))
+                jobs.append(self._report(self._object(record)))
             except Unavailable as error:
-                log.warning("to come again: %s", error)
+                log.warning("the event has to be delivered again: %s", error)
                 outage = outage or error
         if outage:
             raise outage
         return {"jobs": jobs}
 
     def _messages(self, records: list[JsonObject]) -> JsonObject:
-        again: list[str] = []
+        failed: list[str] = []
         for number, record in enumerate(records):
             try:
                 for job in self._message(record):
-                    self._told(job)
+                    self._report(job)
             except DatabaseUnavailable as error:
-                log.warning("this message and those behind it are to come again: %s", error)
-                again += [one["messageId"] for one in records[number:]]
+                log.warning("message %s and those after it have to be delivered again: %s", record["messageId"], error)
+                failed += [later["messageId"] for later in records[number:]]
                 break
             except Unavailable as error:
-                log.warning("message %s is to come again: %s", record["messageId"], error)
-                again.append(record["messageId"])
-            except (BoxqueueError, Refusal) as error:
-                # It would be refused each time.
+                log.warning("message %s has to be delivered again: %s", record["messageId"], error)
+                failed.append(record["messageId"])
+            except REFUSED as error:
+                # It would be refused every time.
                 _write({"message_id": record["messageId"], "problem": problem_of(error).body})
             except Exception:
-                # A fault of our own: the other messages have none of it, and this one ends where the queue puts what
-                # came too often.
-                log.exception("message %s is to come again", record["messageId"])
-                again.append(record["messageId"])
-        return {"batchItemFailures": [{"itemIdentifier": message_id} for message_id in again]}
+                # An error in this function. It must not affect the other messages. After too many deliveries the queue
+                # moves this one to its dead-letter queue.
+                log.exception("message %s has to be delivered again", record["messageId"])
+                failed.append(record["messageId"])
+        return {"batchItemFailures": [{"itemIdentifier": message_id} for message_id in failed]}
 
     def _message(self, record: JsonObject) -> Iterator[JsonObject]:
         """The jobs of a message. Raises `Refusal` or `BoxqueueError`."""
@@ -111,38 +113,38 @@ class Events:
                 yield self._object(inner)
             return
         if "uri" not in body and "image_base64" not in body:
-            raise UnknownEvent("The message is neither an event of S3 nor JSON with uri or image_base64.")
+            raise UnknownEvent("The message is neither an event of S3 nor a JSON object with uri or image_base64.")
         message = validate(Message, body, strict=True)
-        asked = message.model_dump(include=set(Question.model_fields))
+        options = message.options()
         event = f"{record['eventSourceARN']} {record['messageId']}"
         if message.image_base64 is not None:
-            yield self._detection.answer(decode_base64(message.image_base64), **asked, event=event)
+            yield self._detection.answer(decode_base64(message.image_base64), **options, event=event)
             return
         bucket, _, key = (message.uri or "").removeprefix(SCHEME).partition("/")
         if not (message.uri or "").startswith(SCHEME) or not bucket or not key:
             raise invalid_parameters({"uri": "It must be s3://bucket/key."})
-        asked["source"] = message.source or _source(bucket, key)
-        yield self._answer(asked, event, bucket, key)
+        options["source"] = message.source or _source(bucket, key)
+        yield self._answer(options, event, bucket, key)
 
     def _object(self, record: JsonObject) -> JsonObject:
-        """The job of an object that was put into a bucket. Raises `UnknownEvent` or `Unavailable`."""
+        """The job of a new object in a bucket. Raises `UnknownEvent` or `Unavailable`."""
         if not record["eventName"].startswith("ObjectCreated:"):
-            raise UnknownEvent(f"S3 says {record['eventName']}; subscribe this function to ObjectCreated only.")
-        bucket, found = record["s3"]["bucket"]["name"], record["s3"]["object"]
-        key, version = unquote_plus(found["key"]), found.get("versionId")
-        # Two puts of one key in a bucket without versions differ by the sequencer.
-        event = f"{SCHEME}{bucket}/{key} {version} {found.get('sequencer')}"
+            raise UnknownEvent(f"The S3 event is {record['eventName']}; subscribe this function to ObjectCreated only.")
+        bucket, entry = record["s3"]["bucket"]["name"], record["s3"]["object"]
+        key, version = unquote_plus(entry["key"]), entry.get("versionId")
+        # In a bucket without versions, only the sequencer differs between two objects that were put under the same key.
+        event = f"{SCHEME}{bucket}/{key} {version} {entry.get('sequencer')}"
         return self._answer({"source": _source(bucket, key)}, event, bucket, key, version)
 
-    def _answer(self, asked: JsonObject, event: str, bucket: str, key: str, version: str | None = None) -> JsonObject:
+    def _answer(self, options: JsonObject, event: str, bucket: str, key: str, version: str | None = None) -> JsonObject:
         try:
             data: bytes | Refused = self._buckets.read(bucket, key, version)
         except (PictureMissing, PictureTooLarge) as refusal:
             data = refusal
-        return self._detection.answer(data, **asked, event=event)
+        return self._detection.answer(data, **options, event=event)
 
-    def _told(self, job: JsonObject) -> JsonObject:
-        """Without a database this line is the only place where the answer of a queue's message goes."""
+    def _report(self, job: JsonObject) -> JsonObject:
+        """Logs the job. Without a database it prints the job as JSON, because the answer is stored nowhere else."""
         if self._detection.stored:
             log.info("job %s %s", job["id"], job["status"])
         else:
@@ -155,7 +157,7 @@ def _sources(event: JsonObject) -> set[str]:
 
 
 def _is_test(event: JsonObject) -> bool:
-    """What S3 sends when it is told where to send its events."""
+    """Whether it is the test message that S3 sends when its notifications are configured."""
     return event.get("Event") == "s3:TestEvent"
 
 
@@ -183,9 +185,9 @@ def _body(event: JsonObject) -> bytes:
 
 
 def _source(bucket: str, key: str) -> str:
-    """An address for people, with what can't be stored written as %XX, cut where it is too long."""
-    plain = CONTROL.sub(lambda found: quote(found[0], errors="replace"), key)
-    return f"{SCHEME}{bucket}/{plain}"[:LONGEST_SOURCE]
+    """The address of an object as a source, with control characters as %XX, and shortened."""
+    quoted = CONTROL_CHARACTERS.sub(lambda match: quote(match[0], errors="replace"), key)
+    return f"{SCHEME}{bucket}/{quoted}"[:MAX_SOURCE_LENGTH]
 
 
 def _write(line: JsonObject) -> None:

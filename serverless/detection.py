@@ -1,11 +1,10 @@
-"""A picture in, its job as JSON out: what every cloud's handler calls."""
+"""Turns a picture into a job with its answer. The handlers of all clouds call it."""
 
 import os
 from typing import Any, Self
 
-from engine.inspection import inspect
+from engine.acceptance import Inspected, new_job
 from jobs.errors import ConfigurationError, PictureMissing, PictureRefused
-from jobs.records import NewJob, Picture
 from jobs.settings import PREFIX, Settings
 from serverless.direct import Direct
 from serverless.models import Models
@@ -16,33 +15,33 @@ Refused = PictureRefused | PictureMissing
 
 
 class Detection:
-    """Made once, when the function's process starts. Not thread-safe: one picture at a time.
+    """Made once, when the process of the function starts. It is not thread-safe: one picture at a time.
 
-    Where BOXQUEUE_DATABASE_URL names a database, pictures become jobs there and their bytes go into the image store:
-    the service shows them, and a picture that had its answer gets it again without the model. Otherwise the answer is
-    given back and kept nowhere.
+    With BOXQUEUE_DATABASE_URL, pictures become jobs in that database, and their bytes go into the image store. The
+    service shows these jobs, and a picture with a stored answer does not run the model again. Without it, answers are
+    returned and not stored.
     """
 
     def __init__(self, settings: Settings, target: str) -> None:
-        """Loads the default model, and warms it up.
+        """Loads the first model of `target` (the value of TARGET_API), and warms it up.
 
-        Raises `ConfigurationError`, or a `DetectorError` where the catalogue, the device or the default model can't be
+        Raises `ConfigurationError`, or a `DetectorError` if the catalogue, the device or the first model cannot be
         used.
         """
         if settings.database_named and not settings.store_named:
             raise ConfigurationError(
-                f"{PREFIX}STORE_URL: name the service's image store too, s3://bucket/folder: what a function writes "
-                "into a folder of its own nobody else sees."
+                f"{PREFIX}STORE_URL: it is not set, but {PREFIX}DATABASE_URL is. Set it to the image store of the "
+                "service (s3://bucket/folder), because the service cannot read a local folder of a function."
             )
         self.settings = settings
         self.stored = settings.database_named
-        """Whether answers are kept."""
+        """Whether answers are stored."""
         self.models = Models(settings, target)
-        self._way = Stored(settings, self.models) if self.stored else Direct(self.models)
+        self._backend = Stored(settings, self.models) if self.stored else Direct(self.models)
 
     @classmethod
-    def open(cls) -> Self:
-        """As the environment says it: BOXQUEUE_* and TARGET_API."""
+    def from_environment(cls) -> Self:
+        """Reads BOXQUEUE_* and TARGET_API."""
         return cls(Settings.load(), os.environ.get("TARGET_API", "pytorch"))
 
     def answer(
@@ -56,47 +55,26 @@ class Detection:
         metadata: dict[str, Any] | None = None,
         event: str | None = None,
     ) -> dict[str, Any]:
-        """The job's document, as `GET /v1/jobs/{id}` gives it, with the status `succeeded` or `failed`, or
-        `cancelled` where somebody did that meanwhile. Without a database its `links` is null.
+        """The job as JSON, like the response to `GET /v1/jobs/{id}`. Without a database its `links` is null.
 
-        `data` is the picture's file, or why it could not be had. `model`: a name or alias of the catalogue; without one
-        the first model that TARGET_API lets in. `event`: a name of the delivery that is the same when it comes again.
-        With a database it then makes no second job. And a picture that could not be had, or that its header
-        disqualifies, is a job that is `failed` from the start; without `event` it raises.
+        Its status is `succeeded` or `failed`, or `cancelled` if it was cancelled meanwhile.
 
-        Raises `UnknownModel`, `PictureRefused` (its subclasses say why) or `Unavailable`, after which the same call
-        may work later.
+        `data`: the file of the picture, or why it could not be read. `model`: a name or alias of the catalogue. None
+        means the first model that TARGET_API selects. `event`: a name of the event, the same for every delivery of it.
+        With a database, a repeated delivery makes no second job. With `event`, a picture that could not be read or
+        whose header cannot be accepted becomes a job that is `failed` from the start. Without `event` it raises.
+
+        Raises `UnknownModel`, `PictureRefused`, `PictureMissing`, or `Unavailable` if the same call may succeed later.
         """
         entry = self.models.entry(model)
-        picture, refusal = self._inspected(data)
-        if refusal and event is None:
-            raise refusal
-        asked = {"min_score": min_score, "max_detections": max_detections}
-        new = NewJob(
-            model=entry.name,
-            digest=entry.digest,
-            runtime=entry.runtime,
-            picture=picture,
-            refusal=refusal,
-            source=source,
-            options=entry.defaults.model_dump(exclude_none=True)
-            | {name: value for name, value in asked.items() if value is not None},
-            cache=entry.repeats,
-            metadata=metadata,
-        )
-        document = job_json(self._way.answer(new, data if isinstance(data, bytes) else b"", event))
+        inspected = Inspected.of(data, source, self.settings.picture_limits)
+        if inspected.refusal and event is None:
+            raise inspected.refusal
+        new = new_job(entry, inspected, min_score=min_score, max_detections=max_detections, metadata=metadata)
+        document = job_json(self._backend.answer(new, inspected, event))
         return document if self.stored else document | {"links": None}
 
     def close(self) -> None:
-        """Lets go of the models and of the connections to the database."""
+        """Closes the models and the connections to the database."""
         self.models.close()
-        if isinstance(self._way, Stored):
-            self._way.close()
-
-    def _inspected(self, data: bytes | Refused) -> tuple[Picture | None, Refused | None]:
-        if not isinstance(data, bytes):
-            return None, data
-        try:
-            return inspect(data, **self.settings.picture_limits), None
-        except PictureRefused as refusal:
-            return None, refusal
+        self._backend.close()

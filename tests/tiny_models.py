@@ -124,9 +124,9 @@ def _module() -> Any:
 
 
 def _saved_model(path: Path, batch: int | None, any_size: bool = False) -> None:
-    from detectors.runtimes.tensorflow import settle, tf
+    from detectors.runtimes.tensorflow import configure, tf
 
-    settle("cpu", threads=1)
+    configure("cpu", threads=1)
     size = None if any_size else SIZE
     spec = tf.TensorSpec([batch, size, size, 3], tf.uint8, "input_tensor")
     model = tf.Module()
@@ -137,9 +137,9 @@ def _saved_model(path: Path, batch: int | None, any_size: bool = False) -> None:
 
 
 def _frozen_graph(path: Path, batch: int | None) -> None:
-    from detectors.runtimes.tensorflow import settle, tf
+    from detectors.runtimes.tensorflow import configure, tf
 
-    settle("cpu", threads=1)
+    configure("cpu", threads=1)
     with tf.Graph().as_default() as graph:
         pictures = tf.compat.v1.placeholder(tf.uint8, [batch, SIZE, SIZE, 3], "image_tensor")
         for name, output in _answer(pictures, 255.0).items():

@@ -1,4 +1,4 @@
-"""The twin and its parts, run in TensorFlow's process. Maps come as PyTorch lays them out, [b, channels, 128, 128]."""
+"""Parts of the network in TensorFlow, run in TensorFlow's process. Maps are [b, channels, 128, 128], as in PyTorch."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -7,7 +7,7 @@ import numpy as np
 
 
 def decoded(heat: np.ndarray, distances: np.ndarray) -> dict[str, np.ndarray]:
-    """The outputs of `training.model.twin.decode`, of boxes that are exact already."""
+    """The outputs of `training.model.twin.decode` without refinement."""
     from training.model.twin import decode
 
     outputs = decode(heat.transpose(0, 2, 3, 1), distances.transpose(0, 2, 3, 1), lambda corners, _: corners)

@@ -1,6 +1,4 @@
-"""The catalogue of a trained model: an entry for each file that it is written as."""
-
-from __future__ import annotations
+"""The catalogue of a trained model: an entry for each format in which it is written."""
 
 import json
 import re
@@ -19,14 +17,14 @@ FORMATS = {
     "saved_model": ("tensorflow", "tensorflow", "saved_model"),
     "frozen_graph": ("frozen", "tensorflow", "pb"),
 }
-"""Format -> what the entry's name ends with, its runtime, what the file's name ends with."""
+"""Format -> suffix of the entry's name, runtime, suffix of the file's name."""
 MIN_SCORE = 0.4
-"""What is shown unless a request says otherwise."""
+"""Default of a request for the lowest score that is shown."""
 FLOOR_SCORE = 0.1
-"""What is stored."""
+"""Lowest score that is stored."""
 BATCH_SIZE = 4
-"""Of more pictures the largest tensors have more than 32 MB, which the C library fetches from the system and gives back
-each time: a fifth slower on a CPU."""
+"""The tensors of larger batches exceed 32 MB. The C library gets such memory from the system and returns it each time,
+which makes detection on a CPU a fifth slower."""
 
 ENTRY = """
 [{name}]
@@ -70,7 +68,7 @@ coordinates = "normalised\""""
 
 @dataclass(frozen=True)
 class Description:
-    """What a catalogue says of a model that its files don't. `name` is what files and entries are called after."""
+    """What a catalogue says about a model and its files don't. The names of files and entries start with `name`."""
 
     name: str
     labels: tuple[str, ...]
@@ -82,12 +80,12 @@ class Description:
         return f"{self.name}.{FORMATS[kind][2]}"
 
     def entries(self) -> list[str]:
-        """Names of the entries, a format each."""
+        """Names of the entries, one for each format."""
         return [f"{self.name}-{suffix}" for suffix, _, _ in FORMATS.values()]
 
 
 def catalogue_text(described: Description, digests: Sequence[str]) -> str:
-    """catalogue.toml: an entry a format; the digests are in the order of FORMATS."""
+    """The text of catalogue.toml, with an entry for each format. The digests are in the order of FORMATS."""
     parts = ["# The models that can be asked for. A file is relative to this one, or a URI.\n"]
     for (kind, (suffix, runtime, _)), digest in zip(FORMATS.items(), digests, strict=True):
         parts.append(
@@ -110,8 +108,8 @@ def catalogue_text(described: Description, digests: Sequence[str]) -> str:
     return "".join(parts)
 
 
-def refused(described: Description) -> str | None:
-    """What the workers would have against a catalogue of this model."""
+def catalogue_error(described: Description) -> str | None:
+    """The error with which the workers would refuse a catalogue of this model; None if they take it."""
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "catalogue.toml"
         try:
@@ -123,17 +121,17 @@ def refused(described: Description) -> str | None:
 
 
 def _key(name: str) -> str:
-    """A dot in a bare key would make a table within a table."""
+    """A key for TOML. A name with a dot is quoted, because a bare key with a dot makes a table within a table."""
     return name if re.fullmatch(r"[A-Za-z0-9_-]+", name) else _quoted(name)
 
 
 def _quoted(value: str | Sequence[str]) -> str:
-    """JSON's strings are TOML's too, and so are lists of them, unless characters are written as two halves."""
+    """A string or a list of strings for TOML: as JSON, which is the same as long as no surrogate pairs are escaped."""
     return json.dumps(value, ensure_ascii=False)
 
 
-def described_by(catalogue: Path) -> Description:
-    """What a catalogue that was written here says of its model."""
+def read_description(catalogue: Path) -> Description:
+    """The description in a catalogue that `catalogue_text` wrote."""
     tables = tomllib.loads(catalogue.read_text(encoding="utf-8"))
     entry = next(table for table in tables.values() if table["format"] == "pt2")
     return Description(Path(entry["file"]).stem, tuple(entry["labels"]), entry["description"], entry["licence"])

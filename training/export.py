@@ -1,51 +1,45 @@
-"""From a trained network to the files that the workers load, and the catalogue that lists them.
+"""Exports a trained network: the files that the workers load, and the catalogue that lists them.
 
-`python -m training.export [FOLDER]` writes them again from the weights that the folder's .pt2 holds.
+`python -m training.export [FOLDER]` writes them again from the weights in the folder's .pt2.
 """
 
-from __future__ import annotations
+from training.command_line import new_parser
 
+# isort: split
 import argparse
 import copy
 import subprocess
 import sys
 import tempfile
-from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
 import torch
+from rich.console import Console
+from rich.text import Text
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 from torch.utils.hooks import RemovableHandle
 
 from detectors.catalogue import Catalogue
 from detectors.digest import digest_of
-from detectors.pictures.decode import decode
-from detectors.pictures.preprocess import to_tensor
-from training.catalogue_entries import FORMATS, Description, catalogue_text, described_by
+from training.catalogue_entries import FORMATS, Description, catalogue_text, read_description
 from training.data.annotations import PICTURE_ENDINGS
-from training.data.views import INPUT
+from training.learning import exit_status
 from training.model.layout import INPUT_SIZE
 from training.model.network import CenterNet, Convolution, Program
+from training.model.trial import as_inputs
 
 CATALOGUE = "catalogue.toml"
-HELP = """Write a trained model's files and their catalogue again from the weights that its .pt2 holds. The pictures
-show whether all of them find the same."""
+HELP = """Write a trained model's files and their catalogue again from the weights in its .pt2. Nothing is written if
+the files find different boxes in the pictures."""
 LARGEST_BATCH = 64
 CHECKED_ON = 12
-"""Pictures on which the files for TensorFlow have to find the same as the network."""
-
-
-def unmet() -> str | None:
-    """What has to be installed before anything can be exported."""
-    if find_spec("tensorflow") is None:
-        return "TensorFlow is missing, and a model is written for it as well: install requirements/tensorflow.txt."
-    return None
+"""How many pictures the files for TensorFlow are compared with the network on."""
 
 
 def folded(network: CenterNet) -> CenterNet:
-    """A copy in which every batch normalisation has become part of the convolution before it. For evaluation only."""
+    """A copy with every batch normalisation folded into the convolution before it. For evaluation only."""
     plain = copy.deepcopy(network).eval()
     for block in plain.modules():
         if isinstance(block, Convolution):
@@ -53,14 +47,14 @@ def folded(network: CenterNet) -> CenterNet:
             assert isinstance(convolution, nn.Conv2d)
             assert isinstance(normalisation, nn.BatchNorm2d)
             block[0], block[1] = fuse_conv_bn_eval(convolution, normalisation), nn.Identity()
-    # The pictures come channels last, and the convolutions follow them whatever the layout of their weights, which
-    # a file of exported weights wants contiguous.
+    # An exported program needs contiguous weights. The convolutions run channels last all the same, because the
+    # pictures are.
     plain.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
     return plain
 
 
 def trained(file: Path) -> CenterNet:
-    """The folded network whose weights an exported program holds."""
+    """The folded network with the weights of an exported program."""
     state = {name.removeprefix("network."): weight for name, weight in torch.export.load(file).state_dict.items()}
     network = folded(CenterNet(len(state["heat.bias"])))
     network.load_state_dict(state)
@@ -69,20 +63,20 @@ def trained(file: Path) -> CenterNet:
 
 @torch.no_grad()
 def unfolded(network: CenterNet, pixels: Tensor) -> CenterNet:
-    """A network with batch normalisation again that answers as the folded one does, to be trained further.
+    """The same network with batch normalisations again, to be trained further. It predicts what the folded one does.
 
     The normalisations start with the statistics of `pixels` [b, 3, h, w], -1..1.
     """
     state = network.state_dict()
     whole = CenterNet(len(state["heat.bias"]))
-    whole.load_state_dict(state, strict=False)  # all but the normalisations, and the biases that these take over
+    whole.load_state_dict(state, strict=False)  # all except the normalisations; the biases go into these
 
     def normalise(block: Convolution, bias: Tensor) -> RemovableHandle:
         normalisation = block[1]
         assert isinstance(normalisation, nn.BatchNorm2d)
 
         def adjust(_: nn.Module, __: tuple[Tensor], convolved: Tensor) -> None:
-            # What the normalisation takes away here it has to give back: spread and mean, and the old bias.
+            # Scale and shift undo the normalisation by these statistics, and add the old bias.
             variance, mean = torch.var_mean(convolved, dim=(0, 2, 3), correction=0)
             normalisation.weight.copy_((variance + normalisation.eps).sqrt())
             normalisation.bias.copy_(mean + bias)
@@ -92,7 +86,7 @@ def unfolded(network: CenterNet, pixels: Tensor) -> CenterNet:
 
     blocks = {name: block for name, block in whole.named_modules() if isinstance(block, Convolution)}
     hooks = [normalise(block, state[f"{name}.0.bias"]) for name, block in blocks.items()]
-    whole.train()(pixels)  # layer by layer, each after those before it have their statistics
+    whole.train()(pixels)  # Each layer gets its statistics after the layers before it have theirs.
     for hook in hooks:
         hook.remove()
     return whole
@@ -100,10 +94,10 @@ def unfolded(network: CenterNet, pixels: Tensor) -> CenterNet:
 
 def export(network: CenterNet, folder: Path, described: Description, pictures: Tensor) -> list[Path]:
     """Writes a folded network as NAME.pt2, NAME.saved_model/ and NAME.pb into the folder, and the catalogue that lists
-    them. Needs TensorFlow, which runs in a process of its own. The files are compared on the `pictures`, uint8
-    [n, 512, 512, 3], in which the network should find something.
+    them. Returns the paths.
 
-    Raises RuntimeError if a file, loaded again, does not give the same answers as the network; then none is written.
+    `pictures` are uint8 [n, 512, 512, 3]; the network should find something in them. Raises RuntimeError if a file,
+    loaded again, finds anything else in them than the network; then no file is written.
     """
     program = Program(network).eval()
     folder.mkdir(parents=True, exist_ok=True)
@@ -122,69 +116,75 @@ def export(network: CenterNet, folder: Path, described: Description, pictures: T
 
 
 def write_program(program: Program, file: Path) -> None:
-    """Exports it for batches of 1 to 64 pictures."""
+    """Exports the program for batches of 1 to 64 pictures."""
     pictures = torch.zeros(2, INPUT_SIZE, INPUT_SIZE, 3, dtype=torch.uint8)
     batch = torch.export.Dim("batch", min=1, max=LARGEST_BATCH)
     with torch.no_grad():
         exported = torch.export.export(program, (pictures,), dynamic_shapes=({0: batch},))
-    exported.example_inputs = None  # a megabyte of zeros otherwise
+    exported.example_inputs = None  # Otherwise the file has a megabyte of zeros.
     for node in exported.graph.nodes:
-        node.meta.pop("stack_trace", None)  # where the sources lie on the machine that exported it
+        node.meta.pop("stack_trace", None)  # This has paths of the machine that exports.
     torch.export.save(exported, file)
 
 
 @torch.no_grad()
 def verify(program: Program, file: Path) -> None:
-    """Raises RuntimeError unless the file answers as the program does, for several sizes of batches."""
+    """Raises RuntimeError if the file and the program give different outputs. Compares batches of several sizes."""
     loaded = torch.export.load(file).module()
     noise = torch.Generator().manual_seed(0)
     for size in (1, 2, 8):
         pictures = torch.randint(0, 256, (size, INPUT_SIZE, INPUT_SIZE, 3), dtype=torch.uint8, generator=noise)
         for name, one, other in zip(("boxes", "scores", "classes"), program(pictures), loaded(pictures), strict=True):
             if not torch.equal(one, other):
-                raise RuntimeError(f"{file} differs from the network it was made of: {name}, batch of {size}")
+                raise RuntimeError(f"{file} differs from its network: {name}, batch of {size}")
 
 
 @torch.no_grad()
 def _write_twins(program: Program, saved_model: Path, frozen_graph: Path, pictures: Tensor) -> None:
-    """Lets `training.model.twin` write the SavedModel and the frozen graph and compare them. Raises RuntimeError.
+    """Runs `training.model.write_twins`. Raises RuntimeError if it fails.
 
-    That runs in a process without PyTorch: the two frameworks do not always work in one process.
+    It runs in a process without PyTorch, because the two frameworks do not always work in one process.
     """
-    boxes, scores, classes = (answer.numpy() for answer in program(pictures))
+    boxes, scores, classes = (output.numpy() for output in program(pictures))
     weights = {f"weights.{name}": weight.numpy() for name, weight in program.network.state_dict().items()}
-    given = saved_model.parent / "given.npz"
-    np.savez(given, pictures=pictures.numpy(), boxes=boxes, scores=scores, classes=classes, **weights)
+    expected = saved_model.parent / "expected.npz"
+    np.savez(expected, pictures=pictures.numpy(), boxes=boxes, scores=scores, classes=classes, **weights)
     done = subprocess.run(
-        [sys.executable, "-m", "training.model.twin", str(given), str(saved_model), str(frozen_graph)],
+        [sys.executable, "-m", "training.model.write_twins", str(expected), str(saved_model), str(frozen_graph)],
         stderr=subprocess.PIPE,
         text=True,
         check=False,
     )
     if done.returncode:
-        raise RuntimeError(f"the twins in TensorFlow were not written: {done.stderr.strip()[-2000:]}")
+        raise RuntimeError(f"The model was not written for TensorFlow: {done.stderr.strip()[-2000:]}")
 
 
 def _replace(made: Path, target: Path) -> None:
-    """Puts a file or folder in the place of an older one."""
+    """Moves a new file or folder to where an older one may be."""
     if target.is_dir():
         target.rename(made.with_name(f"{made.name}.old"))
     made.rename(target)
 
 
 def main() -> int:
-    """Writes a model's files again."""
-    parser = argparse.ArgumentParser(prog="python -m training.export", description=HELP)
-    parser.add_argument("folder", type=Path, nargs="?", default=Path("weights"), help="of the catalogue [weights]")
-    parser.add_argument("--pictures", type=Path, default=Path("samples"), metavar="FOLDER", help="[samples]")
+    """Parses the command line and writes a model's files again. Returns the exit status."""
+    parser = new_parser("training.export", HELP)
+    parser.add_argument(
+        "folder", type=Path, nargs="?", default=Path("weights"), help="folder of the model's catalogue [weights]"
+    )
+    parser.add_argument(
+        "--pictures", type=Path, default=Path("samples"), metavar="FOLDER", help="pictures to compare on [samples]"
+    )
     options = parser.parse_args()
-    described = described_by(options.folder / CATALOGUE)
+    return exit_status(lambda console: _export_again(options, console))
+
+
+def _export_again(options: argparse.Namespace, console: Console) -> None:
+    described = read_description(options.folder / CATALOGUE)
     files = [file for file in sorted(options.pictures.iterdir()) if file.suffix.lower() in PICTURE_ENDINGS]
-    pixels = [decode(file.read_bytes(), INPUT).pixels for file in files[:CHECKED_ON]]
     network = trained(options.folder / described.file("pt2"))
-    for path in export(network, options.folder, described, torch.from_numpy(to_tensor(pixels, INPUT))):
-        sys.stdout.write(f"{path}\n")
-    return 0
+    for path in export(network, options.folder, described, as_inputs(files[:CHECKED_ON])):
+        console.print(Text(f"written: {path}"), soft_wrap=True)
 
 
 if __name__ == "__main__":

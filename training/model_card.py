@@ -1,6 +1,4 @@
-"""The model card of the bundled model, weights/README.md: what it is, how it was made, what was measured."""
-
-from __future__ import annotations
+"""The model card of the bundled model, weights/README.md: what it is, how it was made, how good it is."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -8,6 +6,7 @@ from pathlib import Path
 
 import torch
 
+from training.evaluate.display import figure
 from training.evaluate.scores import SURE, Report, Row
 from training.model.layout import INPUT_SIZE, VIEW_SIZE
 
@@ -16,22 +15,23 @@ FILE = "README.md"
 
 @dataclass(frozen=True)
 class Making:
-    """How the model was made and what was measured. `validated`: on real pictures, by cross-validation, if there were
-    any. Milliseconds are of one picture on one core."""
+    """How the model was made and what was measured."""
 
     command: str
     cards: int
     card_views: int
-    """Pictures looked at in the first half of the training."""
+    """Pictures in all steps of the first stage of the training."""
     real: int
     real_views: int
-    """Pictures looked at in the second half, generated ones among them."""
+    """Pictures in all steps of the second stage, real and generated."""
     folds: int
     validated: Report | None
+    """By cross-validation on the real pictures, if there are any."""
     new: int
     generated: Report
     parameters: int
     milliseconds: float
+    """For one picture on one core."""
 
 
 def write_card(folder: Path, making: Making) -> Path:
@@ -51,7 +51,7 @@ def _parts(making: Making) -> Iterator[str]:
         yield f"{making.real} real pictures, cross-validated in {making.folds} folds; {speed}:\n"
         yield _table(making.validated)
         yield VALIDATED
-    yield f"{making.new} generated cards from seeds that were not trained on; {speed}:\n"
+    yield f"{making.new} generated cards from seeds that no training has used; {speed}:\n"
     yield _table(making.generated)
     yield LIMITS
 
@@ -63,18 +63,8 @@ def _table(report: Report) -> str:
 
 
 def _line(row: Row) -> str:
-    def shown(value: float | None, interval: tuple[float, float] | None = None) -> str:
-        between = "" if interval is None else " ({:.2f}–{:.2f})".format(*interval)
-        return "–" if value is None else f"{value:.3f}{between}"
-
-    cells = (
-        row.label,
-        str(row.boxes),
-        shown(row.ap50, row.ap50_interval),
-        shown(row.ap75),
-        shown(row.ap, row.ap_interval),
-    )
-    return f"| {' | '.join(cells)} |"
+    figures = figure(row.ap50, row.ap50_interval), figure(row.ap75), figure(row.ap, row.ap_interval)
+    return f"| {' | '.join((row.label, str(row.boxes), *figures))} |"
 
 
 HEAD = """# The bundled model
@@ -82,8 +72,8 @@ HEAD = """# The bundled model
 It finds the parts of a UI card: text boxes, radio buttons, check boxes, action sets, images and ratings.
 Licence: MIT.
 
-It is a `torch.export` program with {parameters:.2f} M parameters: plain convolutions that find the middles of objects
-after "Objects as Points" (CenterNet), a second look at the sides of each box after BorderDet, and the decoding.
+It is a `torch.export` program with {parameters:.2f} M parameters: plain convolutions that find the centres of objects
+after "Objects as Points" (CenterNet), a refinement of the sides of each box after BorderDet, and the decoding.
 `torch.export.load("cards.pt2").module()` takes `image`, uint8 [b, {size}, {size}, 3], RGB, letterboxed, b from 1 to 64,
 and returns
 
@@ -91,13 +81,14 @@ and returns
 - scores, float32 [b, 100], 0 to 1, descending;
 - classes, int64 [b, 100], in the order of `labels` in `catalogue.toml`.
 
-`cards.saved_model/` and `cards.pb` are its twins in TensorFlow, a SavedModel and a frozen graph with the same weights.
-They take the same (`input_tensor`, `image_tensor`; batches of any size) and return what the Object Detection API does:
-`detection_boxes` as ymin, xmin, ymax, xmax, 0 to 1; `detection_scores`; `detection_classes`, from 1; `num_detections`.
-`python -m training.export` makes all three from the weights in `cards.pt2`, and writes none where they differ.
+`cards.saved_model/` and `cards.pb` are the same network in TensorFlow, a SavedModel and a frozen graph with the same
+weights. They take the same input (`input_tensor`, `image_tensor`; batches of any size) and return what the Object
+Detection API does: `detection_boxes` as ymin, xmin, ymax, xmax, 0 to 1; `detection_scores`; `detection_classes`, from
+1; `num_detections`.
+`python -m training.export` makes all three from the weights in `cards.pt2`, and writes none if their results differ.
 
-What the labels mean follows pic2card: a text box is any block of text; a button with a pale face is a text box as well
-as (part of) an action set; a radio button or check box includes its words; text inside pictures and on solid buttons
+The labels mean the same as in pic2card: a text box is any block of text; a button with a pale face is a text box, and
+also part of an action set; a radio button or check box includes its words; text inside pictures and on solid buttons
 has no box of its own.
 """
 
@@ -105,25 +96,26 @@ MADE = """## How it was made
 
     {command}
 
-It draws {cards:,} cards, each with its boxes known exactly, and looks at {card_views:,} views of them, {size}
+The command draws {cards:,} cards, whose boxes it knows exactly, and trains on {card_views:,} views of them, {size}
 pixels wide and high at most: moved, stretched, recoloured, blurred, compressed.
 """
 
-MADE_REAL = """Then it looks at {real_views:,} more, half of them views of {real} labelled real cards. For the model in
-this repository these were the training pictures of Microsoft's pic2card (AdaptiveCards, MIT), which label text boxes,
-radio buttons and check boxes and say nothing of the other classes; they are not part of this project and not needed:
-without `--real` the model is made of generated cards alone. The same seed gives the same weights on the same machine.
+MADE_REAL = """Then it trains on {real_views:,} more views, half of them of {real} labelled real cards. For the model
+in this repository these were the training pictures of Microsoft's pic2card (AdaptiveCards, MIT). Text boxes, radio
+buttons and check boxes are labelled in them, the other classes are not. They are not part of this project and not
+needed: without `--real` the model is trained on generated cards alone. The same seed gives the same weights on the same
+machine.
 """
 
 MEASURED = """## Measured
 
 With COCO's evaluation: AP50 and AP75 at an overlap (IoU) of 0.5 and 0.75, AP the mean over 0.5, 0.55 … 0.95. In
-brackets what holds with {sure:.0f} % for other pictures of the same kind (bootstrap over pictures).
+brackets: the {sure:.0f} % interval for other pictures of the same kind (bootstrap over pictures).
 """
 
-VALIDATED = """Each third of the real pictures was looked for by a model that had been trained on the other two thirds;
-pictures that show nearly the same card are in the same third. The model that is here was trained on all of them, as
-often.
+VALIDATED = """Each third of the real pictures was measured with a model that had been trained on the other two thirds.
+Pictures that show nearly the same card are in the same third. The model in this folder was trained on all of them, with
+as many steps.
 """
 
 LIMITS = """## Limits
@@ -132,7 +124,7 @@ LIMITS = """## Limits
 - Lines of one block are sometimes found as one box each, most of all in narrow columns; a name and its value sometimes
   as one box, sometimes as two.
 - Stacked solid buttons sometimes give two action sets; a large busy picture, such as a map, may get too small a box.
-- An icon beside text is now and then taken for a radio button or a check box, one that stands alone for text.
-- Text lower than about 5 pixels in the model's input, as on very long cards, is lost.
-- Action sets, images and ratings were learnt from generated cards alone, and all text that was generated is English.
+- An icon beside text is sometimes taken for a radio button or a check box, an icon that stands alone for text.
+- Text lower than about 5 pixels in the model's input, as on very long cards, is not found.
+- Action sets, images and ratings were learnt from generated cards alone, and the text on generated cards is English.
 """

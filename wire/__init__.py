@@ -1,1 +1,1 @@
-"""HTTP as the service and the functions share it: request fields and bodies, JSON documents, problem documents."""
+"""What the HTTP service and the cloud functions share: request fields and bodies, JSON documents, problem documents."""

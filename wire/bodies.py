@@ -1,4 +1,4 @@
-"""How pictures and their fields are written in a request: as JSON with base64, or as the text of a form."""
+"""Request bodies in JSON, with the picture in base64."""
 
 import binascii
 from typing import Any, TypeVar
@@ -12,7 +12,7 @@ M = TypeVar("M", bound=BaseModel)
 
 
 def json_object(data: bytes | str) -> dict[str, Any]:
-    """Raises `Refusal` where the body is no JSON object."""
+    """Parses a JSON object. Raises `Refusal` if the body is anything else."""
     try:
         document = from_json(data, allow_inf_nan=False)
     except ValueError as error:
@@ -22,18 +22,11 @@ def json_object(data: bytes | str) -> dict[str, Any]:
     return document
 
 
-def with_metadata(fields: dict[str, Any]) -> dict[str, Any]:
-    """The fields of a form or an address, all of them text, with `metadata` read as JSON. Raises `Refusal`."""
-    if "metadata" not in fields:
-        return fields
-    try:
-        return fields | {"metadata": from_json(fields["metadata"], allow_inf_nan=False)}
-    except ValueError as error:
-        raise invalid_parameters({"metadata": f"It is not valid JSON: {error}."}) from error
-
-
 def validate(schema: type[M], values: dict[str, Any], strict: bool = False) -> M:
-    """The values, held to a schema; `strict` where they come with types of their own, as in JSON. Raises `Refusal`."""
+    """The values as an instance of a schema. Raises `Refusal` if they do not fit.
+
+    `strict`: no value is converted. Use it for JSON, which has types; the fields of a form are all text.
+    """
     try:
         return schema.model_validate(values, strict=strict)
     except ValidationError as error:
@@ -43,11 +36,11 @@ def validate(schema: type[M], values: dict[str, Any], strict: bool = False) -> M
 
 
 def decode_base64(image_base64: str) -> bytes:
-    """Raises `Refusal` where it is no base64."""
+    """The decoded bytes. Raises `Refusal` if the text is not base64."""
     try:
         return binascii.a2b_base64(image_base64, strict_mode=True)
     except ValueError:
-        # Line breaks are common (`base64` wraps its lines) and harmless.
+        # Line breaks are common, because the command `base64` wraps its lines.
         try:
             return binascii.a2b_base64("".join(image_base64.split()), strict_mode=True)
         except ValueError as error:
@@ -55,4 +48,5 @@ def decode_base64(image_base64: str) -> bytes:
 
 
 def no_picture() -> Refusal:
+    """The refusal of a request that has no picture."""
     return Refusal(400, "no_picture", "The request has no picture: send a file named image, or image_base64 in JSON.")

@@ -1,21 +1,23 @@
-"""What the fields of a request may hold, whoever takes it."""
+"""The fields of a request, with their limits. The HTTP service and the cloud functions use the same ones."""
 
 import json
 import re
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, Field
 from pydantic_core import PydanticCustomError
 
-# C0 and C1 control characters and lone surrogates: no name needs them, databases and logs stumble over them.
-CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
+from detectors.strict import Strict
+
+# C0 and C1 control characters and lone surrogates. No name needs them, and databases and logs cannot keep them.
+CONTROL_CHARACTERS = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 MAX_METADATA_BYTES = 8192
-LONGEST_SOURCE = 1024
+MAX_SOURCE_LENGTH = 1024
 
 
-def plain(text: str) -> str:
-    """The text, if it has no control characters."""
-    if found := CONTROL.search(text):
+def refuse_control_characters(text: str) -> str:
+    """The text unchanged. Refuses it if it has a control character."""
+    if found := CONTROL_CHARACTERS.search(text):
         raise PydanticCustomError("control_character", f"It has the control character U+{ord(found[0]):04X}.")
     return text
 
@@ -25,16 +27,20 @@ def _metadata(value: dict[str, Any]) -> dict[str, Any]:
     try:
         size = len(json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode())
     except ValueError:
-        raise PydanticCustomError("metadata", "It has a number that is not finite.") from None
+        raise PydanticCustomError(
+            "metadata", "It has a number that is not finite; send null or text instead."
+        ) from None
     if size > MAX_METADATA_BYTES:
-        raise PydanticCustomError("metadata", f"It has {size:,} bytes; at most {MAX_METADATA_BYTES:,} are kept.")
+        raise PydanticCustomError(
+            "metadata", f"It has {size:,} bytes as JSON; at most {MAX_METADATA_BYTES:,} are allowed."
+        )
     return value
 
 
 def _check_strings(value: Any) -> None:
     if isinstance(value, str):
-        # Line breaks may stand in a note; a NUL can't be stored.
-        plain(value.replace("\n", "").replace("\r", "").replace("\t", ""))
+        # Notes may have line breaks and tabs. Other control characters, such as NUL, cannot be stored.
+        refuse_control_characters(value.replace("\n", "").replace("\r", "").replace("\t", ""))
     elif isinstance(value, dict):
         for name, member in value.items():
             _check_strings(name)
@@ -44,28 +50,22 @@ def _check_strings(value: Any) -> None:
             _check_strings(member)
 
 
-Name = Annotated[str, Field(min_length=1, max_length=255), AfterValidator(plain)]
-Source = Annotated[str, Field(min_length=1, max_length=LONGEST_SOURCE), AfterValidator(plain)]
+Name = Annotated[str, Field(min_length=1, max_length=255), AfterValidator(refuse_control_characters)]
+Source = Annotated[str, Field(min_length=1, max_length=MAX_SOURCE_LENGTH), AfterValidator(refuse_control_characters)]
 Score = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
 
 
-class Strict(BaseModel):
-    """A typo must not pass silently: unknown names are refused."""
-
-    model_config = ConfigDict(extra="forbid")
-
-
-class Shown(Strict):
-    """What of an answer is shown, and what stands beside it."""
+class PictureOptions(Strict):
+    """The options that every request with a picture has."""
 
     min_score: Score | None = Field(
-        None, description="Detections below this score are not shown. Left out: everything that the model stores."
+        None, description="Detections below this score are not shown. If it is left out, the model's default applies."
     )
     max_detections: Annotated[int, Field(ge=1, le=1000)] | None = Field(
-        None, description="At most so many detections are shown, those with the highest scores."
+        None, description="The largest number of detections to show. Those with the highest scores are shown."
     )
     metadata: Annotated[dict[str, Any], AfterValidator(_metadata)] | None = Field(
         None,
-        description=f"A JSON object of your own, at most {MAX_METADATA_BYTES:,} bytes, given back with the job.",
+        description=f"A JSON object of your own, at most {MAX_METADATA_BYTES:,} bytes. It is returned with the job.",
         json_schema_extra={"example": {"page": 3}},
     )

@@ -1,4 +1,4 @@
-"""Refusals: every error class gets its HTTP status here, and every refusal the same shape (RFC 9457)."""
+"""Problem documents (RFC 9457): the HTTP status and the JSON of every error."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -7,26 +7,26 @@ from typing import Any, NoReturn
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
+from detectors.errors import UnknownModel
 from jobs import errors
 from jobs.errors import BoxqueueError
 
 MEDIA_TYPE = "application/problem+json"
-# Seconds after which a client may try again what could not be done just now.
+# Seconds. Clients may send a request again after this pause if it could not be served.
 RETRY_AFTER = 2
 
-# The first class of an error's own line of classes that stands here decides.
-STATUS: dict[type[BoxqueueError], int] = {
+# An error has the status of its class, or else that of its nearest base class in this table.
+STATUS: dict[type[Exception], int] = {
     errors.NotFound: 404,
-    errors.UnknownModel: 422,
+    UnknownModel: 422,
     errors.BatchClosed: 409,
     errors.BatchCancelled: 409,
     errors.JobFinished: 409,
     errors.KeyReused: 422,
     errors.KeyInFlight: 409,
     errors.BadCursor: 400,
-    # Not 503: that says the server can't serve (RFC 9110, 15.6.4), and proxies take such a server out, with all who
-    # only read. This one serves; it has more than enough to do for all its clients together, which 429 says as well
-    # (RFC 6585, 4: requests may be counted across the whole server).
+    # Not 503: that means that the server cannot serve (RFC 9110, 15.6.4). Proxies take such a server out of service,
+    # also for clients that only read. 429 may also count the requests of all clients together (RFC 6585, 4).
     errors.QueueFull: 429,
     errors.PictureEmpty: 400,
     errors.PictureUnknownFormat: 415,
@@ -38,7 +38,7 @@ STATUS: dict[type[BoxqueueError], int] = {
 
 
 class Refusal(Exception):
-    """A request that this side refuses. `members` are put into the answer beside the usual ones."""
+    """A refused request. `members` are added to the members that every problem document has."""
 
     def __init__(self, status: int, code: str, detail: str, **members: Any) -> None:
         super().__init__(detail)
@@ -49,7 +49,7 @@ class Refusal(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """An answer of the type application/problem+json."""
+    """A response of the type application/problem+json."""
 
     status: int
     body: dict[str, Any]
@@ -57,20 +57,24 @@ class Problem:
 
 
 def problem_json(status: int, code: str, detail: str) -> dict[str, Any]:
-    """The members that every problem has."""
+    """The members that every problem document has."""
     title = code.replace("_", " ").capitalize()
     return {"type": f"urn:boxqueue:problem:{code}", "title": title, "status": status, "detail": detail, "code": code}
 
 
-def problem_of(error: BoxqueueError | Refusal) -> Problem:
-    """What a client is told."""
+REFUSED = (BoxqueueError, UnknownModel, Refusal)
+"""The errors that have a problem document."""
+
+
+def problem_of(error: BoxqueueError | UnknownModel | Refusal) -> Problem:
+    """The problem document of an error."""
     members: dict[str, Any] = {}
     retry_after = None
     if isinstance(error, Refusal):
         status, members = error.status, error.members
     else:
         status = next(STATUS[cls] for cls in type(error).__mro__ if cls in STATUS)
-        if isinstance(error, errors.UnknownModel):
+        if isinstance(error, UnknownModel):
             members = {"known": error.known}
         if isinstance(error, errors.QueueFull):
             retry_after = error.retry_after_s
@@ -81,14 +85,19 @@ def problem_of(error: BoxqueueError | Refusal) -> Problem:
 
 
 def invalid_parameters(faults: dict[str, str]) -> Refusal:
-    """The refusal of fields or parameters: name -> what is wrong with it."""
+    """The refusal of fields or parameters. `faults`: name -> what is wrong with it."""
     listed = [{"field": name, "message": message} for name, message in faults.items()]
     detail = "; ".join(f"{name}: {message}" for name, message in faults.items())
     return Refusal(422, "invalid_parameter", detail, errors=listed)
 
 
+def request_too_large(max_megabytes: float) -> Refusal:
+    """The refusal of a body above BOXQUEUE_MAX_REQUEST_MB."""
+    return Refusal(413, "request_too_large", f"The request is too large; at most {max_megabytes:g} MB are allowed.")
+
+
 def refuse_invalid(error: ValidationError) -> NoReturn:
-    """Turns what a schema found into the refusal that clients see."""
+    """Raises the refusal that describes the faults found by a schema."""
     faults = error.errors(include_url=False, include_context=False, include_input=False)
     for fault in faults:
         if fault["type"] == "not_found":

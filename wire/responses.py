@@ -1,6 +1,6 @@
-"""What answers look like: the schemas of the OpenAPI document. A test holds what is answered to them.
+"""The schemas of the responses, for the OpenAPI document.
 
-A job's JSON is made in `wire/serializers.py`.
+`wire/serializers.py` makes the JSON. A test checks that it fits these schemas.
 """
 
 from datetime import datetime
@@ -8,9 +8,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, Field
 
-from jobs.records import BatchRecord
 from jobs.tables import STATUSES
-from wire.serializers import timestamp
 
 JOB_ID = "0199c1d2-7c1e-7aa0-8000-0123456789ab"
 _BATCH_ID = "0199c1d2-0b5f-7d31-8000-9876543210fe"
@@ -24,7 +22,7 @@ class Detection(BaseModel):
     box: list[float] = Field(
         min_length=4,
         max_length=4,
-        description="x1, y1, x2, y2 in pixels of the picture as a person sees it (EXIF turned).",
+        description="x1, y1, x2, y2 in pixels of the upright picture (after its EXIF rotation).",
         json_schema_extra={"example": [21.0, 29.2, 135.1, 57.0]},
     )
 
@@ -32,13 +30,15 @@ class Detection(BaseModel):
 class Image(BaseModel):
     sha256: str
     media_type: str = Field(json_schema_extra={"example": "image/png"})
-    width: int = Field(description="Pixels, as a person sees the picture (EXIF turned).")
+    width: int = Field(description="Pixels of the upright picture (after its EXIF rotation).")
     height: int
 
 
 class JobError(BaseModel):
-    code: str = Field(description="Stable: compare this.", json_schema_extra={"example": "picture_undecodable"})
-    message: str = Field(description="For people.")
+    code: str = Field(
+        description="Stable. Programs should compare it.", json_schema_extra={"example": "picture_undecodable"}
+    )
+    message: str = Field(description="A sentence for people. It may change.")
 
 
 class JobLinks(BaseModel):
@@ -48,27 +48,29 @@ class JobLinks(BaseModel):
 
 
 class Job(BaseModel):
-    """One picture, one model, one answer."""
+    """One picture, one model and the answer."""
 
     id: str = Field(json_schema_extra={"format": "uuid", "example": JOB_ID})
     status: Literal[STATUSES]  # type: ignore[valid-type]
     model: str
-    model_digest: str = Field(description="The version: of the file, and how it is fed and read.")
+    model_digest: str = Field(
+        description="The version of the model: its file, its preprocessing and its postprocessing."
+    )
     batch_id: str | None = Field(json_schema_extra={"example": None})
     source: str | None = Field(
-        description="File name or URI as it was given.", json_schema_extra={"example": "card.png"}
+        description="The file name or URI that was sent with the picture.", json_schema_extra={"example": "card.png"}
     )
     priority: int
-    deaths: int = Field(description="Workers that died while they had this job alone. After two it fails.")
-    repeated: bool = Field(description="The answer was there already: the same picture and model had one.")
-    image: Image | None = Field(description="null where the picture was refused.")
+    deaths: int = Field(description="Crashes of a worker that held only this job. After two crashes the job fails.")
+    repeated: bool = Field(description="The answer was taken from an earlier job with the same picture and model.")
+    image: Image | None = Field(description="null if the picture was refused.")
     detections: list[Detection] | None = Field(
-        description="null until the job succeeded; then by score, highest first."
+        description="Sorted by score, highest first. null until the job has succeeded."
     )
-    error: JobError | None = Field(description="Why the job failed; null unless it did.")
-    metadata: dict[str, Any] = Field(description="What was sent with the job.")
-    device: str | None = Field(description="What the model ran on.", json_schema_extra={"example": "cpu"})
-    timings_ms: dict[str, float] | None = Field(description="Where the time went, in milliseconds.")
+    error: JobError | None = Field(description="Why the job failed. null if it did not fail.")
+    metadata: dict[str, Any] = Field(description="The JSON object that was sent with the job.")
+    device: str | None = Field(description="The device that ran the model.", json_schema_extra={"example": "cpu"})
+    timings_ms: dict[str, float] | None = Field(description="Milliseconds of each step.")
     created_at: datetime = Field(json_schema_extra={"example": _TIME})
     started_at: datetime | None
     finished_at: datetime | None
@@ -85,7 +87,7 @@ class JobPage(BaseModel):
     """Jobs, newest first."""
 
     jobs: list[Job]
-    next: str | None = Field(description="Address of the next page; null on the last one.")
+    next: str | None = Field(description="Address of the next page. null on the last page.")
 
 
 class BatchLinks(BaseModel):
@@ -95,20 +97,22 @@ class BatchLinks(BaseModel):
 
 
 class Batch(BaseModel):
-    """A named set of jobs and its progress."""
+    """A set of jobs and its progress."""
 
     id: str = Field(json_schema_extra={"format": "uuid", "example": _BATCH_ID})
     name: str | None
     status: Literal["open", "running", "finished", "cancelled"] = Field(
-        description="`open` takes jobs; `running` is closed and has jobs without an answer; `finished` is closed and "
-        "has all its answers."
+        description="`open`: the batch takes jobs. `running`: it is closed and some jobs have no answer yet. "
+        "`finished`: it is closed and all jobs have their answer."
     )
     total: int
     pending: int = Field(description="Jobs without an answer.")
     succeeded: int
     failed: int
     cancelled: int
-    rate_per_s: float | None = Field(description="Jobs a second, of the last minute while it runs.")
+    rate_per_s: float | None = Field(
+        description="Jobs per second in the last minute. For a finished batch, over its whole time."
+    )
     eta_s: float | None = Field(description="Seconds until the pending jobs have their answer, at this rate.")
     created_at: datetime
     closed_at: datetime | None
@@ -123,7 +127,7 @@ class FieldFault(BaseModel):
 
 
 class Problem(BaseModel):
-    """A refusal, as RFC 9457 has it. `code` is stable; more members may stand beside these."""
+    """A refusal (RFC 9457). `code` is stable. There may be further members."""
 
     type: str = Field(json_schema_extra={"example": "urn:boxqueue:problem:unknown_model"})
     title: str = Field(json_schema_extra={"example": "Unknown model"})
@@ -132,29 +136,9 @@ class Problem(BaseModel):
         description="One sentence for the person who has to act on it.",
         json_schema_extra={"example": "There is no model named 'crads'. Known models: cards-pytorch."},
     )
-    code: str = Field(description="Stable: compare this.", json_schema_extra={"example": "unknown_model"})
-    known: list[str] | None = Field(None, description="With `unknown_model`: the models that there are.")
-    field: str | None = Field(None, description="With `control_character`: where it stands.")
-    errors: list[FieldFault] | None = Field(None, description="With `invalid_parameter`: each field and its fault.")
-
-
-def batch_json(batch: BatchRecord) -> dict[str, Any]:
-    """A batch's JSON."""
-    path = f"/v1/batches/{batch.id}"
-    return {
-        "id": batch.id,
-        "name": batch.name,
-        "status": batch.status,
-        "total": batch.total,
-        "pending": batch.pending,
-        "succeeded": batch.succeeded,
-        "failed": batch.failed,
-        "cancelled": batch.cancelled,
-        "rate_per_s": batch.rate_per_s and round(batch.rate_per_s, 3),
-        "eta_s": batch.eta_s and round(batch.eta_s, 1),
-        "created_at": timestamp(batch.created_at),
-        "closed_at": timestamp(batch.closed_at),
-        "cancelled_at": timestamp(batch.cancelled_at),
-        "finished_at": timestamp(batch.finished_at),
-        "links": {"self": path, "jobs": f"{path}/jobs", "results": f"{path}/results"},
-    }
+    code: str = Field(description="Stable. Programs should compare it.", json_schema_extra={"example": "unknown_model"})
+    known: list[str] | None = Field(None, description="With `unknown_model`: the names of all models.")
+    field: str | None = Field(None, description="With `control_character`: the field that has it.")
+    errors: list[FieldFault] | None = Field(
+        None, description="With `invalid_parameter`: each wrong field and what is wrong with it."
+    )

@@ -1,18 +1,28 @@
-"""A job as JSON: the same from the API and from a function in the cloud.
+"""Jobs and batches as JSON. The HTTP service and the cloud functions use the same serializers.
 
-Plain dictionaries, not instances of a schema: a batch's answers come by the thousand.
+They build dictionaries and not instances of a schema, because a batch may have thousands of jobs.
 """
 
 from datetime import datetime
 from typing import Any
 
-from jobs.records import DetectionRecord, JobRecord
+from jobs.records import BatchRecord, DetectionRecord, JobRecord
 from jobs.tables import SUCCEEDED
 
 
+def job_path(job_id: str) -> str:
+    """The address of a job."""
+    return f"/v1/jobs/{job_id}"
+
+
+def batch_path(batch_id: str) -> str:
+    """The address of a batch."""
+    return f"/v1/batches/{batch_id}"
+
+
 def job_json(job: JobRecord, min_score: float | None = None) -> dict[str, Any]:
-    """A job's JSON. `min_score` overrides the one that the job was submitted with."""
-    path = f"/v1/jobs/{job.id}"
+    """The JSON of a job. `min_score` (0 to 1) replaces the one that the job was submitted with."""
+    path = job_path(job.id)
     return {
         "id": job.id,
         "status": job.status,
@@ -44,16 +54,42 @@ def job_json(job: JobRecord, min_score: float | None = None) -> dict[str, Any]:
     }
 
 
+def batch_json(batch: BatchRecord) -> dict[str, Any]:
+    """The JSON of a batch."""
+    path = batch_path(batch.id)
+    return {
+        "id": batch.id,
+        "name": batch.name,
+        "status": batch.status,
+        "total": batch.total,
+        "pending": batch.pending,
+        "succeeded": batch.succeeded,
+        "failed": batch.failed,
+        "cancelled": batch.cancelled,
+        "rate_per_s": batch.rate_per_s and round(batch.rate_per_s, 3),
+        "eta_s": batch.eta_s and round(batch.eta_s, 1),
+        "created_at": timestamp(batch.created_at),
+        "closed_at": timestamp(batch.closed_at),
+        "cancelled_at": timestamp(batch.cancelled_at),
+        "finished_at": timestamp(batch.finished_at),
+        "links": {"self": path, "jobs": f"{path}/jobs", "results": f"{path}/results"},
+    }
+
+
 def shown_detections(job: JobRecord, min_score: float | None = None) -> list[DetectionRecord]:
-    """The detections that the job's options let through: the store keeps everything from the model's floor score up."""
-    found = job.detections or []
-    least = job.options.get("min_score") if min_score is None else min_score
-    if least is not None:
-        found = [detection for detection in found if detection.score >= least]
-    return found[: job.options.get("max_detections")]
+    """The detections to show, by the job's options. The database has all from the model's floor score up.
+
+    `min_score` (0 to 1) replaces the one that the job was submitted with.
+    """
+    detections = job.detections or []
+    lowest = job.options.get("min_score") if min_score is None else min_score
+    if lowest is not None:
+        detections = [detection for detection in detections if detection.score >= lowest]
+    return detections[: job.options.get("max_detections")]
 
 
 def timestamp(moment: datetime | None) -> str | None:
+    """RFC 3339 in UTC, with milliseconds."""
     return None if moment is None else moment.isoformat(timespec="milliseconds").removesuffix("+00:00") + "Z"
 
 

@@ -1,4 +1,4 @@
-"""`python -m worker RUNTIME`: a worker of one queue: a Celery parent and its children."""
+"""`python -m worker RUNTIME`: the worker of one queue, a Celery parent process with child processes."""
 
 import logging
 import os
@@ -17,37 +17,37 @@ from jobs.errors import BoxqueueError
 from jobs.settings import Settings
 from worker.app import make_app
 from worker.logs import configure_logging
-from worker.maintenance import Maintenance, is_crash
+from worker.maintenance import Maintenance, is_child_end
 from worker.plan import Plan, make_plan
 
 log = logging.getLogger(__name__)
 
 
 class MaintenanceStep(bootsteps.StartStopStep):  # type: ignore[misc]
-    """Starts and stops the keeper with the Celery worker, and tells the children when it shuts down."""
+    """Starts and stops the maintenance thread with the Celery worker, and signals the children when it shuts down."""
 
     requires = ("celery.worker.components:Pool",)
 
     def __init__(self, parent: Any, **_: Any) -> None:
         conf = parent.app.conf
         plan = Plan.from_json(conf["boxqueue_plan"])
-        self._keeper = Maintenance(Settings.load(), plan, lambda new: conf.update(boxqueue_plan=new.to_json()))
+        self._maintenance = Maintenance(Settings.load(), plan, lambda new: conf.update(boxqueue_plan=new.to_json()))
 
     def start(self, parent: Any) -> None:
-        self._keeper.start()
-        # Weak references would be gone at the end of this method.
+        self._maintenance.start()
+        # Celery would drop weak references to these functions at the end of this method.
         task_failure.connect(self._on_failure, weak=False)
-        worker_shutting_down.connect(lambda **_: _tell_children(parent), weak=False)
+        worker_shutting_down.connect(lambda **_: _signal_children(parent), weak=False)
 
     def stop(self, parent: Any) -> None:
-        self._keeper.stop()
+        self._maintenance.stop()
 
     def _on_failure(self, task_id: str, exception: BaseException, **_: Any) -> None:
-        if is_crash(exception):
-            self._keeper.bury(task_id, exception)
+        if is_child_end(exception):
+            self._maintenance.child_ended(task_id, exception)
 
 
-def _tell_children(parent: Any) -> None:
+def _signal_children(parent: Any) -> None:
     for pid in parent.pool.info["processes"]:
         try:
             os.kill(pid, signal.SIGUSR2)
@@ -56,6 +56,7 @@ def _tell_children(parent: Any) -> None:
 
 
 def main() -> None:
+    """Runs the worker until it is stopped. Exits with status 2 and one sentence if it cannot start."""
     if len(sys.argv) != 2 or sys.argv[1].startswith("-"):
         sys.exit("usage: python -m worker RUNTIME    (for example: python -m worker pytorch)")
     try:
@@ -75,10 +76,10 @@ def main() -> None:
         plan.children,
         plan.threads,
     )
-    # Celery warns of root because a pickled message could do anything then; only JSON is accepted here.
+    # Celery warns if it runs as root, because a pickled message could then do anything. Only JSON is accepted here.
     warnings.filterwarnings("ignore", category=SecurityWarning)
-    # The children start with it ignored: one that is still loading its models when the worker shuts down must not die
-    # of the signal that tells it so.
+    # Children inherit this. A child that still loads its models when the worker shuts down has no handler yet, and the
+    # signal would kill it.
     signal.signal(signal.SIGUSR2, signal.SIG_IGN)
     app.steps["worker"].add(MaintenanceStep)
     worker = app.Worker(

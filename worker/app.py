@@ -1,33 +1,35 @@
-"""The Celery application of the workers. Celery distributes and supervises; the database says what there is to do."""
+"""The Celery application of the workers.
+
+Celery delivers doorbells and supervises processes. The jobs are in the database.
+"""
 
 from celery import Celery
 
-from jobs.queue.doorbell import celery_broker
 from jobs.settings import Settings
 
 
 def make_app(settings: Settings) -> Celery:
-    """An application without its plan; `worker.__main__` adds that."""
-    app = Celery("boxqueue", broker=celery_broker(settings.redis_url), include=["worker.tasks"])
+    """The application without the plan, which `worker.__main__` adds."""
+    app = Celery("boxqueue", broker=settings.celery_broker, include=["worker.tasks"])
     app.conf.update(
-        # A doorbell that is lost or doubled does no harm, so it is taken off before the work and never redelivered.
+        # A lost or repeated doorbell does no harm. So it is acknowledged before the work, and never delivered again.
         task_acks_late=False,
         task_ignore_result=True,
         task_serializer="json",
         accept_content=["json"],
-        # A busy worker takes no doorbell that another could answer.
+        # A busy worker does not take a doorbell that another worker could answer.
         worker_prefetch_multiplier=1,
         worker_disable_prefetch=True,
-        # Forked children inherit broken CUDA, TensorFlow and OpenMP state.
+        # After a fork, CUDA, TensorFlow and OpenMP do not work in the child.
         worker_pool_start_method="spawn",
-        # A child imports its framework and warms its models up before it reports; the default of 4 s kills it first.
+        # A child imports its framework and warms up its models before it reports. The default is 4 s.
         worker_proc_alive_timeout=180.0,
         worker_cancel_long_running_tasks_on_connection_loss=False,
-        # The logging is ours (worker/logs.py), in the parent and in the children.
+        # worker/logs.py configures logging in the parent and in the children.
         worker_hijack_root_logger=False,
         worker_redirect_stdouts=False,
         worker_send_task_events=False,
-        # Stands behind the watchdog, for a process so stuck that not even its other threads run.
+        # The watchdog ends a process earlier. This is for a process in which no thread runs, not even the watchdog.
         task_time_limit=hard_limit_seconds(settings),
         broker_connection_retry_on_startup=True,
         broker_connection_max_retries=None,
@@ -37,5 +39,5 @@ def make_app(settings: Settings) -> Celery:
 
 
 def hard_limit_seconds(settings: Settings) -> float:
-    """How long a task may take before Celery kills its process."""
+    """Seconds after which Celery kills the process of a task."""
     return settings.drain_seconds + 60 + 10 * settings.picture_seconds

@@ -1,136 +1,133 @@
-"""A worker child: what one process of the pool keeps between doorbells."""
+"""A child process of a worker: the parts that it keeps between doorbells."""
 
 import logging
 import threading
-from collections import OrderedDict
-from collections.abc import Mapping
 
 from detectors.base import Detector
 from detectors.catalogue import ModelEntry
-from detectors.errors import DetectorError, ModelUnavailable, NoAnswer
-from detectors.machine import usable_memory
-from detectors.memory import resident_bytes
+from detectors.errors import DetectorError, ModelUnavailable
+from detectors.machine import resident_bytes, usable_memory
 from detectors.runtimes.registry import registered
 from engine.circuit_breaker import CircuitBreakers
+from engine.claimable import claimable
+from engine.leases import Leases
 from engine.model_registry import ModelRegistry
+from engine.models import LoadedModels
 from jobs.database import Database
 from jobs.errors import ConfigurationError, DatabaseUnavailable
 from jobs.image_store import ImageStore
 from jobs.queue import worker_registry
 from jobs.queue.doorbell import Doorbell
+from jobs.records import ClaimableModel
 from jobs.settings import Settings
 from worker.plan import Plan
 from worker.watchdog import Watchdog
 
 log = logging.getLogger(__name__)
 
-# Without a limit of its own, all children together get this part of the memory.
+# Without BOXQUEUE_CHILD_MEMORY_MB, all children together get this share of the memory.
 MEMORY_SHARE = 0.8
 
 
 class Child:
-    """The database, the store, the queue, the vigil and the loaded detectors of this process."""
+    """The database, the image store, the doorbell, the watchdog and the loaded models of this process."""
 
     def __init__(self, settings: Settings, plan: Plan, index: int) -> None:
+        """Loads and warms up the first models. Raises `ConfigurationError` if they take too much memory.
+
+        `index`: the number of this child in the pool. It chooses the device.
+        """
         self.settings = settings
         self.plan = plan
         self.device = plan.devices[index % len(plan.devices)]
-        # The claimer, the writer, the heartbeat, and whoever has bad news, of a picture or of a server.
+        # One connection each for the claimer, the writer, the leases, the watchdog and the circuit breakers.
         self.db = Database(settings.database_url, pool_size=5)
         self.images = ImageStore(settings.store_url)
-        self.queue = Doorbell(settings)
+        self.doorbell = Doorbell(settings)
         self.stopping = threading.Event()
-        """Set when the worker shuts down: the claims at hand are finished, no more are taken."""
+        """Set when the worker shuts down. Held claims are finished, and no more jobs are claimed."""
         self.quiet_until = 0.0
-        """Monotonic time before which no doorbell is rung from here."""
-        megabytes = settings.child_memory_mb
-        self.memory_limit = megabytes * 2**20 if megabytes else int(usable_memory() * MEMORY_SHARE / plan.children)
-        """Bytes; of a process that has more while it works, the pictures at hand are accused."""
-        self.vigil = Watchdog(self.db, lease_seconds=settings.lease_seconds, memory_limit=self.memory_limit)
-        self.vigil.start()
-        self._detector_class: type[Detector] = registered()[plan.runtime].load()
-        self.served = ModelRegistry(settings, plan.runtime, plan.models)
-        self.circuits = CircuitBreakers(
+        """Monotonic time in seconds. Before it, this process rings no doorbell."""
+        self.memory_limit = _memory_limit(settings, plan)
+        """Resident bytes. The watchdog ends a process that has more, which counts as a crash."""
+        self.leases = Leases(self.db, settings.lease_seconds)
+        self.leases.start()
+        self.watchdog = Watchdog(self.db, self.leases, memory_limit=self.memory_limit)
+        self.watchdog.start()
+        self.registry = ModelRegistry(settings, plan.runtime, plan.models)
+        self.breakers = CircuitBreakers(
             self.db,
             plan.worker_id,
-            is_served=lambda entry: self.served.models.get(entry.name) == entry,
-            on_close=lambda: self.queue.ring(plan.runtime),
+            is_served=lambda entry: self.registry.models.get(entry.name) == entry,
+            on_close=lambda: self.doorbell.ring(plan.runtime),
         )
-        # Keyed by all that the catalogue says of them: a model that changes there is another one.
-        self._detectors: OrderedDict[ModelEntry, Detector] = OrderedDict()
-        # A server is asked when there is something to ask: it may hang for longer than a process may take to start.
-        embedded = [entry for entry in plan.models.values() if entry.server is None]
+        self.models = LoadedModels(
+            registered()[plan.runtime].load(),
+            device=self.device,
+            threads=plan.threads,
+            capacity=settings.models_in_memory,
+            batch_size=settings.batch_size,
+            # The other half is for the pictures of the previous and the next claim, and for postprocessing.
+            memory_limit=self.memory_limit // 2,
+        )
+        # A model on a server is loaded with its first job, because that may take longer than a child may take to start.
+        embedded = [entry for entry in plan.models.values() if entry.is_embedded]
         for entry in embedded[: settings.models_in_memory]:
             self.detector(entry)
         if resident_bytes() > self.memory_limit:
             raise ConfigurationError(
-                f"BOXQUEUE_CHILD_MEMORY_MB: with its models loaded a worker process has {resident_bytes() >> 20} MB, "
-                f"but its limit is {self.memory_limit >> 20} MB. Raise it, or give fewer children (BOXQUEUE_CHILDREN) "
-                "more each."
+                f"BOXQUEUE_CHILD_MEMORY_MB: with its models loaded, a worker process has {resident_bytes() >> 20} MB, "
+                f"but its limit is {self.memory_limit >> 20} MB. Raise the limit, or start fewer children "
+                "(BOXQUEUE_CHILDREN), so that each gets more memory."
             )
 
-    def takes(self, models: Mapping[str, ModelEntry]) -> dict[str, tuple[str, int]]:
-        """Name -> digest and pictures a claim, of models that this process serves and whose server, if they have one,
-        is not out."""
+    def claimable(self) -> dict[str, ClaimableModel]:
+        """The models whose jobs this process may claim now, by name."""
+        models = self.registry.models
         return {
-            name: (entry.digest, self._claim_size(entry))
+            name: claimable(entry, self.models.batch_size(entry), models.values())
             for name, entry in models.items()
-            if not self.circuits.is_open(entry)
+            if not self.breakers.is_open(entry)
         }
 
-    def _claim_size(self, entry: ModelEntry) -> int:
-        if self.settings.batch_size:
-            return self.settings.batch_size
-        if entry.batch_size == "auto":
-            # How many is found when it is loaded, which its first picture brings about.
-            return self._detectors[entry].batch_size if entry in self._detectors else 1
-        return entry.batch_size
-
     def detector(self, entry: ModelEntry) -> Detector | None:
-        """The model, loaded and warmed up; the one that was not used for longest makes room.
+        """The loaded model. None if its circuit breaker is open, or if it cannot be loaded.
 
-        None where it can't be loaded. Then this worker serves it no more, and says so: its jobs wait for one that can.
-        None as well while its server is out.
+        A model that cannot be loaded is removed from the worker's entry in the worker registry. So its jobs wait for a
+        worker that can load it.
         """
-        if self.circuits.is_open(entry):
-            return None  # claimed before that was known
-        if entry in self._detectors:
-            self._detectors.move_to_end(entry)
-            return self._detectors[entry]
-        if not self.served.loadable(entry):
-            return None  # claimed while the last claim showed that it can't be loaded
-        while len(self._detectors) >= self.settings.models_in_memory:
-            self._detectors.popitem(last=False)[1].close()
-        try:
-            detector = self._detector_class(
-                entry,
-                device=self.device,
-                threads=self.plan.threads,
-                batch_size=self.settings.batch_size,
-            )
-            # After it was read: it may have been replaced since the catalogue was.
-            entry.verify()
-            try:
-                # The other half is for the pictures of the claims before and after, and for post-processing.
-                detector.warm_up(self.memory_limit // 2)
-            except (ModelUnavailable, NoAnswer) as outage:
-                self.leave_alone(entry, detector, outage)
-                return None
-        except DetectorError as error:
-            log.error("%s It is not served by this worker.", error)
-            self.served.drop(entry)
-            try:
-                worker_registry.remove_model(self.db, self.plan.worker_id, entry.name, entry.digest)
-            except DatabaseUnavailable as outage:
-                log.error("the list of served models could not be written: %s", outage)
+        # Both may have changed since the jobs were claimed.
+        if self.breakers.is_open(entry) or not self.registry.loadable(entry):
             return None
-        self._detectors[entry] = detector
-        if entry.server is not None:
-            # What a process of this worker said that has died since.
-            self.circuits.note_back(entry)
+        is_new = entry not in self.models
+        try:
+            detector = self.models.get(entry)
+        except ModelUnavailable as outage:
+            self.open_breaker(entry, outage)
+            return None
+        except DetectorError as error:
+            self._stop_serving(entry, error)
+            return None
+        if is_new:
+            self.breakers.clear(entry)
         return detector
 
-    def leave_alone(self, entry: ModelEntry, detector: Detector, outage: DetectorError) -> None:
-        """Takes no jobs of a model until its server is back."""
-        self._detectors.pop(entry, None)  # the circuit's from here on: it asks the server with it
-        self.circuits.open(entry, detector, outage)
+    def open_breaker(self, entry: ModelEntry, outage: ModelUnavailable) -> None:
+        """Claims no jobs of a model until its model server answers again."""
+        if detector := self.models.take(entry):
+            self.breakers.open(entry, detector, outage)
+
+    def _stop_serving(self, entry: ModelEntry, error: DetectorError) -> None:
+        log.error("%s This worker does not serve the model.", error)
+        self.models.drop(entry)
+        self.registry.drop(entry)
+        try:
+            worker_registry.remove_model(self.db, self.plan.worker_id, entry.name, entry.digest)
+        except DatabaseUnavailable as outage:
+            log.error("the model could not be removed from the worker registry: %s", outage)
+
+
+def _memory_limit(settings: Settings, plan: Plan) -> int:
+    if settings.child_memory_mb:
+        return settings.child_memory_mb * 2**20
+    return int(usable_memory() * MEMORY_SHARE / plan.children)

@@ -1,4 +1,4 @@
-"""The thread in each worker's parent process that shows that the worker is there."""
+"""The heartbeat of a worker: a thread of its parent process that refreshes its entry in the worker registry."""
 
 import logging
 import socket
@@ -14,45 +14,47 @@ log = logging.getLogger(__name__)
 
 
 class Heartbeat(threading.Thread):
-    """Enters the worker, and refreshes its entry: a thread of its own, since a sweep may take longer than a worker may
-    be silent. What is killed or hangs shows by its entry growing old."""
+    """Registers the worker and refreshes its entry, so that a worker that was killed or hangs is noticed.
+
+    It has its own thread, because a sweep may take longer than the time after which a worker counts as lost.
+    """
 
     def __init__(self, db: Database, plan: Plan) -> None:
-        super().__init__(name="presence", daemon=True)
+        super().__init__(name="heartbeat", daemon=True)
         self._db = db
         self._plan = plan
         self._models: Mapping[str, str] = plan.digests
-        self._leaving = threading.Event()
+        self._stopping = threading.Event()
 
-    def serves(self, models: Mapping[str, str]) -> None:
-        """Says that the worker serves these from now on, name -> digest. Raises `DatabaseUnavailable`."""
-        # Before it is written: an entry that is made anew at this moment has them too.
+    def set_models(self, models: Mapping[str, str]) -> None:
+        """Writes which models the worker serves from now on: name -> digest. Raises `DatabaseUnavailable`."""
+        # Before the write, so that an entry that is written again at this moment has them too.
         self._models = models
         worker_registry.set_models(self._db, self._plan.worker_id, models)
 
-    def leave(self) -> None:
-        """Takes the entry away and ends the thread."""
-        self._leaving.set()
+    def stop(self) -> None:
+        """Removes the entry and ends the thread."""
+        self._stopping.set()
         self.join(timeout=5)
 
     def run(self) -> None:
         while True:
             try:
-                self._enter()
+                self._beat()
             except DatabaseUnavailable as error:
-                log.warning("this worker can't say that it is there: %s", error)
+                log.warning("this worker's entry could not be refreshed: %s", error)
             except Exception:
-                log.exception("presence")
-            if self._leaving.wait(worker_registry.SEEN_SECONDS):
+                log.exception("unexpected error in the heartbeat")
+            if self._stopping.wait(worker_registry.SEEN_SECONDS):
                 break
         try:
             worker_registry.unregister(self._db, self._plan.worker_id)
         except DatabaseUnavailable as error:
-            log.warning("this worker's entry stays: %s", error)
+            log.warning("this worker's entry could not be removed: %s", error)
 
-    def _enter(self) -> None:
+    def _beat(self) -> None:
         plan = self._plan
-        # Asked first, since a commit may have landed without our hearing of it, and an entry may have been forgotten.
+        # The entry may have been removed, as that of a lost worker. Or it may exist although the commit seemed to fail.
         if worker_registry.refresh(self._db, plan.worker_id):
             return
         worker_registry.register(

@@ -1,4 +1,4 @@
-"""How the worker processes log: one line an event, to stderr."""
+"""Logging of the worker processes: one line per event, to stderr."""
 
 import logging
 
@@ -6,10 +6,10 @@ from jobs.settings import Settings
 
 
 def configure_logging(settings: Settings) -> None:
-    """Sets the root logger up, also inside Celery's own processes."""
+    """Configures the root logger. Call it in the parent and in each child process."""
     logging.basicConfig(
         level=settings.log_level, format="%(asctime)s %(levelname)s %(processName)s %(name)s: %(message)s", force=True
     )
-    # One line for each doorbell or request says nothing that an operator needs.
-    for chatty in ("celery.worker.strategy", "celery.app.trace", "kombu", "fsspec", "alembic", "httpx", "httpcore"):
-        logging.getLogger(chatty).setLevel(max(logging.WARNING, logging.getLevelName(settings.log_level)))
+    # These libraries log a line for each doorbell or request, which operators do not need.
+    for name in ("celery.worker.strategy", "celery.app.trace", "kombu", "fsspec", "alembic", "httpx", "httpcore"):
+        logging.getLogger(name).setLevel(max(logging.WARNING, logging.getLevelName(settings.log_level)))

@@ -1,4 +1,4 @@
-"""What a worker child does when it starts, and when a doorbell reaches it."""
+"""The Celery task that answers a doorbell, and the start of a child process."""
 
 import logging
 import os
@@ -24,80 +24,83 @@ from worker.plan import Plan
 
 log = logging.getLogger(__name__)
 
-# Between two starts of a child that can't: its parent replaces it at once.
+# Pause before a child that cannot start ends, because its parent replaces it at once.
 START_AGAIN_SECONDS = 3.0
-# Tries, a tenth of a second each, of a child that shuts down to see its last message read by its parent.
-FAREWELL_TRIES = 10
+# Tenths of a second that a child which ends waits for its parent to read its last message.
+EXIT_TRIES = 10
 
-# This process's own; None in the parent of the pool.
+# The child that this process is. None in the parent process.
 _child: Child | None = None
 
 
 @worker_process_init.connect  # type: ignore[untyped-decorator]
 def start_child(**_: object) -> None:
     """Loads and warms up the models before the first doorbell."""
-    global _child  # noqa: PLW0603 - Celery gives a child no other place
+    global _child  # noqa: PLW0603 - Celery offers no other place
     settings = Settings.load()
     configure_logging(settings)
     try:
         child = Child(settings, Plan.from_json(current_app.conf["boxqueue_plan"]), current_process().index)
     except Exception:
-        # Celery would log it and go on, with a child that swallows doorbells and answers none.
+        # Otherwise Celery would log it and keep a child that takes doorbells and answers none.
         log.exception("this process can't start")
         time.sleep(START_AGAIN_SECONDS)
         os._exit(1)
-    shorten_farewell()
-    # The parent sends it when the worker shuts down: finish what is claimed, claim no more.
+    shorten_exit_wait()
+    # The parent sends it when the worker shuts down: the child finishes its claims and claims no more jobs.
     signal.signal(signal.SIGUSR2, lambda *_: child.stopping.set())
-    # Where the whole group or this process alone is terminated: `detect` gives back what it holds on its way out.
-    signal.signal(signal.SIGTERM, _leave)
+    # On SIGTERM, to the process group or only to this process, `detect` returns its claims before it ends.
+    signal.signal(signal.SIGTERM, _exit)
     _child = child
 
 
-def shorten_farewell() -> None:
-    """A parent that shuts down may read no more what its children say, and each would wait 30 s for that. Here nothing
-    hangs on it: answers are in the database, and of lost claims the lease runs out."""
-    pool.GUARANTEE_MESSAGE_CONSUMPTION_RETRY_LIMIT = FAREWELL_TRIES
+def shorten_exit_wait() -> None:
+    """Limits how long a child that ends waits for its parent to read its last message. The default is 30 s.
+
+    A parent that shuts down may not read it. The message is not needed: answers are in the database, and the lease of a
+    lost claim expires.
+    """
+    pool.GUARANTEE_MESSAGE_CONSUMPTION_RETRY_LIMIT = EXIT_TRIES
 
 
-def _leave(*_: object) -> None:
-    # Once: a second one, from the parent or from an impatient supervisor, must not cut the way out short.
+def _exit(*_: object) -> None:
+    # A second SIGTERM, from the parent or a supervisor, must not interrupt the exit.
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     sys.exit(0)
 
 
 @cache
-def _note_version(version: object) -> None:
-    """Once a process and version: an upgrade is under way."""
+def _log_newer_version(version: object) -> None:
+    """Logs a newer version of a doorbell message, once per process and version. It means that an upgrade runs."""
     if isinstance(version, int) and version > MESSAGE_VERSION:
-        log.info("a newer Boxqueue rings here (messages of version %d, these are %d)", version, MESSAGE_VERSION)
+        log.info("a newer Boxqueue rings (its messages have version %d, here it is %d)", version, MESSAGE_VERSION)
 
 
 @shared_task(name=TASK, bind=True, ignore_result=True)  # type: ignore[untyped-decorator]
 def detect(self: Task, *_: object, **__: object) -> None:
-    """Answers a doorbell: claims and works until nothing waits.
+    """Answers a doorbell: claims and runs jobs until none wait.
 
-    Whatever a later version may send along is ignored: that it rang is all that counts, and a doorbell that raised
-    would leave its jobs to the next sweep, again and again.
+    Arguments of later versions are ignored, because they only say that jobs wait. If it raised instead, the jobs would
+    wait for the next sweep.
     """
     assert _child is not None
     task_id = self.request.id
-    _note_version((self.request.headers or {}).get(VERSION_HEADER))
+    _log_newer_version((self.request.headers or {}).get(VERSION_HEADER))
     try:
         Pipeline(_child, task_id).drain()
     except DatabaseUnavailable as error:
         log.warning("this task ends early: %s", error)
-        # What it held, and what it may have claimed in a commit that it never heard of.
-        _child.vigil.give_back(task_id)
+        # This includes a claim that may have been committed although the connection broke.
+        _child.leases.requeue(task_id)
     except SystemExit:
-        # Terminated from outside, which no picture has to answer for.
-        _child.vigil.drop_all()
+        # The process was terminated from outside, so no job caused it.
+        _child.leases.drop_all()
         for runtime in requeue_task(_child.db, task_id):
-            _child.queue.ring(runtime)
+            _child.doorbell.ring(runtime)
         raise
     except Exception:
-        # A fault of our own: what was claimed counts as having died here, so that it can't come round for ever.
-        _child.vigil.drop_all()
+        # An error in the worker itself. It counts as a crash, so that the same jobs are not tried for ever.
+        _child.leases.drop_all()
         for runtime in record_crash(_child.db, task_id):
-            _child.queue.ring(runtime)
+            _child.doorbell.ring(runtime)
         raise

@@ -1,18 +1,19 @@
-"""`/v1/batches`: open, fill, close, cancel, progress."""
+"""`/v1/batches`: open, show, fill, close and cancel."""
 
 from typing import Any
 
-from flask import request, url_for
+from flask import request
 from flask_openapi3.blueprint import APIBlueprint
 
 from api.openapi import BATCHES, body, document, responses
-from api.routes.jobs import submitted
+from api.routes.jobs import submit_response
 from api.schemas import BatchDocument, BatchPath, JobDocument, JobForm, SubmitHeaders
 from api.service import service
-from api.submission import accept
+from api.submission import submit
 from api.uploads import read_json, read_upload
 from jobs.batches import cancel_batch, close_batch, create_batch, get_batch
-from wire.responses import Batch, Jobs, batch_json
+from wire.responses import Batch, Jobs
+from wire.serializers import batch_json, batch_path
 
 batches = APIBlueprint("batches", __name__, url_prefix="/v1/batches", abp_tags=[BATCHES])
 
@@ -23,7 +24,8 @@ batches = APIBlueprint("batches", __name__, url_prefix="/v1/batches", abp_tags=[
     operation_id="openBatch",
     openapi_extensions=body(json=BatchDocument),
     responses=responses(
-        {201: document(Batch, description="Opened.", Location="Address of the batch.")}, refused=(400, 413, 415, 503)
+        {201: document(Batch, description="The batch is open.", Location="Address of the batch.")},
+        refused=(400, 413, 415, 503),
     ),
 )
 def open_batch() -> Any:
@@ -35,12 +37,12 @@ def open_batch() -> Any:
 
 @batches.get(
     "/<batch_id>",
-    summary="A batch's progress",
+    summary="Show a batch and its progress",
     operation_id="getBatch",
     responses=responses({200: Batch}, refused=(404, 503)),
 )
 def show_batch(path: BatchPath) -> Any:
-    """Counts, rate and the time that is left."""
+    """The number of jobs by status, the rate, and the time until all have their answer."""
     return batch_json(get_batch(service().db, path.batch_id))
 
 
@@ -51,21 +53,21 @@ def show_batch(path: BatchPath) -> Any:
     openapi_extensions=body(form=JobForm, json=JobDocument),
     responses=responses(
         {
-            200: document(Jobs, description="Every answer is there."),
+            200: document(Jobs, description="All jobs have their answer."),
             202: document(Jobs, description="Accepted.", Location="Address of the batch."),
         },
         refused=(400, 404, 409, 413, 415, 429, 503),
     ),
 )
 def fill_batch(path: BatchPath, header: SubmitHeaders) -> Any:
-    """Answers with `{"jobs": [job, …]}` for one picture too. Several a request, some dozens, cost least.
+    """The response is `{"jobs": [job, …]}`, also for one picture. Some dozens of pictures per request are fastest.
 
-    A picture that is refused elsewhere (empty, unknown format, too large) makes a job here that is `failed` from the
-    start, so that the batch's total equals the files that were given. 409 where the batch is closed or cancelled.
+    A picture that `POST /v1/jobs` would refuse (empty, unknown format, too large) becomes a job that is `failed` from
+    the start, so the batch's `total` equals the number of files. 409 if the batch is closed or cancelled.
     """
     upload = read_upload(request, service().settings.max_request_pictures)
-    accepted = accept(service(), upload, batch_id=path.batch_id, key=header.idempotency_key)
-    return submitted(accepted, alone=False, location=url_for("batches.show_batch", batch_id=path.batch_id))
+    accepted = submit(service(), upload, batch_id=path.batch_id, key=header.idempotency_key)
+    return submit_response(accepted, single=False, location=batch_path(path.batch_id))
 
 
 @batches.post(
@@ -75,7 +77,7 @@ def fill_batch(path: BatchPath, header: SubmitHeaders) -> Any:
     responses=responses({200: Batch}, refused=(404, 409, 503)),
 )
 def close(path: BatchPath) -> Any:
-    """No more jobs from now on; it is `finished` when all have their answer. Closing it again changes nothing."""
+    """The batch takes no more jobs. It is `finished` when all have their answer. Closing it again changes nothing."""
     return batch_json(close_batch(service().db, path.batch_id))
 
 
@@ -86,5 +88,5 @@ def close(path: BatchPath) -> Any:
     responses=responses({200: Batch}, refused=(404, 503)),
 )
 def cancel(path: BatchPath) -> Any:
-    """Its jobs without an answer are cancelled; those that have one keep it."""
+    """Jobs without an answer are cancelled. Jobs that have their answer keep it."""
     return batch_json(cancel_batch(service().db, path.batch_id))

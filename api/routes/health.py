@@ -1,4 +1,4 @@
-"""`/healthz`, `/readyz`, `/version`: for load balancers and for people."""
+"""`/healthz`, `/readyz` and `/version`, for load balancers and operators."""
 
 from collections.abc import Callable
 from typing import Any, Literal
@@ -33,7 +33,7 @@ class Parts(BaseModel):
 
 class Readiness(BaseModel):
     status: Literal["ok", "degraded", "unavailable"] = Field(
-        description="`degraded`: Redis is away; jobs are accepted all the same and are begun a little later."
+        description="`degraded`: Redis does not answer. Jobs are accepted, and workers find them at the next sweep."
     )
     parts: Parts
 
@@ -46,22 +46,30 @@ class Version(BaseModel):
     build_options: str | None
 
 
-@health.get("/healthz", summary="Alive", operation_id="alive", responses=responses({200: Alive}))
+@health.get(
+    "/healthz", summary="Check that the process answers", operation_id="alive", responses=responses({200: Alive})
+)
 def alive() -> Any:
-    """The process answers. Nothing else is looked at."""
+    """The process answers. Nothing else is checked."""
     return {"status": "ok"}
 
 
-@health.get("/readyz", summary="Ready", operation_id="ready", responses=responses({200: Readiness, 503: Readiness}))
+@health.get(
+    "/readyz",
+    summary="Check that jobs are accepted",
+    operation_id="ready",
+    responses=responses({200: Readiness, 503: Readiness}),
+)
 def ready() -> Any:
-    """Whether jobs are accepted: 503 where the database or the image store does not answer.
+    """The status is 503 if the database or the image store does not answer.
 
-    Without Redis the answer is 200 and `degraded`: taking the service out of a load balancer would help nobody.
+    Without Redis the status is 200 and `degraded`, because jobs are accepted. It would not help to take the service out
+    of a load balancer.
     """
     parts = {
-        # A real read, so that a database without our tables is not taken for a good one.
+        # A real query, so that a database without the tables does not count as ready.
         "database": _part(lambda: list_jobs(service().db, limit=1)),
-        "redis": _part(service().queue.ping),
+        "redis": _part(service().doorbell.ping),
         "store": _part(service().store.check),
     }
     if parts["database"]["ok"] and parts["store"]["ok"]:
@@ -70,9 +78,9 @@ def ready() -> Any:
     return {"status": "unavailable", "parts": parts}, 503
 
 
-@health.get("/version", summary="Version", operation_id="version", responses=responses({200: Version}))
+@health.get("/version", summary="Show the version", operation_id="version", responses=responses({200: Version}))
 def show_version() -> Any:
-    """Which build of Boxqueue this is."""
+    """The build of Boxqueue that answers."""
     return describe(service().settings)
 
 

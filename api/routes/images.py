@@ -1,4 +1,4 @@
-"""`/v1/jobs/{id}/image` and `…/annotated`: the picture, and the picture with its boxes drawn."""
+"""`/v1/jobs/{id}/image` and `…/annotated`: the picture, and the picture with its boxes."""
 
 from typing import Any
 
@@ -20,44 +20,43 @@ from wire.serializers import shown_detections
 
 images = APIBlueprint("images", __name__, url_prefix="/v1/jobs", abp_tags=[JOBS])
 
-# What is under such an address never changes. Not `public`: pictures are their owner's.
+# The response at such an address never changes. It is not `public`, because pictures may be confidential.
 _FOREVER = "private, max-age=31536000, immutable"
 
 
 @images.get(
     "/<job_id>/image",
-    summary="The picture",
+    summary="Download the picture",
     operation_id="getImage",
-    responses=responses({200: stream(sorted(set(FORMATS.values())), "The bytes as they were sent.")}, (404, 503)),
+    responses=responses({200: stream(sorted(set(FORMATS.values())), "The file as it was sent.")}, (404, 503)),
 )
 def show_image(path: JobPath) -> Any:
-    """The bytes as they were sent. `ETag` is their sha256."""
+    """The file as it was sent. `ETag` is its SHA-256."""
     picture = _picture(get_job(service().db, path.job_id))
-    if _has(picture.sha256):
-        return _unchanged(picture.sha256)
+    if _client_has(picture.sha256):
+        return _not_modified(picture.sha256)
     return _image(service().store.get(picture.sha256), picture.media_type, picture.sha256)
 
 
 @images.get(
     "/<job_id>/annotated",
-    summary="The picture with its boxes drawn",
+    summary="Download the picture with its boxes",
     operation_id="getAnnotated",
     responses=responses(
-        {200: stream(["image/jpeg", "image/png", "image/webp"], "The picture, upright.")}, (404, 409, 503)
+        {200: stream(["image/jpeg", "image/png", "image/webp"], "The upright picture with its boxes.")}, (404, 409, 503)
     ),
 )
 def show_annotated(path: JobPath, query: AnnotatedQuery) -> Any:
-    """JPEG, PNG and WebP come as what they were, others as PNG, turned as EXIF says.
+    """The picture is upright (rotated by its EXIF tag). JPEG, PNG and WebP keep their format, others become PNG.
 
-    It is for looking at: very small pictures come enlarged, those over 4,096 pixels a side smaller. 409 where the job
-    has not succeeded.
+    Very small pictures are enlarged, and those over 4,096 pixels a side are shrunk. 409 if the job has not succeeded.
     """
     job = get_job(service().db, path.job_id)
     if job.status != SUCCEEDED:
-        raise Refusal(409, "job_not_succeeded", f"Job {job.id} is {job.status}: there are no boxes to draw.")
+        raise Refusal(409, "job_not_succeeded", f"Job {job.id} is {job.status}, so it has no boxes to draw.")
     picture, etag = _picture(job), f"{job.id}-{query.min_score}"
-    if _has(etag):
-        return _unchanged(etag)
+    if _client_has(etag):
+        return _not_modified(etag)
     try:
         data, media_type = annotate(service().store.get(picture.sha256), shown_detections(job, query.min_score))
     except PictureUndecodable as error:
@@ -71,11 +70,11 @@ def _picture(job: JobRecord) -> Picture:
     return job.image
 
 
-def _has(etag: str) -> bool:
+def _client_has(etag: str) -> bool:
     return etag in request.if_none_match
 
 
-def _unchanged(etag: str) -> Response:
+def _not_modified(etag: str) -> Response:
     return _cached(Response(status=304), etag)
 
 

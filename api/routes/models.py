@@ -1,4 +1,4 @@
-"""`/v1/models`: what can be asked for."""
+"""`/v1/models`: the models of the catalogue."""
 
 from typing import Any, Literal
 
@@ -18,35 +18,42 @@ class ModelInput(BaseModel):
 
 
 class ModelDefaults(BaseModel):
-    min_score: float | None = Field(description="null: everything that is kept is shown.")
+    min_score: float | None = Field(
+        description="Detections below it are not shown. null: all stored detections are shown."
+    )
     max_detections: int | None
 
 
 class Model(BaseModel):
     name: str = Field(json_schema_extra={"example": "cards-pytorch"})
-    runtime: str = Field(description="The queue that feeds it.", json_schema_extra={"example": "pytorch"})
+    runtime: str = Field(
+        description="The runtime that runs the model. Each runtime has one queue.",
+        json_schema_extra={"example": "pytorch"},
+    )
     format: str
     labels: list[str]
     licence: str
     description: str
     batch_size: int | Literal["auto"] = Field(
-        description="Pictures that it takes at once; auto: as many as each worker finds to be of use."
+        description="Pictures per batch of inference. auto: each worker finds the best size itself."
     )
-    input: ModelInput = Field(description="Pixels that a picture is brought to.")
-    floor_score: float = Field(description="Detections below it are not kept.")
-    defaults: ModelDefaults = Field(description="What applies where a request does not say it.")
-    sha256: str | None = Field(description="Of the model's file; null where a server has it.")
-    aliases: list[str] = Field(description="Other names that it answers to.")
-    available: bool = Field(description="A live worker serves it; jobs for it are accepted in any case and wait.")
+    input: ModelInput = Field(description="Size in pixels to which pictures are resized.")
+    floor_score: float = Field(description="Detections below this score are not stored.")
+    defaults: ModelDefaults = Field(description="Values for options that a request leaves out.")
+    sha256: str | None = Field(description="SHA-256 of the model's file. null if the model runs on a model server.")
+    aliases: list[str] = Field(description="Other names of the model.")
+    available: bool = Field(
+        description="A live worker serves the model. Jobs are accepted in any case, and wait for such a worker."
+    )
 
 
 class Models(BaseModel):
     models: list[Model]
 
 
-@models.get("", summary="Models", operation_id="listModels", responses=responses({200: Models}, refused=(503,)))
+@models.get("", summary="List models", operation_id="listModels", responses=responses({200: Models}, refused=(503,)))
 def show_models() -> Any:
-    """The catalogue, and which of its models a worker serves now."""
+    """All models of the catalogue, and whether a worker serves them now."""
     return {"models": _documents()}
 
 

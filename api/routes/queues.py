@@ -1,5 +1,6 @@
-"""`/v1/queues`: how much waits, and who is there to work."""
+"""`/v1/queues`: waiting jobs and live workers."""
 
+from dataclasses import asdict
 from datetime import datetime
 from typing import Any
 
@@ -16,27 +17,28 @@ queues = APIBlueprint("queues", __name__, url_prefix="/v1/queues", abp_tags=[CAT
 
 
 class Unserved(BaseModel):
-    """Jobs of a version of a model that no live worker serves: they wait for one that does."""
+    """Jobs for a model version that no live worker serves. They wait for a worker that does."""
 
     model: str = Field(json_schema_extra={"example": "cards-pytorch"})
-    digest: str = Field(description="The version.")
-    current: bool = Field(description="It is the version that the catalogue has now.")
-    queued: int = Field(description="Jobs that wait for it.")
+    digest: str = Field(description="The version of the model.")
+    current: bool = Field(description="Whether the catalogue has this version now.")
+    queued: int = Field(description="Jobs that wait for this version.")
 
 
 class Build(BaseModel):
-    """Live workers that are alike: what they were built from, what they run on."""
+    """Live workers of the same build on the same device."""
 
-    workers: int = Field(description="How many.")
+    workers: int = Field(description="Number of these workers.")
     device: str = Field(json_schema_extra={"example": "cpu"})
     versions: dict[str, str] = Field(
-        description="Of Boxqueue (in an image with commit, branch, build_time, build_options), Python, the framework.",
+        description="Versions of Boxqueue, Python and the framework. Container images add `commit`, `branch`, "
+        "`build_time` and `build_options`.",
         json_schema_extra={"example": {"boxqueue": "0.1.0", "python": "3.11.2", "torch": "2.13.0"}},
     )
 
 
 class Outage(BaseModel):
-    """A model whose server does not answer: its jobs wait, and go on by themselves when it does."""
+    """A model whose server does not answer. Its jobs wait, and run by themselves when it is back."""
 
     model: str = Field(json_schema_extra={"example": "cards-remote"})
     code: str = Field(json_schema_extra={"example": "server_unreachable"})
@@ -46,36 +48,37 @@ class Outage(BaseModel):
 
 class Queue(BaseModel):
     runtime: str = Field(json_schema_extra={"example": "pytorch"})
-    queued: int = Field(description="Jobs that wait.")
-    oldest_s: float | None = Field(description="Seconds that the oldest one has waited.")
-    rate_per_s: float = Field(description="Jobs a second that workers took in the last minute.")
-    running: int = Field(description="Jobs that a worker has.")
+    queued: int = Field(description="Waiting jobs.")
+    oldest_s: float | None = Field(description="Seconds that the oldest waiting job has waited.")
+    rate_per_s: float = Field(description="Jobs per second that workers claimed in the last minute.")
+    running: int = Field(description="Jobs that a worker has claimed and not finished.")
     late: int = Field(
-        description="Running jobs past their lease: who has them died or hangs; the next sweep puts them back."
+        description="Running jobs whose lease has expired, because their worker crashed or hangs. The next sweep "
+        "requeues them."
     )
-    workers: int = Field(description="Live workers: seen in the last 12 seconds.")
+    workers: int = Field(description="Live workers: those with a heartbeat in the last 12 seconds.")
     workers_lost: int = Field(
-        description="Workers not seen for longer that never signed off: killed, hanging or cut off. Forgotten after "
-        "some 10 minutes."
+        description="Workers without a heartbeat that did not unregister: they were killed, hang, or have lost their "
+        "connection. After about 10 minutes they are removed."
     )
-    no_worker: bool = Field(description="Jobs wait for a model that no live worker serves; `unserved` names it.")
+    no_worker: bool = Field(description="Some jobs wait for a model that no live worker serves. `unserved` lists them.")
     unserved: list[Unserved]
-    builds: list[Build] = Field(description="The live workers by what they were built from; several while upgrading.")
-    outages: list[Outage] = Field(description="Models whose server does not answer the workers.")
+    builds: list[Build] = Field(description="Live workers by build. During an upgrade there are several builds.")
+    outages: list[Outage] = Field(description="Models whose model server does not answer.")
     full_up_to_priority: int | None = Field(
-        description="The queue is over its limit: submits of this priority and of lower ones are answered 429 "
-        "`queue_full` just now. null where all are taken."
+        description="The queue is over its limit. Jobs of this priority or a lower one are refused with 429 "
+        "`queue_full` now. null if all jobs are accepted."
     )
-    doorbells: int | None = Field(description="Messages that wait in Redis; null where it does not answer.")
+    doorbells: int | None = Field(description="Waiting messages in Redis. null if Redis does not answer.")
 
 
 class Queues(BaseModel):
     queues: list[Queue]
 
 
-@queues.get("", summary="Queues", operation_id="listQueues", responses=responses({200: Queues}, refused=(503,)))
+@queues.get("", summary="List queues", operation_id="listQueues", responses=responses({200: Queues}, refused=(503,)))
 def show_queues() -> Any:
-    """One entry for each runtime that has a job or a worker."""
+    """One entry for each runtime that has jobs or workers."""
     return {"queues": [_document(queue) for queue in worker_registry.queues(service().db)]}
 
 
@@ -92,26 +95,12 @@ def _document(queue: QueueRecord) -> dict[str, Any]:
         "workers_lost": queue.workers_lost,
         "no_worker": queue.no_worker,
         "unserved": [
-            {
-                "model": unserved.model,
-                "digest": unserved.digest,
-                "current": unserved.model in entries and entries[unserved.model].digest == unserved.digest,
-                "queued": unserved.queued,
-            }
+            asdict(unserved)
+            | {"current": unserved.model in entries and entries[unserved.model].digest == unserved.digest}
             for unserved in queue.unserved
         ],
-        "builds": [
-            {"workers": build.workers, "device": build.device, "versions": build.versions} for build in queue.builds
-        ],
-        "outages": [
-            {
-                "model": outage.model,
-                "code": outage.code,
-                "message": outage.message,
-                "since": timestamp(outage.since),
-            }
-            for outage in queue.outages
-        ],
-        "full_up_to_priority": service().pressure.closed_up_to(queue.runtime),
-        "doorbells": service().queue.waiting(queue.runtime),
+        "builds": [asdict(build) for build in queue.builds],
+        "outages": [asdict(outage) | {"since": timestamp(outage.since)} for outage in queue.outages],
+        "full_up_to_priority": service().backpressure.closed_up_to(queue.runtime),
+        "doorbells": service().doorbell.waiting(queue.runtime),
     }

@@ -1,4 +1,4 @@
-"""`/v1/batches/{id}/results`: what a batch has found, as a stream."""
+"""`/v1/batches/{id}/results`: the results of a batch, as a stream."""
 
 import json
 from collections.abc import Iterator
@@ -19,24 +19,26 @@ from wire.serializers import job_json
 results = APIBlueprint("results", __name__, url_prefix="/v1/batches", abp_tags=[BATCHES])
 
 JSON_LINES = "application/x-ndjson"
-# A write to the socket for each line would cost more than the line.
-_LINES_A_WRITE = 100
+# Lines are written in groups, because a write to the socket costs more than making a line.
+_LINES_PER_WRITE = 100
 
 
 @results.get(
     "/<batch_id>/results",
-    summary="A batch's results",
+    summary="Download the results of a batch",
     operation_id="getResults",
-    responses=responses({200: stream([JSON_LINES], "One job a line, in the order they were submitted.")}, (404, 503)),
+    responses=responses(
+        {200: stream([JSON_LINES], "One job per line, in the order in which they were submitted.")}, (404, 503)
+    ),
 )
 def show_results(path: BatchPath, query: ResultsQuery) -> Any:  # noqa: ARG001 - its schema refuses other formats
-    """The jobs that have their answer, failed and cancelled ones too. Of a batch that still runs: those so far.
+    """The jobs that have their answer now, failed and cancelled jobs included.
 
-    A stream that an outage cuts off lacks its last chunk, which HTTP libraries report as an error.
+    If an outage interrupts the stream, it ends without its last chunk, and HTTP libraries report an error.
     """
     get_batch(service().db, path.batch_id)
     found = batch_results(service().db, path.batch_id)
-    # The first one is fetched before the answer begins: an outage now is still a 503.
+    # The first job is read before the response begins, so that an outage still becomes a 503.
     first = next(found, None)
     return Response(_lines(found if first is None else chain([first], found)), mimetype=JSON_LINES)
 
@@ -45,7 +47,7 @@ def _lines(found: Iterator[JobRecord]) -> Iterator[str]:
     lines = []
     for job in found:
         lines.append(json.dumps(job_json(job), ensure_ascii=False, separators=(",", ":")) + "\n")
-        if len(lines) == _LINES_A_WRITE:
+        if len(lines) == _LINES_PER_WRITE:
             yield "".join(lines)
             lines.clear()
     yield "".join(lines)

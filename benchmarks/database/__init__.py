@@ -1,1 +1,1 @@
-"""What the benchmarks of the database need: servers, deep tables, the work that is timed."""
+"""For the benchmarks of the database: servers, deep tables, and the work that is timed."""

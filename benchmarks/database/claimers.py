@@ -1,7 +1,6 @@
-"""Processes that claim and finish as workers do, without a model: what one database gives to so many at once."""
+"""Processes that claim and finish like workers, without a model: how many of them one database serves."""
 
 import multiprocessing
-import resource
 import statistics
 import threading
 import time
@@ -15,28 +14,28 @@ from benchmarks.database.deep_tables import DIGEST, MODELS, RUNTIME
 from jobs.database import Database
 from jobs.queue import claims
 from jobs.queue.claims import Outcome
-from jobs.records import DetectionRecord
+from jobs.records import ClaimableModel, DetectionRecord
 from jobs.tables import new_id
 
 MOST_PROCESSES = 4
-"""The claimers are threads of so many processes: each waits for the database nearly all of its time."""
+"""The claimers are threads of this many processes, since each waits for the database nearly all the time."""
 _FOUND = [DetectionRecord("textbox", 0, score, 10.0, 20.0, 110.0, 60.0) for score in (0.9, 0.8, 0.7)]
 
 
 @dataclass(frozen=True)
 class Measured:
-    """What so many claimers did together. A cycle is a claim and its finish."""
+    """What all claimers did together. A cycle is a claim and its finish."""
 
     claimers: int
     size: int
     cycles: int
     seconds: float
     claim_ms: float
-    """Median of what one claim took, as a worker sees it."""
+    """Median time of one claim, as a worker sees it."""
     client_cpu_ms: float
-    """CPU time a cycle of the claimers themselves."""
+    """CPU time of the claimers for each cycle."""
     database_cpu_ms: float
-    """CPU time a cycle of all of the server's processes."""
+    """CPU time of all processes of the server for each cycle."""
 
     @property
     def cycles_per_s(self) -> float:
@@ -48,14 +47,14 @@ class Measured:
 
 
 class RanOut(Exception):
-    """Nothing was left to claim before the time was over."""
+    """The queue was empty before the time was over."""
 
 
 def measure(url: str, server: psutil.Process, claimers: int, size: int, seconds: float) -> Measured:
-    """Runs the claimers for so many seconds. Raises `RanOut`."""
+    """Runs the claimers for `seconds`. Raises `RanOut`."""
     context = multiprocessing.get_context("spawn")
     processes = min(claimers, MOST_PROCESSES)
-    # The claimers meet twice: when all of them are connected, and when all have stopped and are still connected.
+    # Barriers: all claimers are connected; all have stopped and are still connected; their CPU times are read.
     gates = [context.Barrier(processes + 1) for _ in range(3)]
     results: Queue[tuple[list[float], float, bool]] = context.Queue()
     started = [
@@ -88,7 +87,7 @@ def measure(url: str, server: psutil.Process, claimers: int, size: int, seconds:
 
 
 def _cpu_seconds(server: psutil.Process) -> float:
-    """Of the server and all of its processes that are there now."""
+    """CPU time of the server and all of its present processes."""
     total = 0.0
     for process in [server, *server.children(recursive=True)]:
         try:
@@ -121,20 +120,15 @@ def _claim_for(
     inside.wait()  # each has claimed and finished once, and is connected
     connected, stopped, read = gates
     connected.wait()
-    before = _own_cpu_seconds()
+    before = time.process_time()
     inside.wait()
     for claimer in claimers:
         claimer.join()
-    used = _own_cpu_seconds() - before
+    used = time.process_time() - before
     stopped.wait()
     read.wait()
     results.put(([duration for some in durations for duration in some], used, ran_out.is_set()))
     db.close()
-
-
-def _own_cpu_seconds() -> float:
-    used = resource.getrusage(resource.RUSAGE_SELF)
-    return used.ru_utime + used.ru_stime
 
 
 def _claim_and_finish(
@@ -142,7 +136,7 @@ def _claim_and_finish(
 ) -> None:
     """The body of a claimer."""
     worker = new_id()
-    models = dict.fromkeys(MODELS, (DIGEST, size))
+    models = dict.fromkeys(MODELS, ClaimableModel(DIGEST, size))
 
     def cycle() -> float | None:
         begin = time.perf_counter()

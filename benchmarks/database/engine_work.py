@@ -1,4 +1,4 @@
-"""What the engine's benchmark does on one database, and what each step of it took."""
+"""The work of the queue's benchmark on one database, and the time of each step."""
 
 import statistics
 import time
@@ -11,24 +11,24 @@ from jobs.database import Database
 from jobs.queue import claims, recovery, worker_registry
 from jobs.queue.claims import HeldClaim, Outcome
 from jobs.queue.queries import has_waiting, waiting_runtimes, waiting_versions
-from jobs.records import DetectionRecord, NewJob, Picture
+from jobs.records import ClaimableModel, DetectionRecord, NewJob, Picture
 from jobs.tables import new_id
 
 CLAIM_SIZES = (1, 8)
 STEPS = 10
-"""Of each kind in a round, for each size."""
+"""Steps of each kind in a round, for each size."""
 
 _FOUND = [DetectionRecord("textbox", 0, score, 10.0, 20.0, 110.0, 60.0) for score in (0.9, 0.8, 0.7)]
 Step = Callable[[], Any]
 
 
 class Side:
-    """One of two databases that do the same, step by step."""
+    """One of two databases on which the same steps are timed."""
 
     def __init__(self, db: Database) -> None:
         self.db = db
         self.seconds: dict[str, list[float]] = {}
-        """What was done -> what each time took."""
+        """Name of a step -> its times."""
         self._worker = new_id()
         self._task = new_id()
         self._batch = batches.create_batch(db, "benchmark").id
@@ -39,7 +39,7 @@ class Side:
         return statistics.median(self.seconds[name])
 
     def round(self, size: int) -> Iterator[tuple[str, Step]]:
-        """The steps of a round, by name: what is submitted is also claimed, or as much of what waited before it."""
+        """The steps of a round, by name. As many jobs are claimed as are submitted."""
         steps = {
             f"submit of {size}": lambda: self.submit(size),
             f"claim of {size}": lambda: self.claim(size),
@@ -50,7 +50,7 @@ class Side:
         for name, step in steps.items():
             yield from [(name, step)] * STEPS
         if size == 1:
-            yield from self.looks().items()
+            yield from self.other_queries().items()
 
     def timed(self, name: str, step: Step) -> None:
         started = time.perf_counter()
@@ -61,13 +61,13 @@ class Side:
         jobs = []
         for _ in range(size):
             self._pictures += 1
-            # New to the service: `f` keeps it apart from what the tables were filled with.
+            # A new picture: because of the `f` it differs from those in the filled tables.
             picture = Picture(f"{self._pictures:f>64}", "image/jpeg", 640, 480, 50_000)
             jobs.append(NewJob(MODELS[self._pictures % len(MODELS)], DIGEST, RUNTIME, picture, source="picture.jpg"))
         store.submit(self.db, jobs, pipeline=1, batch_id=self._batch)
 
     def claim(self, size: int) -> None:
-        held = self._claim(RUNTIME, dict.fromkeys(MODELS, (DIGEST, size)))
+        held = self._claim(RUNTIME, dict.fromkeys(MODELS, ClaimableModel(DIGEST, size)))
         assert held is not None
         self._held.append(held)
 
@@ -77,22 +77,22 @@ class Side:
         assert claims.finish(self.db, held, outcomes, device="cpu")
 
     def empty_doorbells(self) -> dict[str, Step]:
-        """Claims that find nothing, for each reason that there can be."""
-        whys: dict[str, tuple[str, dict[str, tuple[str, int]]]] = {
-            "another runtime": ("tensorflow", dict.fromkeys(MODELS, (DIGEST, 8))),
-            "other models": (RUNTIME, dict.fromkeys(("signs", "stamps", "seals"), (DIGEST, 8))),
-            "other versions": (RUNTIME, dict.fromkeys(MODELS, ("f" * 64, 8))),
+        """Claims that find no job, for each possible reason."""
+        whys: dict[str, tuple[str, dict[str, ClaimableModel]]] = {
+            "another runtime": ("tensorflow", dict.fromkeys(MODELS, ClaimableModel(DIGEST, 8))),
+            "other models": (RUNTIME, dict.fromkeys(("signs", "stamps", "seals"), ClaimableModel(DIGEST, 8))),
+            "other versions": (RUNTIME, dict.fromkeys(MODELS, ClaimableModel("f" * 64, 8))),
         }
 
-        def doorbell(runtime: str, models: dict[str, tuple[str, int]]) -> None:
+        def doorbell(runtime: str, models: dict[str, ClaimableModel]) -> None:
             assert self._claim(runtime, models) is None
 
         return {f"empty doorbell, {why}": lambda args=args: doorbell(*args) for why, args in whys.items()}  # type: ignore[misc]
 
-    def looks(self) -> dict[str, Step]:
-        """What else asks the tables of jobs and claims while the service runs."""
+    def other_queries(self) -> dict[str, Step]:
+        """The other queries of jobs and claims while the service runs."""
         return {
-            "more waiting?": lambda: has_waiting(self.db, RUNTIME, dict.fromkeys(MODELS, (DIGEST, 8))),
+            "more waiting?": lambda: has_waiting(self.db, RUNTIME, dict.fromkeys(MODELS, ClaimableModel(DIGEST, 8))),
             "sweep: waiting runtimes": lambda: waiting_runtimes(self.db),
             "sweep: waiting versions": lambda: waiting_versions(self.db, RUNTIME, MODELS[0]),
             "sweep: expired claims": lambda: recovery.expire_leases(self.db),
@@ -100,5 +100,5 @@ class Side:
             "GET /v1/queues": lambda: worker_registry.queues(self.db),
         }
 
-    def _claim(self, runtime: str, models: dict[str, tuple[str, int]]) -> HeldClaim | None:
+    def _claim(self, runtime: str, models: dict[str, ClaimableModel]) -> HeldClaim | None:
         return claims.claim(self.db, runtime, models, worker_id=self._worker, task_id=self._task, lease_seconds=3600)

@@ -1,8 +1,7 @@
-"""What a database reads for the statements that a piece of work sends it, as its EXPLAIN says."""
+"""The plans (EXPLAIN) of the statements that a piece of work runs."""
 
 import re
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,10 +9,10 @@ import sqlalchemy as sa
 
 from jobs.database import Database
 
-# Tables that grow with every job; to read one of them from end to end is what the indexes are there against.
+# Tables that grow with every job. The indexes must prevent that one of them is read from end to end.
 GROWING = ("jobs", "detections", "claims", "images")
 _EXPLAINED = ("SELECT", "INSERT", "UPDATE", "DELETE", "WITH")
-# A partial index holds the queue, or what runs, and not the history: it may be read as a whole.
+# A partial index has only queued or running jobs, and not the history, so it may be read as a whole.
 _SQLITE_INDEX = re.compile(r"USING (?:COVERING )?(?:INDEX (\S+)|(PRIMARY KEY))")
 _POSTGRESQL_INDEX = re.compile(r"(?:Index(?: Only)? Scan(?: Backward)?(?: using)?|Bitmap Index Scan on) (\S+)")
 _SQLITE_SCAN = re.compile(rf"SCAN ({'|'.join(GROWING)})(?! USING)")
@@ -26,17 +25,27 @@ class Plan:
 
     statement: str
     text: str
-    """As the database gave it."""
+    """The output of EXPLAIN."""
     indexes: tuple[str, ...]
-    """Their names, each once, in the order of the plan; `PRIMARY KEY` where SQLite names it so."""
+    """Names of the indexes, each once, in the order of the plan. `PRIMARY KEY` is SQLite's name."""
     scanned: tuple[str, ...]
-    """Growing tables that are read from end to end."""
+    """Those of `GROWING` that are read from end to end."""
 
 
 def plans(db: Database, work: Callable[[], Any]) -> list[Plan]:
-    """Does `work` and gives the plan of each of its statements, in their order."""
-    with _statements(db) as seen:
+    """Runs `work` and returns the plan of each of its statements, in order."""
+    seen: list[tuple[str, Any]] = []
+
+    def note(_: Any, __: Any, statement: str, parameters: Any, ___: Any, many: bool) -> None:
+        if statement.startswith(_EXPLAINED):
+            # The plan is the same for each of the rows.
+            seen.append((statement, parameters[0] if many else parameters))
+
+    sa.event.listen(db.engine, "before_cursor_execute", note)
+    try:
         work()
+    finally:
+        sa.event.remove(db.engine, "before_cursor_execute", note)
     explain = "EXPLAIN QUERY PLAN " if db.is_sqlite else "EXPLAIN "
     found = []
     for statement, parameters in seen:
@@ -44,22 +53,6 @@ def plans(db: Database, work: Callable[[], Any]) -> list[Plan]:
             rows = connection.exec_driver_sql(explain + statement, parameters).all()
         found.append(_plan(db, statement, "\n".join(str(row[-1]) for row in rows)))
     return found
-
-
-@contextmanager
-def _statements(db: Database) -> Iterator[list[tuple[str, Any]]]:
-    seen: list[tuple[str, Any]] = []
-
-    def note(_: Any, __: Any, statement: str, parameters: Any, ___: Any, many: bool) -> None:
-        if statement.startswith(_EXPLAINED):
-            # One of many rows shows how each of them is written.
-            seen.append((statement, parameters[0] if many else parameters))
-
-    sa.event.listen(db.engine, "before_cursor_execute", note)
-    try:
-        yield seen
-    finally:
-        sa.event.remove(db.engine, "before_cursor_execute", note)
 
 
 def _plan(db: Database, statement: str, text: str) -> Plan:

@@ -1,1 +1,1 @@
-"""What the benchmarks of the models need: the bundled weights in every format, and pictures."""
+"""Models and pictures for the benchmarks: the bundled weights in every format, a tiny model, drawn cards."""

@@ -1,6 +1,6 @@
-"""The limit: the same detector over the same files in a bare loop, without any service.
+"""The limit that the service is compared with: the same detector over the same files in a bare loop.
 
-`bare_loop` runs it in as many processes, with as many threads each, as the service's workers have.
+`bare_loop` runs it in as many processes and threads as the service's workers have.
 """
 
 import json
@@ -20,12 +20,11 @@ from jobs.settings import Settings
 
 @dataclass(frozen=True)
 class Loop:
-    """What a bare loop took. `seconds` on the clock, from the start of all processes to the end of the last."""
+    """The time of a bare loop. `seconds`: wall time from the common start to the end of the last process."""
 
-    pictures: int
     seconds: float
     cpu_seconds: float
-    """Of all processes: reading, decoding and the model."""
+    """Of all processes together: reading, decoding and the model."""
 
 
 def load(model: str, threads: int) -> Detector:
@@ -39,15 +38,8 @@ def load(model: str, threads: int) -> Detector:
     return detector
 
 
-def run(detector: Detector, files: Sequence[Path]) -> None:
-    """Decodes and detects batch by batch."""
-    for start in range(0, len(files), detector.batch_size):
-        batch = files[start : start + detector.batch_size]
-        detector.detect([decode(path.read_bytes(), detector.entry.input).pixels for path in batch])
-
-
 def bare_loop(model: str, files: Sequence[Path], *, processes: int, threads: int) -> Loop:
-    """Splits the files among processes that start together once all are warm."""
+    """Splits the files among processes. All start together when the last one is warm."""
     workers = [
         subprocess.Popen(
             [sys.executable, "-m", "benchmarks.models.bare", model, str(threads), *map(str, files[n::processes])],
@@ -66,18 +58,20 @@ def bare_loop(model: str, files: Sequence[Path], *, processes: int, threads: int
         worker.stdin.write("go\n")
         worker.stdin.flush()
     results = [json.loads(worker.communicate()[0]) for worker in workers]
-    return Loop(len(files), max(result["ended"] for result in results) - started, sum(r["cpu"] for r in results))
+    return Loop(max(result["ended"] for result in results) - started, sum(r["cpu"] for r in results))
 
 
 def main() -> None:
-    """One process of a bare loop: says that it is warm, waits for a line, and tells what it took."""
+    """One process of a bare loop: writes `warm`, waits for a line, runs, and writes its times as JSON."""
     model, threads, *names = sys.argv[1:]
     detector = load(model, int(threads))
     sys.stdout.write("warm\n")
     sys.stdout.flush()
     sys.stdin.readline()
     cpu = time.process_time()
-    run(detector, [Path(name) for name in names])
+    for start in range(0, len(names), detector.batch_size):
+        batch = [Path(name).read_bytes() for name in names[start : start + detector.batch_size]]
+        detector.detect([decode(data, detector.entry.input).pixels for data in batch])
     # perf_counter is the system's monotonic clock, the same in every process.
     sys.stdout.write(json.dumps({"cpu": time.process_time() - cpu, "ended": time.perf_counter()}))
 

@@ -1,4 +1,4 @@
-"""The bundled weights in every format, made on the fly. Each framework works in a process of its own."""
+"""Writes the bundled weights in every format. Each framework runs in its own process."""
 
 import json
 import shutil
@@ -7,10 +7,10 @@ import sys
 from pathlib import Path
 
 from detectors.digest import digest_of
-from detectors.onboarding.writing import copy_entry
+from detectors.onboarding.edit_catalogue import copy_entry
 from jobs.settings import ROOT
 from training.catalogue_entries import BATCH_SIZE
-from training.model.layout import DOUBLE, INPUT_SIZE, LABELS
+from training.model.layout import INPUT_SIZE, LABELS, NMS_IOU
 
 RAW = f"""
 [cards-raw]
@@ -34,15 +34,17 @@ class_scores = "logits"
 activation = "sigmoid"
 box_order = "cxcywh"
 coordinates = "normalised"
-nms = {DOUBLE}
+nms = {NMS_IOU}
 floor_score = 0.1
 """
-"""How the SavedModel of `benchmarks.models.raw` is fed and read."""
+"""The catalogue entry of the SavedModel that `benchmarks.models.raw` writes."""
 
 
 def write_formats(folder: Path) -> Path:
-    """Writes the bundled model in all formats, and the catalogue that lists them: its path. Takes a minute or two, and
-    a C++ compiler. Raises `CalledProcessError`."""
+    """Writes the bundled model in all formats and a catalogue of them. Returns the catalogue's path.
+
+    Takes one or two minutes, and a C++ compiler. Raises `CalledProcessError`.
+    """
     shutil.copytree(ROOT / "weights", folder, dirs_exist_ok=True)
     catalogue = folder / "catalogue.toml"
     _run("detectors.onboarding.compile", "cards-pytorch", "--as", "cards-compiled", "--catalogue", catalogue)

@@ -1,4 +1,4 @@
-"""The bundled model in a real model server, KServe's, in an environment of its own; and the entries that ask it."""
+"""The bundled model in a real model server, KServe's, in its own environment; and catalogue entries for it."""
 
 import json
 import socket
@@ -21,17 +21,17 @@ START_SECONDS = 100.0
 
 @contextmanager
 def served(log: Path) -> Iterator[str]:
-    """The server, with one thread, on loopback: its address. It ends afterwards.
+    """Runs the server with one thread on loopback. Yields its URL, and stops it at the end.
 
-    Raises `TimeoutError` where it does not start.
+    Raises `TimeoutError` if it does not start.
     """
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     url = f"http://127.0.0.1:{port}"
-    with log.open("wb") as said:
+    with log.open("wb") as output:
         server = subprocess.Popen(
             [PYTHON, SERVER, str(port), ROOT / "weights" / "cards.pt2"],
-            stdout=said,
+            stdout=output,
             stderr=subprocess.STDOUT,
         )
     try:
@@ -54,7 +54,7 @@ def is_ready(url: str) -> bool:
 
 
 def entry(name: str, url: str, protocol: str, how: str) -> str:
-    """The model on the server, asked by a protocol; `how` is the rest of the table `server`."""
+    """A catalogue entry for the model on the server. `how`: the rest of the table `server`."""
     bundled = Catalogue.load(ROOT / "weights" / "catalogue.toml").get("cards-pytorch")
     return f"""
 [{name}]

@@ -1,4 +1,4 @@
-"""The pictures that benchmarks work on: a folder of yours, or cards drawn for the purpose."""
+"""The pictures of a benchmark: from your folder, or drawn cards."""
 
 import tempfile
 from collections.abc import Iterator
@@ -11,20 +11,20 @@ from training.cards.generator import draw_card
 
 SIZE = (640, 480)
 SUFFIXES = {".jpg", ".jpeg", ".png", ".webp"}
-# Of seeds that no training draws.
+# Training draws no cards with these seeds.
 FIRST_SEED = 7_000_000
 
 
 @contextmanager
 def pictures(folder: Path | None, count: int) -> Iterator[list[Path]]:
-    """`count` different files: the first of `folder` (fewer where it has fewer), or JPEGs of 640 × 480."""
+    """At most `count` different files of `folder`, or `count` JPEGs of 640 × 480 pixels."""
     if folder:
         yield sorted(path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES)[:count]
         return
     with tempfile.TemporaryDirectory(prefix="boxqueue-pictures-") as made:
         for number in range(count):
             card = draw_card(FIRST_SEED + number % 64, damage=False).image
-            # A shift of its own makes each file different without drawing each from nothing.
+            # A shift makes each file different; drawing a new card for each would take longer.
             moved = Image.new("RGB", SIZE, "white")
             moved.paste(card.resize((560, 400)), (number // 64 * 8, number % 64))
             moved.save(Path(made) / f"{number:05}.jpg", quality=85)

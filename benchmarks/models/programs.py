@@ -1,5 +1,5 @@
-"""The bundled network as TorchScript; as it is before its normalisations are folded into the convolutions, exported;
-and its weights as `benchmarks.models.raw` takes them.
+"""Writes the bundled network as TorchScript, as an exported program whose normalisations are not folded into the
+convolutions, and its weights for `benchmarks.models.raw`.
 
 python -m benchmarks.models.programs PROGRAM.pt2 SCRIPT UNFOLDED.pt2 WEIGHTS.npz
 """
@@ -12,17 +12,15 @@ from unittest.mock import patch
 import numpy as np
 import torch
 
-from detectors.pictures.decode import decode
-from detectors.pictures.preprocess import to_tensor
 from jobs.settings import ROOT
-from training.data.views import INPUT
 from training.export import trained, unfolded, write_program
 from training.model import network as definition
 from training.model.layout import DETECTIONS, INPUT_SIZE
+from training.model.trial import as_inputs
 
 
 def highest(scores: torch.Tensor) -> torch.Tensor:
-    """`training.model.network` reads scores as integers to order equal ones, of which tracing knows nothing."""
+    """Indices of the highest scores. `training.model.network` sorts scores as integers, which tracing can't record."""
     return torch.topk(scores, DETECTIONS, dim=1).indices
 
 
@@ -31,12 +29,12 @@ def main() -> None:
     program, script, apart, weights = map(Path, sys.argv[1:])
     network = trained(program)
     example = torch.zeros(2, INPUT_SIZE, INPUT_SIZE, 3, dtype=torch.uint8)
-    # They warn of sizes that become constants: here every picture has the same.
+    # Tracing warns about sizes that become constants: here all pictures have the same size.
     warnings.simplefilter("ignore", torch.jit.TracerWarning)  # type: ignore[attr-defined]
     with torch.no_grad(), patch.object(definition, "_highest", highest):
         torch.jit.trace(definition.Program(network).eval(), example).save(script)  # type: ignore[no-untyped-call]
-    pictures = [decode(file.read_bytes(), INPUT).pixels for file in sorted((ROOT / "samples").glob("*.png"))]
-    pixels = torch.from_numpy(to_tensor(pictures, INPUT)).permute(0, 3, 1, 2).to(torch.float32) / 127.5 - 1.0
+    pictures = as_inputs(sorted((ROOT / "samples").glob("*.png")))
+    pixels = pictures.permute(0, 3, 1, 2).to(torch.float32) / 127.5 - 1.0
     write_program(definition.Program(unfolded(network, pixels)).eval(), apart)
     np.savez(weights, **{name: weight.numpy() for name, weight in network.state_dict().items()})
 

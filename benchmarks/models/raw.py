@@ -1,32 +1,30 @@
-"""The bundled network as a SavedModel that nobody would call the same: another signature, other names, raw answers.
+"""The bundled network as a SavedModel with another signature, other names and raw outputs, as other exporters write it.
 
-It takes floats, and gives a row for each of the 100 strongest peaks: boxes float32 [b, 100, 4] as centre, width and
-height, 0..1 of the input, and logits float32 [b, 100, c]. A peak is of one class, whose logit stands in its column; in
-the others there is NOTHING. Doubles are left in. `benchmarks.models.formats.RAW` tells all that to a catalogue.
+It takes floats, and returns a row for each of the 100 strongest peaks: boxes float32 [b, 100, 4] as centre, width and
+height, 0..1 of the input, and logits float32 [b, 100, c]. A peak has one class, whose logit is in its column; the other
+columns have NOTHING. Overlapping boxes are kept. `benchmarks.models.formats.RAW` is its catalogue entry.
 
     python -m benchmarks.models.raw WEIGHTS.npz FOLDER
 """
-
-from __future__ import annotations
 
 import sys
 from pathlib import Path
 
 import numpy as np
 
-from detectors.runtimes.tensorflow import settle
+from detectors.runtimes.tensorflow import configure
 from training.model.layout import INPUT_SIZE
 from training.model.twin import CELLS, Twin, Weights, peaks
 
-import tensorflow as tf  # isort: skip  # after detectors.runtimes.tensorflow, which makes it quiet
+import tensorflow as tf  # isort: skip  # after detectors.runtimes.tensorflow, which silences its log
 
 NOTHING = -20.0
 
 
 def write(weights: Weights, folder: Path) -> None:
-    """Writes the SavedModel of a folded network, whose weights come as `training.model.twin` takes them."""
+    """Writes the SavedModel of a folded network. `weights`: as `training.model.twin` takes them."""
 
-    def look(pixels: tf.Tensor) -> dict[str, tf.Tensor]:
+    def infer(pixels: tf.Tensor) -> dict[str, tf.Tensor]:
         (y1, x1, y2, x2), scores, kinds = peaks(*Twin(weights).maps(pixels))
         places = tf.stack(((x1 + x2) / 2, (y1 + y2) / 2, x2 - x1, y2 - y1), axis=2) / CELLS
         likely = tf.clip_by_value(scores, 1e-6, 1 - 1e-6)
@@ -35,9 +33,9 @@ def write(weights: Weights, folder: Path) -> None:
         return {"places": places, "logits": tf.where(tf.one_hot(kinds, classes, True, False), logits, NOTHING)}
 
     pixels = tf.TensorSpec((None, INPUT_SIZE, INPUT_SIZE, 3), tf.float32, "pixels")
-    tf.saved_model.save(tf.Module(), str(folder), signatures={"look": tf.function(look, [pixels], autograph=False)})
+    tf.saved_model.save(tf.Module(), str(folder), signatures={"infer": tf.function(infer, [pixels], autograph=False)})
 
 
 if __name__ == "__main__":
-    settle("cpu", threads=1)
+    configure("cpu", threads=1)
     write(dict(np.load(sys.argv[1])), Path(sys.argv[2]))

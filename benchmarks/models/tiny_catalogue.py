@@ -1,4 +1,4 @@
-"""A catalogue of models that cost next to nothing, one for each installed runtime: what is left is the service."""
+"""A catalogue of models that cost next to nothing, one for each installed runtime, to measure the service itself."""
 
 import subprocess
 import sys
@@ -9,8 +9,8 @@ from detectors.runtimes.registry import installed_runtimes
 from jobs.settings import ROOT
 from training.catalogue_entries import OBJECT_DETECTION_API_OUTPUT
 
-FORMATS = {"pytorch": "pt2", "tensorflow": "saved_model"}
-OUTPUTS = {"pytorch": "", "tensorflow": OBJECT_DETECTION_API_OUTPUT}
+FORMATS = {"pytorch": ("pt2", ""), "tensorflow": ("saved_model", OBJECT_DETECTION_API_OUTPUT)}
+"""Runtime -> format of its model, and what its entry has about the outputs."""
 ENTRY = """
 [tiny-{runtime}]
 runtime = "{runtime}"
@@ -32,22 +32,17 @@ _WRITE = "import sys, pathlib; from tests.tiny_models import write; write(sys.ar
 
 
 def write_tiny_catalogue(folder: Path) -> Path:
-    """Writes the models and their list `catalogue.toml` into `folder`: `tiny-pytorch`, `tiny-tensorflow`."""
+    """Writes the models `tiny-pytorch` and `tiny-tensorflow` and their catalogue into `folder`. Returns its path."""
     entries = []
     for runtime in installed_runtimes():
         if runtime not in FORMATS:
             continue
-        file = folder / f"tiny.{FORMATS[runtime]}"
-        # Each framework in a process of its own, as in the workers.
-        subprocess.run([sys.executable, "-c", _WRITE, FORMATS[runtime], str(file)], check=True, cwd=ROOT)
+        kind, output = FORMATS[runtime]
+        file = folder / f"tiny.{kind}"
+        # Each framework in its own process, as in the workers.
+        subprocess.run([sys.executable, "-c", _WRITE, kind, str(file)], check=True, cwd=ROOT)
         entries.append(
-            ENTRY.format(
-                runtime=runtime,
-                format=FORMATS[runtime],
-                file=file.name,
-                digest=digest_of(file),
-                output=OUTPUTS[runtime],
-            )
+            ENTRY.format(runtime=runtime, format=kind, file=file.name, digest=digest_of(file), output=output)
         )
     path = folder / "catalogue.toml"
     path.write_text("".join(entries))

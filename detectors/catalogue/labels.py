@@ -1,4 +1,4 @@
-"""Labels as people have them: a list, a text file, a label map of TensorFlow, the categories of a COCO file."""
+"""Reads label files: text, label maps of TensorFlow, and COCO files."""
 
 import json
 import re
@@ -12,17 +12,17 @@ _FIELD = re.compile(r"""\b(id|name|display_name)\s*:\s*(?:(\d+)|"([^"]*)"|'([^']
 
 
 def read_labels(path: Path) -> list[str] | Mapping[int, str]:
-    """The labels of a file: in order, or by class id where the file has ids.
+    """The labels of a file: a list, or class id -> label if the file has ids.
 
-    `.pbtxt`: a label map, `item { id: 1 name: "…" display_name: "…" }`, the display name first. `.json`: a COCO file,
-    its `categories`. Anything else: text, a label a line. Raises `CatalogueError`.
+    `.pbtxt`: a label map, `item { id: 1 name: "…" display_name: "…" }`; the display name is preferred. `.json`: the
+    `categories` of a COCO file. Any other ending: text, one label per line. Raises `CatalogueError`.
     """
     try:
         text = path.read_text(encoding="utf-8")
     except OSError as error:
         raise CatalogueError(f"{path} can't be read: {error.strerror}.") from error
     except UnicodeDecodeError as error:
-        raise CatalogueError(f"{path} is no text in UTF-8: {error}.") from error
+        raise CatalogueError(f"{path} is not UTF-8 text: {error}.") from error
     if path.suffix == ".pbtxt":
         pairs = _label_map(text)
     elif path.suffix == ".json":
@@ -31,7 +31,7 @@ def read_labels(path: Path) -> list[str] | Mapping[int, str]:
         return [line.strip() for line in text.splitlines() if line.strip()]
     labels = dict(pairs)
     if len(labels) < len(pairs):
-        raise CatalogueError(f"{path} has two labels for one id.")
+        raise CatalogueError(f"{path} has two labels for one class id.")
     if not labels:
         raise CatalogueError(f"{path} has no labels.")
     return labels

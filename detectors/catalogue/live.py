@@ -1,4 +1,4 @@
-"""The catalogue while a process runs: its files may change under it."""
+"""The catalogue of a running process: its files may change at any time."""
 
 import logging
 import threading
@@ -11,14 +11,14 @@ from detectors.errors import CatalogueError
 
 log = logging.getLogger(__name__)
 
-# A file that was written to so lately may be half there.
+# A file that changed this recently may still be being written.
 SETTLED_SECONDS = 0.5
 
 
 class LiveCatalogue:
-    """Reads the catalogue again when one of its files changes; where that can't be used, what was read last stays.
+    """Reads the catalogue again when one of its files changes. If the new version is invalid, the last valid one stays.
 
-    Thread-safe. A look costs a `stat` per file.
+    Thread-safe. `now` costs one `stat` per file.
     """
 
     def __init__(
@@ -28,16 +28,16 @@ class LiveCatalogue:
         cache: Path = Path("data/models"),
         last: Catalogue | None = None,
     ) -> None:
-        """`last` was read elsewhere: the files are read at the first look. Without it they are read here, which raises
-        `CatalogueError`."""
+        """`last`: a catalogue that was read elsewhere; the first `now` then reads the files. Without it, they are read
+        here, which raises `CatalogueError`."""
         self._paths, self._aliases, self._cache = paths, aliases, cache
         self._lock = threading.Lock()
-        # Before reading: what changes in between is seen at the next look.
+        # Before reading, so that the next `now` sees a change that happens in between.
         self._seen = [] if last else self._stamps()
         self._last = last or self._read()
 
     def now(self) -> Catalogue:
-        """The same object until a file has changed."""
+        """The current catalogue: the same object until a file changes."""
         stamps = self._stamps()
         with self._lock:
             if stamps != self._seen and all(_settled(stamp) for stamp in stamps):
@@ -45,14 +45,14 @@ class LiveCatalogue:
                 try:
                     self._last = self._read()
                 except CatalogueError as error:
-                    log.error("%s The catalogue stays as it was before.", error)
+                    log.error("%s The last valid catalogue stays in use.", error)
             return self._last
 
     def _read(self) -> Catalogue:
         return Catalogue.load(*self._paths, aliases=self._aliases, cache=self._cache)
 
     def _stamps(self) -> list[tuple[float, int, int]]:
-        """Of each file the time of its last change in seconds, its size and its inode; zeros where there is none."""
+        """Of each file: modification time in seconds, size in bytes and inode; zeros if there is no file."""
         return [_stamp(path) for path in self._paths]
 
 
@@ -65,5 +65,5 @@ def _stamp(path: Path) -> tuple[float, int, int]:
 
 
 def _settled(stamp: tuple[float, int, int]) -> bool:
-    # In the future it may be by the clock of another machine.
+    # abs: the clock of another machine may set a time in the future.
     return abs(time.time() - stamp[0]) > SETTLED_SECONDS

@@ -10,7 +10,7 @@ from pydantic import ValidationError
 
 from detectors.catalogue.entries import ModelEntry
 from detectors.catalogue.labels import read_labels
-from detectors.errors import CatalogueError, UnknownEntry
+from detectors.errors import CatalogueError, UnknownModel
 
 Tables = TypeVar("Tables", bound=Mapping[str, Any])
 
@@ -23,10 +23,10 @@ class Catalogue:
     aliases: Mapping[str, str]
 
     def get(self, name: str) -> ModelEntry:
-        """The entry of that name or alias. Raises `UnknownEntry`."""
+        """The entry of that name or alias. Raises `UnknownModel`."""
         entry = self.entries.get(self.aliases.get(name, name))
         if entry is None:
-            raise UnknownEntry(name, sorted([*self.entries, *self.aliases]))
+            raise UnknownModel(name, sorted([*self.entries, *self.aliases]))
         return entry
 
     def of_runtime(self, runtime: str) -> dict[str, ModelEntry]:
@@ -56,11 +56,6 @@ class Catalogue:
         return cls(entries, dict(aliases or {}))
 
 
-def servers_of(entries: Mapping[str, ModelEntry]) -> dict[str, str]:
-    """Name -> address, of models that stand on a model server."""
-    return {name: entry.server.url.rstrip("/") for name, entry in entries.items() if entry.server is not None}
-
-
 def read_tables(path: Path, parse: Callable[[str], Tables]) -> Tables:
     """What a parser of TOML makes of a catalogue. Raises `CatalogueError`."""
     try:
@@ -71,8 +66,8 @@ def read_tables(path: Path, parse: Callable[[str], Tables]) -> Tables:
         raise CatalogueError(f"The catalogue {path} is not valid TOML: {error}.") from error
 
 
-# What goes without saying for models of a format. Those of torchvision scale their pictures themselves, count from the
-# background on, and name their outputs.
+# Defaults for the models of a format. torchvision's models scale their pictures themselves, have the background as
+# class 0, and name their outputs.
 OF_FORMAT: dict[str, dict[str, dict[str, Any]]] = {
     "torchvision": {
         "input": {"width": 1333, "height": 1333, "resize": "none", "layout": "NHWC", "dtype": "uint8"},

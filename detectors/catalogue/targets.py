@@ -1,10 +1,10 @@
-"""TARGET_API: which way through the code an image is built for, and with it which models of the catalogue it has."""
+"""TARGET_API: the runtime and format that an image is built for, which decides its models of the catalogue."""
 
 from collections.abc import Mapping
 
 from detectors.catalogue import ModelEntry
 
-# TARGET_API -> the runtime, and the one format where the runtime has several ways.
+# TARGET_API -> the runtime, and the only format if the target takes just one.
 TARGETS = {
     "pytorch": ("pytorch", None),
     "saved_model": ("tensorflow", "saved_model"),
@@ -15,7 +15,7 @@ TARGETS = {
 
 
 def of_target(entries: Mapping[str, ModelEntry], target: str) -> dict[str, ModelEntry]:
-    """Those of the entries that go that way, in their order."""
+    """The entries of that target, in their order."""
     runtime, only = TARGETS[target]
     return {
         name: entry

@@ -1,1 +1,1 @@
-"""The former place of `detectors.runtimes.libtorch`."""
+"""The former path of `detectors.runtimes.libtorch`."""

@@ -1,4 +1,4 @@
-"""The former place of `detectors.runtimes.libtorch.detector`: entry points of installed packages may still name it."""
+"""The former path of `detectors.runtimes.libtorch`, which entry points of installed packages may still name."""
 
 from detectors.runtimes.libtorch.detector import LibTorchDetector
 

@@ -1,1 +1,1 @@
-"""How a model that people have becomes an entry of the catalogue: look into it, check it, compile it."""
+"""Brings a model into the catalogue: probes the file, infers the entry, checks it, and compiles it if asked."""

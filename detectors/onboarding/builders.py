@@ -1,4 +1,4 @@
-"""Which of torchvision's detectors a state dict belongs to: the one that takes it without a word."""
+"""Finds the torchvision detector that a state dict belongs to: the one that loads it without an error."""
 
 from pathlib import Path
 from typing import Any
@@ -9,30 +9,30 @@ from torchvision.models import detection, get_model, list_models
 from detectors.runtimes.pytorch import read_weights
 
 
-def builder_of(file: Path, wanted: str | None) -> tuple[str, int]:
-    """The function of `torchvision.models.detection` that builds the model of these weights, and how many classes it
-    has with the background. `wanted`: look at this one alone.
+def find_builder(file: Path, wanted: str | None) -> tuple[str, int]:
+    """The function of `torchvision.models.detection` that builds a model for these weights, and the number of its
+    classes with the background. `wanted`: try only this builder.
 
-    Raises ValueError where there is none or several, UnpicklingError where the file holds more than weights.
+    Raises ValueError if none or several fit, and UnpicklingError if the file holds more than weights.
     """
     known = list_models(module=detection)
     if wanted is not None and wanted not in known:
         raise ValueError(f"there is no builder {wanted!r}; there are {', '.join(known)}")
     weights = read_weights(file)
-    found = {name: _classes(name, weights) for name in ([wanted] if wanted else known)}
+    found = {name: _count_classes(name, weights) for name in ([wanted] if wanted else known)}
     fitting = {name: classes for name, classes in found.items() if classes}
     if not fitting:
-        raise ValueError(f"its weights are not those of {wanted or 'any of torchvision’s: ' + ', '.join(known)}")
+        raise ValueError(f"its weights do not fit {wanted or 'any builder of torchvision: ' + ', '.join(known)}")
     if len(fitting) > 1:
-        raise ValueError(f"its weights fit {' and '.join(fitting)}: --builder says which of them it is")
+        raise ValueError(f"its weights fit {' and '.join(fitting)}; choose one with --builder")
     return fitting.popitem()
 
 
-def _classes(builder: str, weights: dict[str, Any]) -> int | None:
-    """With how many classes a builder makes a model of these weights; None where it makes no such."""
-    with torch.device("meta"):  # shapes without numbers, which takes no time
+def _count_classes(builder: str, weights: dict[str, Any]) -> int | None:
+    """The number of classes with which the builder makes a model for these weights; None if they do not fit it."""
+    with torch.device("meta"):  # shapes without numbers, which is fast
         of_two = get_model(builder, weights=None, weights_backbone=None, num_classes=2)
-        # Only its heads are larger with more classes, in proportion.
+        # Only the heads grow with the number of classes, in proportion to it.
         growths = {
             len(weights[name]) * 2 / len(weight)
             for name, weight in of_two.state_dict().items()

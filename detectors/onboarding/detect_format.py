@@ -1,4 +1,4 @@
-"""What a model file is, told from what is in it: its ending says too little (.pt2 may be two things, .pt three)."""
+"""Detects the format of a model file from its content: the ending is ambiguous (.pt2 has two formats, .pt three)."""
 
 import zipfile
 from pathlib import Path
@@ -13,23 +13,23 @@ RUNTIMES = {
     "saved_model": "tensorflow",
     "frozen_graph": "tensorflow",
 }
-"""Format -> the runtime that takes it."""
-# A pickle, which torch.save wrote before it wrote zip archives.
+"""Format -> its runtime."""
+# The first byte of a pickle, which old versions of torch.save wrote in place of zip archives.
 PICKLE = b"\x80"
-# The first field of a GraphDef: a node, with its length. No other of the formats begins so.
+# The first byte of a GraphDef: the tag of its field `node`. No other format begins with it.
 NODE = b"\x0a"
 
 
-def recognise(file: Path) -> str:
-    """The format of a model's file or folder, as the catalogue calls it. Whether it can be loaded shows later.
+def detect_format(file: Path) -> str:
+    """The catalogue's name for the format of a model file or folder. Does not check that it can be loaded.
 
-    Raises `ModelUnusable` where it is none of ours.
+    Raises `ModelUnusable` if it is no supported format.
     """
     try:
         if file.is_dir():
             found = "saved_model" if (file / "saved_model.pb").is_file() else None
         elif zipfile.is_zipfile(file):
-            found = _archive(file)
+            found = _detect_archive(file)
         else:
             with file.open("rb") as opened:
                 found = {PICKLE: "torchvision", NODE: "frozen_graph"}.get(opened.read(1))
@@ -37,17 +37,17 @@ def recognise(file: Path) -> str:
         raise ModelUnusable(f"{file} can't be read: {getattr(error, 'strerror', None) or error}.") from error
     if found is None:
         raise ModelUnusable(
-            f"{file} is no model that is known here: no exported program (torch.export), AOTInductor package, "
-            "TorchScript or state dict of PyTorch, and no SavedModel (the folder with saved_model.pb) or frozen graph "
+            f"{file} has no supported format. Supported are exported programs (torch.export), AOTInductor packages, "
+            "TorchScript and state dicts of PyTorch, and SavedModels (folders with saved_model.pb) and frozen graphs "
             "of TensorFlow."
         )
     return found
 
 
-def _archive(file: Path) -> str | None:
-    """The format of one of the zip archives that PyTorch writes."""
+def _detect_archive(file: Path) -> str | None:
+    """The format of a zip archive of PyTorch."""
     with zipfile.ZipFile(file) as archive:
-        # All is in one folder, which is called as whoever wrote it liked.
+        # Everything is in one folder, whose name may be anything.
         names = {name.partition("/")[2] for name in archive.namelist()}
     if any(name.startswith("data/aotinductor/") for name in names):
         return "aotinductor"

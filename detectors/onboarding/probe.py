@@ -1,4 +1,4 @@
-"""Looks at a model that has no entry yet: what it takes, and what it gives for blank pictures. No framework here."""
+"""Runs a model that has no entry yet on blank pictures, to find its input and outputs. No framework here."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -13,42 +13,41 @@ from detectors.catalogue import Input, ModelEntry
 from detectors.errors import ModelUnusable
 from detectors.pictures.preprocess import Batch, to_tensor
 
-MOST: int = ModelEntry.model_fields["batch_size"].default
-"""Pictures that a model takes at once, where it takes any number of them."""
+DEFAULT_BATCH_SIZE: int = ModelEntry.model_fields["batch_size"].default
+"""The batch size of a model that takes any."""
 Size = tuple[int, int]
 """Width, height."""
 Key = int | str
-"""Of an output: its position or its name."""
-Floats = npt.NDArray[np.float32]
-Given = Mapping[Key, npt.NDArray[np.generic] | list[npt.NDArray[np.generic]]]
-"""What a model gave for n pictures: by key an array of n × …, or a list of n arrays."""
+"""The position or the name of an output."""
+Outputs = Mapping[Key, npt.NDArray[np.generic] | list[npt.NDArray[np.generic]]]
+"""A model's outputs for n pictures: each an array of n × …, or a list of n arrays."""
 
 
 @dataclass(frozen=True)
 class Program:
     """A model in memory."""
 
-    run: Callable[[Batch], Given]
-    """Raises RuntimeError, ValueError, TypeError or LookupError where the model does not take the batch."""
+    run: Callable[[Batch], Outputs]
+    """Raises RuntimeError, ValueError, TypeError or LookupError if the model does not take the batch."""
     inputs: Sequence[Input]
-    """What it may take, what is most telling first."""
+    """The inputs to try, in this order."""
     batches: Sequence[tuple[int, int]]
-    """How many pictures it may take at once: how many to try with, and what its entry then has as `batch_size`."""
+    """The batches to try: number of pictures, and the entry's `batch_size` if the model takes them."""
 
 
 @dataclass(frozen=True)
-class Seen:
-    """What a model was seen to do."""
+class Probe:
+    """What was found about a model."""
 
     input: Input
-    guessed: bool
-    """Whether it was found by trying; otherwise the model itself says what it takes."""
+    inferred: bool
+    """True if the input was found by trying; false if the file states it."""
     batch_size: int
-    outputs: Given
+    outputs: Outputs
 
 
-def probe(file: Path, runtime: str, model_format: str, size: Size | None, device: str, threads: int) -> Seen:
-    """Loads a model and runs it on blank pictures. `size`: of its input, where the file does not say it.
+def probe(file: Path, runtime: str, model_format: str, size: Size | None, device: str, threads: int) -> Probe:
+    """Loads a model and runs it on blank pictures. `size`: of its input, if the file does not state it.
 
     Raises `ModelUnusable`.
     """
@@ -56,60 +55,56 @@ def probe(file: Path, runtime: str, model_format: str, size: Size | None, device
     try:
         program = open_program(file, model_format, size, device, threads)
     except (RuntimeError, ValueError, TypeError, LookupError, OSError) as error:
-        raise ModelUnusable(f"{file} can't be looked at: {_sentence(error)}") from error
+        raise ModelUnusable(f"{file} can't be examined: {_last_line(error)}") from error
     reason = ""
     for (pictures, batch_size), into in product(program.batches, program.inputs):
+        blank = np.full((into.height, into.width, 3), 255, np.uint8)
         try:
-            given = program.run(blank(into, pictures))
+            returned = program.run(to_tensor([blank] * pictures, into))
         except (RuntimeError, ValueError, TypeError, LookupError) as error:
-            reason = _sentence(error)
+            reason = _last_line(error)
             continue
-        outputs = {key: output for key, output in given.items() if np.ndim(output) and len(output) == pictures}
+        outputs = {key: output for key, output in returned.items() if np.ndim(output) and len(output) == pictures}
         if outputs:
-            return Seen(into, len(program.inputs) > 1, batch_size, outputs)
-        reason = f"none of what it gave, {described(given)}, is for {pictures} pictures"
+            return Probe(into, len(program.inputs) > 1, batch_size, outputs)
+        reason = f"it returned {describe_outputs(returned)}, and none of these is for {pictures} pictures"
     raise ModelUnusable(f"{file} can't be run on blank pictures: {reason}")
 
 
-def taken(shape: Sequence[int | None], dtype: str, size: Size | None, name: str | None = None) -> Input:
-    """The input of a model that says what it takes: n × height × width × 3, or n × 3 × height × width.
+def input_of(shape: Sequence[int | None], dtype: str, size: Size | None, name: str | None = None) -> Input:
+    """The entry's input for a model that takes n × height × width × 3 or n × 3 × height × width.
 
-    shape: with None where any number goes. Raises ValueError where no batch of pictures fits, or the size is needed.
+    shape: None stands for any number. Raises ValueError if no batch of pictures fits, or `size` is needed.
     """
-    told = f"it takes {dtype} {' × '.join('any' if side is None else str(side) for side in shape)}"
+    takes = f"it takes {dtype} {' × '.join('any' if side is None else str(side) for side in shape)}"
     if len(shape) != 4 or (shape[1] != 3 and shape[3] not in (3, None)):
-        raise ValueError(f"{told}, which is no batch of pictures with three channels")
+        raise ValueError(f"{takes}, which is no batch of pictures with three channels")
     if dtype not in ("uint8", "float32"):
-        raise ValueError(f"{told}, and what it can be fed is uint8 or float32")
+        raise ValueError(f"{takes}, but only uint8 and float32 are supported")
     layout = "NCHW" if shape[1] == 3 else "NHWC"
     height, width = shape[2:] if layout == "NCHW" else shape[1:3]
     if height is None or width is None:
-        size = needed(size)
+        size = require_size(size)
     elif size not in (None, (width, height)):
-        raise ValueError(f"{told}, which is not what --size says")
+        raise ValueError(f"{takes}, which does not fit --size")
     else:
         size = width, height
     return Input(name=name, width=size[0], height=size[1], layout=layout, dtype=dtype, scale=usual_scale(dtype))
 
 
-def needed(size: Size | None) -> Size:
-    """The size that was given. Raises ValueError where none was."""
+def require_size(size: Size | None) -> Size:
+    """The value of --size. Raises ValueError if it is missing."""
     if size is None:
-        raise ValueError("its file does not say how large its pictures are: --size WIDTHxHEIGHT says it")
+        raise ValueError("its file does not state the size of its input: add --size WIDTHxHEIGHT")
     return size
 
 
 def usual_scale(dtype: str) -> float:
-    """By which pixels are multiplied, as most models have it: to 0 … 1 where they are not taken as they are."""
+    """The usual `scale` of an input: 1 for uint8; for float32 one that brings pixels to 0 … 1."""
     return 1.0 if dtype == "uint8" else 1 / 255
 
 
-def blank(into: Input, pictures: int) -> Batch:
-    """So many white pictures as an input takes them."""
-    return to_tensor([np.full((into.height, into.width, 3), 255, np.uint8)] * pictures, into)
-
-
-def described(outputs: Given) -> str:
+def describe_outputs(outputs: Outputs) -> str:
     """Names and shapes: `boxes 2 × 100 × 4, scores 2 × 100`."""
     return ", ".join(
         f"{key} {len(output)} of {' × '.join(map(str, output[0].shape))}"
@@ -119,6 +114,6 @@ def described(outputs: Given) -> str:
     )
 
 
-def _sentence(error: Exception) -> str:
-    """What an error says in the end: TorchScript writes the program's own lines before it."""
+def _last_line(error: Exception) -> str:
+    """The last line of an error's message, which is the reason; TorchScript writes the program's code before it."""
     return (str(error).strip().splitlines() or [type(error).__name__])[-1].strip()

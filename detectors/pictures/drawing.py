@@ -5,46 +5,28 @@ import io
 import threading
 from collections.abc import Sequence
 from functools import lru_cache
-from typing import Protocol
 
 from PIL import Image, ImageDraw, ImageFont, ImageOps
 
 from detectors.errors import PictureUndecodable
 from detectors.pictures.formats import FORMATS
 
-# Pixels of the shorter and of the longer side. Below, a label would cover the picture or not fit on it.
+# Pixels of the shorter and of the longer side. On a smaller picture a label would cover it, so it is enlarged.
 SMALLEST = (120, 320)
-# Pixels of the longer side. Above, nobody's screen shows them and encoding costs seconds.
+# Pixels of the longer side. A larger picture is shrunk: screens do not show more, and encoding would take seconds.
 LARGEST = 4096
-# Comparing all with all takes too long beyond.
+# With more boxes, labels are placed without avoiding the others: comparing all with all would take too long.
 _MOST_TO_AVOID = 300
-# Decoded pictures are large: 200 megapixels take 600 MB. So few are drawn at once.
+# Decoded pictures are large: 200 megapixels take 600 MB. So at most two are drawn at once.
 _drawing = threading.BoundedSemaphore(2)
 
 Colour = tuple[int, int, int]
 Box = tuple[float, float, float, float]
+Row = tuple[str, int, float, float, float, float, float]
+"""A detection: label, class id, score 0 to 1, and x1, y1, x2, y2 in pixels of the picture as a person sees it."""
 
 
-class Found(Protocol):
-    """What is drawn: the box in pixels of the picture as a person sees it."""
-
-    @property
-    def label(self) -> str: ...
-    @property
-    def class_id(self) -> int: ...
-    @property
-    def score(self) -> float: ...
-    @property
-    def x1(self) -> float: ...
-    @property
-    def y1(self) -> float: ...
-    @property
-    def x2(self) -> float: ...
-    @property
-    def y2(self) -> float: ...
-
-
-def annotate(data: bytes, detections: Sequence[Found]) -> tuple[bytes, str]:
+def annotate(data: bytes, detections: Sequence[Row]) -> tuple[bytes, str]:
     """The picture with its boxes drawn, and its media type: JPEG, PNG and WebP stay what they are, others become PNG.
 
     Raises `PictureUndecodable`.
@@ -66,20 +48,18 @@ def colour_of(class_id: int) -> Colour:
     return round(red * 255), round(green * 255), round(blue * 255)
 
 
-def draw(canvas: Image.Image, detections: Sequence[Found], scale: float = 1.0) -> None:
+def draw(canvas: Image.Image, detections: Sequence[Row], scale: float = 1.0) -> None:
     """Draws on `canvas`, an RGB or RGBA picture that shows the original at `scale`."""
     pen = ImageDraw.Draw(canvas)
     line = max(2, round(min(canvas.size) / 250))
     font = _font(max(11, round(min(canvas.size) / 40)))
-    boxes = [(found.x1 * scale, found.y1 * scale, found.x2 * scale, found.y2 * scale) for found in detections]
+    boxes = [(x1 * scale, y1 * scale, x2 * scale, y2 * scale) for *_, x1, y1, x2, y2 in detections]
     # The best ones last, so that they lie on top.
-    for found, box in reversed(list(zip(detections, boxes, strict=True))):
-        _outline(pen, box, canvas.size, colour_of(found.class_id), line)
+    for (_, class_id, *_), box in reversed(list(zip(detections, boxes, strict=True))):
+        _outline(pen, box, canvas.size, colour_of(class_id), line)
     labels: list[Box] = []
-    for found, box in zip(detections, boxes, strict=True):
-        _label(
-            pen, f"{found.label} {found.score:.2f}", box, canvas.size, colour_of(found.class_id), font, boxes, labels
-        )
+    for (label, class_id, score, *_), box in zip(detections, boxes, strict=True):
+        _label(pen, f"{label} {score:.2f}", box, canvas.size, colour_of(class_id), font, boxes, labels)
 
 
 def _canvas(data: bytes) -> tuple[Image.Image, float, str]:
@@ -164,11 +144,7 @@ def _inside(corner: tuple[float, float], label: tuple[float, float], size: tuple
 
 
 def _hidden(place: Box, others: Sequence[Box]) -> float:
-    return sum(_overlap(place, other) for other in others)
-
-
-def _overlap(one: Box, other: Box) -> float:
-    """Area that two boxes share."""
-    width = min(one[2], other[2]) - max(one[0], other[0])
-    height = min(one[3], other[3]) - max(one[1], other[1])
-    return width * height if width > 0 and height > 0 else 0.0
+    """The areas that a box shares with others, added up."""
+    widths = (max(0.0, min(place[2], other[2]) - max(place[0], other[0])) for other in others)
+    heights = (max(0.0, min(place[3], other[3]) - max(place[1], other[1])) for other in others)
+    return sum(width * height for width, height in zip(widths, heights, strict=True))

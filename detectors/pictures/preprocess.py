@@ -1,6 +1,6 @@
 """From pixels to the tensor that a model takes.
 
-Every runtime takes this one path, so the same weights give the same boxes everywhere.
+Every runtime uses this code, so the same weights find the same boxes everywhere.
 """
 
 from collections.abc import Sequence
@@ -11,16 +11,17 @@ from PIL import Image
 
 from detectors.catalogue import Input
 
-# What lies beside a letterboxed picture. The value that the YOLO family made common.
+# The grey beside a letterboxed picture: the value that the YOLO family uses.
 PADDING = 114
 
 Pixels = npt.NDArray[np.uint8]
 Batch = npt.NDArray[np.uint8] | npt.NDArray[np.float32] | list[npt.NDArray[np.uint8]] | list[npt.NDArray[np.float32]]
-"""Pictures for a model: one array, or one each where they keep their sizes."""
+"""Pictures for a model: one array, or a list with one array per picture where they keep their sizes."""
 
 
 def content_size(width: int, height: int, into: Input) -> tuple[int, int]:
-    """Width and height that a picture has as the model sees it, in pixels, at least 1."""
+    """Width and height in pixels, at least 1, that a `width` × `height` picture has in the model's input, without
+    padding."""
     if into.resize == "stretch":
         return into.width, into.height
     scale = min(into.width / width, into.height / height)
@@ -29,9 +30,9 @@ def content_size(width: int, height: int, into: Input) -> tuple[int, int]:
     return max(1, round(width * scale)), max(1, round(height * scale))
 
 
-def place(pixels: Pixels, into: Input) -> Pixels:
-    """A picture of any size as the model sees it, RGB uint8: scaled, and at the top left of a grey canvas of
-    `into.height` × `into.width` where it is letterboxed."""
+def resize(pixels: Pixels, into: Input) -> Pixels:
+    """Scales an RGB picture (uint8, H×W×3) as `into.resize` says. A letterboxed picture lies at the top left of a grey
+    canvas of `into.height` × `into.width`."""
     height, width = pixels.shape[:2]
     target = content_size(width, height, into)
     if target != (width, height):
@@ -44,15 +45,16 @@ def place(pixels: Pixels, into: Input) -> Pixels:
 
 
 def to_tensor(images: Sequence[Pixels], into: Input) -> Batch:
-    """Pictures of any sizes as one batch in the layout, type and range that the model's entry asks for; as a list,
-    where the model takes them in their own sizes."""
-    placed = [place(image, into) for image in images]
+    """RGB pictures (uint8, H×W×3, any sizes) as a batch in the layout, type and value range of the model's input; as a
+    list, if the model takes pictures in their own sizes."""
+    resized = [resize(image, into) for image in images]
     if into.resize == "none":
-        return [_as_asked(pixels[None], into)[0] for pixels in placed]
-    return _as_asked(np.stack(placed), into)
+        return [_convert(pixels[None], into)[0] for pixels in resized]
+    return _convert(np.stack(resized), into)
 
 
-def _as_asked(batch: Pixels, into: Input) -> npt.NDArray[np.uint8] | npt.NDArray[np.float32]:
+def _convert(batch: Pixels, into: Input) -> npt.NDArray[np.uint8] | npt.NDArray[np.float32]:
+    """n × H × W × 3 -> the layout and type of the input; for float32 scaled and normalised."""
     if into.layout == "NCHW":
         batch = batch.transpose(0, 3, 1, 2)
     if into.dtype == "uint8":

@@ -1,8 +1,6 @@
-"""AOTInductor packages: programs in native code, and what they need of a machine.
+"""AOTInductor packages: programs in native code, and what they require of a machine. No framework here.
 
-`detectors.onboarding.compile` makes them.
-
-A package is code, and it is run: take only those that you compiled yourself. No framework here.
+`detectors.onboarding.compile` makes them. Loading a package runs its code, so use only packages that you compiled.
 """
 
 import json
@@ -11,57 +9,44 @@ from pathlib import Path
 
 from detectors.catalogue import Input
 
-# What compilers use where a processor has it; of its other flags no code needs any.
+# Prefixes of the processor flags that a compiler uses; no code depends on other flags.
 INSTRUCTIONS = (
-    "adx",
-    "aes",
-    "amx",
-    "avx",
-    "bmi",
-    "f16c",
-    "fma",
-    "gfni",
-    "movbe",
-    "pclmul",
-    "sse",
-    "ssse",
-    "vaes",
-    "vpcl",
-)
+    "adx", "aes", "amx", "avx", "bmi", "f16c", "fma", "gfni", "movbe", "pclmul", "sse", "ssse", "vaes", "vpcl",
+)  # fmt: skip
 FEATURES, TORCH, PICTURES = "BOXQUEUE_INSTRUCTIONS", "BOXQUEUE_TORCH", "BOXQUEUE_PICTURES"
 DEVICE = "AOTI_DEVICE_KEY"
 
 
-def require_runnable(file: Path, version: str, device: str, fed: Input | None) -> None:
-    """Raises ValueError where a package can't be run here: it is for another version of PyTorch than this one, another
-    device, a processor that has more than this one, or other pictures than it is to be fed with. It would not notice:
-    it reads past the end of what is too small."""
-    said = _metadata(file)
-    made_by = said.get(TORCH)
+def require_runnable(file: Path, version: str, device: str, input_: Input | None) -> None:
+    """Raises ValueError if a package can't run here: it is for another version of PyTorch, another device, a processor
+    with more instructions, or another input. The package itself does not check this: it reads past the end of a tensor
+    that is too small."""
+    metadata = _metadata(file)
+    made_by = metadata.get(TORCH)
     if made_by is not None and made_by.partition("+")[0] != version.partition("+")[0]:
         raise ValueError(
-            f"it was compiled by PyTorch {made_by}, and this is {version}; compile it anew: boxqueue models compile"
+            f"PyTorch {made_by} compiled it, and this is {version}; compile it again: boxqueue models compile"
         )
-    if missing := sorted(set(said.get(FEATURES, "").split()) - set(instructions())):
+    if missing := sorted(set(metadata.get(FEATURES, "").split()) - set(instructions())):
         raise ValueError(
-            f"it was compiled for a processor with {', '.join(missing)}, which this one lacks; compile it here, or "
-            "with --portable"
+            f"it was compiled for a processor with {', '.join(missing)}, which this one lacks; compile it on this "
+            "machine, or with --portable"
         )
-    wanted = pictures(fed) if fed else None
-    if wanted and said.get(PICTURES, wanted) != wanted:
-        raise ValueError(f"it was compiled for {said[PICTURES]}, but its entry says {wanted}")
+    wanted = describe_input(input_) if input_ else None
+    if wanted and metadata.get(PICTURES, wanted) != wanted:
+        raise ValueError(f"it was compiled for {metadata[PICTURES]}, but its entry says {wanted}")
     kind = device.partition(":")[0]
-    if said[DEVICE] != kind:
-        raise ValueError(f"it was compiled for {said[DEVICE]}, not for {kind}")
+    if metadata[DEVICE] != kind:
+        raise ValueError(f"it was compiled for {metadata[DEVICE]}, not for {kind}")
 
 
-def pictures(fed: Input) -> str:
-    """What a program is compiled for: type, width, height and layout."""
-    return f"{fed.dtype} {fed.width} × {fed.height} {fed.layout}"
+def describe_input(input_: Input) -> str:
+    """The input that a program is compiled for: type, width, height and layout."""
+    return f"{input_.dtype} {input_.width} × {input_.height} {input_.layout}"
 
 
 def instructions() -> tuple[str, ...]:
-    """The instruction sets of this processor that a compiler would use, as Linux names them; sorted."""
+    """The instruction sets of this processor that a compiler uses, as Linux names them, sorted."""
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
     except OSError:
@@ -71,12 +56,12 @@ def instructions() -> tuple[str, ...]:
 
 
 def _metadata(file: Path) -> dict[str, str]:
-    """What was written down when the package was compiled."""
+    """The metadata that was written when the package was compiled. Raises ValueError if it is no package."""
     with zipfile.ZipFile(file) as package:
-        said: dict[str, str] = {}
+        metadata: dict[str, str] = {}
         for name in package.namelist():
             if name.endswith("_metadata.json"):
-                said |= json.loads(package.read(name))
-    if DEVICE not in said:
-        raise ValueError("it is no package of AOTInductor")
-    return said
+                metadata |= json.loads(package.read(name))
+    if DEVICE not in metadata:
+        raise ValueError("it is no AOTInductor package")
+    return metadata

@@ -1,39 +1,45 @@
-"""Runtime `pytorch`: exported programs, compiled or not, TorchScript, torchvision's own models, on CPU or CUDA."""
+"""Runtime `pytorch`: exported programs, AOTInductor packages, TorchScript and torchvision's detectors."""
 
+import json
 import pickle
+import re
+import zipfile
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
-from zipfile import BadZipFile
 
 import numpy as np
 import numpy.typing as npt
 import torch
+from torch.export.passes import move_to_device_pass
 
 from detectors.base import Answers, Detector
-from detectors.catalogue import ModelEntry
+from detectors.catalogue import Input, ModelEntry
 from detectors.errors import ModelUnusable, lacking
 from detectors.pictures.preprocess import Batch
-from detectors.runtimes.exported_program import load_package, load_program
+from detectors.runtimes.aotinductor import require_runnable
 
 Model = Callable[[Any], Any]
 WRAPPINGS = ("state_dict", "model_state_dict", "model")
-"""Where training loops put a model's weights among what else they save."""
+"""Keys under which training loops save a model's weights in a checkpoint."""
 PREFIXES = ("module.", "model.")
-"""What DataParallel and Lightning put before the names of weights."""
+"""Prefixes that DataParallel and Lightning put before the names of weights."""
 MORE_THAN_WEIGHTS = (
-    "holds more than weights, which could be any program; save only the state dict: torch.save(model.state_dict(), …)."
+    "holds more than weights, and so could run any program; save only the state dict: "
+    "torch.save(model.state_dict(), …)."
 )
 PRECISIONS = {"half": torch.float16, "bfloat16": torch.bfloat16}
-LONGEST = 300
-"""Characters of what PyTorch says about weights that do not fit: it names every one of them."""
+# The file in the archive that holds the graph; the second name is that of PyTorch up to 2.7.
+GRAPH = re.compile(r"(.*/)?models/[^/]+\.json|serialized_exported_program\.json")
+MAX_SHOWN = 300
+"""Characters that are shown of PyTorch's message about weights that do not fit, which names every one of them."""
 
 
 class PyTorchDetector(Detector):
     """Runs a model that takes a batch of any size, or a list of pictures in their own sizes.
 
-    No file may bring Python code: weights are loaded `weights_only`.
+    State dicts are loaded with `weights_only`, so that they can't run Python code.
     """
 
     formats = frozenset({"pt2", "torchscript", "torchvision", "aotinductor"})
@@ -45,8 +51,8 @@ class PyTorchDetector(Detector):
     def _load(self, threads: int) -> None:
         if self.entry.precision != "full" and self.device == "cpu":
             raise ModelUnusable(
-                f"Model {self.entry.name}: the precision {self.entry.precision} is for CUDA, and this is a CPU, where "
-                "it takes longer than full precision; leave it out, or set BOXQUEUE_DEVICE=cuda."
+                f"Model {self.entry.name}: precision {self.entry.precision} needs CUDA: on a CPU it is slower than "
+                "full precision. Leave it out of the entry, or set BOXQUEUE_DEVICE=cuda."
             )
         torch.set_num_threads(threads)
         load = LOADERS[self.entry.format]
@@ -54,7 +60,7 @@ class PyTorchDetector(Detector):
             self._model = load(self.entry, self.device)
         except pickle.UnpicklingError as error:
             raise ModelUnusable(f"Model {self.entry.name}: {self.entry.file} {MORE_THAN_WEIGHTS}") from error
-        except (RuntimeError, ValueError, OSError, LookupError, AssertionError, BadZipFile) as error:
+        except (RuntimeError, ValueError, OSError, LookupError, AssertionError, zipfile.BadZipFile) as error:
             raise ModelUnusable(f"Model {self.entry.name}: {self.entry.file} can't be loaded: {error}") from error
 
     def _infer(self, batch: Batch) -> Answers:
@@ -68,47 +74,83 @@ class PyTorchDetector(Detector):
 
 
 def to_device(batch: Batch, device: str) -> torch.Tensor | list[torch.Tensor]:
-    """A batch as a program takes it, on its device."""
+    """A batch as PyTorch's tensors on a device."""
     if isinstance(batch, list):
         return [torch.from_numpy(picture).to(device) for picture in batch]
     return torch.from_numpy(batch).to(device)
 
 
 def in_precision(precision: str, device: str) -> AbstractContextManager[Any]:
-    """Where convolutions and products of matrices have that precision; what needs full precision, as the search for
-    doubles does, keeps it."""
+    """A context with PyTorch's autocast: convolutions and matrix products run in that precision, and what needs full
+    precision, such as non-maximum suppression, keeps it."""
     if precision == "full":
         return nullcontext()
     return torch.autocast(device.partition(":")[0], dtype=PRECISIONS[precision])
 
 
 def named_outputs(outputs: Any) -> dict[int | str, Any]:
-    """What a model gave: of a tuple by position, of a dictionary by name, of dictionaries for each picture by name,
-    each a list for the pictures."""
+    """A model's outputs by position if it returned a tuple, or by name if it returned a dictionary. If it returned one
+    dictionary per picture, each output is a list with one tensor per picture."""
     if isinstance(outputs, torch.Tensor):
         return {0: outputs}
     if isinstance(outputs, tuple) and len(outputs) == 2 and isinstance(outputs[1], list):
-        outputs = outputs[1]  # a scripted model of torchvision gives (losses, detections)
+        outputs = outputs[1]  # a scripted torchvision model returns (losses, detections)
     if isinstance(outputs, list) and outputs and all(isinstance(one, Mapping) for one in outputs):
         return {name: [one[name] for one in outputs] for name in outputs[0]}
     return dict(outputs) if isinstance(outputs, Mapping) else dict(enumerate(outputs))
 
 
 def to_numpy(output: Any) -> npt.NDArray[Any] | list[npt.NDArray[Any]]:
-    """A tensor, or a list of them, off whatever device it is on."""
-    return [_array(tensor) for tensor in output] if isinstance(output, list) else _array(output)
+    """A tensor or a list of tensors, from any device."""
+    return [_to_array(tensor) for tensor in output] if isinstance(output, list) else _to_array(output)
 
 
-def _array(tensor: torch.Tensor) -> npt.NDArray[Any]:
-    # NumPy knows no bfloat16.
+def _to_array(tensor: torch.Tensor) -> npt.NDArray[Any]:
+    # NumPy has no bfloat16.
     return np.asarray((tensor.float() if tensor.dtype == torch.bfloat16 else tensor).detach().cpu())
 
 
+def load_program(file: Path, device: str) -> torch.export.ExportedProgram:
+    """The program of a file, on a device. Raises ValueError if it can't be loaded; the message names the version of
+    PyTorch that wrote it if this one is another."""
+    made_by = _made_by(file)
+    try:
+        program = torch.export.load(file)
+    except Exception as error:  # a file of another version may raise anything
+        if made_by == torch.__version__:
+            raise ValueError(f"PyTorch can't read it: {error}") from error
+        raise ValueError(
+            f"PyTorch {made_by} exported it, and this is PyTorch {torch.__version__}, which can't read it; export it "
+            "again with this version"
+        ) from error
+    return program if device == "cpu" else move_to_device_pass(program, device)
+
+
+def load_package(file: Path, device: str, input_: Input | None) -> Model:
+    """The program of an AOTInductor package. Raises ValueError if it can't run here."""
+    require_runnable(file, torch.__version__, device, input_)
+    _, _, index = device.partition(":")
+    package: Model = torch._inductor.aoti_load_package(str(file), device_index=int(index) if index else -1)
+    return package
+
+
+def _made_by(file: Path) -> str:
+    """The version of PyTorch that wrote a program. Raises ValueError if the file is no exported program."""
+    try:
+        with zipfile.ZipFile(file) as archive:
+            graph = next(name for name in archive.namelist() if GRAPH.fullmatch(name))
+            return str(json.loads(archive.read(graph))["torch_version"])
+    except (zipfile.BadZipFile, StopIteration, ValueError, LookupError, TypeError) as error:
+        raise ValueError(
+            "it is no exported program of torch.export.save; if it is a compiled one, its format is aotinductor"
+        ) from error
+
+
 def _exported_program(entry: ModelEntry, device: str) -> Model:
-    return _laid_out(load_program(entry.file, device).module(), entry)
+    return _set_memory_format(load_program(entry.file, device).module(), entry)
 
 
-def _laid_out(module: torch.nn.Module, entry: ModelEntry) -> torch.nn.Module:
+def _set_memory_format(module: torch.nn.Module, entry: ModelEntry) -> torch.nn.Module:
     return module.to(memory_format=torch.channels_last) if entry.channels_last else module  # type: ignore[call-overload]
 
 
@@ -117,23 +159,23 @@ def _torchscript(entry: ModelEntry, device: str) -> Model:
 
 
 def _torchvision(entry: ModelEntry, device: str) -> Model:
-    """One of `torchvision.models.detection` with a state dict. It scales and normalises the pictures itself."""
-    from torchvision.models import detection, get_model, list_models  # noqa: PLC0415 - all else works without it
+    """A model of `torchvision.models.detection` with the file's weights. It scales and normalises pictures itself."""
+    from torchvision.models import detection, get_model, list_models  # noqa: PLC0415 - the other formats work without it
 
     builders = list_models(module=detection)
     if entry.builder not in builders:
         raise ValueError(f"there is no builder {entry.builder!r}; there are {', '.join(builders)}")
-    classes = max(entry.class_ids) + 1  # the first one is the background, or counts as if it were
+    classes = max(entry.class_ids) + 1  # class 0 is the background, or counts like it
     model = get_model(entry.builder, weights=None, weights_backbone=None, num_classes=classes)
     try:
         model.load_state_dict(read_weights(entry.file))
     except RuntimeError as error:
-        told = " ".join(line.strip() for line in str(error).splitlines()[1:])
+        reason = " ".join(line.strip() for line in str(error).splitlines()[1:])
         raise ValueError(
-            f"its weights are not those of {entry.builder} with class ids from 0 to {classes - 1}, as the labels have "
-            f"them: {told[:LONGEST]}{'…' * (len(told) > LONGEST)}"
+            f"its weights do not fit {entry.builder} with the class ids 0 to {classes - 1} of the entry's labels: "
+            f"{reason[:MAX_SHOWN]}{'…' * (len(reason) > MAX_SHOWN)}"
         ) from error
-    _laid_out(model.eval().to(device), entry)
+    _set_memory_format(model.eval().to(device), entry)
 
     def run(pictures: list[torch.Tensor]) -> Any:
         return model([picture.permute(2, 0, 1).float() / 255 for picture in pictures])
@@ -142,8 +184,8 @@ def _torchvision(entry: ModelEntry, device: str) -> Model:
 
 
 def read_weights(file: Path) -> dict[str, Any]:
-    """The weights of a file, whatever a training loop saved beside and around them. Raises UnpicklingError where
-    there is more in it than tensors and plain values."""
+    """The weights of a state dict or a checkpoint, by their names in the model. Raises UnpicklingError if the file
+    holds more than tensors and plain values."""
     state = torch.load(file, map_location="cpu", weights_only=True)
     for wrapping in WRAPPINGS:
         if isinstance(state, dict) and isinstance(state.get(wrapping), dict):

@@ -1,4 +1,4 @@
-"""Which runtimes there are and which are installed, found without importing a framework."""
+"""Which runtimes are registered and installed. Imports no framework."""
 
 from importlib.metadata import EntryPoint, PackageNotFoundError, entry_points, version
 from importlib.util import find_spec
@@ -7,17 +7,17 @@ from detectors.errors import ModelUnusable
 from detectors.runtimes import libtorch
 
 GROUP = "boxqueue.detectors"
-# The module that each runtime of ours stands on; `remote` has an HTTP client in place of a framework. A runtime from
-# elsewhere counts as installed where it is registered.
+# Runtime -> the module that it needs; `remote` needs an HTTP client, and no framework. A runtime of another package
+# counts as installed if it is registered.
 FRAMEWORKS = {
     "pytorch": "torch",
     "tensorflow": "tensorflow",
     "remote": "httpx",
     "libtorch": "detectors.runtimes.libtorch.binding",
 }
-# Runtimes whose models run in other processes, on whatever device these have.
+# Runtimes whose models run on a server, so that the worker needs no device.
 ELSEWHERE = frozenset({"remote"})
-# Packages that bring the same framework under another name.
+# Framework -> the packages that contain it.
 FLAVOURS = {"tensorflow": ("tensorflow", "tensorflow-cpu")}
 
 
@@ -27,27 +27,29 @@ def registered() -> dict[str, EntryPoint]:
 
 
 def installed_runtimes() -> list[str]:
-    """Names of the runtimes whose framework is installed here, sorted."""
-    return sorted(name for name in registered() if name not in FRAMEWORKS or find_spec(FRAMEWORKS[name]) is not None)
+    """Names of the runtimes whose framework is installed here, sorted. Ours also need NumPy, which the API lacks."""
+    return sorted(
+        name for name in registered() if name not in FRAMEWORKS or (find_spec(FRAMEWORKS[name]) and find_spec("numpy"))
+    )
 
 
 def require(runtime: str) -> None:
-    """Raises `ModelUnusable` where there is no such runtime, or its framework is not installed here."""
+    """Raises `ModelUnusable` if there is no such runtime, or its framework is not installed."""
     if runtime not in registered():
         raise ModelUnusable(f"There is no runtime {runtime!r}; there are {', '.join(sorted(registered()))}.")
     if runtime not in installed_runtimes():
         if runtime == "libtorch":
-            raise ModelUnusable("The runtime libtorch is not built here: make libtorch builds it.")
+            raise ModelUnusable("The runtime libtorch is not built here. Build it: make libtorch.")
         raise ModelUnusable(
-            f"The runtime {runtime} needs {FRAMEWORKS[runtime]}, which is not installed here: "
-            f"install requirements/{runtime}.txt."
+            f"The runtime {runtime} needs {FRAMEWORKS[runtime]} and NumPy, which are not both installed here. "
+            f"Install requirements/{runtime}.txt."
         )
 
 
 def framework_version(runtime: str) -> tuple[str, str] | None:
-    """(framework, version) that a runtime stands on; None for a runtime from elsewhere.
+    """The framework of a runtime and its version; None for a runtime of another package.
 
-    Raises `PackageNotFoundError` where it is not installed, or OSError where it is not built.
+    Raises `PackageNotFoundError` if it is not installed, or OSError if it is not built.
     """
     if runtime == "libtorch":
         return runtime, libtorch.version()

@@ -17,29 +17,29 @@ from detectors.pictures.preprocess import Batch
 
 
 @contextmanager
-def _without_chatter() -> Iterator[None]:
-    """Leaves out what native code tells on stderr while it is imported, but for errors.
+def _errors_only() -> Iterator[None]:
+    """Drops what native code writes to stderr during its import, except errors.
 
-    TF_CPP_MIN_LOG_LEVEL does not hold for what is said before TensorFlow's log is set up.
+    TF_CPP_MIN_LOG_LEVEL does not apply before TensorFlow has set up its log.
     """
-    chatter = re.compile(rb"[IW]\d{4} |WARNING: All log messages before absl::InitializeLog")
+    noise = re.compile(rb"[IW]\d{4} |WARNING: All log messages before absl::InitializeLog")
     sys.stderr.flush()
     stderr = os.dup(2)
-    with tempfile.TemporaryFile() as said:
-        os.dup2(said.fileno(), 2)
+    with tempfile.TemporaryFile() as written:
+        os.dup2(written.fileno(), 2)
         try:
             yield
         finally:
             sys.stderr.flush()
             os.dup2(stderr, 2)
             os.close(stderr)
-            said.seek(0)
-            os.write(2, b"".join(line for line in said if not chatter.match(line)))
+            written.seek(0)
+            os.write(2, b"".join(line for line in written if not noise.match(line)))
 
 
-# Read when TensorFlow is imported: 2 leaves errors. Whoever wants to see more sets it himself.
+# TensorFlow reads it during its import; 2 means errors only. Set the variable to see more.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-with _without_chatter():
+with _errors_only():
     import tensorflow as tf
     from google.protobuf.message import DecodeError
 tf.get_logger().setLevel("ERROR")
@@ -47,14 +47,14 @@ tf.get_logger().setLevel("ERROR")
 SIGNATURE = "serving_default"
 Run = Callable[[tf.Tensor], list[tf.Tensor]]
 Loaded = tuple[Run, tf.TensorSpec, list[str]]
-"""A function, what it takes (with the name that this has), and the names of what it gives."""
+"""A function, its input (with its name), and the names of its outputs."""
 
 
 class TensorFlowDetector(Detector):
     """Runs a signature of a SavedModel, or a frozen graph between named tensors.
 
-    One whose batch dimension is fixed is run on that many pictures at a time. The device and the threads are those of
-    the process: what is loaded first settles them.
+    A model with a fixed batch dimension gets that many pictures at a time. Device and threads apply to the whole
+    process: the first model decides them.
     """
 
     formats = frozenset({"saved_model", "frozen_graph"})
@@ -65,16 +65,16 @@ class TensorFlowDetector(Detector):
 
     def _load(self, threads: int) -> None:
         try:
-            settle(self.device, threads)
+            configure(self.device, threads)
         except RuntimeError as error:
             raise ModelUnusable(
-                f"Model {self.entry.name}: this process runs TensorFlow on another device or with another number of "
-                f"threads already: {error}"
+                f"Model {self.entry.name}: this process already runs TensorFlow on another device or with another "
+                f"number of threads: {error}"
             ) from error
         load = LOADERS[self.entry.format]
         name = self.entry.input.name
         try:
-            # Outputs are wanted by name: the positions that a catalogue has by default mean nothing to TensorFlow.
+            # TensorFlow's outputs have names; the catalogue's default positions do not apply.
             self._run_batch, spec, _ = load(
                 str(self.entry.file), name, [str(wanted) for wanted in self.entry.output.wanted]
             )
@@ -83,8 +83,7 @@ class TensorFlowDetector(Detector):
         self._fixed_batch = self._check_input(spec)
 
     def _check_input(self, spec: tf.TensorSpec) -> int | None:
-        """The batch size that the model insists on, if any. Raises `ModelUnusable` where it can't take the entry's
-        input."""
+        """The model's fixed batch size, if any. Raises `ModelUnusable` if the entry's input does not fit the model."""
         into = self.entry.input
         if spec.dtype.name != into.dtype:
             raise ModelUnusable(f"Model {self.entry.name} takes {spec.dtype.name}, but its entry says {into.dtype}.")
@@ -99,7 +98,7 @@ class TensorFlowDetector(Detector):
         return fixed
 
     def _infer(self, batch: Batch) -> Answers:
-        if isinstance(batch, list):  # in their own sizes, so one by one
+        if isinstance(batch, list):  # pictures in their own sizes can only run one by one
             answers = [self._run_all(picture[None]) for picture in batch]
             return [[output[0] for output in outputs] for outputs in zip(*answers, strict=True)]
         return self._run_all(batch)
@@ -110,7 +109,7 @@ class TensorFlowDetector(Detector):
         try:
             for start in range(0, len(batch), size):
                 chunk = batch[start : start + size]
-                # The last pictures of a batch of a fixed size: filled up, and cut off again.
+                # Fills the last batch of a fixed size, and cuts the filling off again below.
                 filled = np.concatenate([chunk, np.repeat(chunk[-1:], size - len(chunk), axis=0)])
                 outputs = self._run_batch(tf.constant(filled))
                 parts.append([output.numpy()[: len(chunk)] for output in outputs])
@@ -119,15 +118,15 @@ class TensorFlowDetector(Detector):
         return [np.concatenate(arrays) for arrays in zip(*parts, strict=True)]
 
 
-def settle(device: str, threads: int) -> None:
-    """Gives this process its device and its threads. Raises `DeviceUnavailable`, or RuntimeError where TensorFlow
-    works already, and with others."""
+def configure(device: str, threads: int) -> None:
+    """Sets the device and the threads of this process. Raises `DeviceUnavailable`, or RuntimeError if TensorFlow
+    already runs with other ones."""
     gpus = tf.config.list_physical_devices("GPU")
     index = None if device == "cpu" else int(device.partition(":")[2])
     if index is not None and index >= len(gpus):
-        raise DeviceUnavailable(f"TensorFlow sees no {device} here.")
+        raise DeviceUnavailable(f"TensorFlow finds no {device} on this machine.")
     for gpu in gpus:
-        # On demand; otherwise the first process takes all of the GPU's memory.
+        # Without it, the first process takes all of the GPU's memory.
         tf.config.experimental.set_memory_growth(gpu, True)
     tf.config.set_visible_devices([] if index is None else [gpus[index]], "GPU")
     tf.config.threading.set_intra_op_parallelism_threads(threads)
@@ -135,28 +134,28 @@ def settle(device: str, threads: int) -> None:
 
 
 def _saved_model(path: str, name: str | None, outputs: list[str] | None) -> Loaded:
-    """A SavedModel's default signature, or its only one, as a function of its input. Without `outputs`, it gives all.
-    Raises `ValueError`."""
+    """A SavedModel's default or only signature as a function. `outputs`: their names; None for all. Raises
+    `ValueError`."""
     model = tf.saved_model.load(path)
-    called = _one_of("signature", None if len(model.signatures) == 1 else SIGNATURE, model.signatures)
-    signature = model.signatures[called]
+    key = _one_of("signature", None if len(model.signatures) == 1 else SIGNATURE, model.signatures)
+    signature = model.signatures[key]
     inputs = signature.structured_input_signature[1]
     chosen = _one_of("input", name, inputs)
-    given = list(signature.structured_outputs) if outputs is None else outputs
-    for output in given:
+    names = list(signature.structured_outputs) if outputs is None else outputs
+    for output in names:
         _one_of("output", output, signature.structured_outputs)
 
     def run(batch: tf.Tensor) -> list[tf.Tensor]:
-        # By way of the model: a signature alone does not keep its variables alive.
-        answer = model.signatures[called](**{chosen: batch})
-        return [answer[output] for output in given]
+        # Through `model`, which keeps the variables alive; the signature alone does not.
+        answer = model.signatures[key](**{chosen: batch})
+        return [answer[output] for output in names]
 
-    return run, tf.TensorSpec(inputs[chosen].shape, inputs[chosen].dtype, chosen), given
+    return run, tf.TensorSpec(inputs[chosen].shape, inputs[chosen].dtype, chosen), names
 
 
 def _frozen_graph(path: str, name: str | None, outputs: list[str] | None) -> Loaded:
-    """A frozen graph from its input to its outputs as one function. Without `outputs`, it gives what none of its own
-    operations takes. Raises `ValueError`."""
+    """A frozen graph as a function. `outputs`: their names; None for all results that no other operation uses. Raises
+    `ValueError`."""
     graph = tf.compat.v1.GraphDef()
     with open(path, "rb") as file:
         try:
@@ -166,27 +165,27 @@ def _frozen_graph(path: str, name: str | None, outputs: list[str] | None) -> Loa
     operations = {node.name: node for node in graph.node}
     placeholders = [node.name for node in graph.node if node.op == "Placeholder"]
     chosen = _one_of("input", name and name.removesuffix(":0"), placeholders)
-    given = _ends(graph) if outputs is None else outputs
-    for output in given:
+    names = _final_operations(graph) if outputs is None else outputs
+    for output in names:
         _one_of("output", output.partition(":")[0], operations)
     wrapped = tf.compat.v1.wrap_function(lambda: tf.graph_util.import_graph_def(graph, name=""), [])
     fed = wrapped.graph.as_graph_element(f"{chosen}:0")
-    fetched = [wrapped.graph.as_graph_element(output if ":" in output else f"{output}:0") for output in given]
-    return wrapped.prune(fed, fetched), tf.TensorSpec(fed.shape, fed.dtype, chosen), given
+    fetched = [wrapped.graph.as_graph_element(output if ":" in output else f"{output}:0") for output in names]
+    return wrapped.prune(fed, fetched), tf.TensorSpec(fed.shape, fed.dtype, chosen), names
 
 
-def _ends(graph: Any) -> list[str]:
-    """The operations of a graph whose results no other one takes."""
-    taken = {name.removeprefix("^").partition(":")[0] for node in graph.node for name in node.input}
+def _final_operations(graph: Any) -> list[str]:
+    """The operations of a graph whose results no other operation uses."""
+    used = {name.removeprefix("^").partition(":")[0] for node in graph.node for name in node.input}
     no_results = ("Placeholder", "Const", "NoOp", "Assert")
-    return [node.name for node in graph.node if node.name not in taken and node.op not in no_results]
+    return [node.name for node in graph.node if node.name not in used and node.op not in no_results]
 
 
 LOADERS = {"saved_model": _saved_model, "frozen_graph": _frozen_graph}
 
 
 def _one_of(what: str, name: str | None, known: Any) -> str:
-    """The name, or the only one where none was given. Raises `ValueError` which lists the known ones."""
+    """The name, or without one the only known name. Raises `ValueError`, which lists the known names."""
     names = list(known)
     if name is None and len(names) == 1:
         return str(names[0])

@@ -1,1 +1,1 @@
-"""The queue: which jobs wait and in which order, who takes them, and what becomes of them when a worker dies."""
+"""The queue: which jobs wait and in which order, which worker claims them, and how they are recovered from a crash."""

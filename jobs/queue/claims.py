@@ -1,7 +1,7 @@
-"""Taking jobs, finishing them, and what happens to them when a worker does not come back.
+"""Claims: a worker takes jobs, keeps them with its heartbeat, and finishes them or gives them back.
 
-A claim's id is a token: it stands on every job that it holds, and whoever writes an answer must still find it there.
-Time plays no part in that, so a worker that slept past its lease writes nothing.
+The id of a claim is a fencing token. It is written on each job of the claim, and an answer is written only if the token
+is still there. So a worker that comes after its lease has expired writes nothing, whatever its clock says.
 """
 
 from collections.abc import Collection, Mapping, Sequence
@@ -10,14 +10,14 @@ from dataclasses import dataclass
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
+from jobs.answers import insert_detections
 from jobs.batches import add_counts, batch_not_cancelled, mark_finished
 from jobs.clock import now, seconds_since
 from jobs.database import AnyRow, Database
 from jobs.queue.queries import models_by_first_job, waiting_jobs
-from jobs.queue.recovery import GIVEN_BACK
 from jobs.queue.server_exclusivity import may_start
-from jobs.records import DetectionRecord
-from jobs.tables import FAILED, QUEUED, RUNNING, SUCCEEDED, Claim, Id, Job, Json, new_id
+from jobs.records import ClaimableModel, DetectionRecord
+from jobs.tables import FAILED, FINISHED, GIVEN_BACK, QUEUED, RUNNING, SUCCEEDED, Claim, Id, Job, Json, new_id
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,19 +32,19 @@ class ClaimedJob:
 
 @dataclass(frozen=True, slots=True)
 class HeldClaim:
-    """Jobs of one model that this worker holds until it finishes them, gives them back or dies."""
+    """Jobs of one model that this worker holds until it finishes them, gives them back or loses them."""
 
     id: str
     task_id: str
     model: str
     jobs: tuple[ClaimedJob, ...]
     alone: bool
-    """The one job in it was part of a death: nothing else may run in its process meanwhile."""
+    """Its one job is a suspect: nothing else may run in the process meanwhile."""
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """A job's answer: `detections`, sorted by score, or else an error's code and sentence."""
+    """A job's answer: `detections`, the highest score first, or the code and the message of an error."""
 
     job_id: str
     detections: Sequence[DetectionRecord] | None = None
@@ -56,41 +56,40 @@ class Outcome:
 def claim(
     db: Database,
     runtime: str,
-    models: Mapping[str, tuple[str, int]],
+    models: Mapping[str, ClaimableModel],
     *,
     worker_id: str,
     task_id: str,
     lease_seconds: float,
-    servers: Mapping[str, str] | None = None,
     job_id: str | None = None,
 ) -> HeldClaim | None:
-    """Takes the first queued job by (priority, turn, id) and more of its model, or None where nothing waits.
+    """Claims the first queued job by (priority, turn, id) and more jobs of its model. Returns None if none waits.
 
-    `models` maps the name of each model that this worker serves to its digest and the most pictures it takes at once,
-    `servers` those that stand on a model server to its address. `job_id` asks for this very job alone.
+    `models` are those that this worker serves, by name. With `job_id` only this job is claimed. Raises
+    `DatabaseUnavailable`.
     """
 
     def work(connection: Connection) -> HeldClaim | None:
-        on = servers or {}
+        age = seconds_since(Job.created_at).label("age_s")
         busy: set[str] = set()
-        # With one model there is nothing to choose.
+        # With one model no query for the order is needed.
         for name in list(models) if len(models) == 1 else models_by_first_job(connection, runtime, models):
-            digest, most = models[name]
-            server = on.get(name)
-            if server in busy:
+            digest, most, on_server = models[name]
+            if name in busy:
                 continue
             waiting = (
                 waiting_jobs(runtime, name, digest)
-                .add_columns(Job.image_sha256, Job.model, Job.suspect, Job.absences, _age)
+                .add_columns(Job.image_sha256, Job.model, Job.suspect, Job.absences, age)
                 .with_for_update(of=Job.__table__, skip_locked=True)
             )
             if job_id:
                 waiting = waiting.where(Job.id == job_id)
             first = connection.execute(waiting.limit(1)).one_or_none()
             if first is None:
-                continue  # others hold all of its jobs that wait
-            if server and not may_start(connection, first, [other for other in on if on[other] == server]):
-                busy.add(server)  # also to its other models, or it might never be free for this job
+                continue  # other transactions have locked all of its queued jobs
+            if on_server and not may_start(connection, first, on_server):
+                # The other models of the server wait as well, or it might never be free for this job.
+                busy |= on_server
                 continue
             rows = [first]
             if not first.suspect and most > 1:
@@ -103,31 +102,26 @@ def claim(
 
 
 def extend_leases(db: Database, claim_ids: Collection[str], lease_seconds: float) -> set[str]:
-    """Extends the leases of claims; those that are still held."""
+    """Extends the leases of claims. Returns the ids of those that are still held. Raises `DatabaseUnavailable`."""
     with db.write() as connection:
-        return set(
-            connection.scalars(
-                sa.update(Claim)
-                .where(Claim.id.in_(claim_ids), Claim.ended_at.is_(None))
-                .values(expires_at=now(lease_seconds))
-                .returning(Claim.id)
-            )
-        )
+        held = sa.update(Claim).where(Claim.id.in_(claim_ids), Claim.ended_at.is_(None))
+        return set(connection.scalars(held.values(expires_at=now(lease_seconds)).returning(Claim.id)))
 
 
 def finish(db: Database, held: HeldClaim, outcomes: Sequence[Outcome], *, device: str) -> set[str]:
-    """Writes the answers of a claim in one transaction and ends it; the ids of the jobs that took theirs.
+    """Writes the answers of a claim and ends it, in one transaction. Returns the ids of the jobs that are answered.
 
-    Only jobs that still carry this claim's token take an answer: not those that were cancelled, and none at all where
-    the claim was lost. Safe to call again after an error whose transaction may have landed: then it changes nothing.
+    A job is answered only if it still has this claim's token. Jobs that were cancelled have not; after a lost claim no
+    job has. After an error it is safe to call again: if the first transaction was committed, nothing changes.
+    Raises `DatabaseUnavailable`.
     """
 
     def work(connection: Connection) -> set[str]:
-        if not _end(connection, held, "finished"):
-            return _landed(connection, held)
+        if not _end(connection, held, FINISHED):
+            return _answered(connection, held)
         taken = _write_answers(connection, held, outcomes, device)
         answered = [outcome for outcome in outcomes if outcome.job_id in taken]
-        _write_detections(connection, answered)
+        insert_detections(connection, {outcome.job_id: outcome.detections or () for outcome in answered})
         counts: dict[str, dict[str, int]] = {}
         for outcome in answered:
             if batch_id := taken[outcome.job_id]:
@@ -142,11 +136,11 @@ def finish(db: Database, held: HeldClaim, outcomes: Sequence[Outcome], *, device
         try:
             return db.retry(work)
         except _CancelledMeanwhile:
-            continue  # nothing was written; the fence sees the cancelled batch now
+            continue  # rolled back; `_write_answers` leaves the cancelled jobs out now
 
 
 def give_back(db: Database, held: HeldClaim) -> None:
-    """Puts the claim's jobs back as they were: no death, no suspicion."""
+    """Ends a claim and queues its jobs again, unchanged. Raises `DatabaseUnavailable`."""
 
     def work(connection: Connection) -> None:
         if _end(connection, held, GIVEN_BACK):
@@ -160,27 +154,18 @@ def give_back(db: Database, held: HeldClaim) -> None:
 
 
 def record_cause(db: Database, claim_ids: Collection[str], cause: str) -> None:
-    """Notes on claims why their worker is about to be killed; `deaths.release` reads it."""
-    with db.write() as connection:
-        connection.execute(
-            sa.update(Claim).where(Claim.id.in_(claim_ids), Claim.ended_at.is_(None)).values(cause=cause)
-        )
-
-
-_INSERT_DETECTIONS = "INSERT INTO detections (job_id, rank, label, class_id, score, x1, y1, x2, y2) VALUES ({})"
+    """Writes on claims why their process is about to be killed, for `jobs.queue.recovery`."""
+    db.execute(sa.update(Claim).where(Claim.id.in_(claim_ids), Claim.ended_at.is_(None)).values(cause=cause))
 
 
 class _CancelledMeanwhile(Exception):
-    """A batch was cancelled between the fence and the counters."""
-
-
-_age = seconds_since(Job.created_at).label("age_s")
+    """A batch was cancelled after its jobs were answered and before they were counted, in one transaction."""
 
 
 def _write_claim(
     connection: Connection, runtime: str, rows: Sequence[AnyRow], worker_id: str, task_id: str, lease_seconds: float
 ) -> HeldClaim:
-    """Writes the claim of these jobs, the first of which leads it."""
+    """Writes the claim of these jobs. Its priority and its turn are those of the first job."""
     first = rows[0]
     claim_id = new_id()
     connection.execute(
@@ -211,8 +196,8 @@ def _end(connection: Connection, held: HeldClaim, outcome: str) -> bool:
     return connection.execute(update.values(ended_at=now(), outcome=outcome)).rowcount == 1
 
 
-def _landed(connection: Connection, held: HeldClaim) -> set[str]:
-    """The jobs that an earlier try of this very finish has answered; none where the claim was lost."""
+def _answered(connection: Connection, held: HeldClaim) -> set[str]:
+    """The jobs that were answered with this claim before; none if the claim was lost."""
     query = sa.select(Job.id).where(
         Job.id.in_([job.id for job in held.jobs]), Job.claim_id == held.id, Job.status.in_((SUCCEEDED, FAILED))
     )
@@ -222,16 +207,16 @@ def _landed(connection: Connection, held: HeldClaim) -> set[str]:
 def _write_answers(
     connection: Connection, held: HeldClaim, outcomes: Sequence[Outcome], device: str
 ) -> dict[str, str | None]:
-    """One UPDATE behind the fence: id -> batch of the jobs that took their answer."""
+    """One UPDATE for all answers, which tests the token. Returns job id -> batch id of the jobs that are answered."""
     rows = [
         (
-            outcome.job_id,
-            FAILED if outcome.error_code else SUCCEEDED,
-            outcome.error_code,
-            outcome.error_message,
-            dict(outcome.timings_ms or {}),
+            one.job_id,
+            FAILED if one.error_code else SUCCEEDED,
+            one.error_code,
+            one.error_message,
+            dict(one.timings_ms or {}),
         )
-        for outcome in outcomes
+        for one in outcomes
     ]
     answer = (
         sa.values(
@@ -258,16 +243,3 @@ def _write_answers(
         .returning(Job.id, Job.batch_id)
     )
     return {row.id: row.batch_id for row in connection.execute(update)}
-
-
-def _write_detections(connection: Connection, answered: Sequence[Outcome]) -> None:
-    """Straight through the driver: there can be a hundred rows a picture, and what SQLAlchemy does for each of them
-    would cost more than the database."""
-    rows = [
-        (outcome.job_id, rank, found.label, found.class_id, found.score, found.x1, found.y1, found.x2, found.y2)
-        for outcome in answered
-        for rank, found in enumerate(outcome.detections or ())
-    ]
-    if rows:
-        place = "?" if connection.dialect.paramstyle == "qmark" else "%s"
-        connection.exec_driver_sql(_INSERT_DETECTIONS.format(", ".join([place] * len(rows[0]))), rows)

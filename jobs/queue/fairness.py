@@ -1,4 +1,4 @@
-"""Turns: what keeps the batches of one queue, and the pictures outside of them, fair to each other."""
+"""Fairness: each job gets a turn, so that batches and single pictures of one queue advance alike."""
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
@@ -8,25 +8,24 @@ from jobs.queue.queries import is_queued
 from jobs.records import NewJob
 from jobs.tables import Claim, Job
 
-# Pictures outside a batch stand in a line of their own, so many to a turn: somebody waits for each of them, so they
-# go before a batch's, but a flood of them leaves every batch its job a turn.
+# Jobs outside of batches that get the same turn; of a batch only one does. They go faster because a client waits for
+# each of them. However many there are, each batch still advances by one job a turn.
 UNBATCHED_PER_TURN = 8
 
 
 class Turns:
-    """Gives each job its turn: behind what its runtime works on now, and behind the last one of its own line.
+    """Gives each job of a submit its turn: after its runtime's current turn, and after the last turn of its line.
 
-    A batch is a line; the jobs outside of batches make another one for each version of a model. So the jobs of a line
-    stand one behind the other while those of two lines alternate, however many one has. Priorities have turns of their
-    own.
+    Each batch is a line, and so are the jobs outside of batches of each model version. The jobs of one line follow each
+    other, and the jobs of two lines alternate, however long the lines are. Each priority has turns of its own.
     """
 
-    def __init__(self, connection: Connection, last_turn: int, counts_up: bool) -> None:
-        """`last_turn` is that of the batch; `counts_up` where there is one."""
+    def __init__(self, connection: Connection, last_turn: int, in_batch: bool) -> None:
+        """`last_turn` is the batch's last turn, 0 without a batch."""
         self._connection = connection
-        self._in_batch = counts_up
+        self._in_batch = in_batch
         self._current: dict[tuple[str, int], int] = {}
-        self._lone: dict[tuple[str, str, str, int], tuple[int, int]] = {}
+        self._unbatched: dict[tuple[str, str, str, int], tuple[int, int]] = {}
         self.last = last_turn
 
     def next(self, job: NewJob) -> int:
@@ -36,24 +35,24 @@ class Turns:
             self._current[queue] = current_turn(self._connection, *queue)
         first = self._current[queue] + 1
         if not self._in_batch:
-            return self._next_lone((job.runtime, job.model, job.digest, job.priority), first)
+            return self._next_unbatched((job.runtime, job.model, job.digest, job.priority), first)
         self.last = max(first, self.last + 1)
         return self.last
 
-    def _next_lone(self, line: tuple[str, str, str, int], first: int) -> int:
-        if line not in self._lone:
-            self._lone[line] = last_unbatched_turn(self._connection, *line)
-        turn, number = self._lone[line]
+    def _next_unbatched(self, line: tuple[str, str, str, int], first: int) -> int:
+        if line not in self._unbatched:
+            self._unbatched[line] = last_unbatched_turn(self._connection, *line)
+        turn, number = self._unbatched[line]
         if turn < first:
             turn, number = first, 0
         elif number >= UNBATCHED_PER_TURN:
             turn, number = turn + 1, 0
-        self._lone[line] = (turn, number + 1)
+        self._unbatched[line] = (turn, number + 1)
         return turn
 
 
 def current_turn(connection: Connection, runtime: str, priority: int) -> int:
-    """The turn of the runtime's latest claim."""
+    """The turn of the runtime's latest claim of this priority; 0 if there was none."""
     latest = (
         sa.select(Claim.turn)
         .where(Claim.runtime == runtime, Claim.priority == priority)
@@ -64,39 +63,27 @@ def current_turn(connection: Connection, runtime: str, priority: int) -> int:
 
 
 def last_turn(connection: Connection, job: AnyRow) -> int:
-    """The last turn that a job has which waits for the same as this one, with its priority; its own where none does."""
-    last = (
-        sa.select(Job.turn)
-        .where(
-            Job.runtime == job.runtime,
-            Job.model == job.model,
-            Job.model_digest == job.model_digest,
-            Job.priority == job.priority,
-            is_queued,
-        )
-        .order_by(Job.turn.desc())
-        .limit(1)
-    )
+    """The last turn of the queued jobs with this job's model version and priority; its own if that is later."""
+    last = _last_turn(job.runtime, job.model, job.model_digest, job.priority)
     return int(max(job.turn, connection.scalar(last) or 0))
 
 
 def last_unbatched_turn(
     connection: Connection, runtime: str, model: str, digest: str, priority: int
 ) -> tuple[int, int]:
-    """The last turn that a queued job outside of batches has, and how many have it; 0 and 0 where none waits."""
-    last = (
-        sa.select(Job.turn, sa.func.count())
+    """The last turn of the queued jobs outside of batches, and how many of them have it; (0, 0) if none waits."""
+    last = _last_turn(runtime, model, digest, priority).add_columns(sa.func.count())
+    found = connection.execute(last.where(Job.batch_id.is_(None)).group_by(Job.turn)).one_or_none()
+    return (found[0], found[1]) if found else (0, 0)
+
+
+def _last_turn(runtime: str, model: str, digest: str, priority: int) -> sa.Select[int]:
+    """The last turn of the queued jobs of one model version and priority."""
+    return (
+        sa.select(Job.turn)
         .where(
-            Job.runtime == runtime,
-            Job.model == model,
-            Job.model_digest == digest,
-            Job.priority == priority,
-            is_queued,
-            Job.batch_id.is_(None),
+            Job.runtime == runtime, Job.model == model, Job.model_digest == digest, Job.priority == priority, is_queued
         )
-        .group_by(Job.turn)
         .order_by(Job.turn.desc())
         .limit(1)
     )
-    found = connection.execute(last).one_or_none()
-    return (found[0], found[1]) if found else (0, 0)

@@ -1,82 +1,116 @@
-"""What becomes of jobs whose worker died, or did not come back before its lease ran out.
+"""Recovery: what becomes of jobs whose claim ended without an answer.
 
-A death that several jobs shared makes them suspects, which are claimed alone from then on. Only a death *alone* counts
-against a job, and after two (one, where the signal proves the guilt) it is `failed`: so a picture that kills its worker
-stops doing so, and an innocent one in its company always succeeds in the end.
+A job that crashes its worker must fail in the end, so that it stops doing so. A job that was only there when another
+one crashed the worker must not fail. So a crash counts against a job only if its worker held no other job:
 
-A lease that runs out is no death: the worker may be frozen, cut off, or gone for no fault of the picture's. It makes
-suspects too, but is counted apart, as an absence, and taken back when the worker shows that it lives. Only a picture
-that was alone with several workers of which none came back takes whole machines down, and is `failed`.
+- Several jobs were held: all of them become suspects. A suspect is claimed alone from then on.
+- One job was held, and its worker crashed: a crash is counted. At `MAX_CRASHES` the job fails. It fails at once where
+  the way the process ended proves that the job did it (a segmentation fault).
+- One job was held, and its lease expired: the worker may be frozen or cut off from the database, so this is no crash.
+  An absence is counted, and taken back when the worker shows that it lives. At `MAX_ABSENCES` the job fails: by then
+  it has stopped whole machines.
+- One job was at a model server that gave no answer: the first time the job only becomes a suspect, since the server
+  was not probed before. After that an absence is counted, and the job goes behind all jobs that wait, so that they
+  have their answers before the server is at risk again. With an absence, a job has the server for itself
+  (`jobs/queue/server_exclusivity.py`), so no other picture can be the cause.
+- A task was interrupted (its worker shut down, or lost the database): its jobs are queued again, unchanged.
 
-A model server that gives no more answer while it has pictures is counted like that. From its first absence on a job has
-the server for itself (`jobs/queue/server_exclusivity.py`), so that nothing counts against it that another picture did.
+The watchdog writes a cause on the claims of a process before it kills it. With such a cause an absence is a crash.
 """
 
 import logging
 from collections.abc import Sequence
+from enum import Enum, auto
 from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from jobs.batches import add_counts, mark_finished
+from jobs.batches import OPEN_STATUSES, add_counts, mark_finished
 from jobs.clock import now
 from jobs.database import AnyRow, Database
 from jobs.queue.fairness import last_turn
-from jobs.tables import FAILED, QUEUED, RUNNING, Claim, Job
+from jobs.tables import DIED, EXPIRED, FAILED, FORGIVEN, GIVEN_BACK, QUEUED, RUNNING, Claim, Job
 
 log = logging.getLogger(__name__)
 
 MAX_CRASHES = 2
 MAX_ABSENCES = 5
-GIVEN_BACK, EXPIRED = "given_back", "expired"
 
 WORKER_LOST, TIMED_OUT, OUT_OF_MEMORY = "worker_lost", "timed_out", "out_of_memory"
-_ABSENT = "The worker went away, and did not come back, each time that it worked on this picture alone."
-_UNANSWERED = "The model server did not get through this picture, each time that it had it alone. The last time:"
-_SENTENCES = {
-    WORKER_LOST: "The worker process died while it worked on this picture alone.",
-    TIMED_OUT: "The picture took longer than the time limit (BOXQUEUE_PICTURE_SECONDS), on its own.",
-    OUT_OF_MEMORY: "The worker process went over its memory limit (BOXQUEUE_CHILD_MEMORY_MB) on this picture alone.",
+_CRASHED = {
+    WORKER_LOST: "The worker process crashed while it worked on this picture alone.",
+    TIMED_OUT: "This picture alone took longer than the time limit (BOXQUEUE_PICTURE_SECONDS).",
+    OUT_OF_MEMORY: "This picture alone took its worker process over the memory limit (BOXQUEUE_CHILD_MEMORY_MB).",
 }
 
 
-def record_crash(db: Database, task_id: str, *, cause: str = WORKER_LOST, proof: bool = False) -> set[str]:
-    """Ends the open claims of a task whose process died; the runtimes that have jobs again.
+class Action(Enum):
+    """What becomes of jobs without an answer. A counted crash or absence makes a job a suspect as well."""
 
-    `cause` is a failure's code, used where the dead process did not write its own. `proof`: the way it died proves the
-    guilt of what it worked on (a segmentation fault).
+    REQUEUE = auto()
+    SUSPECT = auto()
+    CRASH = auto()
+    ABSENCE = auto()
+    ABSENCE_BEHIND = auto()
+    FAIL = auto()
+
+
+_ABSENCES = (Action.ABSENCE, Action.ABSENCE_BEHIND)
+
+
+class Ending(Enum):
+    """How claims ended without an answer: the outcome of the claims, and what becomes of their jobs."""
+
+    # fmt: off
+    #                    outcome     several jobs    one job         one job that was a suspect
+    INTERRUPTED        = GIVEN_BACK, Action.REQUEUE, Action.REQUEUE, Action.REQUEUE
+    CRASHED            = DIED,       Action.SUSPECT, Action.CRASH,   Action.CRASH
+    CRASHED_WITH_PROOF = DIED,       Action.SUSPECT, Action.FAIL,    Action.FAIL
+    LEASE_EXPIRED      = EXPIRED,    Action.SUSPECT, Action.ABSENCE, Action.ABSENCE
+    NO_ANSWER          = GIVEN_BACK, Action.SUSPECT, Action.SUSPECT, Action.ABSENCE_BEHIND
+    # fmt: on
+
+
+def record_crash(db: Database, task_id: str, *, cause: str = WORKER_LOST, proof: bool = False) -> set[str]:
+    """Ends the open claims of a task whose process crashed. Returns the runtimes whose jobs are queued again.
+
+    `cause` is the code of a failure. A cause that the process wrote itself goes before it. `proof` says that the way
+    the process ended proves that its job did it (a segmentation fault). Raises `DatabaseUnavailable`.
     """
-    return db.retry(lambda connection: _end_claims(connection, Claim.task_id == task_id, "died", cause, proof))
+    ending = Ending.CRASHED_WITH_PROOF if proof else Ending.CRASHED
+    return db.retry(lambda connection: _end_claims(connection, Claim.task_id == task_id, ending, cause))
 
 
 def requeue_task(db: Database, task_id: str) -> set[str]:
-    """Ends the open claims of a task that was cut short by something else than its pictures, and puts their jobs back
-    as they were; the runtimes that have jobs again.
+    """Ends the open claims of a task that was interrupted, not by its pictures, and queues its jobs again unchanged.
 
-    It finds also a claim whose commit the task never heard of, because the connection broke at that moment.
+    Returns the runtimes of those claims. It finds also a claim that was committed although the task saw an error,
+    because the connection broke at that moment. Raises `DatabaseUnavailable`.
     """
-    return db.retry(lambda connection: _end_claims(connection, Claim.task_id == task_id, GIVEN_BACK, None, proof=False))
+    return db.retry(lambda connection: _end_claims(connection, Claim.task_id == task_id, Ending.INTERRUPTED))
 
 
 def requeue_as_suspects(db: Database, claim_id: str, code: str, sentence: str) -> None:
-    """Ends a claim whose model server had its pictures and gave no answer, or went out; `code` and `sentence` say how.
+    """Ends a claim whose model server had its pictures and gave no answer; `code` and `sentence` are the failure's.
 
-    Its jobs go back as suspects. What was one before was alone, and the server well a moment ago: that is an absence,
-    after several of which it is `failed` with that code. Until then it goes behind what waits, so that the others have
-    their answers before the server is put at risk again.
+    Its jobs become suspects. A job that was a suspect before counts an absence. It fails with `code` at `MAX_ABSENCES`;
+    until then it goes behind all jobs that wait. Raises `DatabaseUnavailable`.
     """
-    absent = f"{_UNANSWERED} {sentence}"
-    db.retry(lambda connection: _end_claims(connection, Claim.id == claim_id, GIVEN_BACK, code, False, absent))
+    message = (
+        f"The model server gave no answer each time that it worked on this picture alone. The last time: {sentence}"
+    )
+    db.retry(lambda connection: _end_claims(connection, Claim.id == claim_id, Ending.NO_ANSWER, code, message))
 
 
 def expire_leases(db: Database) -> set[str]:
-    """Ends the claims of every task that has one past its lease; the runtimes that have jobs again.
+    """Ends the claims of every task with an expired lease. Returns the runtimes whose jobs are queued again.
 
-    All claims of a task sit in one process and are extended together, so they fall together. A task is left to the next
-    sweep where somebody holds one of its claims at this moment: it is being finished, or its process was frozen in the
-    middle of that, and the server ends such a transaction soon; the others need not wait for it.
+    All claims of a task are held by one process and extended together, so they expire together. A task of which
+    another transaction has locked a claim is left to the next sweep: either the claim is being finished, or its process
+    was frozen while it finished it, and the server ends such a transaction soon. Raises `DatabaseUnavailable`.
     """
+    message = "Each worker that worked on this picture alone went away and did not come back."
     late = sa.select(Claim.task_id).where(Claim.ended_at.is_(None), Claim.expires_at < now())
 
     def work(connection: Connection) -> set[str]:
@@ -86,25 +120,27 @@ def expire_leases(db: Database) -> set[str]:
             free = connection.scalars(of_task.order_by(Claim.id).with_for_update(skip_locked=True)).all()
             if len(free) < len(connection.scalars(of_task).all()):
                 continue
-            log.warning("task %s let its lease run out; its jobs go back into the queue", task_id)
-            runtimes |= _end_claims(connection, Claim.task_id == task_id, EXPIRED, WORKER_LOST, False, _ABSENT)
+            log.warning("the lease of task %s has expired; its jobs are queued again", task_id)
+            runtimes |= _end_claims(connection, Claim.task_id == task_id, Ending.LEASE_EXPIRED, WORKER_LOST, message)
         return runtimes
 
     return db.retry(work)
 
 
 def undo_expiry(db: Database, claim_id: str, job_ids: Sequence[str]) -> None:
-    """Takes back the absence that an expired lease was counted as: this worker lives, it was only away. Nothing changes
-    where the claim ended otherwise."""
+    """Takes back the absence that an expired lease was counted as, since the worker lives.
+
+    Does nothing where the claim ended otherwise, or where this was done before. Raises `DatabaseUnavailable`.
+    """
 
     def work(connection: Connection) -> None:
-        forgiven = connection.execute(
-            sa.update(Claim).where(Claim.id == claim_id, Claim.outcome == EXPIRED).values(outcome="forgiven")
+        undone = connection.execute(
+            sa.update(Claim).where(Claim.id == claim_id, Claim.outcome == EXPIRED).values(outcome=FORGIVEN)
         )
-        if forgiven.rowcount and len(job_ids) == 1:
+        if undone.rowcount and len(job_ids) == 1:
             connection.execute(
                 sa.update(Job)
-                .where(Job.id.in_(job_ids), Job.absences > 0, Job.status.in_((QUEUED, RUNNING)))
+                .where(Job.id.in_(job_ids), Job.absences > 0, Job.status.in_(OPEN_STATUSES))
                 .values(absences=Job.absences - 1)
             )
 
@@ -112,9 +148,9 @@ def undo_expiry(db: Database, claim_id: str, job_ids: Sequence[str]) -> None:
 
 
 def _end_claims(
-    connection: Connection, which: Any, outcome: str, cause: str | None, proof: bool, absent: str | None = None
+    connection: Connection, which: sa.ColumnElement[bool], ending: Ending, cause: str | None = None, message: str = ""
 ) -> set[str]:
-    """Ends claims. With `absent`, a sentence, what was alone counts an absence where no death is known of."""
+    """Ends claims. `message` is that of a job which fails of its absences."""
     claims = connection.execute(
         sa.select(Claim.id, Claim.runtime, Claim.size, Claim.cause)
         .where(which, Claim.ended_at.is_(None))
@@ -124,9 +160,10 @@ def _end_claims(
     if not claims:
         return set()
     ids = [claim.id for claim in claims]
-    known_cause = next((claim.cause for claim in claims if claim.cause), None)
+    outcome, several, one, suspect = ending.value
+    written = next((claim.cause for claim in claims if claim.cause), None)
     if cause is not None:
-        cause = known_cause or cause
+        cause = written or cause
     connection.execute(sa.update(Claim).where(Claim.id.in_(ids)).values(ended_at=now(), outcome=outcome, cause=cause))
     jobs = connection.execute(
         sa.select(
@@ -137,21 +174,35 @@ def _end_claims(
         .order_by(Job.id)
         .with_for_update()
     ).all()
-    if cause is None:
+    if sum(claim.size for claim in claims) > 1:
+        action = several
+    else:
+        action = suspect if all(job.suspect for job in jobs) else one
+    if written and action in _ABSENCES:
+        action = Action.CRASH
+    _apply(connection, action, jobs, cause or WORKER_LOST, message)
+    return {claim.runtime for claim in claims}
+
+
+def _apply(connection: Connection, action: Action, jobs: Sequence[AnyRow], cause: str, message: str) -> None:
+    if not jobs:
+        return  # cancelled meanwhile
+    if action is Action.REQUEUE:
         _requeue(connection, jobs)
-    elif sum(claim.size for claim in claims) > 1 or (outcome == GIVEN_BACK and not all(job.suspect for job in jobs)):
+    elif action is Action.SUSPECT:
         _requeue(connection, jobs, suspect=True)
-    elif absent and known_cause is None:
-        if jobs and jobs[0].absences + 1 >= MAX_ABSENCES:
-            _fail(connection, jobs[0], cause, absent, absences=Job.absences + 1)
-        else:
-            behind = {"turn": last_turn(connection, jobs[0]) + 1} if jobs and outcome == GIVEN_BACK else {}
-            _requeue(connection, jobs, suspect=True, absences=Job.absences + 1, **behind)
-    elif jobs and (proof or jobs[0].deaths + 1 >= MAX_CRASHES):
-        _fail(connection, jobs[0], cause, _SENTENCES.get(cause, _SENTENCES[WORKER_LOST]), deaths=Job.deaths + 1)
+    elif action in _ABSENCES:
+        marks: dict[str, Any] = {"absences": Job.absences + 1}
+        if jobs[0].absences + 1 >= MAX_ABSENCES:
+            _fail(connection, jobs[0], cause, message, **marks)
+            return
+        if action is Action.ABSENCE_BEHIND:
+            marks["turn"] = last_turn(connection, jobs[0]) + 1
+        _requeue(connection, jobs, suspect=True, **marks)
+    elif action is Action.FAIL or jobs[0].deaths + 1 >= MAX_CRASHES:
+        _fail(connection, jobs[0], cause, _CRASHED.get(cause, _CRASHED[WORKER_LOST]), deaths=Job.deaths + 1)
     else:
         _requeue(connection, jobs, suspect=True, deaths=Job.deaths + 1)
-    return {claim.runtime for claim in claims}
 
 
 def _requeue(connection: Connection, jobs: Sequence[AnyRow], **marks: Any) -> None:
@@ -162,17 +213,11 @@ def _requeue(connection: Connection, jobs: Sequence[AnyRow], **marks: Any) -> No
     )
 
 
-def _fail(connection: Connection, job: AnyRow, cause: str, sentence: str, **marks: Any) -> None:
+def _fail(connection: Connection, job: AnyRow, cause: str, message: str, **marks: Any) -> None:
     connection.execute(
         sa.update(Job)
         .where(Job.id == job.id)
-        .values(
-            status=FAILED,
-            error_code=cause,
-            error_message=sentence,
-            finished_at=now(),
-            **marks,
-        )
+        .values(status=FAILED, error_code=cause, error_message=message, finished_at=now(), **marks)
     )
     if job.batch_id:
         add_counts(connection, {job.batch_id: {FAILED: 1}}, even_cancelled=True)

@@ -1,7 +1,7 @@
-"""What keeps a job alone on a model server that has gone away with it before: whatever the server does then, no other
-picture of ours did it.
+"""Keeps a job alone on its model server if the server went away with it before.
 
-So an innocent job does not fail for one that takes the server down, however many workers ask the server at once.
+If the server goes away again, no other picture of this service can be the cause. So a job does not fail because another
+one stops the server, however many workers use the server at the same time.
 """
 
 from collections.abc import Collection
@@ -17,19 +17,19 @@ _ADVISORY_LOCK = 0x626F7874
 
 
 def may_start(connection: Connection, job: AnyRow, models: Collection[str]) -> bool:
-    """Whether a claim that this queued job leads may start now on the server of these models.
+    """Whether a claim with this queued job as its first may start now on the server of these models.
 
-    A job that has to be alone there waits until nothing else is at work, and all else waits until it has ended. To be
-    asked in the transaction that writes the claim.
+    A job with an absence waits until no other claim is open there, and other claims wait until its claim has ended.
+    Call it in the transaction that writes the claim.
     """
     alone = job.absences > 0
     if connection.dialect.name == "postgresql":
-        # Held until the commit, else two would miss each other's claims. SQLite has one writer at a time.
+        # Held until the commit: else two transactions would not see each other's claims. SQLite has one writer.
         lock = sa.func.pg_advisory_xact_lock if alone else sa.func.pg_advisory_xact_lock_shared
         connection.execute(sa.select(lock(_ADVISORY_LOCK)))
-    in_the_way = sa.select(Claim.id).where(Claim.ended_at.is_(None), Claim.model.in_(models))
+    blocking = sa.select(Claim.id).where(Claim.ended_at.is_(None), Claim.model.in_(models))
     if not alone:
-        # The status as the partial index of the running jobs has it.
+        # Written as in the partial index of the running jobs.
         running = Job.status == sa.literal_column(f"'{RUNNING}'")
-        in_the_way = in_the_way.join(Job, Job.claim_id == Claim.id).where(running, Claim.size == 1, Job.absences > 0)
-    return connection.execute(in_the_way.limit(1)).first() is None
+        blocking = blocking.join(Job, Job.claim_id == Claim.id).where(running, Claim.size == 1, Job.absences > 0)
+    return connection.execute(blocking.limit(1)).first() is None

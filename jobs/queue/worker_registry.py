@@ -1,4 +1,4 @@
-"""Who is there to work: the workers' own entries, and what their queues look like."""
+"""The worker registry: each worker's entry, its heartbeat and outages, and the state of the queues."""
 
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
@@ -13,13 +13,13 @@ from jobs.clock import now
 from jobs.database import AnyRow, Database
 from jobs.queue.queries import queue_depths
 from jobs.records import Build, Outage, QueueRecord, Unserved
-from jobs.tables import RUNNING, Claim, Job, Worker, first_id_of
+from jobs.tables import FINISHED, RUNNING, Claim, Job, Worker, first_id_of
 
-# A worker refreshes its entry this often; one that missed three times is not counted on.
+# Seconds between two heartbeats of a worker. After three missing ones it counts as lost.
 SEEN_SECONDS = 3.0
 ALIVE_SECONDS = 4 * SEEN_SECONDS
 RATE_SECONDS = 60.0
-# The clocks of workers, which make the ids of claims, may differ by so much from the database's.
+# The most by which the clocks of workers, which make the ids of claims, may differ from the database's clock.
 CLOCKS_APART_SECONDS = 30.0
 
 
@@ -33,29 +33,26 @@ def register(
     device: str,
     versions: Mapping[str, str],
 ) -> None:
-    """Enters a worker. `models` maps names to digests."""
-    with db.write() as connection:
-        connection.execute(
-            sa.insert(Worker).values(
-                id=worker_id, runtime=runtime, host=host, models=dict(models), device=device, versions=dict(versions)
-            )
+    """Registers a worker. `models` maps names to digests."""
+    db.execute(
+        sa.insert(Worker).values(
+            id=worker_id, runtime=runtime, host=host, models=dict(models), device=device, versions=dict(versions)
         )
+    )
 
 
 def refresh(db: Database, worker_id: str) -> bool:
-    """Refreshes a worker's entry. False where it is gone: the worker was away for so long that it counted as dead."""
-    with db.write() as connection:
-        return connection.execute(sa.update(Worker).where(Worker.id == worker_id).values(last_seen=now())).rowcount == 1
+    """The heartbeat of a worker. False if it has no entry any more, because it was silent for too long."""
+    return db.execute(sa.update(Worker).where(Worker.id == worker_id).values(last_seen=now())) == 1
 
 
 def set_models(db: Database, worker_id: str, models: Mapping[str, str]) -> None:
-    """Writes anew which models a worker serves: the catalogue has changed."""
-    with db.write() as connection:
-        connection.execute(sa.update(Worker).where(Worker.id == worker_id).values(models=dict(models)))
+    """Sets the models that a worker serves, name -> digest, after a change of the catalogue."""
+    db.execute(sa.update(Worker).where(Worker.id == worker_id).values(models=dict(models)))
 
 
 def remove_model(db: Database, worker_id: str, model: str, digest: str) -> None:
-    """Takes one version of a model off a worker's entry: it could not be loaded."""
+    """Removes one version of a model from a worker's entry, because it could not be loaded."""
     with db.write() as connection:
         models = connection.scalar(sa.select(Worker.models).where(Worker.id == worker_id).with_for_update()) or {}
         if models.pop(model, None) == digest:
@@ -63,7 +60,7 @@ def remove_model(db: Database, worker_id: str, model: str, digest: str) -> None:
 
 
 def record_outage(db: Database, worker_id: str, model: str, code: str, message: str) -> None:
-    """Notes on a worker's entry why it takes no jobs of a model at present."""
+    """Writes into a worker's entry why it takes no jobs of a model at present."""
     with db.write() as connection:
         outages = _outages_of(connection, worker_id)
         since = outages.get(model, {}).get("since") or connection.execute(sa.select(now())).scalar_one().isoformat()
@@ -72,7 +69,7 @@ def record_outage(db: Database, worker_id: str, model: str, code: str, message: 
 
 
 def clear_outage(db: Database, worker_id: str, model: str) -> None:
-    """Takes it off again."""
+    """Removes the outage of a model from a worker's entry."""
     with db.write() as connection:
         outages = _outages_of(connection, worker_id)
         if outages.pop(model, None):
@@ -80,15 +77,13 @@ def clear_outage(db: Database, worker_id: str, model: str) -> None:
 
 
 def unregister(db: Database, worker_id: str) -> None:
-    """Removes a worker that stops."""
-    with db.write() as connection:
-        connection.execute(sa.delete(Worker).where(Worker.id == worker_id))
+    """Removes the entry of a worker that stops."""
+    db.execute(sa.delete(Worker).where(Worker.id == worker_id))
 
 
 def remove_dead(db: Database, after_seconds: float) -> None:
-    """Removes the entries of workers that were not seen for so long."""
-    with db.write() as connection:
-        connection.execute(sa.delete(Worker).where(Worker.last_seen < now(-after_seconds)))
+    """Removes the entries of workers whose last heartbeat is older than `after_seconds`."""
+    db.execute(sa.delete(Worker).where(Worker.last_seen < now(-after_seconds)))
 
 
 def live_models(db: Database) -> set[tuple[str, str]]:
@@ -99,33 +94,34 @@ def live_models(db: Database) -> set[tuple[str, str]]:
 
 
 def live_workers(connection: Connection) -> dict[str, int]:
-    """Runtime -> workers that are there."""
+    """Runtime -> number of live workers."""
     query = sa.select(Worker.runtime, sa.func.count()).where(_alive()).group_by(Worker.runtime)
     return dict(connection.execute(query).all())
 
 
 def rates(connection: Connection) -> dict[str, float]:
-    """Runtime -> jobs a second that workers took in the last minute and did not lose again."""
-    # By id first: ids are in the order of time, so the long ledger is read at its end only.
-    begin = connection.execute(sa.select(now(-RATE_SECONDS - CLOCKS_APART_SECONDS))).scalar_one()
+    """Runtime -> jobs a second that workers claimed in the last minute, without claims that were lost or given back."""
     taken = sa.select(Claim.runtime, sa.func.sum(Claim.size)).where(
-        Claim.id > first_id_of(begin),
-        Claim.started_at > now(-RATE_SECONDS),
-        sa.or_(Claim.outcome.is_(None), Claim.outcome == "finished"),
+        started_within(connection, RATE_SECONDS), sa.or_(Claim.outcome.is_(None), Claim.outcome == FINISHED)
     )
     return {runtime: size / RATE_SECONDS for runtime, size in connection.execute(taken.group_by(Claim.runtime)).all()}
 
 
+def started_within(connection: Connection, seconds: float) -> sa.ColumnElement[bool]:
+    """Condition: the claim started within the last `seconds`."""
+    # Ids are in the order of time: with a smallest id only the end of the long table is read.
+    begin = connection.execute(sa.select(now(-seconds - CLOCKS_APART_SECONDS))).scalar_one()
+    return sa.and_(Claim.id > first_id_of(begin), Claim.started_at > now(-seconds))
+
+
 def queues(db: Database) -> list[QueueRecord]:
-    """Every runtime that has a job or a worker, by name."""
+    """The queue of every runtime that has a job or a worker, by name."""
     with db.read() as connection:
         waiting = queue_depths(connection)
         is_late = sa.and_(Claim.ended_at.is_(None), Claim.expires_at < now())
         running = connection.execute(
             sa.select(
-                Job.runtime,
-                sa.func.count().label("number"),
-                sa.func.sum(sa.case((is_late, 1), else_=0)).label("late"),
+                Job.runtime, sa.func.count().label("number"), sa.func.sum(sa.case((is_late, 1), else_=0)).label("late")
             )
             .outerjoin(Claim, Claim.id == Job.claim_id)
             .where(Job.status == RUNNING, batch_not_cancelled())
@@ -133,22 +129,18 @@ def queues(db: Database) -> list[QueueRecord]:
         ).all()
         workers = connection.execute(
             sa.select(
-                Worker.runtime,
-                Worker.models,
-                Worker.outages,
-                Worker.device,
-                Worker.versions,
-                _alive().label("alive"),
+                Worker.runtime, Worker.models, Worker.outages, Worker.device, Worker.versions, _alive().label("alive")
             )
         ).all()
         taken = rates(connection)
     served = {pair for worker in workers if worker.alive for pair in worker.models.items()}
-    views = []
+    records = []
     for runtime in sorted({row.runtime for row in (*waiting, *running, *workers)}):
         rows = [row for row in waiting if row.runtime == runtime]
         has = next((row for row in running if row.runtime == runtime), None)
-        alive = [worker.alive for worker in workers if worker.runtime == runtime]
-        views.append(
+        own = [worker for worker in workers if worker.runtime == runtime]
+        alive = [worker for worker in own if worker.alive]
+        records.append(
             QueueRecord(
                 runtime=runtime,
                 queued=sum(row.number for row in rows),
@@ -156,14 +148,14 @@ def queues(db: Database) -> list[QueueRecord]:
                 rate_per_s=taken.get(runtime, 0.0),
                 running=has.number if has else 0,
                 late=int(has.late) if has else 0,
-                workers=sum(map(bool, alive)),
-                workers_lost=sum(not there for there in alive),
+                workers=len(alive),
+                workers_lost=len(own) - len(alive),
                 unserved=_unserved(rows, served),
-                builds=_builds([worker for worker in workers if worker.runtime == runtime and worker.alive]),
-                outages=_outages([worker for worker in workers if worker.runtime == runtime and worker.alive]),
+                builds=_builds(alive),
+                outages=_outages(alive),
             )
         )
-    return views
+    return records
 
 
 def _unserved(rows: Sequence[AnyRow], served: Collection[tuple[str, str]]) -> tuple[Unserved, ...]:
@@ -174,19 +166,19 @@ def _unserved(rows: Sequence[AnyRow], served: Collection[tuple[str, str]]) -> tu
 
 
 def _builds(workers: Sequence[AnyRow]) -> tuple[Build, ...]:
-    """The most frequent first."""
+    """Workers by device and versions, the most frequent first."""
     number = Counter((worker.device, tuple(sorted(worker.versions.items()))) for worker in workers)
     return tuple(Build(count, device, dict(versions)) for (device, versions), count in number.most_common())
 
 
 def _outages(workers: Sequence[AnyRow]) -> tuple[Outage, ...]:
-    """Of each model the oldest one, by name."""
-    told = [
+    """The oldest outage of each model, by name."""
+    outages = [
         Outage(model, one["code"], one["message"], datetime.fromisoformat(one["since"]))
         for worker in workers
         for model, one in (worker.outages or {}).items()
     ]
-    oldest = {outage.model: outage for outage in sorted(told, key=lambda outage: outage.since, reverse=True)}
+    oldest = {outage.model: outage for outage in sorted(outages, key=lambda outage: outage.since, reverse=True)}
     return tuple(oldest[model] for model in sorted(oldest))
 
 

@@ -18,14 +18,14 @@ def where(condition: str) -> dict[str, Any]:
 
 
 def upgrade() -> None:
-    # Without the digest, a backlog of an older version that nobody serves any more would be read for every claim.
+    # Without the digest, all jobs of an older version that no worker serves would be read for every claim.
     op.drop_index("ix_jobs_queued", "jobs")
     op.drop_index("ix_jobs_queued_model", "jobs")
     order = ["runtime", "model", "model_digest", sa.text("priority DESC"), "turn", "id"]
-    # The last three are for counting the queue from the index alone.
+    # With the last three columns the queue is counted from the index alone.
     columns = [*order, "created_at", "batch_id", "status"]
     op.create_index("ix_jobs_queued_model", "jobs", columns, **where("status = 'queued'"))
-    # Of every job, and not only of those that can answer another one: else every picture that the housekeeping takes
-    # away would have the whole table read, by its own question and by the foreign key's.
+    # For every job, not only for those with an answer: else the whole table would be read for each picture that the
+    # retention deletes, by its own query and by the foreign key's.
     op.drop_index("ix_jobs_answers", "jobs")
     op.create_index("ix_jobs_image", "jobs", ["image_sha256", "model_digest", "repeated"])

@@ -1,4 +1,4 @@
-"""Expired leases are counted apart from deaths"""
+"""Absences (expired leases) are counted separately from crashes"""
 
 from collections.abc import Sequence
 

@@ -10,7 +10,7 @@ down_revision: str | None = "0003"
 branch_labels: Sequence[str] | None = None
 depends_on: Sequence[str] | None = None
 
-# Expands only: who runs the version before neither reads nor misses it.
+# Only adds: processes of the version before do not use it.
 CONDITION = "status = 'queued' AND batch_id IS NULL"
 
 

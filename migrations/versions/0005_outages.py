@@ -1,4 +1,4 @@
-"""Workers tell of model servers that do not answer"""
+"""Workers record the outages of model servers"""
 
 from collections.abc import Sequence
 
@@ -13,7 +13,7 @@ depends_on: Sequence[str] | None = None
 
 JSON = sa.JSON().with_variant(postgresql.JSONB(), "postgresql")
 
-# Expands only: who runs the version before neither reads nor misses it.
+# Only adds: processes of the version before do not use it.
 
 
 def upgrade() -> None:

@@ -1,16 +1,14 @@
-"""`python -m serverless.azure_functions`: the custom handler, an HTTP server that the Functions host starts and asks.
+"""`python -m serverless.azure_functions`: the custom handler, an HTTP server that the Functions host starts and calls.
 
-One process that answers one request after the other, as one model in memory can: the others wait in the socket's
-queue. gunicorn replaces it where a picture ends it, or holds it up; the host then tries again.
+One process answers one request at a time, because it has one model in memory. Other requests wait in the queue of the
+socket. If a picture crashes or blocks the process, gunicorn starts a new one, and the host sends the picture again.
 """
 
 import logging
 import os
 import pwd
 import sys
-from typing import Any
 
-from gunicorn.app.base import BaseApplication  # type: ignore[import-untyped]
 from gunicorn.arbiter import Arbiter  # type: ignore[import-untyped]
 
 from detectors.errors import DetectorError
@@ -18,47 +16,27 @@ from jobs.errors import ConfigurationError
 from jobs.settings import Settings
 from serverless.azure_functions.handler import Handler
 from serverless.detection import Detection
+from wire.server import Server
 
 PORT = "FUNCTIONS_CUSTOMHANDLER_PORT"
-# What a request may take beside the model: fetching its picture, waiting for somebody who has the job, writing. The
-# host itself waits for 100 s in all.
-OTHER_SECONDS = 60
-# Of the image: its host has to be root, but not what reads other people's pictures.
+# Besides the time of the model, a request may take this time to read its picture, to wait for a worker that has claimed
+# its job, and to write the answer. The host waits for at most 100 s in all.
+OVERHEAD_SECONDS = 60
+# A user of the container image. The host has to run as root, but a process that decodes pictures should not.
 USER = "boxqueue"
 
 
-class Server(BaseApplication):  # type: ignore[misc]
-    """gunicorn with our settings in place of its command line."""
-
-    def __init__(self, settings: Settings, port: int) -> None:
-        self._settings = settings
-        self._port = port
-        super().__init__()
-
-    def load_config(self) -> None:
-        options: dict[str, Any] = {
-            "bind": f"127.0.0.1:{self._port}",
-            "workers": 1,
-            "worker_class": "sync",
-            "timeout": int(self._settings.picture_seconds) + OTHER_SECONDS,
-            "loglevel": "debug" if self._settings.log_level == "DEBUG" else "warning",
-            "control_socket_disable": True,
-            "proc_name": "boxqueue-azure",
-        }
-        for name, value in (options | _unprivileged()).items():
-            self.cfg.set(name, value)
-
-    def load(self) -> Handler:
-        # In the worker process, after the fork: a framework and its threads do not outlive one.
-        try:
-            return Handler(Detection.open())
-        except (ConfigurationError, DetectorError) as error:
-            print(error, file=sys.stderr)  # noqa: T201
-            sys.exit(Arbiter.APP_LOAD_ERROR)
+def _load() -> Handler:
+    try:
+        return Handler(Detection.from_environment())
+    except (ConfigurationError, DetectorError) as error:
+        print(error, file=sys.stderr)  # noqa: T201
+        # It tells gunicorn not to start another process.
+        sys.exit(Arbiter.APP_LOAD_ERROR)
 
 
-def _unprivileged() -> dict[str, int]:
-    """The user of the image in place of root, where this is root and may become somebody else."""
+def _unprivileged_user() -> dict[str, int]:
+    """The options of gunicorn that drop root, if this process is root and may change its user."""
     if os.geteuid() != 0:
         return {}
     try:
@@ -70,25 +48,35 @@ def _unprivileged() -> dict[str, int]:
 
 
 def main() -> None:
-    """Exit status 2 and one sentence where the settings are wrong."""
+    """Runs the handler. Exits with status 2 and one sentence if a setting is wrong."""
     try:
         settings, port = Settings.load(), _port()
     except ConfigurationError as error:
         print(error, file=sys.stderr)  # noqa: T201
         sys.exit(2)
-    # The host takes what comes on stderr for errors.
+    # The host logs all lines on stderr as errors.
     logging.basicConfig(
         level=settings.log_level, format="%(asctime)s %(levelname)s %(name)s: %(message)s", stream=sys.stdout
     )
-    Server(settings, port).run()
+    Server(
+        _load,
+        log_level=settings.log_level,
+        bind=f"127.0.0.1:{port}",
+        worker_class="sync",
+        timeout=int(settings.picture_seconds) + OVERHEAD_SECONDS,
+        proc_name="boxqueue-azure",
+        **_unprivileged_user(),
+    ).run()
 
 
 def _port() -> int:
-    """The host's choice. Raises `ConfigurationError`."""
+    """The port that the host has chosen. Raises `ConfigurationError` if there is none."""
     try:
         return int(os.environ[PORT])
     except (KeyError, ValueError):
-        raise ConfigurationError(f"{PORT}: the Functions host sets it; to start by hand, give a free port.") from None
+        raise ConfigurationError(
+            f"{PORT}: the Functions host sets it; to start by hand, set it to a free port."
+        ) from None
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
-"""What the host sends for a trigger that is no HTTP request, and what it takes back.
+"""The requests of the host for triggers other than HTTP, and the responses to them.
 
-A POST to the function's name with `{"Data": {binding: value}, "Metadata": {…}}`. Bytes come as base64. Text was written
-as JSON before the whole was: the address of a blob is `"\\"https://…\\""`.
+The host sends a POST to the function's name, with `{"Data": {binding: value}, "Metadata": {…}}`. Bytes are base64.
+Texts are encoded as JSON twice: the address of a blob is `"\\"https://…\\""`.
 """
 
 import json
@@ -15,54 +15,54 @@ from wire.problems import Refusal
 
 JsonObject = dict[str, Any]
 
-# The binding in function.json that keeps what was answered.
+# The output binding in function.json that stores the answer.
 ANSWER = "answer"
 
 
 @dataclass(frozen=True, slots=True)
 class Invocation:
-    """A call of a function."""
+    """One call of a function."""
 
     data: JsonObject
-    """Name of a binding -> what it holds."""
+    """Name of a binding -> its value."""
     metadata: JsonObject
 
     @classmethod
     def read(cls, body: bytes) -> Self:
-        """Raises `Refusal` where it is not what a host sends."""
+        """Parses the body of a request. Raises `Refusal` if it is not an invocation."""
         document = json_object(body)
         data, metadata = document.get("Data"), document.get("Metadata")
         if not isinstance(data, dict) or not isinstance(metadata, dict):
-            raise Refusal(400, "malformed_json", "The body is no invocation: it lacks Data or Metadata.")
+            raise Refusal(400, "malformed_json", "The body is not an invocation: Data or Metadata is missing.")
         return cls(data, metadata)
 
     def picture(self, binding: str) -> bytes:
-        """What a binding of the data type `binary` holds. Raises `Refusal`."""
-        return decode_base64(_of(self.data, binding))
+        """The bytes of a binding of the data type `binary`. Raises `Refusal`."""
+        return decode_base64(_text_of(self.data, binding))
 
     def text(self, binding: str) -> str:
-        """Raises `Refusal`."""
-        return _unquoted(_of(self.data, binding))
+        """The text of a binding. Raises `Refusal`."""
+        return _decoded(_text_of(self.data, binding))
 
-    def about(self, name: str) -> str:
-        """Text of the metadata. Raises `Refusal`."""
-        return _unquoted(_of(self.metadata, name))
+    def metadata_text(self, name: str) -> str:
+        """A text of the metadata. Raises `Refusal`."""
+        return _decoded(_text_of(self.metadata, name))
 
 
-def outcome(document: JsonObject, log: str) -> JsonObject:
-    """What the host takes: a document for the binding, and a line for the log."""
-    # The host warns of a function that returns nothing.
+def response_json(document: JsonObject, log: str) -> JsonObject:
+    """The response to the host: a document for the output binding, and a line for the host's log."""
+    # The host logs a warning if ReturnValue is missing.
     return {"Outputs": {ANSWER: json.dumps(document)}, "Logs": [log], "ReturnValue": log}
 
 
-def _of(values: JsonObject, name: str) -> str:
+def _text_of(values: JsonObject, name: str) -> str:
     if not isinstance(value := values.get(name), str):
-        raise Refusal(400, "malformed_json", f"The invocation has no text named {name}.")
+        raise Refusal(400, "malformed_json", f"The invocation has no text {name}.")
     return value
 
 
-def _unquoted(text: str) -> str:
-    """Text as it was before the host wrote it as JSON."""
+def _decoded(text: str) -> str:
+    """Undoes the host's first JSON encoding of a text, if there is one."""
     if not text.startswith('"'):
         return text
     try:

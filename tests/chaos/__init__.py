@@ -1,6 +1,6 @@
-"""Breaking the service on purpose, and counting afterwards: `python -m tests.chaos --help`.
+"""Breaks the service on purpose, and counts what became of its jobs: `python -m tests.chaos --help`.
 
-`run` starts a whole service of real processes, feeds it pictures, breaks it by a seeded schedule and writes down all
-that was accepted (the ledger). `check` knows nothing but that ledger, HTTP and SQL, and tells whether anything was
-lost, doubled or blamed wrongly; it can be pointed at any service that a ledger was written for.
+`run` starts a whole service of real processes, sends pictures, applies faults by a seeded schedule, and writes all that
+was accepted into a ledger. `check` reads only this ledger, HTTP and SQL. It finds jobs that were lost or doubled, or
+that failed wrongly, in any service for which a ledger was written.
 """

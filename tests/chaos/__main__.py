@@ -15,7 +15,7 @@ from tests.poison import MODEL
 app = typer.Typer(add_completion=False, no_args_is_help=True, help=__doc__, pretty_exceptions_enable=False)
 REPORT = Path("chaos-report.json")
 
-Seconds = Annotated[float, typer.Option(help="Jobs still open when none has moved for so long count as lost.")]
+Seconds = Annotated[float, typer.Option(help="Seconds without progress after which open jobs count as lost.")]
 
 
 @app.command()
@@ -26,34 +26,32 @@ def run(
     ] = 30,
     redis_restarts: Annotated[int, typer.Option(min=0, help="Redis killed and started again, empty.")] = 3,
     db_restarts: Annotated[int, typer.Option(min=0, help="PostgreSQL stopped `immediate` and started again.")] = 1,
-    seed: Annotated[int, typer.Option(help="Settles the pictures and the schedule of faults.")] = 1,
+    seed: Annotated[int, typer.Option(help="Seed of the pictures and of the schedule of faults.")] = 1,
     database: Annotated[str, typer.Option(help="postgresql or sqlite.")] = "postgresql",
-    url: Annotated[str, typer.Option(help="A running service to send to instead; then nothing is broken.")] = "",
-    database_url: Annotated[str, typer.Option(help="With --url: its database, for what only SQL shows.")] = "",
-    model: Annotated[str, typer.Option(help="With --url: the model to ask for; its answers are not compared.")] = "",
+    url: Annotated[str, typer.Option(help="Send to this running service instead; no faults are applied.")] = "",
+    database_url: Annotated[str, typer.Option(help="With --url: its database, for the checks by SQL.")] = "",
+    model: Annotated[str, typer.Option(help="With --url: the model. Its answers are not compared.")] = "",
     set_: Annotated[
         list[str], typer.Option("--set", help="A setting of the service, LEASE_SECONDS=3; repeatable.")
     ] = [],  # noqa: B006
-    poison: Annotated[
-        bool, typer.Option(help="Pictures that kill, hang, eat memory or raise among the others.")
-    ] = True,
-    picture_seconds: Annotated[float, typer.Option(min=0, help="How long the detector takes for a picture.")] = 0.03,
-    only: Annotated[
-        str, typer.Option(help="One kind of fault instead of all kills: kill_worker, freeze_worker, …")
-    ] = "",
+    poison: Annotated[bool, typer.Option(help="Send some pictures that kill, hang, use up memory or raise.")] = True,
+    picture_seconds: Annotated[
+        float, typer.Option(min=0, help="Seconds that the detector takes for a picture.")
+    ] = 0.03,
+    only: Annotated[str, typer.Option(help="Only this kind of fault: kill_worker, freeze_worker, …")] = "",
     sabotage: Annotated[
         str, typer.Option(help="Break the service itself: fence, sweep or lone. The check must fail.")
     ] = "",
     folder: Annotated[
-        Path | None, typer.Option(help="Kept afterwards, with logs and ledger. Default: a temporary one.")
+        Path | None, typer.Option(help="Folder for logs and ledger, which is kept. Default: a temporary one.")
     ] = None,
     patience: Seconds = 60,
     recovery_seconds: Annotated[
-        float, typer.Option(help="A recovery that takes longer is wrong, and so is a submit.")
+        float, typer.Option(help="Most seconds for a recovery, and for a submit.")
     ] = RECOVERY_SECONDS,
-    report: Annotated[Path, typer.Option(help="Where the numbers go.")] = REPORT,
+    report: Annotated[Path, typer.Option(help="JSON file for the numbers.")] = REPORT,
 ) -> None:
-    """Start a service, feed it, break it by a seeded schedule, and count. Exit code 1 where anything is not zero."""
+    """Start a service, send pictures, apply faults by a schedule, and count. Exit code 1 if a promise is broken."""
     if database not in ("postgresql", "sqlite"):
         raise typer.BadParameter("--database is postgresql or sqlite")
     if any("=" not in one for one in set_):
@@ -83,13 +81,13 @@ def run(
 
 @app.command()
 def check(
-    url: Annotated[str, typer.Option(help="The service that the ledger was written for.")],
-    ledger: Annotated[Path, typer.Option(exists=True, help="JSON lines: what a client was promised.")],
-    database_url: Annotated[str, typer.Option(help="Its database, for what only SQL shows.")] = "",
+    url: Annotated[str, typer.Option(help="Address of the service of the ledger.")],
+    ledger: Annotated[Path, typer.Option(exists=True, help="The ledger, as JSON lines.")],
+    database_url: Annotated[str, typer.Option(help="Its database, for the checks by SQL.")] = "",
     patience: Seconds = 60,
-    report: Annotated[Path, typer.Option(help="Where the numbers go.")] = REPORT,
+    report: Annotated[Path, typer.Option(help="JSON file for the numbers.")] = REPORT,
 ) -> None:
-    """Count what became of the jobs of a ledger. Exit code 1 where anything is not zero."""
+    """Count what became of the jobs of a ledger. Exit code 1 if a promise is broken."""
     console = Console()
     finding = checker.check(url, ledger, database_url or None, patience_s=patience)
     wrong = verdict(finding, [])

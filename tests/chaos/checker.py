@@ -1,4 +1,4 @@
-"""Counts. It knows a ledger, the service's HTTP and, where it is given, its SQL: nothing of how either came about."""
+"""Counts broken promises, from a ledger, the service's HTTP and, with a URL of the database, its SQL."""
 
 from collections import Counter
 from collections.abc import Callable
@@ -14,24 +14,24 @@ from tests.chaos.rows import check_rows
 MOST_DEATHS = 2
 # What must be zero, and what it counts.
 ZEROS = {
-    "lost": "accepted, and gone or without an answer",
-    "duplicated": "jobs that nobody was told of, or that one key made twice",
-    "innocent_failed": "not poison, and failed or cancelled unasked",
-    "guilty_otherwise": "poison that did not fail, or with another code",
-    "wrong_answers": "detections that are not this picture's",
-    "cancel_ignored": "cancelled, and yet not",
-    "deaths_too_many": f"more than {MOST_DEATHS} deaths alone",
+    "lost": "accepted jobs that are gone or not finished",
+    "duplicated": "jobs that no client knows, or that one key created twice",
+    "innocent_failed": "good pictures that failed, or that were cancelled without a request",
+    "guilty_otherwise": "poison that did not fail, or failed with another code",
+    "wrong_answers": "detections that do not belong to the picture",
+    "cancel_ignored": "jobs that finished although their cancellation was accepted",
+    "deaths_too_many": f"jobs with more than {MOST_DEATHS} crashes",
     "counters_off": "batches whose counters differ from their jobs",
-    "late_writes": "answers by claims that had ended otherwise",
-    "detections_twice": "detections written twice or where none belong",
-    "unexpected": "answers that a client should never see",
+    "late_writes": "answers of claims that had ended before",
+    "detections_twice": "detections that were written twice, or for a job without an answer",
+    "unexpected": "HTTP answers that a client should never see",
 }
 EXAMPLES = 5
 
 
 @dataclass
 class Finding:
-    """What a check found; `examples` has a few sentences for each count that is not zero."""
+    """What a check found. `examples` has some sentences for each count that is not zero."""
 
     submitted: int = 0
     succeeded: int = 0
@@ -62,7 +62,7 @@ class Finding:
 
 @dataclass
 class Promises:
-    """A ledger, read."""
+    """The content of a ledger."""
 
     run: str
     jobs: dict[str, dict[str, Any]]
@@ -79,7 +79,7 @@ class Promises:
             match line["type"]:
                 case "job":
                     if line["id"] in promises.jobs:
-                        finding.note("duplicated", f"two pictures were told of one job {line['id']}")
+                        finding.note("duplicated", f"two pictures have the same job {line['id']}")
                     promises.jobs[line["id"]] = line
                 case "again" if line["ids"] != line["first"]:
                     finding.note("duplicated", f"the key {line['key']} gave other jobs the second time")
@@ -100,26 +100,26 @@ def check(
     database_url: str | None = None,
     *,
     patience_s: float = 60.0,
-    tell: Callable[[int], None] = lambda number: None,
+    progress: Callable[[int], None] = lambda number: None,
 ) -> Finding:
-    """Waits until the jobs of the ledger have their answers, then counts. `tell` hears how many are still open."""
+    """Waits until the jobs of the ledger are finished, then counts. Calls `progress` with the number of open jobs."""
     finding = Finding()
     promises = Promises.read(path, finding)
     finding.submitted = len(promises.jobs)
     listing = Listing(url)
     try:
-        listing.wait_until_answered(set(promises.jobs), patience_s, tell)
+        listing.wait_until_answered(set(promises.jobs), patience_s, progress)
         oldest = min(promises.jobs, default="")
         seen = {job["id"]: job for job in listing.jobs(oldest) if job["metadata"].get("run") == promises.run}
         for job_id, promised in promises.jobs.items():
             job = seen.get(job_id) or listing.job(job_id)
             if job is None:
-                finding.note("lost", f"{job_id} is not there")
+                finding.note("lost", f"{job_id} does not exist")
             else:
                 _check_job(finding, promises, promised, job)
         for job_id in seen.keys() - promises.jobs.keys():
             key = seen[job_id]["metadata"].get("key")
-            finding.note("duplicated", f"nobody was told of {job_id}, which the key {key} made")
+            finding.note("duplicated", f"no client knows {job_id}, which the key {key} created")
         for batch_id in promises.batches:
             _check_batch(finding, batch_id, listing.batch(batch_id), seen)
     finally:
@@ -136,11 +136,11 @@ def _check_job(finding: Finding, promises: Promises, promised: dict[str, Any], j
         finding.note("lost", f"{job_id} is still {status}")
         return
     if job["deaths"] > MOST_DEATHS:
-        finding.note("deaths_too_many", f"{job_id} ({promised['kind']}) has {job['deaths']}")
+        finding.note("deaths_too_many", f"{job_id} ({promised['kind']}) has {job['deaths']} crashes")
     if status == "cancelled":
         finding.cancelled += 1
         if job_id not in promises.cancelled_jobs and promised["batch"] not in promises.cancelled_batches:
-            finding.note("innocent_failed", f"{job_id} ({promised['kind']}) is cancelled, and nobody asked for it")
+            finding.note("innocent_failed", f"{job_id} ({promised['kind']}) is cancelled without a request")
         return
     finding.longest_wait_s = max(finding.longest_wait_s, _seconds(job["created_at"], job["finished_at"]))
     if promises.cancelled_jobs.get(job_id):
@@ -154,7 +154,7 @@ def _check_job(finding: Finding, promises: Promises, promised: dict[str, Any], j
         if code not in expected["codes"]:
             finding.note("guilty_otherwise", f"{job_id} ({promised['kind']}): {code or status}")
     elif code is not None:
-        finding.note("innocent_failed", f"{job_id} ({promised['kind']}): {code}, {job['deaths']} deaths")
+        finding.note("innocent_failed", f"{job_id} ({promised['kind']}): {code}, {job['deaths']} crashes")
     elif "detections" in expected and not _same(expected["detections"], job["detections"]):
         finding.note("wrong_answers", f"{job_id}: {job['detections']}, not {expected['detections']}")
 
@@ -163,15 +163,15 @@ def _check_batch(
     finding: Finding, batch_id: str, batch: dict[str, Any] | None, seen: dict[str, dict[str, Any]]
 ) -> None:
     if batch is None:
-        finding.note("lost", f"the batch {batch_id} is not there")
+        finding.note("lost", f"the batch {batch_id} does not exist")
         return
     members = Counter(job["status"] for job in seen.values() if job["batch_id"] == batch_id)
-    told = {name: batch[name] for name in ("succeeded", "failed", "cancelled")}
-    real = {name: members[name] for name in told}
+    counted = {name: batch[name] for name in ("succeeded", "failed", "cancelled")}
+    real = {name: members[name] for name in counted}
     if batch["status"] not in ("finished", "cancelled"):
-        finding.note("counters_off", f"the batch {batch_id} is {batch['status']}, though its jobs have their answers")
-    if told != real or batch["total"] != members.total():
-        finding.note("counters_off", f"the batch {batch_id} says {told} of {batch['total']}, its jobs say {real}")
+        finding.note("counters_off", f"the batch {batch_id} is {batch['status']}, although its jobs are finished")
+    if counted != real or batch["total"] != members.total():
+        finding.note("counters_off", f"the batch {batch_id} says {counted} of {batch['total']}, its jobs say {real}")
 
 
 def _same(expected: list[dict[str, Any]], found: list[dict[str, Any]]) -> bool:

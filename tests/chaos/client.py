@@ -1,4 +1,4 @@
-"""The client of a run: sends what was planned, again and again until it has an answer, and keeps the ledger."""
+"""The client of a run: sends the planned requests until each has an answer, and writes the ledger."""
 
 import threading
 import time
@@ -14,7 +14,7 @@ from tests.poison.pictures import Picture
 from tests.services import client
 from tests.services.client import OPEN, jobs_of
 
-# Tries go on for so long; then the request counts as one that the service never answered.
+# A request is tried again for this long; then it counts as never answered.
 PATIENCE_SECONDS = 180.0
 PAUSE_SECONDS = 0.2
 PROBE_PRIORITY = 100
@@ -34,17 +34,17 @@ class Client(client.Client):
         self._ledger = ledger
         self._stopping = stopping
         self._model = model
-        # Another model than the run's own answers something that nobody here can know.
+        # The answers of another model than the run's own are not known.
         self._answers_known = answers_known
 
     def open_batch(self, name: str) -> str:
-        """A try whose answer was lost leaves an empty batch behind, which hurts nobody."""
+        """Creates a batch. A try whose answer was lost leaves an empty batch behind, which does no harm."""
         batch_id = super().open_batch(name)
         self._ledger.write([{"type": "batch", "id": batch_id}])
         return batch_id
 
     def send(self, request: Request, batch_id: str | None, *, priority: int = 0) -> list[str]:
-        """The ids of its jobs, in the ledger already; none where the batch was cancelled meanwhile."""
+        """Sends a request and writes its jobs into the ledger. Returns their ids; none if the batch is cancelled."""
         started = time.monotonic()
         response = self._post(request, batch_id, priority)
         if response.status_code == 409:
@@ -78,12 +78,12 @@ class Client(client.Client):
         self._ledger.write([{"type": "cancel", "job": job_id, "done": response.status_code == 200}])
 
     def cancel_batch(self, batch_id: str) -> None:
-        # Written before it is asked: a lost answer may have cancelled it all the same.
+        # Written before the request: the batch may be cancelled although the answer is lost.
         self._ledger.write([{"type": "cancel", "batch": batch_id}])
         self.request("POST", f"/v1/batches/{batch_id}/cancel")
 
     def wait_for(self, job_id: str, seconds: float) -> bool:
-        """Whether the job has its answer within `seconds`."""
+        """Whether the job is finished within `seconds`."""
         until = time.monotonic() + seconds
         while time.monotonic() < until:
             status = self.get(f"/v1/jobs/{job_id}", wait=1)["status"]
@@ -93,7 +93,7 @@ class Client(client.Client):
         return False
 
     def load(self) -> tuple[int, int] | None:
-        """Jobs that wait, and that run; None where the service does not answer now."""
+        """Number of queued and of running jobs; None if the service does not answer."""
         try:
             response = self.http.get("/v1/queues")
         except httpx.TransportError:
@@ -103,8 +103,8 @@ class Client(client.Client):
         queues = response.json()["queues"]
         return sum(queue["queued"] for queue in queues), sum(queue["running"] for queue in queues)
 
-    def innocent_with_a_death(self) -> bool:
-        """Whether a job is open that is no poison and has a death already."""
+    def good_job_has_crash(self) -> bool:
+        """Whether an open job that should succeed has a crash already."""
         for status in OPEN:
             try:
                 response = self.http.get("/v1/jobs", params={"status": status, "limit": 200})
@@ -112,7 +112,7 @@ class Client(client.Client):
                 return False
             if response.status_code != 200:
                 return False
-            if any(job["deaths"] and self._ledger.innocent(job["id"]) for job in response.json()["jobs"]):
+            if any(job["deaths"] and self._ledger.should_succeed(job["id"]) for job in response.json()["jobs"]):
                 return True
         return False
 
@@ -124,7 +124,7 @@ class Client(client.Client):
             [picture.png for picture in request.pictures],
             batch=batch_id,
             headers={"Idempotency-Key": request.key},
-            # After a cancellation the batch refuses what comes for it, and only then is a conflict no surprise.
+            # A conflict is expected only for a batch: a cancelled one refuses more jobs.
             accept=accept if batch_id else (),
             cache=str(request.cache).lower(),
             priority=str(priority),
@@ -132,7 +132,7 @@ class Client(client.Client):
         )
 
     def request(self, method: str, path: str, *, accept: Collection[int] = (), **rest: Any) -> httpx.Response:
-        """Tries until the service answers with something that is no outage."""
+        """Tries until the service answers with something that is not an outage."""
         until = time.monotonic() + PATIENCE_SECONDS
         while time.monotonic() < until and not self._stopping.is_set():
             try:
@@ -158,7 +158,7 @@ class Client(client.Client):
 
 
 class Submitters:
-    """Threads that send the plan, never further than the gate was opened."""
+    """Threads that send the plan, but only as many jobs as `allow` has allowed."""
 
     def __init__(self, make_client: Callable[[], Client], requests: list[Request], threads: int = 4) -> None:
         self._make_client = make_client
@@ -175,7 +175,7 @@ class Submitters:
             thread.start()
 
     def allow(self, jobs: int) -> None:
-        """Requests that begin below this number of jobs may be sent."""
+        """Allows the requests before which fewer than `jobs` jobs are planned."""
         with self._condition:
             self._allowed = max(self._allowed, jobs)
             self._condition.notify_all()
@@ -226,7 +226,7 @@ class Submitters:
 
 
 def probe(client: Client, key: str, number: int) -> str:
-    """One job that goes before all others; its id."""
+    """Sends one job that goes before all others. Returns its id."""
     request = Request(key, [Picture("good", number)], None, cache=False, again=False, cancel=False)
     return client.send(request, None, priority=PROBE_PRIORITY)[0]
 

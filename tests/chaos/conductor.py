@@ -1,4 +1,4 @@
-"""Lets pictures in, applies the schedule, and measures after each fault how long it took until work flowed again."""
+"""Allows the requests step by step, applies the faults, and measures how long the recovery from each takes."""
 
 import threading
 import time
@@ -9,11 +9,11 @@ from typing import Any
 from tests.chaos.breaking.schedule import Step
 from tests.chaos.client import Client, GaveUp, Submitters, probe
 
-# Numbers of probe pictures: none of the plan has one.
+# Number of the first probe picture: those of the plan are smaller.
 FIRST_PROBE = 1 << 20
 PROBE_SECONDS = 120.0
-SPARE_SECONDS = 60.0
-# With all of its pictures answered already a fault hits an idle service, which is worth a try as well.
+GOOD_JOB_SECONDS = 60.0
+# If all pictures are answered already, the fault hits an idle service, which is a test too.
 BUSY_SECONDS, IDLE_SECONDS = 15.0, 1.0
 
 
@@ -26,14 +26,14 @@ class Record:
     applied_s: float
     held_s: float
     recovery_s: float | None
-    """From the moment on that its cause was gone, until a job sent after that had its answer; None where none had."""
+    """From the end of the fault to the answer of a job that was sent after it; None if there was no answer."""
 
     def as_json(self) -> dict[str, Any]:
         return asdict(self)
 
 
 class Conductor:
-    """`tell(record)` is called after each fault."""
+    """Conducts a run. Calls `report(record)` after each fault."""
 
     def __init__(
         self,
@@ -42,36 +42,36 @@ class Conductor:
         run: str,
         jobs: int,
         stopping: threading.Event,
-        tell: Callable[[Record], None],
+        report: Callable[[Record], None],
     ) -> None:
         self._submitters = submitters
         self._client = client
         self._run = run
         self._jobs = jobs
         self._stopping = stopping
-        self._tell = tell
+        self._report = report
         self._started = time.monotonic()
         self.records: list[Record] = []
 
     def conduct(self, schedule: list[Step]) -> None:
-        """All steps; then everything that is left may come in."""
+        """Runs all steps, then allows all requests that are left."""
         self._submitters.start()
         for number, step in enumerate(schedule):
-            # A portion before each fault, so that there is always something to hit.
+            # Some jobs before each fault, so that there is always work that it hits.
             self._submitters.allow(self._jobs * (number + 1) // len(schedule))
             if step.busy:
                 self._wait_until_busy()
             self._stopping.wait(step.after_s)
             if step.fault.counts:
-                self._spare_the_innocent()
+                self._wait_for_good_jobs()
             record = self._apply(step, number)
             self.records.append(record)
-            self._tell(record)
+            self._report(record)
             self._stopping.wait(step.pause_s)
         self._submitters.allow(self._jobs + 1)
 
     def _wait_until_busy(self) -> None:
-        """Until somebody works, so that there is something to hit."""
+        """Until a job runs, so that the fault hits it."""
         started = time.monotonic()
         while not self._stopping.is_set():
             queued, running = self._client.load() or (1, 0)
@@ -80,11 +80,13 @@ class Conductor:
                 return
             self._stopping.wait(0.02)
 
-    def _spare_the_innocent(self) -> None:
-        """Two kills from outside that both hit one picture alone can't be told from its guilt, by anybody: after the
-        first one it gets the time to finish."""
-        until = time.monotonic() + SPARE_SECONDS
-        while time.monotonic() < until and self._client.innocent_with_a_death():
+    def _wait_for_good_jobs(self) -> None:
+        """Waits until no open good job has a crash.
+
+        A second kill that hits the same job alone would fail it, since it looks as if the job crashed its workers.
+        """
+        until = time.monotonic() + GOOD_JOB_SECONDS
+        while time.monotonic() < until and self._client.good_job_has_crash():
             self._stopping.wait(0.1)
 
     def _apply(self, step: Step, number: int) -> Record:

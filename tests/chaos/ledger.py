@@ -1,7 +1,7 @@
-"""The ledger: what a client was promised. One JSON object a line, on the disk before the client goes on.
+"""The ledger: what the service promised to a client. One JSON object a line, on the disk before the client goes on.
 
-Lines: `run` (first), `job` (accepted: one line a picture), `again` (the same key sent once more, and what came),
-`batch` (opened), `cancel` (asked for, and what came), `unexpected` (an answer that a client should never see).
+Lines: `run` (the first), `job` (an accepted picture), `again` (a second answer for the same key), `batch` (created),
+`cancel` (requested, with the result), `unexpected` (an answer that a client should never see).
 """
 
 import json
@@ -13,13 +13,13 @@ from typing import Any
 
 
 class Ledger:
-    """Written by any number of threads."""
+    """Thread-safe."""
 
     def __init__(self, path: Path, run: str) -> None:
         self.path = path
         self.run = run
         self.accepted = 0
-        self._guilty: set[str] = set()
+        self._should_fail: set[str] = set()
         self._lock = threading.Lock()
         self._file = path.open("a")
         self.write([{"type": "run", "run": run}])
@@ -32,11 +32,11 @@ class Ledger:
             os.fsync(self._file.fileno())
             jobs = [line for line in lines if line["type"] == "job"]
             self.accepted += len(jobs)
-            self._guilty |= {job["id"] for job in jobs if job["expected"]["status"] != "succeeded"}
+            self._should_fail |= {job["id"] for job in jobs if job["expected"]["status"] != "succeeded"}
 
-    def innocent(self, job_id: str) -> bool:
+    def should_succeed(self, job_id: str) -> bool:
         """Whether the job is expected to succeed."""
-        return job_id not in self._guilty
+        return job_id not in self._should_fail
 
     def close(self) -> None:
         with self._lock:
@@ -44,7 +44,7 @@ class Ledger:
 
 
 def read(path: Path) -> Iterator[dict[str, Any]]:
-    """The lines; a last one that was cut off by the end of its writer is left out."""
+    """The lines, without a last one that is incomplete because its writer was killed."""
     with path.open() as file:
         for line in file:
             if line.endswith("\n"):

@@ -1,4 +1,4 @@
-"""What the service says about the jobs of a ledger, read over HTTP until all of them have their answer."""
+"""The jobs of a ledger as the service shows them, read over HTTP until all of them are finished."""
 
 import time
 from collections.abc import Callable, Collection, Iterator
@@ -17,17 +17,17 @@ TRIES = 30
 class Listing(Client):
     """Jobs and batches by their ids."""
 
-    def wait_until_answered(self, ids: set[str], patience_s: float, tell: Callable[[int], None]) -> set[str]:
-        """The jobs that are still open when none of them has moved for `patience_s` seconds."""
+    def wait_until_answered(self, ids: set[str], patience_s: float, progress: Callable[[int], None]) -> set[str]:
+        """Waits until no job is open, or until none has finished for `patience_s` seconds. Returns the open jobs."""
         oldest = min(ids, default="")
         before: set[str] = set()
-        moved = time.monotonic()
+        changed = time.monotonic()
         while True:
             now_open = {job["id"] for status in OPEN for job in self.jobs(oldest, status=status)} & ids
-            tell(len(now_open))
+            progress(len(now_open))
             if now_open != before:
-                before, moved = now_open, time.monotonic()
-            if not now_open or time.monotonic() - moved > patience_s:
+                before, changed = now_open, time.monotonic()
+            if not now_open or time.monotonic() - changed > patience_s:
                 return now_open
             time.sleep(POLL_SECONDS)
 
@@ -44,7 +44,7 @@ class Listing(Client):
             address, parameters = page["next"], None
 
     def job(self, job_id: str) -> dict[str, Any] | None:
-        """None where there is no such job."""
+        """None if there is no such job."""
         return self._found(f"/v1/jobs/{job_id}")
 
     def batch(self, batch_id: str) -> dict[str, Any] | None:
@@ -56,7 +56,7 @@ class Listing(Client):
         return found
 
     def request(self, method: str, path: str, *, accept: Collection[int] = (), **rest: Any) -> httpx.Response:
-        """Tries until the service answers with something that is no outage."""
+        """Tries until the service answers with something that is not an outage."""
         for _ in range(TRIES):
             with suppress(httpx.TransportError):
                 response = super().request(method, path, accept=(*accept, 429, 503), **rest)

@@ -1,4 +1,4 @@
-"""What is sent during a run, settled by its seed before it starts."""
+"""The requests of a run, made from its seed before it starts."""
 
 import random
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ SIZES = (1, 1, 1, 2, 4, 8, 16, 24)
 BATCH_JOBS = 200
 SLOW = "slower"
 POISON = ("eat", "hang", "kill", "nan", "raise", "segfault")
-# A poison that has to reach a limit holds a process for seconds, so there are only so many of them.
+# A poison that must reach a limit occupies a process for seconds, so there are few of them.
 MOST_OF_A_SLOW_POISON = 8
 
 
@@ -22,19 +22,19 @@ class Request:
     batch: int | None
     cache: bool
     again: bool
-    """It is sent once more after it was answered."""
+    """It is sent again after its answer."""
     cancel: bool
-    """Its one job is cancelled right after it was accepted."""
+    """Its one job is cancelled right after it is accepted."""
     first: int = 0
-    """Jobs of the requests before it."""
+    """Number of jobs in the requests before it."""
     cancels_batch: bool = False
-    """Its batch is cancelled right after it was accepted; what comes later for the batch is refused."""
+    """Its batch is cancelled right after it is accepted; later requests for the batch are refused."""
 
 
 def plan_requests(run: str, jobs: int, seed: int, *, poison: bool = True) -> list[Request]:
     """`jobs` pictures in requests of 1 to 24, two thirds of them in batches; one in a hundred is poison.
 
-    Without `poison` all of them are for any model: they differ in their colour only."""
+    Without `poison` the pictures are for any model: they differ only in their colour."""
     chance = random.Random(f"{seed} requests")
     pictures = _pictures(jobs, chance, poison)
     requests: list[Request] = []
@@ -82,7 +82,7 @@ def _pictures(jobs: int, chance: random.Random, poisoned: bool) -> list[Picture]
     for place, kind in zip(chance.sample(range(jobs), min(len(wanted), jobs)), wanted, strict=False):
         kinds[place] = kind if poisoned else GOOD
     pictures = [Picture(kind, number) for number, kind in enumerate(kinds)]
-    # A few are sent a second time: with `cache` they repeat the stored answer.
+    # Some are sent a second time: with `cache` they get the stored answer.
     for place in chance.sample(range(jobs), jobs // 20):
         earlier = chance.randrange(place + 1)
         if pictures[earlier].kind == pictures[place].kind == GOOD:

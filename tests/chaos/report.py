@@ -1,4 +1,4 @@
-"""One table for people, one JSON file for machines, and the verdict."""
+"""The report of a run as a table and as a JSON file, and its verdict."""
 
 import json
 from collections.abc import Sequence
@@ -15,7 +15,7 @@ RECOVERY_SECONDS = 30.0
 
 
 def verdict(finding: Finding, records: Sequence[Record], within_s: float = RECOVERY_SECONDS) -> list[str]:
-    """What is wrong, in sentences; nothing where all is well."""
+    """What is wrong, as sentences; empty if nothing is."""
     wrong = [f"{name} {finding.counts[name]} ({what})" for name, what in ZEROS.items() if finding.counts[name]]
     for record in records:
         if record.recovery_s is None:
@@ -76,4 +76,4 @@ def print_report(
     if wrong:
         console.print("Not as promised: " + "; ".join(wrong), style="bold red")
     else:
-        console.print("Nothing lost, nothing doubled, no innocent failed.", style="bold green")
+        console.print("No job is lost or doubled, and no good picture failed.", style="bold green")

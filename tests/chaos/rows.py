@@ -1,4 +1,4 @@
-"""What only SQL shows: who wrote an answer, and whether its detections are there once."""
+"""Checks by SQL: which claim wrote an answer, and whether its detections are stored once."""
 
 from collections import Counter
 from collections.abc import Callable, Mapping
@@ -10,14 +10,14 @@ import sqlalchemy as sa
 JOBS = "SELECT id, batch_id, status, repeated, claim_id, finished_at FROM jobs WHERE id >= :oldest"
 CLAIMS = "SELECT id, outcome, ended_at FROM claims"
 DETECTIONS = "SELECT job_id, count(*) AS number, max(rank) AS last FROM detections GROUP BY job_id"
-# A cancelled batch counts as such before its rows have followed; then it is finished.
+# A cancelled batch is finished when all of its rows are cancelled.
 BATCHES = "SELECT id, total, succeeded, failed, cancelled FROM batches WHERE finished_at IS NOT NULL"
 # A claim ends in the transaction that writes its answers.
 SAME_TRANSACTION_SECONDS = 10.0
 
 
 def check_rows(note: Callable[[str, str], None], database_url: str, promised: Mapping[str, Mapping[str, Any]]) -> None:
-    """Calls `note(what, sentence)` for each row that should not be like this."""
+    """Calls `note(what, sentence)` for each wrong row."""
     engine = sa.create_engine(database_url.replace("postgresql://", "postgresql+psycopg://", 1))
     with engine.connect() as connection:
         oldest = min(promised, default="")
@@ -34,10 +34,10 @@ def check_rows(note: Callable[[str, str], None], database_url: str, promised: Ma
     ours = {promise["batch"] for promise in promised.values()}
     for batch in batches:
         statuses = Counter(job.status for job in rows if job.batch_id == batch.id)
-        told = (batch.succeeded, batch.failed, batch.cancelled)
+        counted = (batch.succeeded, batch.failed, batch.cancelled)
         real = tuple(statuses[name] for name in ("succeeded", "failed", "cancelled"))
-        if str(batch.id) in ours and told != real:
-            note("counters_off", f"the row of the batch {batch.id} says {told}, its jobs' rows say {real}")
+        if str(batch.id) in ours and counted != real:
+            note("counters_off", f"the row of the batch {batch.id} says {counted}, its jobs' rows say {real}")
 
 
 def _check_detections(

@@ -1,4 +1,4 @@
-"""A run from its first process to its verdict."""
+"""A run, from the start of the service to the verdict."""
 
 import random
 import shutil
@@ -26,12 +26,12 @@ from tests.chaos.plan import plan_requests
 from tests.chaos.report import print_report, verdict, write_report
 from tests.chaos.service import Service
 
-LOOK_SECONDS = 1.0
+REFRESH_SECONDS = 1.0
 
 
 @dataclass(frozen=True)
 class Options:
-    """What `python -m tests.chaos run --help` explains."""
+    """The options of `python -m tests.chaos run`, which its `--help` explains."""
 
     jobs: int
     kills: int
@@ -54,8 +54,8 @@ class Options:
 
 
 def run_chaos(options: Options, console: Console) -> int:
-    """The exit code: 0 where all is as promised, 1 where not, 130 after Ctrl-C."""
-    # SIGTERM ends a run as Ctrl-C does: nothing that it started may stay.
+    """Runs and reports. Returns the exit code: 0 if every promise was kept, 1 if not, 130 after Ctrl-C."""
+    # SIGTERM ends a run like Ctrl-C, so that no process stays behind.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     folder = options.folder or Path(tempfile.mkdtemp(prefix="boxqueue-chaos-"))
     folder.mkdir(parents=True, exist_ok=True)
@@ -70,7 +70,7 @@ def run_chaos(options: Options, console: Console) -> int:
     except KeyboardInterrupt:
         if options.folder is None:
             shutil.rmtree(folder, ignore_errors=True)
-        console.print("Stopped; nothing of it is left running.", style="yellow")
+        console.print("Stopped. All processes of the run are ended.", style="yellow")
         return 130
     if options.folder is None and not wrong:
         shutil.rmtree(folder, ignore_errors=True)
@@ -79,7 +79,7 @@ def run_chaos(options: Options, console: Console) -> int:
 
 @contextmanager
 def _service(options: Options, folder: Path, console: Console) -> Iterator[Service | None]:
-    """A service of the run's own, ready; None where a running one was named."""
+    """A service of the run's own, when it is ready; None with `--url`."""
     if options.url:
         yield None
         return
@@ -120,24 +120,24 @@ def _feed_and_break(
         faults = progress.add_task("faults", total=len(schedule), note="")
         accepted = progress.add_task("accepted", total=options.jobs, note="")
 
-        def tell(record: Record) -> None:
+        def report(record: Record) -> None:
             recovery = "no recovery" if record.recovery_s is None else f"recovered in {record.recovery_s:.1f} s"
             progress.console.print(
                 f"{record.applied_s:7.1f} s  {record.fault:<20} {record.victim:<22} {recovery}", highlight=False
             )
             progress.update(faults, advance=1)
 
-        def look() -> None:
+        def refresh() -> None:
             watcher = make_client()
-            while not stopping.wait(LOOK_SECONDS):
+            while not stopping.wait(REFRESH_SECONDS):
                 load = watcher.load()
                 note = "service does not answer" if load is None else f"{sum(load):,} open"
                 progress.update(accepted, completed=ledger.accepted, note=note)
             watcher.close()
 
-        watching = threading.Thread(target=look, daemon=True)
+        watching = threading.Thread(target=refresh, daemon=True)
         watching.start()
-        conductor = Conductor(submitters, client, run, options.jobs, stopping, tell)
+        conductor = Conductor(submitters, client, run, options.jobs, stopping, report)
         try:
             conductor.conduct(schedule)
             submitters.finish()

@@ -1,4 +1,4 @@
-"""The service that is broken: API and two workers under the project's own supervisor, each process a real one."""
+"""The service of a run: API and two workers as real processes under the project's own supervisor."""
 
 import os
 import re
@@ -13,7 +13,7 @@ import psutil
 import sqlalchemy as sa
 
 from cli.local.processes import adopt_orphans, kill_descendants
-from cli.local.supervision import Program, log_of, write_configuration
+from cli.local.supervisor_config import Program, log_of, write_configuration
 from jobs.migrate import migrate
 from tests import poison
 from tests.chaos.breaking.backends import Postgres
@@ -26,12 +26,12 @@ from tests.services.redis import RedisServer
 HERE = Path(__file__).parent
 READY_SECONDS = 240
 WORKERS = ("worker-1", "worker-2")
-# What belongs to the pictures, not to recovery: how long one may take, and how much memory. The rest is as it comes.
+# Limits for the pictures of a run. All other settings are the defaults.
 LIMITS = {"children": 2, "picture_seconds": 3, "child_memory_mb": 250}
 
 
 class Service:
-    """Started by `start()`; `stop()` leaves nothing running, whatever state the schedule left it in."""
+    """Call `start()`. `stop()` ends all processes, in whatever state the faults left them."""
 
     def __init__(
         self,
@@ -55,7 +55,7 @@ class Service:
         self._supervisor: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
-        """Returns when jobs are accepted and both workers are there."""
+        """Returns when the service accepts jobs and both workers are ready."""
         adopt_orphans()
         self.disk.make()
         if self._database == "postgresql":
@@ -94,7 +94,7 @@ class Service:
         configuration = write_configuration(self.settings, programs)
         with log_of(self.settings, "supervisord-output").open("ab") as output:
             self._supervisor = subprocess.Popen(
-                python("cli.local.supervised", str(configuration), str(os.getpid())),
+                python("cli.local.supervisor_process", str(configuration), str(os.getpid())),
                 env=self._environment,
                 stdin=subprocess.DEVNULL,
                 stdout=output,
@@ -103,7 +103,7 @@ class Service:
             )
 
     def kill_supervisor(self, programs_too: bool) -> None:
-        """SIGKILL. `boxqueue up` then ends what is left: here by SIGTERM, or at once as the end of a container does."""
+        """Kills the supervisor, then ends its programs: by SIGTERM like `boxqueue up`, or at once like a container."""
         assert self._supervisor is not None
         left = self.programs()
         self._supervisor.kill()
@@ -118,7 +118,7 @@ class Service:
         self.reap()
 
     def programs(self) -> list[psutil.Process]:
-        """Every process of the service: neither the supervisor nor the backends."""
+        """Every process of the service, without the supervisor and the backends."""
         others = set().union(*(backend.processes for backend in self._backends), self._supervisors())
         return [one for one in psutil.Process().children(recursive=True) if one.pid not in others]
 
@@ -134,7 +134,7 @@ class Service:
         return sorted(found, key=lambda one: one.pid)
 
     def workers(self) -> list[psutil.Process]:
-        """The parents of the pools: those that hold claims, or all of them where none does or nobody can tell."""
+        """The parents of the pools: those that hold claims, or all if none does or the database does not answer."""
         parents = self.parents("worker poison")
         with suppress(sa.exc.SQLAlchemyError, OSError, psutil.Error):
             holders = self._holders()
@@ -160,13 +160,13 @@ class Service:
             engine.dispose()
 
     def _worker_id(self, parent: psutil.Process) -> str:
-        """The supervisor tells a program its name, and the worker wrote its id into that program's log."""
+        """From the log of the program, whose name the supervisor puts into the environment."""
         log = log_of(self.settings, parent.environ()["SUPERVISOR_PROCESS_NAME"]).read_text(errors="replace")
         ids = re.findall(r"poison-([0-9a-f]{12})@", log)
         return ids[-1] if ids else ""
 
     def reap(self) -> None:
-        """Adopted processes that have ended leave the table of processes."""
+        """Waits for adopted processes that have ended, so that they leave the process table."""
         own = self.redis.processes | self._supervisors()
         for child in psutil.Process().children():
             with suppress(psutil.NoSuchProcess, ChildProcessError):

@@ -1,4 +1,4 @@
-"""A short run on each kind of database finds nothing wrong; without one of its safeguards the checker says so."""
+"""A short run on each kind of database keeps all promises. Without one of the safeguards the checker sees it."""
 
 import json
 import shutil
@@ -21,12 +21,12 @@ from tests.poison.pictures import CODES
 
 pytestmark = pytest.mark.slow
 
-# Leases and sweeps as short as the other tests have them: a frozen worker is given up after seconds. The limit of a
-# picture is longer than a busy machine stands still.
+# Short leases and sweeps, as in the other tests: jobs of a frozen worker are requeued after seconds. The limit for a
+# picture is longer than a busy machine stalls.
 QUICK = ("--set", "LEASE_SECONDS=3", "--set", "SWEEP_SECONDS=1", "--set", "PICTURE_SECONDS=5")
-# `make chaos` measures how long a recovery takes. Here other tests run beside it, and the limit is a guard.
+# `make chaos` measures the recovery. Here other tests run at the same time, so this limit is only a guard.
 GUARD = ("--recovery-seconds", "110")
-# Pictures that take so long that every process has some when a fault comes.
+# Pictures that take so long that every process has some when a fault is applied.
 ALL_BUSY = ("--no-poison", "--picture-seconds", "0.4")
 LONGEST_SECONDS = 600
 
@@ -43,15 +43,15 @@ def _real_services() -> None:
 
 @pytest.fixture
 def folder() -> Iterator[Path]:
-    """Not below pytest's folder: root's PostgreSQL runs as a user of its own, whom another pytest that starts meanwhile
-    would lock out of it."""
+    """Not below pytest's folder: root's PostgreSQL runs as another user, and a pytest that starts meanwhile would take
+    its access away."""
     folder = Path(tempfile.mkdtemp(prefix="boxqueue-chaos-"))
     yield folder
     shutil.rmtree(folder, ignore_errors=True)
 
 
 def chaos(folder: Path, *arguments: str) -> tuple[int, dict[str, Any], str]:
-    """The exit code of a run, its report, and what it said."""
+    """The exit code of a run, its report, and its output."""
     report = folder / "report.json"
     command = [sys.executable, "-m", "tests.chaos", "run", "--report", str(report), "--folder", str(folder / "run")]
     done = subprocess.run(
@@ -76,7 +76,7 @@ def chaos(folder: Path, *arguments: str) -> tuple[int, dict[str, Any], str]:
     ],
     ids=["postgresql", "sqlite"],
 )
-def test_nothing_is_lost_or_doubled_and_no_innocent_fails(folder: Path, arguments: tuple[str, ...]) -> None:
+def test_no_job_is_lost_or_doubled_and_no_good_picture_fails(folder: Path, arguments: tuple[str, ...]) -> None:
     code, report, said = chaos(folder, *arguments)
 
     assert {name: report[name] for name in ZEROS} == dict.fromkeys(ZEROS, 0), said
@@ -84,7 +84,7 @@ def test_nothing_is_lost_or_doubled_and_no_innocent_fails(folder: Path, argument
     assert code == 0
     assert report["submitted"] == report["succeeded"] + report["cancelled"] + sum(report["failed_by_code"].values())
     assert len(report["recoveries_s"]) >= 10
-    # The poison was there. The checker has compared each one's code; what hangs or eats may be killed before that.
+    # There was poison. The checker compares each code; a poison that hangs or eats memory may be killed by a fault.
     failed = set(report["failed_by_code"])
     assert {"worker_lost", "detection_failed"} <= failed <= {code for codes in CODES.values() for code in codes}
 
@@ -95,7 +95,7 @@ def test_nothing_is_lost_or_doubled_and_no_innocent_fails(folder: Path, argument
     [
         ("fence", ("--only", "freeze_worker", "--kills", "2", *ALL_BUSY), {"counters_off"}),
         ("sweep", ("--only", "kill_worker", "--kills", "2", *ALL_BUSY, "--patience", "10"), {"lost"}),
-        # No fault but the poison.
+        # The only fault is the poison.
         ("lone", ("--only", "kill_child", "--kills", "0", "--set", "PICTURE_SECONDS=2"), {"innocent_failed"}),
     ],
 )

@@ -1,4 +1,4 @@
-"""The checker sees each thing that can be wrong: a ledger, and a service that answers otherwise."""
+"""The checker sees each broken promise: a ledger, and a service whose answers differ from it."""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -17,7 +17,7 @@ RUN, BATCH = "run-1", "batch-1"
 
 
 class Service:
-    """Stands in for the listing of a real one; `jobs` and `batch` are what it says."""
+    """Replaces the listing of a real service. `jobs` and `batch` are its answers."""
 
     def __init__(self, jobs: dict[str, dict[str, Any]], batch: dict[str, Any]) -> None:
         self.said = jobs
@@ -26,7 +26,7 @@ class Service:
     def __call__(self, url: str) -> "Service":
         return self
 
-    def wait_until_answered(self, ids: set[str], patience_s: float, tell: Callable[[int], None]) -> set[str]:
+    def wait_until_answered(self, ids: set[str], patience_s: float, progress: Callable[[int], None]) -> set[str]:
         return set()
 
     def jobs(self, oldest: str, **filters: str) -> Iterator[dict[str, Any]]:
@@ -81,7 +81,7 @@ def service(monkeypatch: pytest.MonkeyPatch) -> Service:
     return service
 
 
-def test_a_service_that_kept_its_promises_has_zeros(service: Service, ledger: Ledger) -> None:
+def test_a_service_that_kept_its_promises_has_only_zeros(service: Service, ledger: Ledger) -> None:
     finding = checker.check("", ledger.path)
 
     assert not any(finding.counts.values())
@@ -149,7 +149,7 @@ def test_each_broken_promise_is_counted(
     assert verdict(finding, [])
 
 
-def test_a_key_that_gave_other_jobs_the_second_time_is_a_double(service: Service, ledger: Ledger) -> None:
+def test_a_key_that_gave_other_jobs_the_second_time_is_counted(service: Service, ledger: Ledger) -> None:
     ledger.write([{"type": "again", "key": "key-a", "first": ["a"], "ids": ["z"]}])
 
     assert checker.check("", ledger.path).counts["duplicated"] == 1

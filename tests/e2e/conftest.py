@@ -1,4 +1,4 @@
-"""Real worker processes on a real Redis and a real database, with a runtime that dies on demand."""
+"""Real worker processes on a real Redis and a real database, with a runtime that crashes on demand."""
 
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -23,7 +23,7 @@ def rig(tmp_path: Path, database_url: str, redis_server: RedisServer) -> Iterato
 
 @pytest.fixture
 def sqlite_rig(tmp_path: Path, migrated_sqlite: str, redis_server: RedisServer) -> Iterator[Rig]:
-    """Workers on SQLite, for what does not depend on the kind of database."""
+    """Workers on SQLite, for tests that do not depend on the kind of database."""
     yield from _rig(tmp_path, migrated_sqlite, redis_server)
 
 
@@ -31,7 +31,7 @@ def sqlite_rig(tmp_path: Path, migrated_sqlite: str, redis_server: RedisServer) 
 def shared_rig(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, sqlite_files: SqliteFiles
 ) -> Iterator[Rig]:
-    """A worker on each kind of database, for tests after which it works as before. Its doorbells are its own."""
+    """A worker on each kind of database with its own Redis, for tests that leave it working."""
     folder = tmp_path_factory.mktemp("shared")
     with ExitStack() as stack:
         if request.param == "sqlite":
@@ -56,7 +56,7 @@ def _rig(folder: Path, database_url: str, redis_server: RedisServer) -> Iterator
 
 @pytest.fixture
 def start(tmp_path: Path) -> Iterator[Start]:
-    """Starts a `boxqueue up`: in the folder `data` of the test, unless it is told another."""
+    """Starts a `boxqueue up`, by default in the folder `data` of the test."""
     started: list[Up] = []
 
     def start(**settings: Any) -> Up:

@@ -1,4 +1,4 @@
-"""Workers without an API: jobs go in as the API would put them in."""
+"""Workers without an API: tests submit jobs as the API does."""
 
 import signal
 from collections.abc import Sequence
@@ -21,7 +21,7 @@ from tests.services.environment import environment, settings_of
 from tests.services.programs import Worker
 from tests.services.waiting import wait_for
 
-# Of this number, what is found in a good picture is one `box`.
+# A good picture with this number has one detection with the label `box`.
 NUMBER = 2
 
 
@@ -34,7 +34,7 @@ GOOD, SLOW, SLOWEST = picture("good"), picture("slow"), picture("slowest")
 
 
 class Rig:
-    """An image store and workers of one runtime, on a database that has its tables."""
+    """An image store and workers of one runtime, on a migrated database."""
 
     def __init__(
         self,
@@ -73,22 +73,22 @@ class Rig:
 
     @property
     def said(self) -> str:
-        """What the workers said."""
+        """The output of the workers."""
         return self.log.read_text()
 
     def start_worker(self) -> Worker:
-        """A worker that is up: it has entered itself, and its children run."""
+        """Starts a worker, and waits until it has registered and its children run."""
         before = self._entries()
         worker = Worker(self.runtime, self.environment, self.log)
         self._workers.append(worker)
-        # A dead one's may be there for a while, and go in the meantime.
+        # The entry of a crashed worker may stay for a while, and disappear meanwhile.
         worker.wait_for(lambda: self._entries() - before, "the worker's entry")
         worker.wait_for(lambda: len(worker.children()) == self.given["children"], "the worker's children")
         return worker
 
     @property
     def worker(self) -> Worker:
-        """The one that was started last."""
+        """The worker that was started last."""
         return self._workers[-1]
 
     def _entries(self) -> set[str]:
@@ -96,7 +96,7 @@ class Rig:
             return set(connection.scalars(sa.select(WorkerRow.id)))
 
     def submit(self, pictures: Sequence[bytes]) -> tuple[BatchRecord, list[JobRecord]]:
-        """A closed batch of these pictures."""
+        """Submits a closed batch of these pictures."""
         entry = Catalogue.load(*self.settings.catalogue).get(self.model)
         batch = batches.create_batch(self.db, None)
         new = []
@@ -120,7 +120,7 @@ class Rig:
         wait_for(lambda: any(queue.running for queue in worker_registry.queues(self.db)), "a running job")
 
     def stop(self) -> None:
-        """Every worker ends in order, whatever a test did to it; and then nothing is left."""
+        """Asks every worker to stop, and then kills what is left."""
         live = [worker for worker in self._workers if worker.status() is None]
         try:
             for worker in live:

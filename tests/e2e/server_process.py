@@ -1,4 +1,4 @@
-"""A model server that pictures may take down."""
+"""A model server that pictures may crash."""
 
 import signal
 import sys
@@ -13,14 +13,14 @@ from tests.services.processes import Process
 
 
 class ServerProcess:
-    """A model server in a process of its own. Whoever ends or stops it: at some time it is there again."""
+    """A model server in its own process. If it is killed or stopped, it is started again."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._port = free_port()
         self.url = f"http://127.0.0.1:{self._port}"
         self.may_come_back: Callable[[], bool] = lambda: True
-        """When."""
+        """The server is started again once this is true."""
         self.times_away = self.starts = 0
         self._closed = threading.Event()
         self._start()

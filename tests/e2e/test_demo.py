@@ -1,4 +1,4 @@
-"""`boxqueue demo` with everything real."""
+"""`boxqueue demo` with real services."""
 
 import signal
 import socket
@@ -26,7 +26,7 @@ def pictures(tmp_path: Path) -> Path:
 
 
 def demo(folder: Path, pictures: Path, **settings: object) -> subprocess.Popen[str]:
-    # What it leaves in the folder for temporary files is to be seen.
+    # The test checks that nothing is left in the folder for temporary files.
     (folder / "tmp").mkdir(exist_ok=True)
     return subprocess.Popen(
         [sys.executable, "-m", "cli", "demo", "--pictures", str(pictures), "--output", str(folder / "out")],
@@ -40,7 +40,7 @@ def demo(folder: Path, pictures: Path, **settings: object) -> subprocess.Popen[s
 
 def test_it_shows_a_table_draws_the_boxes_and_leaves_nothing_else(tmp_path: Path, pictures: Path) -> None:
     (pictures / "empty.png").touch()
-    # The user's own service must stay out of it.
+    # The demo must not touch the user's own service.
     started = demo(tmp_path, pictures, data=tmp_path / "mine", database_url="postgresql://nobody@127.0.0.1:1/none")
     table, said = started.communicate(timeout=400)
 
@@ -81,7 +81,7 @@ def test_ctrl_c_is_a_sentence_and_leaves_no_process(tmp_path: Path, pictures: Pa
     _, said = started.communicate(timeout=120)
 
     assert started.returncode == 130
-    assert said.endswith("Interrupted: everything that the demo started is stopped.\n")
+    assert said.endswith("Interrupted: everything that the demo started has been stopped.\n")
     assert "Traceback" not in said
     assert psutil.wait_procs(family, timeout=0)[1] == []
     assert list((tmp_path / "tmp").iterdir()) == []

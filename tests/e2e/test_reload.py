@@ -1,4 +1,4 @@
-"""The catalogue changes under real workers."""
+"""The catalogue changes while real workers run."""
 
 import os
 
@@ -14,7 +14,7 @@ pytestmark = pytest.mark.slow
 
 
 def change(rig: Rig, old: str, new: str) -> None:
-    """As an editor does it: a whole new file in place of the old one."""
+    """Replaces the file as an editor does, with a whole new one."""
     (path,) = rig.settings.catalogue
     beside = path.with_suffix(".new")
     beside.write_text(path.read_text().replace(old, new))
@@ -66,4 +66,4 @@ def test_a_broken_catalogue_changes_nothing_not_even_for_a_process_that_starts_a
 
     assert [job.status for job in results] == ["succeeded"] * 8
     assert {found.label for job in results for found in job.detections or ()} == {"crate"}
-    assert "The catalogue stays as it was before." in rig.said
+    assert "The last valid catalogue stays in use." in rig.said

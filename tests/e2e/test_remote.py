@@ -1,4 +1,4 @@
-"""Real workers that ask a model server: it goes away and comes back, and it fails single pictures."""
+"""Real workers with a model server that has outages and fails single pictures."""
 
 import logging
 import os
@@ -26,7 +26,7 @@ pytestmark = pytest.mark.slow
 
 log = logging.getLogger(__name__)
 
-# More for a look at it by hand: REMOTE_JOBS=500 REMOTE_OUTAGE_SECONDS=60 REMOTE_KILLS=50.
+# For a longer run by hand: REMOTE_JOBS=500 REMOTE_OUTAGE_SECONDS=60 REMOTE_KILLS=50.
 JOBS = int(os.environ.get("REMOTE_JOBS", "120"))
 KILLS = int(os.environ.get("REMOTE_KILLS", "6"))
 OUTAGE_SECONDS = float(os.environ.get("REMOTE_OUTAGE_SECONDS", "3"))
@@ -44,7 +44,7 @@ def server() -> Iterator[ServedModel]:
 
 @contextmanager
 def rig_on(database_url: str, folder: Path, redis_server: RedisServer, url: str, timeout_s: float = 5) -> Iterator[Rig]:
-    """Workers that ask a server at this address."""
+    """Workers whose model is on the server at this URL."""
     redis_server.flush()
     entry = catalogues.served(url, server={"version": "1", "timeout_s": timeout_s}, batch_size=4)
     catalogue = catalogues.write(folder / "catalogue.toml", {MODEL: entry})
@@ -55,7 +55,7 @@ def rig_on(database_url: str, folder: Path, redis_server: RedisServer, url: str,
         catalogue,
         runtime="remote",
         model=MODEL,
-        # No lease runs out here for a machine that stands still.
+        # Long, so that no lease expires while a busy machine pauses.
         lease_seconds=60,
         sweep_seconds=SWEEP_SECONDS,
     )
@@ -73,7 +73,7 @@ def remote(
     server: ServedModel,
     request: pytest.FixtureRequest,
 ) -> Iterator[Rig]:
-    """Workers on SQLite; its parameter is how long a request may take."""
+    """Workers on SQLite. The parameter: how long a request may take."""
     timeout_s = getattr(request, "param", 5)
     with rig_on(migrated_sqlite, tmp_path, redis_server, server.url, timeout_s) as rig:
         yield rig
@@ -97,14 +97,14 @@ def mortal(tmp_path: Path) -> Iterator[ServerProcess]:
 def remote_of_mortal(
     tmp_path: Path, migrated_postgres: str, redis_server: RedisServer, mortal: ServerProcess
 ) -> Iterator[Rig]:
-    """Workers on PostgreSQL that ask a server which may end."""
+    """Workers on PostgreSQL with a server that may crash."""
     with rig_on(migrated_postgres, tmp_path, redis_server, mortal.url, timeout_s=1.5) as rig:
         yield rig
         mortal.may_come_back = lambda: True
 
 
 def given_up(rig: Rig) -> Callable[[], bool]:
-    """Whether everybody has found the server out, and nobody tries any more."""
+    """Whether every process has opened its circuit breaker, so that none tries the server any more."""
     return lambda: bool(rig.queue_now().outages) and rig.queue_now().running == 0
 
 
@@ -137,7 +137,7 @@ def test_jobs_wait_while_the_server_is_out_and_go_on_when_it_is_back(remote_on_e
         assert connection.scalar(sa.select(sa.func.count()).select_from(Detection)) == JOBS
         claims = Counter(connection.scalars(sa.select(Claim.outcome)))
     assert set(claims) == {"finished", "given_back"}
-    # While it was out nothing was claimed and given back again and again: each process had its claims at hand, once.
+    # During the outage jobs were not claimed and requeued again and again: each process had its claims only once.
     assert claims["given_back"] <= 3 * int(remote.settings.children)
     wait_for(lambda: not remote.queue_now().outages, "the note to be taken off")
     log.info("%d jobs, %g s out, the last answer %.1f s later, claims %s", JOBS, OUTAGE_SECONDS, seconds, dict(claims))
@@ -206,7 +206,7 @@ def test_a_picture_that_takes_the_server_down_fails_and_hurts_no_other(
     remote_of_mortal: Rig, mortal: ServerProcess, bad: tuple[int, int, int], code: str
 ) -> None:
     remote = remote_of_mortal
-    # Otherwise a request that is tried again might find it, and take it down once more.
+    # Otherwise a repeated request might reach the server again and crash it once more.
     mortal.may_come_back = given_up(remote)
     for _ in range(2):
         remote.start_worker()
@@ -217,14 +217,14 @@ def test_a_picture_that_takes_the_server_down_fails_and_hurts_no_other(
     guilty = results.pop(jobs[6].id)
     assert (guilty.status, guilty.error_code, guilty.deaths) == ("failed", code, 0)
     assert {(job.status, job.deaths) for job in results.values()} == {("succeeded", 0)}
-    # In company, and then each time alone.
+    # First together with other pictures, then each time alone.
     assert mortal.times_away <= 1 + MAX_ABSENCES
     with remote.db.read() as connection:
         assert connection.scalar(sa.select(sa.func.count()).select_from(Detection)) == len(results)
         absences = {job.id: job.absences for job in connection.execute(sa.select(Job.id, Job.absences))}
         outcomes = Counter(connection.scalars(sa.select(Claim.outcome)))
     assert absences.pop(guilty.id) == MAX_ABSENCES
-    # Where one was at the server at the same time; then each was alone.
+    # Other pictures may have been at the server at the same time; afterwards each ran alone.
     assert set(absences.values()) <= {0, 1}
     assert set(outcomes) == {"finished", "given_back"}
     log.info("%s: away %d times, claims %s", code, mortal.times_away, dict(outcomes))
@@ -241,7 +241,7 @@ def test_a_server_that_is_killed_again_and_again_fails_no_job(remote_of_mortal: 
         sent.append(batch)
         wait_for(lambda started=number + 1: mortal.starts == started, "the server")  # type: ignore[misc]
         wait_for(lambda batch=batch: batches.get_batch(remote.db, batch.id).succeeded, "the first answers")  # type: ignore[misc]
-        # Back before a request is given up, and not.
+        # Back before a request is given up, and after it.
         mortal.may_come_back = (lambda: True) if number % 2 else given_up(remote)
         mortal.kill()
 

@@ -1,6 +1,6 @@
-"""`boxqueue up` with everything real: it serves, it repairs itself, and nothing of it stays.
+"""`boxqueue up` with real services: it serves, it restarts crashed processes, and it leaves no process behind.
 
-The tests share a running one as long as they can, in their order: starting two frameworks takes longest.
+The tests run in their order and share a running service if they can, because starting two frameworks takes long.
 """
 
 import json
@@ -25,7 +25,7 @@ BUNDLED: dict[str, catalogues.Entry] = tomllib.loads((WEIGHTS / "catalogue.toml"
 
 
 class Shared:
-    """One service after the other, all in the same folder and at the same port."""
+    """Services that run one after the other, with the same folder and port."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -33,7 +33,7 @@ class Shared:
         self._started: list[Up] = []
 
     def up(self, model: str = "cards-pytorch") -> Up:
-        """The one that runs, whatever its model; where none does, a new one, which answers `cards` by this model."""
+        """The running service, whatever its model. If none runs, a new one whose alias `cards` is this model."""
         if not self._started or self._started[-1].status() is not None:
             up = Up(
                 self._folder / f"{len(self._started)}.log",
@@ -73,7 +73,7 @@ def pytorch_alone(tmp_path: Path) -> Path:
     return catalogues.write(tmp_path / "catalogue.toml", alone)
 
 
-def test_it_serves_and_says_to_others_what_is_in_their_way(
+def test_it_serves_and_a_second_one_says_why_it_cant_start(
     shared: Shared, start: Start, white: bytes, tmp_path: Path
 ) -> None:
     up = shared.up()
@@ -87,7 +87,7 @@ def test_it_serves_and_says_to_others_what_is_in_their_way(
     assert "is taken" in same_port.said
 
 
-def test_what_dies_comes_back(shared: Shared, white: bytes) -> None:
+def test_a_crashed_process_is_started_again(shared: Shared, white: bytes) -> None:
     up = shared.up()
 
     for words in ("-m worker pytorch", "redis-server"):
@@ -147,7 +147,7 @@ def test_one_variable_moves_a_client_from_one_model_to_the_other_and_ctrl_c_leav
         assert one["score"] == pytest.approx(other["score"], abs=1e-3)
 
 
-def test_whoever_is_killed_nothing_is_left_and_the_next_one_starts(shared: Shared) -> None:
+def test_no_process_is_left_after_any_kill_and_the_next_service_starts(shared: Shared) -> None:
     up = shared.up()
     family = up.family()
 
@@ -186,7 +186,7 @@ def test_a_catalogue_with_models_of_one_framework_needs_no_worker_of_the_other(
         assert why in wrong.said
 
 
-def test_a_setting_that_cant_be_met_ends_it_with_the_workers_words(start: Start, pytorch_alone: Path) -> None:
+def test_a_setting_that_cant_be_met_ends_it_with_the_workers_log(start: Start, pytorch_alone: Path) -> None:
     up = start(device="cuda:63", catalogue=pytorch_alone)
 
     assert up.wait() == 1

@@ -1,4 +1,4 @@
-"""Real worker processes: they die in every way, and every job gets its answer once."""
+"""Real worker processes that crash in every way. Every job gets exactly one result."""
 
 import os
 import signal
@@ -29,7 +29,7 @@ def test_jobs_are_answered(shared_rig: Rig) -> None:
 
     assert [job.status for job in results] == ["succeeded"] * 30
     (found,) = results[0].detections or []
-    # The model says 0, 2, 4, 6 of 32; the picture has 64 pixels.
+    # The model's box is 0, 2, 4, 6 of 32 pixels; the picture has 64.
     assert (found.label, found.x1, found.y1, found.x2, found.y2) == ("box", 0, 4, 8, 12)
     assert results[0].timings_ms is not None
     assert set(results[0].timings_ms) == {"queued", "decode", "inference", "total"}
@@ -58,7 +58,7 @@ def test_a_killed_process_loses_nothing(shared_rig: Rig, victim: str) -> None:
 
 def test_poison_fails_with_its_code_and_hurts_no_other(sqlite_rig: Rig) -> None:
     rig = sqlite_rig
-    # The limit of a picture is longer than a busy machine stands still.
+    # The time limit of a picture is longer than a pause of a busy machine.
     rig.given |= {"picture_seconds": 5, "child_memory_mb": 250, "lease_seconds": 60}
     rig.start_worker()
     kinds = {
@@ -67,7 +67,7 @@ def test_poison_fails_with_its_code_and_hurts_no_other(sqlite_rig: Rig) -> None:
         "raise": ("detection_failed", 0),
         "kill": ("worker_lost", 2),
         "nan": ("detection_failed", 0),
-        # At the end, in the smallest claim: as many pictures as it has, so many times the limit it may take.
+        # At the end, in the smallest claim: the time limit of a claim is that of a picture times its pictures.
         "hang": ("timed_out", 2),
     }
 
@@ -94,8 +94,8 @@ def test_a_stopped_worker_writes_nothing_after_its_lease(sqlite_rig: Rig) -> Non
     written = [(job.id, job.started_at, job.finished_at) for job in results]
     for pid in pids:
         os.kill(pid, signal.SIGCONT)
-    wait_for(lambda: "forgiven" in outcomes(rig), "the one that slept, with answers that are too late")
-    # Whatever it had to say it has said then.
+    wait_for(lambda: "forgiven" in outcomes(rig), "the stopped worker's late results")
+    # By then it has written all its output.
     assert asleep.stop() == 0
 
     again = store.get_jobs(rig.db, [job.id for job in jobs])
@@ -105,7 +105,7 @@ def test_a_stopped_worker_writes_nothing_after_its_lease(sqlite_rig: Rig) -> Non
 
 
 def stop_outside_of_transactions(rig: Rig, pids: list[int]) -> None:
-    """SIGSTOP. A process that is stopped in a transaction would stop SQLite, and with it everybody else."""
+    """Sends SIGSTOP. A process that is stopped in a transaction would block SQLite for all others."""
 
     def stopped() -> bool:
         for pid in pids:
@@ -121,7 +121,7 @@ def stop_outside_of_transactions(rig: Rig, pids: list[int]) -> None:
     wait_for(stopped, "a moment without a transaction")
 
 
-def test_a_terminated_worker_finishes_or_gives_back(sqlite_rig: Rig) -> None:
+def test_a_terminated_worker_finishes_or_requeues(sqlite_rig: Rig) -> None:
     rig = sqlite_rig
     worker = rig.start_worker()
     _, jobs = rig.submit([SLOW] * 200)
@@ -148,9 +148,9 @@ def test_a_picture_that_breaks_the_detector_for_good_hurts_no_other(sqlite_rig: 
     assert {job.status for job in results.values()} == {"succeeded"}
 
 
-def test_terminated_children_give_back_and_nobody_is_blamed(sqlite_rig: Rig) -> None:
+def test_terminated_children_requeue_and_no_crash_is_counted(sqlite_rig: Rig) -> None:
     rig = sqlite_rig
-    # One picture a claim: a death would count against it.
+    # One picture in each claim: a crash would count against it.
     rig.given |= {"batch_size": 1, "lease_seconds": 60}
     worker = rig.start_worker()
     batch, jobs = rig.submit([SLOW] * 60)
@@ -160,7 +160,7 @@ def test_terminated_children_give_back_and_nobody_is_blamed(sqlite_rig: Rig) -> 
         terminated = set(worker.children())
         for child in terminated:
             child.terminate()
-        # What runs afterwards, somebody else has.
+        # Jobs that run afterwards have other workers.
         wait_for(lambda old=terminated: not old & set(worker.children()), "their end")  # type: ignore[misc]
     results = rig.wait_finished(batch)
 
@@ -168,7 +168,7 @@ def test_terminated_children_give_back_and_nobody_is_blamed(sqlite_rig: Rig) -> 
     assert outcomes(rig) <= {"finished", "given_back"}
 
 
-def test_a_terminated_process_group_blames_nobody(sqlite_rig: Rig) -> None:
+def test_a_terminated_process_group_counts_no_crash(sqlite_rig: Rig) -> None:
     rig = sqlite_rig
     rig.given["lease_seconds"] = 60
     worker = rig.start_worker()
@@ -183,7 +183,7 @@ def test_a_terminated_process_group_blames_nobody(sqlite_rig: Rig) -> None:
 
 
 def outcomes(rig: Rig) -> set[str | None]:
-    """How claims ended; None where one is still open."""
+    """The outcomes of the claims; None for one that is still open."""
     with rig.db.read() as connection:
         return set(connection.scalars(sa.select(Claim.outcome)))
 
@@ -206,7 +206,7 @@ def test_a_redis_that_comes_back_empty_loses_nothing(sqlite_rig: Rig, redis_serv
     rig.start_worker()
     redis_server.kill()
     batch, _ = rig.submit([GOOD] * 10)
-    wait_for(lambda: "redis does not answer" in rig.said, "a sweep that reaches nobody")
+    wait_for(lambda: "Redis does not answer" in rig.said, "a sweep that can not ring")
     assert store.list_jobs(rig.db, status="queued")
 
     redis_server.start()
@@ -220,7 +220,7 @@ def test_an_image_store_that_is_away_makes_jobs_wait(sqlite_rig: Rig) -> None:
     folder, away = rig.settings.data / "images", rig.settings.data / "away"
     folder.rename(away)
     rig.start_worker()
-    wait_for(lambda: "is given back" in rig.said, "the claim that is given back")
+    wait_for(lambda: "is returned: " in rig.said, "the claim that is returned")
 
     away.rename(folder)
 

@@ -1,4 +1,4 @@
-"""The measured table at the end, and a stack that the image tests share."""
+"""The table of measurements at the end, and a stack that the image tests share."""
 
 import os
 import shutil
@@ -26,7 +26,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.fixture(scope="session")
 def table(pytestconfig: pytest.Config) -> Table:
-    """Image -> column -> what was measured; printed at the end."""
+    """Image -> column -> measurement; printed at the end."""
     return pytestconfig.stash[TABLE]
 
 
@@ -62,11 +62,11 @@ REMOTE = {
 
 @pytest.fixture(scope="session")
 def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder for /models, with the bundled program compiled for worker-libtorch, and a catalogue that names this and
-    the model server that `stack` of test_images.py starts."""
+    """A folder for /models: the bundled program compiled for worker-libtorch, and a catalogue with this program and the
+    model server that `stack` of test_images.py starts."""
     require_compiler()
     folder = tmp_path_factory.mktemp("models")
-    # Containers read it as another user.
+    # Containers read the folder as another user.
     folder.chmod(0o755)
     shutil.copy(ROOT / "weights" / "cards.pt2", folder)
     catalogue = folder / "catalogue.toml"
@@ -89,6 +89,6 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    """A project of which nothing runs yet."""
+    """A Compose project that has not started yet."""
     with Stack(tmp_path_factory.mktemp("models")) as stack:
         yield stack

@@ -1,4 +1,4 @@
-"""The Docker command and Compose, as the tests use them."""
+"""The Docker command and Compose, for the tests."""
 
 import json
 import os
@@ -17,7 +17,7 @@ BASE = "python:3.11-slim-bookworm"
 
 
 def docker(*arguments: str, timeout: float = 120) -> str:
-    """What the command says; fails with what it complains of."""
+    """Runs the command. Returns its output, or fails with its error output."""
     done = subprocess.run(["docker", *arguments], capture_output=True, text=True, check=False, timeout=timeout)
     assert done.returncode == 0, f"docker {' '.join(arguments)}\n{done.stderr}{done.stdout}"
     return done.stdout.strip()
@@ -33,7 +33,7 @@ def inspect(what: str) -> dict[str, Any]:
 
 
 def inside(kind: str, command: str, *arguments: str) -> str:
-    """What a command says in a fresh container of an image, as its own user and with nothing to write to."""
+    """The output of a command in a new container of an image, as the image's user, with a read-only file system."""
     alone = ["--rm", "--read-only", "--network", "none", "--entrypoint", command]
     return docker("run", *alone, image(kind), *arguments)
 
@@ -44,7 +44,7 @@ def _compose() -> list[str]:
 
 
 class Stack:
-    """A Compose project of one's own, from the checkout's compose.yaml; taken down at the end with all that it kept."""
+    """A separate Compose project of the checkout's compose.yaml. At the end it is removed with its volumes."""
 
     def __init__(self, models: Path, **variables: str) -> None:
         self.project = f"boxqueue-test-{secrets.token_hex(4)}"
@@ -72,11 +72,11 @@ class Stack:
         return done.stdout
 
     def containers(self, service: str | None = None) -> list[str]:
-        """Ids, stopped ones among them."""
+        """Ids of the containers, also of stopped ones."""
         return self.compose("ps", "--quiet", *([service] if service else [])).split()
 
     def wait_until_healthy(self, *services: str, seconds: float = 180) -> None:
-        """Every container of these services, or else of all that have a check."""
+        """Waits until the containers of these services are healthy; by default, all that have a health check."""
         wait_for(lambda: self._healthy(services), f"{self.project}: {', '.join(services) or 'all'} healthy", seconds)
 
     def _healthy(self, services: tuple[str, ...]) -> bool:
@@ -86,7 +86,7 @@ class Stack:
 
     @property
     def database_url(self) -> str:
-        """As it is reached from this machine."""
+        """The URL of the API on this machine."""
         [container] = self.containers("postgres")
         [network] = inspect(container)["NetworkSettings"]["Networks"].values()
         return f"postgresql://boxqueue:{self._environment['POSTGRES_PASSWORD']}@{network['IPAddress']}/boxqueue"

@@ -1,4 +1,4 @@
-"""What each image is held to."""
+"""The requirements on each image."""
 
 from dataclasses import dataclass
 
@@ -7,17 +7,17 @@ FRAMEWORKS = ("torch", "torchvision", "tensorflow")
 
 @dataclass(frozen=True)
 class Kind:
-    """`budget_mb` is over the base image; `lacks` are modules that can't be imported."""
+    """`budget_mb`: the greatest size beyond the base image. `lacks`: modules that can't be imported."""
 
     name: str
     budget_mb: int
     lacks: tuple[str, ...]
     model: str | None = None
-    """One that it serves."""
+    """A model that it serves."""
     bundled: bool = True
-    """The model is in the image. Otherwise it is made for the test of `cards-pytorch`, in a catalogue beside it."""
-    theirs: tuple[str, ...] = ()
-    """Folders of somebody else's that do not count."""
+    """Whether the image has the model. Otherwise the test makes it from `cards-pytorch`, with its own catalogue."""
+    foreign_folders: tuple[str, ...] = ()
+    """Folders of other vendors, which do not count."""
 
 
 KINDS = {
@@ -33,12 +33,12 @@ KINDS = {
             "azure",
             820,
             ("tensorflow", "torchvision", "flask", "celery", "redis", "worker"),
-            theirs=("/azure-functions-host", "/FuncExtensionBundles", "/usr/share/dotnet"),
+            foreign_folders=("/azure-functions-host", "/FuncExtensionBundles", "/usr/share/dotnet"),
         ),
     )
 }
 WORKERS = {name: kind for name, kind in KINDS.items() if kind.model}
-# Clouds start these, look after them and end them.
+# Clouds start these, supervise them and end them.
 FUNCTIONS = ("lambda", "azure")
-# Microsoft's Functions host is made to run as root; the process that reads pictures gives that up by itself.
+# Microsoft's Functions host has to run as root; the process that reads pictures drops root itself.
 AS_ROOT = ("azure",)

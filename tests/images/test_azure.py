@@ -1,5 +1,5 @@
-"""The image for Azure Functions: its custom handler, started directly, with nothing to write to but /tmp. Microsoft's
-host, where it is in the image, would want a storage account."""
+"""The image for Azure Functions: its custom handler, started directly, with only /tmp writable. Microsoft's host would
+need a storage account."""
 
 import json
 import time
@@ -45,7 +45,7 @@ def test_a_picture_gets_the_right_boxes(table: Table, detector_processes: Detect
     assert [found["label"] for found in job["detections"]] == [label for label, _ in expected]
     for found, (_, box) in zip(job["detections"], expected, strict=True):
         assert found["box"] == pytest.approx(box, abs=0.1)
-    # The init, gunicorn and what was asked are root; the process with the model is not.
+    # The init, gunicorn and the command of this test run as root; the process with the model does not.
     assert "10001" in users
 
 

@@ -1,6 +1,6 @@
 """The stack of compose.yaml: from nothing to healthy, 1,000 pictures while it is scaled and broken, on after a stop.
 
-In this order: each test goes on where the last one ended.
+The tests run in this order: each one continues where the last one ended.
 """
 
 import subprocess
@@ -27,7 +27,7 @@ def workers(stack: Stack, runtime: str) -> int:
 
 @contextmanager
 def feeding(stack: Stack, model: str, folder: Path) -> Iterator[None]:
-    """Sends pictures meanwhile, and then counts what was lost, doubled or blamed wrongly."""
+    """Sends pictures meanwhile, then counts lost jobs, doubled jobs and jobs that failed without reason."""
     log = folder / f"{model}.log"
     command = [sys.executable, "-m", "tests.chaos", "run", "--url", stack.url, "--database-url", stack.database_url]
     command += ["--model", model, "--jobs", str(PICTURES_EACH), "--patience", "120"]
@@ -69,7 +69,7 @@ def test_the_api_listens_on_loopback_alone(stack: Stack) -> None:
     }
 
 
-def test_it_says_what_it_was_built_from(stack: Stack) -> None:
+def test_it_shows_what_it_was_built_from(stack: Stack) -> None:
     version = httpx.get(f"{stack.url}/version").json()
     queues = httpx.get(f"{stack.url}/v1/queues").json()["queues"]
 
@@ -105,7 +105,7 @@ def test_a_thousand_pictures_while_it_is_scaled_and_broken(stack: Stack, tmp_pat
 def test_a_worker_that_takes_no_work_is_unhealthy(stack: Stack) -> None:
     [container] = stack.containers("worker-pytorch")
     stack.wait_until_healthy("worker-pytorch")
-    # Its parent goes on and shows itself; the processes that do the work stand still.
+    # The parent continues and sends heartbeats; its children are stopped.
     children = "for p in /proc/[0-9]*; do grep -qs [s]pawn_main $p/cmdline && kill -STOP ${p#/proc/}; done; true"
     docker("exec", container, "sh", "-c", children)
     picture = (ROOT / "samples" / "lunch-poll.png").read_bytes()

@@ -1,5 +1,5 @@
-"""Two machines: Compose projects on networks of their own, which share PostgreSQL, Redis and a bucket and nothing else.
-The API runs on one, workers on both."""
+"""Two machines: Compose projects on separate networks that share only PostgreSQL, Redis and a bucket. The API runs on
+one of them, workers on both."""
 
 import secrets
 from collections.abc import Iterator
@@ -17,19 +17,19 @@ from tests.services.waiting import wait_for
 
 PASSWORD = secrets.token_hex(8)
 MOTO = "boxqueue-test/moto"
-# What the hosts call them.
+# Their names on the hosts' networks.
 PARTS = {"database.test": "postgres:15-bookworm", "redis.test": "redis:7-bookworm", "store.test": MOTO}
 COMMANDS = {"redis.test": ["redis-server", "--requirepass", PASSWORD, "--bind", "0.0.0.0"]}
 
 
 @dataclass
 class Shared:
-    """The containers of what both hosts share."""
+    """The containers that both hosts share."""
 
     containers: dict[str, str]
 
     def address(self, name: str) -> str:
-        """On the network that it was started in."""
+        """The address on the network that it was started in."""
         found: str = inspect(self.containers[name])["NetworkSettings"]["Networks"]["bridge"]["IPAddress"]
         return found
 

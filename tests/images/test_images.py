@@ -1,4 +1,4 @@
-"""Each image: how large it is, what is in it and what is not, and that a real picture gets the right boxes."""
+"""Each image: its size, what it contains and lacks, and the right boxes for a real picture."""
 
 import time
 from collections.abc import Iterator
@@ -23,9 +23,9 @@ every_kind = pytest.mark.parametrize("kind", KINDS.values(), ids=KINDS)
 @every_kind
 def test_it_is_within_its_budget(kind: Kind, table: Table) -> None:
     size, base = (inspect(name)["Size"] / 1e6 for name in (image(kind.name), BASE))
-    if kind.theirs:
-        told = inside(kind.name, "du", "--summarize", "--block-size=1", *kind.theirs)
-        size -= sum(int(line.split()[0]) for line in told.splitlines()) / 1e6
+    if kind.foreign_folders:
+        sizes = inside(kind.name, "du", "--summarize", "--block-size=1", *kind.foreign_folders)
+        size -= sum(int(line.split()[0]) for line in sizes.splitlines()) / 1e6
 
     table.setdefault(kind.name, {}).update(
         {"MB": f"{size:.0f}", "MB over the base": f"{size - base:.0f}", "MB allowed": str(kind.budget_mb)}
@@ -34,7 +34,7 @@ def test_it_is_within_its_budget(kind: Kind, table: Table) -> None:
 
 
 @every_kind
-def test_it_says_what_it_was_built_from(kind: Kind) -> None:
+def test_it_shows_what_it_was_built_from(kind: Kind) -> None:
     config = inspect(image(kind.name))["Config"]
 
     labels = config["Labels"]
@@ -46,7 +46,7 @@ def test_it_says_what_it_was_built_from(kind: Kind) -> None:
 
 
 @every_kind
-def test_it_runs_as_nobody_behind_an_init_and_is_looked_after(kind: Kind) -> None:
+def test_it_runs_without_root_behind_an_init_with_a_check(kind: Kind) -> None:
     config = inspect(image(kind.name))["Config"]
 
     assert config["User"] == ("" if kind.name in AS_ROOT else "10001:10001")
@@ -77,7 +77,7 @@ def answers(url: str) -> bool:
 
 @pytest.fixture(scope="module")
 def stack(models: Path) -> Iterator[Stack]:
-    """With the model that was made for the test beside those of the images."""
+    """A stack that has the test's model beside those of the images."""
     with Stack(models, BOXQUEUE_CATALOGUE="/app/weights/catalogue.toml,/models/catalogue.toml") as stack:
         stack.compose("up", "--no-start", "--no-deps", "api")
         network = ["--network", f"{stack.project}_default", "--network-alias", "models"]

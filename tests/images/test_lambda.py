@@ -1,4 +1,4 @@
-"""The image for AWS Lambda, started as Lambda does it: behind a runtime API, with nothing to write to but /tmp."""
+"""The image for AWS Lambda, started as Lambda does: behind a runtime API, with only /tmp writable."""
 
 import json
 import time
@@ -41,6 +41,6 @@ def test_a_picture_gets_the_right_boxes(table: Table, detector_processes: Detect
 
 
 def peak_megabytes(container: str) -> str:
-    """Resident memory, of the one process that it runs."""
+    """Resident memory of its only process."""
     status = docker("exec", container, "cat", "/proc/1/status")
     return str(int(status.partition("VmHWM:")[2].split()[0]) >> 10)

@@ -1,7 +1,7 @@
 """`python -m tests.images.wheel_index WHEEL…`: serves wheels on loopback as a package index (PEP 503), until Ctrl-C.
 
-For `make images TORCH_INDEX=http://127.0.0.1:8899` where PyTorch's own index can't be reached, and a folder has its
-CPU-only wheel. The build has to share the machine's network (`BUILD="--network host"`).
+For `make images TORCH_INDEX=http://127.0.0.1:8899` on a machine that has PyTorch's CPU-only wheel as a file and can't
+reach PyTorch's own index. The build has to share the machine's network (`BUILD="--network host"`).
 """
 
 import os

@@ -1,4 +1,4 @@
-"""The bundled model, compiled once for several modules, and what was measured, at the end."""
+"""The bundled model, compiled once for several modules, and the measurements that are printed at the end."""
 
 import shutil
 import subprocess
@@ -20,7 +20,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.fixture(scope="session")
 def measured(pytestconfig: pytest.Config) -> Measured:
-    """What -> the figure; printed at the end."""
+    """Measurement -> its figure; printed at the end."""
     return pytestconfig.stash[MEASURED]
 
 

@@ -1,4 +1,4 @@
-"""DETR as it was published, with weights of chance. Runs in `.venv-isolation/detr`, which has transformers.
+"""DETR as it was published, with random weights. Runs in `.venv-isolation/detr`, which has transformers.
 
 `python detr.py FOLDER PICTURE …` writes detr.pt2, its labels detr.txt, and detr.npz: the scores, labels and boxes that
 transformers itself finds in each picture, `scores.0`, `labels.0`, `boxes.0` and so on. Nothing is downloaded.
@@ -16,7 +16,7 @@ WIDTH, HEIGHT = 320, 256
 
 
 class Program(torch.nn.Module):
-    """What docs/models.md exports: DETR between pixels [b, 3, h, w] and its two tensors."""
+    """The program that docs/models.md exports: pixels [b, 3, h, w] in, DETR's two output tensors out."""
 
     def __init__(self, detr: DetrForObjectDetection) -> None:
         super().__init__()
@@ -28,7 +28,7 @@ class Program(torch.nn.Module):
 
 
 def untrained() -> DetrForObjectDetection:
-    """Its queries and last layers are made larger, as training does: otherwise all 100 boxes are one and the same."""
+    """A model with larger queries and last layers, as after training: otherwise all 100 boxes are the same."""
     torch.manual_seed(0)
     detr = DetrForObjectDetection(DetrConfig(num_labels=91)).eval()
     with torch.no_grad():
@@ -51,7 +51,7 @@ def main() -> None:
     wanted = {}
     for number, picture in enumerate(pictures):
         image = Image.open(picture).convert("RGB")
-        # Stretched by Pillow, as Boxqueue does: torchvision, which the processor has for it, rounds pixels otherwise.
+        # Resized by Pillow, as Boxqueue does: torchvision, which the processor uses, rounds pixels differently.
         stretched = image.resize((WIDTH, HEIGHT), Image.Resampling.BILINEAR)
         with torch.inference_mode():
             outputs = detr(**processor(stretched, return_tensors="pt"))

@@ -44,7 +44,7 @@ class Cards(Model):
 
 
 def pixels(given: Any) -> np.ndarray:
-    """RGB uint8 of a picture as a tensor, or as a file."""
+    """RGB uint8 of a picture that comes as a tensor or as a file."""
     if isinstance(given, dict):
         return np.asarray(Image.open(io.BytesIO(base64.b64decode(given["b64"]))))
     return np.array(given, np.uint8)

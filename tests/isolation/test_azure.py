@@ -1,5 +1,5 @@
-"""The custom handler of Azure Functions in an environment of its own, started and asked as its host does it; with the
-service's database on SQLite and on PostgreSQL, and without any."""
+"""The custom handler of Azure Functions in its own environment, started and called as its host does; without a
+database, and with the service's database on SQLite and on PostgreSQL."""
 
 import base64
 import json
@@ -34,7 +34,7 @@ PNG = {"Content-Type": "image/png"}
 URI = "https://account.blob.core.windows.net/boxqueue-pictures/lunch-poll.png"
 TEXT = base64.b64encode(CARD.read_bytes()).decode()
 BROKEN = CARD.read_bytes()[:2000]
-"""Its header is whole."""
+"""The header is complete, the rest is missing."""
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
 
@@ -57,14 +57,14 @@ def alone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningHandler]:
 
 
 def of(returned: Returned) -> tuple[str, dict[str, Any]]:
-    """The path of the blob that was written, and the document in it."""
+    """The path of the written blob, and its document."""
     [(path, content)] = returned.outputs.items()
     return path, json.loads(content)
 
 
 @pytest.fixture(scope="module")
 def expected(detector_processes: DetectorProcesses) -> Boxes:
-    """What a worker's detector finds on the card, above the model's threshold."""
+    """The detections of a worker's detector on the card, above the model's threshold."""
     found = detector_processes.shown("cards-pytorch", CARD.read_bytes())
     assert len(found) > 3
     return found
@@ -103,7 +103,7 @@ def test_a_blob_is_answered_in_a_blob_beside_it(alone: RunningHandler, expected:
 
 @contextmanager
 def web(folder: Path) -> Iterator[str]:
-    """The address of a folder, served on loopback."""
+    """Serves a folder on loopback. Yields its URL."""
 
     class Quiet(SimpleHTTPRequestHandler):
         def __init__(self, *arguments: Any) -> None:
@@ -166,7 +166,7 @@ def test_messages_bring_a_picture_or_say_where_it_lies(alone: RunningHandler, ex
     assert denied.value.problem["detail"] == f"{url}/denied.png can't be read: status 403."
 
 
-def test_a_message_for_an_unknown_model_is_told_so(alone: RunningHandler) -> None:
+def test_a_message_for_an_unknown_model_gets_an_error(alone: RunningHandler) -> None:
     _, problem = of(alone.message("queue", {"image_base64": TEXT, "model": "crads"}, "m-4"))
 
     assert (problem["status"], problem["code"], problem["known"]) == (422, "unknown_model", ["cards-pytorch"])
@@ -181,7 +181,7 @@ def test_requests_that_come_at_once_wait_their_turn(alone: RunningHandler, expec
         assert_found(job, expected)
 
 
-def test_a_process_that_dies_is_replaced(alone: RunningHandler, expected: Boxes) -> None:
+def test_a_crashed_process_is_replaced(alone: RunningHandler, expected: Boxes) -> None:
     [child] = alone.children()
 
     os.kill(child, signal.SIGKILL)
@@ -193,7 +193,7 @@ def test_a_process_that_dies_is_replaced(alone: RunningHandler, expected: Boxes)
 # ------------------------------------------------------------------------------------- with the service's database
 
 
-def test_what_is_answered_is_in_the_database_of_the_service(tmp_path: Path, expected: Boxes) -> None:
+def test_results_are_in_the_database_of_the_service(tmp_path: Path, expected: Boxes) -> None:
     url, store = f"sqlite:///{tmp_path / 'boxqueue.db'}", f"file://{tmp_path / 'images'}"
     migrate(url)
     ImageStore(store).prepare()

@@ -1,4 +1,4 @@
-"""DETR is served from an entry alone, and what it finds is what transformers makes of it."""
+"""DETR is served with a catalogue entry alone, and its detections equal those of transformers."""
 
 import os
 import subprocess
@@ -16,7 +16,7 @@ from tests.conftest import DetectorProcesses
 pytestmark = pytest.mark.slow
 
 PYTHON = ROOT / ".venv-isolation" / "detr" / "bin" / "python"
-# As in docs/models.md, but for the size and the floor.
+# As in docs/models.md, except for the size and the floor.
 ENTRY = """
 [detr]
 runtime = "pytorch"
@@ -64,5 +64,5 @@ def test_detr_finds_what_transformers_finds(tmp_path: Path, detector_processes: 
         assert len(one.scores) == 100
         np.testing.assert_allclose(one.scores, scores[order], atol=1e-4)
         assert one.class_ids.tolist() == labels[order].tolist()
-        # Pixels of pictures that are some hundred high and wide.
+        # In pixels, of pictures with a few hundred pixels in width and height.
         np.testing.assert_allclose(one.boxes, boxes[order], atol=0.01)

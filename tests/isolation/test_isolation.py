@@ -1,4 +1,4 @@
-"""No framework leaks into another one's process: each side in an environment that lacks the other's packages.
+"""No process loads a framework that it does not need: each runs in an environment without the other packages.
 
 `make test-isolation` builds them from requirements/*.txt: `.venv-isolation/pytorch`, `.venv-isolation/tensorflow` and
 `.venv-isolation/libtorch` as their workers' images have it, `.venv-isolation/remote` as that of the worker without a
@@ -36,7 +36,7 @@ def environments() -> None:
 
 
 def words_of(interpreter: Path, code: str) -> list[str]:
-    """The words that a Python program prints."""
+    """Runs a Python program. Returns the words that it prints."""
     done = subprocess.run([interpreter, "-P", "-c", code], capture_output=True, text=True, check=False, timeout=400)
     assert done.returncode == 0, done.stderr
     return done.stdout.split()
@@ -48,7 +48,7 @@ def installed(interpreter: Path, *modules: str) -> list[str]:
 
 
 def test_the_environments_lack_what_they_should() -> None:
-    assert installed(SERVICE, *FRAMEWORKS) == []
+    assert installed(SERVICE, *FRAMEWORKS, "numpy") == []
     assert installed(PYTORCH, *FRAMEWORKS) == ["torch", "torchvision"]
     assert installed(TENSORFLOW, *FRAMEWORKS) == ["tensorflow"]
     assert installed(LIBTORCH, *FRAMEWORKS) == []
@@ -57,8 +57,11 @@ def test_the_environments_lack_what_they_should() -> None:
         assert installed(worker, "flask", "gunicorn", "typer", "supervisor") == []
 
 
-@pytest.mark.parametrize("package", ["api", "engine", "wire", "jobs", "cli"])
-def test_a_package_imports_whole_without_any_framework(package: str) -> None:
+@pytest.mark.parametrize(
+    ("interpreter", "package"),
+    [(SERVICE, "api"), (SERVICE, "wire"), (SERVICE, "jobs"), (SERVICE, "cli"), (LIBTORCH, "engine")],
+)
+def test_a_package_imports_whole_without_any_framework(interpreter: Path, package: str) -> None:
     code = f"""
 import importlib, pkgutil, sys
 package = importlib.import_module({package!r})
@@ -67,22 +70,34 @@ for module in pkgutil.walk_packages(package.__path__, {package!r} + "."):
         importlib.import_module(module.name)
 print(*(name for name in {FRAMEWORKS!r} if name in sys.modules))
 """
-    assert words_of(SERVICE, code) == []
+    assert words_of(interpreter, code) == []
 
 
 def test_the_runtimes_are_those_whose_framework_is_there() -> None:
     code = "from detectors.runtimes.registry import installed_runtimes; print(*installed_runtimes())"
-    # It needs nothing of an environment: it is in the checkout, once it is built.
+    # libtorch needs no package: it is in the checkout, once it is built.
     built = ["libtorch"] * ("libtorch" in installed_runtimes())
 
     assert words_of(LIBTORCH, code) == built
     for runtime in ("pytorch", "tensorflow", "remote"):
         assert words_of(WORKERS[runtime], code) == sorted([*built, runtime])
-    # The command has the HTTP client that is all which `remote` needs.
-    assert words_of(SERVICE, code) == [*built, "remote"]
+    # The command has an HTTP client and the checkout may have libtorch, but every runtime needs NumPy too.
+    assert words_of(SERVICE, code) == []
 
 
-# In the environment of a checkout, which has both: where only one is installed, the other can't be loaded anyway.
+def test_a_runtime_without_numpy_says_what_to_install() -> None:
+    code = """
+from detectors.errors import ModelUnusable
+from detectors.runtimes.registry import require
+try:
+    require("remote")
+except ModelUnusable as error:
+    print(error)
+"""
+    assert words_of(SERVICE, code)[-2:] == ["Install", "requirements/remote.txt."]
+
+
+# In the environment of a checkout, which has both frameworks.
 @pytest.mark.parametrize(
     ("runtime", "loaded"),
     [("pytorch", ["torch"]), ("tensorflow", ["tensorflow"]), ("remote", []), ("libtorch.detector", [])],
@@ -96,7 +111,7 @@ def test_a_detector_loads_no_other_framework(runtime: str, loaded: list[str]) ->
 
 
 def test_tensorflow_is_quiet_about_itself_and_loud_about_errors() -> None:
-    # Native code that speaks while TensorFlow is imported.
+    # Native code that writes to the standard error while TensorFlow is imported.
     code = """
 import os, sys
 
@@ -106,8 +121,8 @@ class Speaker:
             os.write(2, b"I0000 00:00:1.0 1 port.cc:1] all is well\\nE0000 00:00:1.0 1 cuda.cc:1] no driver\\n")
 
 sys.meta_path.insert(0, Speaker())
-from detectors.runtimes.tensorflow import settle, tf
-settle("cpu", 1)
+from detectors.runtimes.tensorflow import configure, tf
+configure("cpu", 1)
 print(int(tf.constant(1) + 1))
 """
     done = subprocess.run([TENSORFLOW, "-P", "-c", code], capture_output=True, text=True, check=False, timeout=400)
@@ -116,13 +131,13 @@ print(int(tf.constant(1) + 1))
 
 
 def worker(runtime: str, *, data: Path, **settings: object) -> Worker:
-    """A worker in the environment that its image has."""
+    """A worker in the environment of its image."""
     variables = environment(data=data, **settings)
     return Worker(runtime, variables, data / f"{runtime}.log", interpreter=WORKERS[runtime])
 
 
 def api(**settings: object) -> Api:
-    """The API in the environment that its image has, with the tables that it needs."""
+    """The API in the environment of its image, on a migrated database."""
     subprocess.run(python("jobs.migrate", interpreter=SERVICE), env=environment(**settings), check=True)
     return Api(command=python("api", interpreter=SERVICE), **settings)
 

@@ -35,7 +35,7 @@ LAMBDA, MOTO = (ROOT / ".venv-isolation" / name / "bin" / "python" for name in (
 PICTURE = (ROOT / "samples" / "lunch-poll.png").read_bytes()
 OTHER = (ROOT / "samples" / "flight-card.png").read_bytes()
 MODEL = "cards-pytorch"
-# The store looks for a signature, and not whether it is right.
+# The store requires a signature, but does not check it.
 SIGNED = {"Authorization": "AWS4-HMAC-SHA256 Credential=test/20260101/us-east-1/s3/aws4_request"}
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
@@ -47,7 +47,7 @@ def environments() -> None:
 
 
 class Store:
-    """A store that speaks S3, in a process of its own."""
+    """An S3 store in its own process."""
 
     def __init__(self) -> None:
         self.url = f"http://127.0.0.1:{free_port()}"
@@ -60,7 +60,7 @@ class Store:
         self.put("pictures?versioning", versions.encode())
 
     def put(self, path: str, data: bytes = b"") -> str | None:
-        """The version of what was put."""
+        """Writes an object. Returns its version."""
         answer = httpx.put(f"{self.url}/{path}", content=data, headers=SIGNED, trust_env=False)
         assert answer.is_success, answer.text
         version: str | None = answer.headers.get("x-amz-version-id")
@@ -91,21 +91,21 @@ class Store:
 
 @pytest.fixture(scope="module")
 def store() -> Iterator[Store]:
-    """For tests that keep their pictures apart, each below a name of its own."""
+    """A store that several tests share, each with its own prefix."""
     with closing(Store()) as store:
         yield store
 
 
 @pytest.fixture
 def mortal_store() -> Iterator[Store]:
-    """For a test that ends it."""
+    """A store for a test that stops it."""
     with closing(Store()) as store:
         yield store
 
 
 @dataclass(frozen=True)
 class Function:
-    """A function that takes events."""
+    """A running function."""
 
     runtime: LambdaRuntime
     process: subprocess.Popen[bytes]
@@ -116,7 +116,7 @@ class Function:
 
 @contextmanager
 def function(store: Store, folder: Path, measured: Measured, name: str, **own: object) -> Iterator[Function]:
-    """After its init. `own` are settings."""
+    """A function that has finished its init. `own`: its settings."""
     variables = environment(data=folder / "function", **own) | store.environment | {"TARGET_API": "pytorch"}
     started = time.monotonic()
     with LambdaRuntime() as runtime, (folder / "function.log").open("wb") as log:
@@ -144,7 +144,7 @@ def peak_bytes(pid: int) -> int:
 
 
 def lines(folder: Path) -> list[dict[str, Any]]:
-    """The JSON lines that the function has written."""
+    """The JSON lines in the function's log."""
     log = (folder / "function.log").read_text()
     return [json.loads(line) for line in log.splitlines() if line.startswith("{")]
 
@@ -160,7 +160,7 @@ def same(found: list[tuple[str, list[float]]], expected: list[tuple[str, list[fl
 
 
 def refuse_connections(database_url: str, allowed: str) -> None:
-    """An outage of a PostgreSQL database, or its end."""
+    """Starts or ends an outage of a PostgreSQL database."""
     url = sa.make_url(database_url)
     admin = Database(url.set(database="postgres").render_as_string(hide_password=False), pool_size=1)
     with admin.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
@@ -202,14 +202,14 @@ def test_it_answers_every_kind_of_event(
         refused = lambda_.invoke(request(b"hello"))
         assert (refused["statusCode"], json.loads(refused["body"])["code"]) == (415, "picture_unknown_format")
 
-        # S3: a name that is encoded in the event, a version that is not the latest, no picture, and nothing at all.
+        # S3: a name that is encoded in the event, a version that is not the latest, no picture, and no object.
         jobs = lambda_.invoke({"Records": [put(), put("c.png", version), put("d.png"), put("e.png")]})["jobs"]
         assert [job["status"] for job in jobs] == ["succeeded", "succeeded", "failed", "failed"]
         assert all(same(boxes(job), expected) for job in jobs[:2])
         assert [job["error"]["code"] for job in jobs[2:]] == ["picture_unknown_format", "picture_missing"]
         assert lines(tmp_path)[-4:] == jobs
 
-        # SQS: all of that in messages, and one that makes no sense.
+        # SQS: all of that in messages, and an invalid message.
         asked = {"model": MODEL, "max_detections": 1, "metadata": {"page": 3}}
         given = messages(
             {"Records": [put(), put("c.png")]},
@@ -227,11 +227,11 @@ def test_it_answers_every_kind_of_event(
         assert failed["error"]["code"] == "picture_unknown_format"
         assert (problem["message_id"], problem["problem"]["code"]) == ("message-4", "invalid_parameter")
 
-        with pytest.raises(FunctionError, match="it has key1") as raised:
+        with pytest.raises(FunctionError, match="It has key1") as raised:
             lambda_.invoke({"key1": "value1"})
         assert raised.value.kind == "UnknownEvent"
 
-        # Without the store, what does not need it is answered, and the rest is to come again.
+        # Without the store, events that do not need it succeed, and the others have to be sent again.
         store.close()
         given = messages({"uri": "s3://pictures/a b.png"}, {"image_base64": base64_of(PICTURE)}, {"Records": [put()]})
         failures = lambda_.invoke(given, 300)["batchItemFailures"]
@@ -254,10 +254,10 @@ def test_with_a_database_its_jobs_are_the_service_s(
     with function(store, tmp_path, measured, kind, **settings) as lambda_:
         first = json.loads(lambda_.invoke(request(PICTURE))["body"])
         assert (first["repeated"], same(boxes(first), expected)) == (False, True)
-        # The same picture again, over HTTP and from S3: the stored answer.
+        # The same picture again, over HTTP and from S3: the stored result.
         second = json.loads(lambda_.invoke(request(PICTURE))["body"])
         assert lambda_.invoke(given) == {"batchItemFailures": []}
-        # The same messages once more: no further job.
+        # The same messages once more: no new job.
         assert lambda_.invoke(given) == {"batchItemFailures": []}
         if kind == "postgresql":
             refuse_connections(database_url, "false")
@@ -281,13 +281,13 @@ def test_with_a_database_its_jobs_are_the_service_s(
     assert [job.status for job in jobs] == statuses
     assert [job.repeated for job in jobs] == [False, True, True, False, False]
     assert jobs[2].source == "s3://pictures/a b.png"
-    # Two pictures went through the model; the others had their answer, or were refused.
+    # Two pictures went through the model; the others had a stored result, or were refused.
     assert ledger == [("pytorch", MODEL, 1, "finished")] * 2
     numbers = [found.get(job.id, 0) for job in jobs]
     assert numbers[0] == numbers[1] == numbers[2] >= len(expected)
     assert (numbers[3] > 0, numbers[4]) == (True, 0)
 
-    # What the service says of them is what the function said, and the pictures are there.
+    # The service shows the same jobs as the function, and the store has the pictures.
     sha256 = first["image"]["sha256"]
     assert store.get(f"store/{kind}/{sha256[0]}/{sha256}") == PICTURE
     service = create_app(Settings(data=tmp_path, database_url=database_url))
@@ -299,7 +299,7 @@ def test_with_a_database_its_jobs_are_the_service_s(
     service.extensions[EXTENSION].db.close()
 
 
-def test_a_function_that_is_killed_in_its_work_loses_nothing_and_counts_nothing_twice(
+def test_a_killed_function_loses_no_job_and_counts_none_twice(
     migrated_postgres: str, store: Store, tmp_path: Path, measured: Measured
 ) -> None:
     settings = {"database_url": migrated_postgres, "store_url": "s3://store/killed", "lease_seconds": 2}
@@ -312,7 +312,7 @@ def test_a_function_that_is_killed_in_its_work_loses_nothing_and_counts_nothing_
 
     with function(store, tmp_path, measured, "to be killed", **settings) as killed:
         with db.write() as connection:
-            # So it can't write its answer, however long it takes to start.
+            # Then the function can't write its result, however long it takes to start.
             connection.execute(sa.text("SET LOCAL idle_in_transaction_session_timeout = 0"))
             connection.execute(sa.text("LOCK TABLE detections IN EXCLUSIVE MODE"))
             killed.runtime.send(event)

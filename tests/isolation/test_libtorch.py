@@ -1,4 +1,4 @@
-"""The runtime `libtorch` with the bundled model: the same answers as `pytorch`, in an environment without torch."""
+"""The runtime `libtorch` with the bundled model: the same detections as `pytorch`, in an environment without torch."""
 
 import json
 import subprocess
@@ -17,7 +17,7 @@ from training.model.parity import differences
 pytestmark = pytest.mark.slow
 
 LIBTORCH = ROOT / ".venv-isolation" / "libtorch" / "bin" / "python"
-DETECT = ROOT / "detectors" / "libtorch" / "bin" / "detect"
+DETECT = ROOT / "detectors" / "runtimes" / "libtorch" / "bin" / "detect"
 SAMPLES = [path for path in sorted((ROOT / "samples").iterdir()) if path.suffix != ".md"]
 
 
@@ -60,7 +60,8 @@ def test_other_threads_go_on_while_libtorch_works(with_libtorch: Path) -> None:
         [LIBTORCH, "-P", "-c", COUNTING, with_libtorch], capture_output=True, text=True, check=True, timeout=400
     )
 
-    # Some hundred milliseconds of a batch are hundred thousands of turns; a single switch of threads is 5 ms of them.
+    # A batch takes some hundred milliseconds, in which the thread counts to some hundred thousand. If libtorch held the
+    # GIL, the thread would count for one thread switch only, 5 ms.
     assert int(done.stdout) > 200_000
 
 
@@ -79,17 +80,17 @@ def test_the_program_stays_within_its_tolerance(with_libtorch: Path, detector_pr
     )  # fmt: skip
 
     for picture, line in zip(pictures, done.stdout.splitlines(), strict=True):
-        told = json.loads(line)
+        document = json.loads(line)
         (found,) = detector_processes["libtorch"].detect(entry, [picture.pixels])
         shown = found.scores >= 0.3
         pixels = max(picture.width / entry.input.width, picture.height / entry.input.height)
         given = Detections(
-            np.array([one["box"] for one in told["detections"]], np.float32),
-            np.array([one["score"] for one in told["detections"]], np.float32),
-            np.array([one["class_id"] for one in told["detections"]]),
+            np.array([one["box"] for one in document["detections"]], np.float32),
+            np.array([one["score"] for one in document["detections"]], np.float32),
+            np.array([one["class_id"] for one in document["detections"]]),
         )
-        assert (told["width"], told["height"]) == (picture.width, picture.height)
+        assert (document["width"], document["height"]) == (picture.width, picture.height)
         assert given.class_ids.tolist() == found.class_ids[shown].tolist()
-        # As docs/models.md says it.
+        # The tolerance in docs/models.md.
         np.testing.assert_allclose(given.scores, found.scores[shown], atol=0.03)
         np.testing.assert_allclose(given.boxes, picture.whole(found.boxes[shown]), atol=2 * pixels)

@@ -1,4 +1,4 @@
-"""The bundled model in a real model server, KServe's, finds what it finds in a worker of its own framework."""
+"""The bundled model in a real model server, KServe's: the same detections as in a worker of its own framework."""
 
 import os
 from collections.abc import Iterator
@@ -24,10 +24,10 @@ from training.model.parity import differences, furthest
 pytestmark = pytest.mark.slow
 
 SAMPLES = [path for path in sorted((ROOT / "samples").iterdir()) if path.suffix in (".png", ".jpg")]
-# Drawn cards beside the samples; for a look at more of them by hand: REMOTE_PICTURES=300.
+# Drawn cards beside the samples. For a longer run by hand: REMOTE_PICTURES=300.
 CARDS = int(os.environ.get("REMOTE_PICTURES", "16"))
 FIRST_SEED = 9_000_000
-# Protocol and way of sending -> what its entry says beside the address. Numbers in JSON are slow on both sides.
+# Way of sending -> protocol, and the rest of the table `server`. Numbers in JSON are slow on both sides.
 WAYS = {
     "oip": ("oip", "binary = false\nrequest_size = 1"),
     "oip-bytes": ("oip", "binary = true"),
@@ -38,7 +38,7 @@ SLOW = ("oip", "rows")
 
 
 def entries(url: str) -> str:
-    """The bundled catalogue, and the model on the server in each way."""
+    """The bundled catalogue with an entry for each way of sending to the server."""
     text = (ROOT / "weights" / "catalogue.toml").read_text()
     text = text.replace('file = "', f'file = "{ROOT / "weights"}/')
     return text + "".join(kserve.entry(name, url, protocol, how) for name, (protocol, how) in WAYS.items())
@@ -46,7 +46,7 @@ def entries(url: str) -> str:
 
 @pytest.fixture(scope="module")
 def catalogue(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """A catalogue whose server runs."""
+    """A catalogue with entries for a running server."""
     if not kserve.PYTHON.exists():
         pytest.fail("the environment is missing: `make test-isolation` builds it")
     folder = tmp_path_factory.mktemp("kserve")
@@ -78,7 +78,7 @@ def test_the_same_weights_find_the_same(catalogue: Path, detector_processes: Det
 
 
 def ask(client: Client) -> dict[str, Any]:
-    """The same request, word for word, whoever answers it."""
+    """Sends the same request to any service."""
     return client.detect("cards", SAMPLES[0].read_bytes(), min_score="0.3", cache="true")
 
 
@@ -90,7 +90,7 @@ def test_one_variable_moves_a_request_from_the_embedded_model_to_the_server(
     settings = {"data": tmp_path, "redis_url": redis_server.url, "children": 1, "catalogue": catalogue}
 
     with api(**settings, model_aliases="cards=cards-pytorch") as first:
-        # The second one in an environment without any framework.
+        # The second worker runs in an environment without any framework.
         with worker("pytorch", **settings), worker("remote", **settings):
             first.wait_until("/readyz")
             with first.client() as client:
@@ -110,6 +110,6 @@ def test_one_variable_moves_a_request_from_the_embedded_model_to_the_server(
         assert one["label"] == other["label"]
         assert one["score"] == pytest.approx(other["score"], abs=1e-3)
         assert one["box"] == pytest.approx(other["box"], abs=0.02)
-    # Its entry names no version, so nobody knows whether the server would say the same again.
+    # The entry names no version of the model, so its results are not cached.
     assert (again["repeated"], again["status"]) == (False, "succeeded")
     assert (shown["available"], shown["sha256"]) == (True, None)

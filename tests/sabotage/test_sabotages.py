@@ -60,7 +60,7 @@ def test_nothing_is_seen_where_nothing_is_wrong(tree: Path) -> None:
 
 def test_the_modules_of_the_copy_are_what_runs(tree: Path) -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())
-    packages = [name for name in project["tool"]["setuptools"]["packages"] if "." not in name]
+    packages = [pattern.rstrip("*") for pattern in project["tool"]["setuptools"]["packages"]["find"]["include"]]
     asked = f"import {', '.join(packages)}; print(*({', '.join(f'{name}.__file__' for name in packages)},), sep='\\n')"
 
     # As tests start processes: neither the folder of now nor that of a script is on the path.

@@ -1,5 +1,5 @@
-"""Services of a test's own: how they are set up, started, asked and ended.
+"""Services that a test starts.
 
-`environment.py` says what a process is given, `processes.py` starts it and leaves nothing of it, `programs.py` knows
-the programs of Boxqueue, `redis.py` the Redis beside them, and `client.py` asks over HTTP.
+`environment.py` makes the environment of a process, `processes.py` starts and ends it, `programs.py` has the programs
+of Boxqueue, `redis.py` and `postgres.py` start the servers beside them, and `client.py` is an HTTP client.
 """

@@ -1,4 +1,4 @@
-"""Asks a service over HTTP, as its users do."""
+"""An HTTP client of a service, as its users have one."""
 
 import json
 import time
@@ -11,13 +11,13 @@ from tests.services.waiting import wait_for
 
 Json = dict[str, Any]
 OPEN = ("queued", "running")
-# A request waits for a minute at most; a worker of a busy machine may need longer to start.
+# A request waits for one minute at most; a worker on a busy machine may need longer to start.
 WAIT_SECONDS = 60
 ANSWER_SECONDS = 300.0
 
 
 class Client:
-    """One connection to a service. Everything goes through `request`: whoever tries again does it there."""
+    """One connection to a service. All requests go through `request`: a subclass that retries overrides it."""
 
     def __init__(self, url: str, timeout: float = 2 * WAIT_SECONDS) -> None:
         self.http = httpx.Client(base_url=url, timeout=timeout, trust_env=False)
@@ -32,7 +32,7 @@ class Client:
         self.http.close()
 
     def request(self, method: str, path: str, *, accept: Collection[int] = (), **rest: Any) -> httpx.Response:
-        """The answer. Raises `httpx.HTTPStatusError` where it is a refusal that is not among `accept`."""
+        """The response. Raises `httpx.HTTPStatusError` for an error status that is not in `accept`."""
         response = self.http.request(method, path, **rest)
         if response.status_code not in accept:
             response.raise_for_status()
@@ -42,7 +42,7 @@ class Client:
         return self.request("GET", path, params=parameters).json()
 
     def answers(self, path: str = "/readyz") -> bool:
-        """Whether there is a service, and it says yes."""
+        """Whether the service answers the path with success."""
         try:
             return self.http.get(path).is_success
         except httpx.TransportError:
@@ -58,8 +58,7 @@ class Client:
         accept: Collection[int] = (),
         **form: str,
     ) -> httpx.Response:
-        """One request with these pictures, named 0.png, 1.png and so on; for the batch of that id, where there is
-        one."""
+        """Sends one request with these pictures, named 0.png, 1.png and so on; into a batch, if `batch` is its id."""
         path = f"/v1/batches/{batch}/jobs" if batch else "/v1/jobs"
         files = [("image", (f"{number}.png", picture, "image/png")) for number, picture in enumerate(pictures)]
         return self.request(
@@ -67,18 +66,18 @@ class Client:
         )
 
     def submit(self, model: str, *pictures: bytes, **form: str) -> list[Json]:
-        """The jobs of these pictures, which nothing repeats."""
+        """The jobs of these pictures, without the result cache."""
         return jobs_of(self.post_pictures(model, pictures, **{"cache": "false", **form}))
 
     def answered(self, job: Json, seconds: float = ANSWER_SECONDS) -> Json:
-        """The job with its answer, if it has one within `seconds`."""
+        """The job, once it has finished or `seconds` have passed."""
         until = time.monotonic() + seconds
         while job["status"] in OPEN and time.monotonic() < until:
             job = self.get(f"/v1/jobs/{job['id']}", wait=WAIT_SECONDS)
         return job
 
     def detect(self, model: str, picture: bytes, **form: str) -> Json:
-        """What becomes of one picture."""
+        """The finished job of one picture."""
         [job] = self.submit(model, picture, **form)
         return self.answered(job)
 
@@ -87,11 +86,11 @@ class Client:
         return str(self.request("POST", "/v1/batches", json={"name": name}).json()["id"])
 
     def close_batch(self, batch: str) -> None:
-        # Whoever tried twice may have closed it the first time.
+        # The first try of a repeated request may have closed it.
         self.request("POST", f"/v1/batches/{batch}/close", accept=(409,))
 
     def batch_of(self, model: str, pictures: Sequence[bytes]) -> str:
-        """The id of a closed batch of these pictures, which nothing repeats."""
+        """The id of a closed batch of these pictures, without the result cache."""
         batch = self.open_batch(model)
         self.post_pictures(model, pictures, batch=batch, cache="false")
         self.close_batch(batch)
@@ -108,7 +107,7 @@ class Client:
 
 
 def jobs_of(response: httpx.Response) -> list[Json]:
-    """What was accepted: one picture alone is answered without a list."""
+    """The accepted jobs. The answer to a single picture is the job itself, not a list."""
     document = response.json()
     found: list[Json] = document.get("jobs", [document])
     return found

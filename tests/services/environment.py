@@ -1,4 +1,4 @@
-"""What a process of a test is given: its own settings, and none of the tester's."""
+"""The environment of a test's process: the test's settings, and none of the user's who runs the tests."""
 
 import os
 import secrets
@@ -6,24 +6,24 @@ import socket
 
 from jobs.settings import PREFIX, Settings
 
-# Below the ports that the kernel gives to outgoing connections (from 32768 on), of which every request takes one.
+# Below the ports that the kernel uses for outgoing connections (from 32768 on).
 FIRST_PORT, LAST_PORT = 20_000, 32_000
 
 
 def environment(**settings: object) -> dict[str, str]:
-    """The tester's variables, with these settings in place of his; their names are those of `Settings`."""
+    """The variables of this process, with these settings instead of its own; their names are those of `Settings`."""
     others = {name: value for name, value in os.environ.items() if not name.startswith(PREFIX)}
     return others | {PREFIX + name.upper(): str(value) for name, value in settings.items()}
 
 
 def settings_of(**settings: object) -> Settings:
-    """The same settings, as such a process reads them."""
+    """The settings as a process in that environment reads them."""
     values = {name: str(value) for name, value in settings.items()}
     return Settings(_env_prefix="NOT_THE_TESTERS_", **values)  # type: ignore[call-arg, arg-type]
 
 
 def free_port() -> int:
-    """A port of loopback that nobody has, and that no connection takes before a service listens on it."""
+    """A free port of loopback that no outgoing connection takes before a service listens on it."""
     while True:
         port = FIRST_PORT + secrets.randbelow(LAST_PORT - FIRST_PORT)
         try:

@@ -1,4 +1,4 @@
-"""Programs that a test starts: what they say is kept, and nothing of them is left."""
+"""Programs that a test starts: their output is kept, and they and their children are killed at the end."""
 
 import secrets
 import signal
@@ -16,19 +16,18 @@ from jobs.settings import ROOT
 from tests.services.waiting import LONGEST_SECONDS, wait_for
 
 Command = Sequence[str | Path]
-# Whatever a program starts inherits it, even what leaves its session or outlives it.
+# Every process that a program starts inherits this variable, even one that leaves its session or outlives it.
 MARK = "PROCESS_OF_A_TEST"
 STOP_SECONDS = 90.0
-# Of what a program said, so much is shown where a test fails.
+# The report of a failed test shows this much of a program's output.
 SHOWN_CHARACTERS = 4000
 
 running: list["Process"] = []
-"""Those that were started and not yet ended: of a test that fails, they say why."""
+"""The programs that still run. A failed test shows their output."""
 
 
 class Process:
-    """A program that runs. Whoever makes one calls `end()` when he is done, whatever happened; or `with` does, which
-    asks it to end first."""
+    """A running program. Call `end()` in any case; `with` does that, and asks the program to stop first."""
 
     def __init__(self, command: Command, environment: Mapping[str, str], log: Path, *, cwd: Path = ROOT) -> None:
         self.log = log
@@ -69,7 +68,7 @@ class Process:
         return self._process.poll()
 
     def wait_for(self, condition: Callable[[], object], what: str, seconds: float = LONGEST_SECONDS) -> None:
-        """Until the condition holds. Fails at once where the program ends before."""
+        """Waits until the condition holds. Fails at once if the program ends before."""
         wait_for(lambda: self.status() is not None or condition(), what, seconds)
         if self.status() is not None:
             pytest.fail(
@@ -80,32 +79,32 @@ class Process:
         self._process.send_signal(number)
 
     def kill(self) -> None:
-        """The program itself, and nothing that it started."""
+        """Kills the program itself, and not its children."""
         self._process.kill()
         self._process.wait()
 
     def wait(self, seconds: float = STOP_SECONDS) -> int:
-        """Its exit status, once it has ended by itself."""
+        """Waits until it ends by itself. Returns its exit status."""
         try:
             return self._process.wait(timeout=seconds)
         except subprocess.TimeoutExpired:
-            # Celery writes the stacks of all its threads into the log; any other program ends of it.
+            # Celery then logs the stacks of all its threads; the signal ends any other program.
             self.send(signal.SIGUSR1)
             time.sleep(1)
             pytest.fail(f"{self.log.stem} does not end.\n{self.said[-SHOWN_CHARACTERS:]}")
 
     def stop(self, number: signal.Signals = signal.SIGTERM, seconds: float = STOP_SECONDS) -> int:
-        """Asks it to end; its exit status."""
+        """Asks it to stop. Returns its exit status."""
         self.send(number)
         return self.wait(seconds)
 
     def family(self) -> list[psutil.Process]:
-        """What it has started, and what that has started."""
+        """Its descendants."""
         found: list[psutil.Process] = psutil.Process(self.pid).children(recursive=True)
         return found
 
     def end(self) -> None:
-        """Kills it and whatever it started, wherever that is by now."""
+        """Kills it and every process that it or its descendants started."""
         running.remove(self)
         while left := [process for process in psutil.process_iter() if self._is_mine(process)]:
             for process in left:
@@ -124,7 +123,7 @@ class Process:
 def output_of(
     command: Command, environment: Mapping[str, str], seconds: float = 120
 ) -> "subprocess.CompletedProcess[str]":
-    """What a program said that ends by itself."""
+    """Runs a program to its end. Returns its output."""
     return subprocess.run(
         command, cwd=ROOT, env=dict(environment), capture_output=True, text=True, timeout=seconds, check=False
     )

@@ -1,4 +1,4 @@
-"""The programs of Boxqueue, as a test starts them."""
+"""The programs of Boxqueue, for tests."""
 
 import signal
 import sys
@@ -13,17 +13,17 @@ from tests.services.environment import environment, free_port, settings_of
 from tests.services.processes import Process
 from tests.services.waiting import wait_for
 
-# What `boxqueue up` may need with two frameworks on a busy machine.
+# `boxqueue up` may need this long with two frameworks on a busy machine.
 UP_SECONDS = 300.0
 
 
 def python(*arguments: str, interpreter: Path | str = sys.executable) -> list[str]:
-    """A module of the checkout as a program. -P: a folder of the tester's named `jobs` is not taken for ours."""
+    """The command that runs a module. -P: a folder `jobs` in the current directory is not imported instead of ours."""
     return [str(interpreter), "-P", "-m", *arguments]
 
 
 class Api(Process):
-    """`python -m api` with a data folder and a port of its own; migrated before, or not yet of use."""
+    """`python -m api` with its own data folder and port. It needs a migrated database."""
 
     def __init__(self, *, data: Path, command: list[str] | None = None, **settings: object) -> None:
         given = {"data": data, "port": free_port(), **settings}
@@ -35,8 +35,7 @@ class Api(Process):
         return Client(self.url, timeout)
 
     def wait_until(self, path: str) -> None:
-        """Until a request for that is answered with yes: /healthz soon, /readyz where its database and workers are
-        there."""
+        """Waits until the path answers with success: /healthz soon, /readyz once database and workers are there."""
         with self.client() as client:
             self.wait_for(lambda: client.answers(path), f"{path} of the API")
 
@@ -63,7 +62,7 @@ def is_of_pool(process: psutil.Process) -> bool:
 
 
 class Up(Process):
-    """`boxqueue up`, with a process for each framework unless it is told otherwise."""
+    """`boxqueue up`, by default with one child for each framework."""
 
     def __init__(self, log: Path, *, data: Path, **settings: object) -> None:
         given = {"data": data, "port": free_port(), "children": 1, **settings}
@@ -82,24 +81,24 @@ class Up(Process):
         return psutil.Process(int((self.data / "supervisord.pid").read_text()))
 
     def program(self, words: str) -> psutil.Process | None:
-        """The program of the supervisor that has these words in its command line."""
+        """The supervisor's program with these words in its command line."""
         for one in self.supervisor().children():
             try:
                 if words in " ".join(one.cmdline()):
                     return one
             except psutil.NoSuchProcess:
-                continue  # killed since, buried or not yet
+                continue  # it has just ended
         return None
 
     def kill_program(self, words: str) -> None:
-        """Until there is another one in its place."""
+        """Kills the program, and waits until the supervisor has started another one."""
         victim = self.program(words)
         assert victim is not None
         victim.kill()
         wait_for(lambda: self.program(words) not in (None, victim), f"another {words}")
 
     def interrupt(self) -> int:
-        """Ctrl-C; the exit status."""
+        """Presses Ctrl-C. Returns the exit status."""
         return self.stop(signal.SIGINT)
 
 

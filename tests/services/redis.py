@@ -1,4 +1,4 @@
-"""A Redis of a test's own."""
+"""A Redis for a test."""
 
 import signal
 import subprocess
@@ -12,7 +12,7 @@ from tests.services.waiting import wait_for
 
 
 class RedisServer:
-    """A redis-server on a Unix socket, with nothing on the disk: whoever starts it again finds it empty."""
+    """A redis-server on a Unix socket. It writes nothing to the disk, so it is empty after a restart."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -32,7 +32,7 @@ class RedisServer:
             cwd=self._folder,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
-            start_new_session=True,  # Ctrl-C in the terminal is for whoever started it
+            start_new_session=True,  # Ctrl-C in the terminal must not reach it
         )
         wait_for(self._answers, "redis-server")
 
@@ -42,7 +42,7 @@ class RedisServer:
         self._process.wait()
 
     def freeze(self) -> None:
-        """Connections are accepted by the kernel and nobody ever answers."""
+        """From now on the kernel accepts connections, but Redis does not answer."""
         assert self._process is not None
         self._process.send_signal(signal.SIGSTOP)
 
@@ -51,7 +51,7 @@ class RedisServer:
         self._process.send_signal(signal.SIGCONT)
 
     def flush(self) -> None:
-        """From now on it is empty."""
+        """Deletes everything in it."""
         self.client.flushall()
 
     def _answers(self) -> bool:

@@ -1,11 +1,11 @@
-"""A test waits for states, never for moments."""
+"""Tests wait for a state, never for a fixed time."""
 
 import time
 from collections.abc import Callable
 
 import pytest
 
-# A guard against hangs, no measure of speed: a machine of tests may stand still for a while.
+# A guard against hangs, not a test of speed: a busy machine may pause for a while.
 LONGEST_SECONDS = 180.0
 
 

@@ -1,1 +1,1 @@
-"""The generator of UI cards: endless labelled pictures to train on."""
+"""The generator of UI cards: any number of labelled pictures for the training."""

@@ -1,18 +1,17 @@
-"""Questions with radio buttons or check boxes below them. Like `training.cards.parts`, of which this is a third.
+"""Questions with radio buttons or check boxes below them. The functions are parts, as in `training.cards.parts`.
 
-Both kinds stand in the same layouts, equally often. A box is around the toggle and its words.
+Both kinds appear in the same layouts, equally often. A box includes the toggle and its words.
 """
-
-from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+from training.boxes import Box, hull
 from training.cards import phrases
-from training.cards.looks import WHITE, mix
 from training.cards.options import KINDS, Choice, choose, option, option_width
 from training.cards.rendering.photos import paste_photo
-from training.cards.rendering.sheet import LINE, Box, Sheet, hull
+from training.cards.rendering.sheet import LINE, Sheet
 from training.cards.rendering.toggles import draw_tick
+from training.cards.style import WHITE, mix
 
 Layout = Callable[[Sheet, Choice, Sequence[str], float, float, float], float]
 
@@ -26,7 +25,7 @@ def choices(
     question: str | None = None,
     answers: Sequence[str] | None = None,
 ) -> float:
-    """A question and its answers, in a column unless they are left to chance."""
+    """A question and its answers: `answers` in a column, or random ones in a random layout."""
     rng = sheet.rng
     if question or rng.random() < 0.75:
         words = question or rng.choice((rng.choice(phrases.HEADINGS), rng.choice(phrases.QUESTIONS)))
@@ -39,7 +38,7 @@ def choices(
 
 
 def _column(sheet: Sheet, choice: Choice, answers: Sequence[str], x: float, y: float, width: float) -> float:
-    em, rng = sheet.look.em, sheet.rng
+    em, rng = sheet.style.em, sheet.rng
     indent = rng.choice((0.0, 0.0, rng.uniform(0.3, 2))) * em
     framed = rng.random() < 0.15
     top, y = y, y + (0.4 * em if framed else 0)
@@ -49,14 +48,14 @@ def _column(sheet: Sheet, choice: Choice, answers: Sequence[str], x: float, y: f
         y = max(y + choice.pitch * em, found.y2 + (choice.pitch - LINE) * em)
     bottom = found.y2 + 0.3 * em
     if framed:
-        edge = rng.choice((sheet.look.line, (230, 120, 130)))
+        edge = rng.choice((sheet.style.line, (230, 120, 130)))
         sheet.draw.rectangle((x, top, x + width - 1, bottom), None, edge)
     return bottom
 
 
 def _row(sheet: Sheet, choice: Choice, answers: Sequence[str], x: float, y: float, width: float) -> float:
-    """Side by side, in as many lines as they need."""
-    em = sheet.look.em
+    """Answers side by side, in as many lines as they need."""
+    em = sheet.style.em
     left, between, bottom = x, em * sheet.rng.uniform(0.9, 2.2), y
     for number, words in enumerate(answers):
         if left > x and left + option_width(sheet, choice, words) > x + width:
@@ -67,8 +66,8 @@ def _row(sheet: Sheet, choice: Choice, answers: Sequence[str], x: float, y: floa
 
 
 def _columns(sheet: Sheet, choice: Choice, _: Sequence[str], x: float, y: float, width: float) -> float:
-    """Lists of numbers, months, years or words, close together, each with its name above."""
-    em, rng = sheet.look.em, sheet.rng
+    """Columns of numbers, months, years or words, close together, each with a heading."""
+    em, rng = sheet.style.em, sheet.rng
     choice.pitch, choice.size = max(choice.height() + 0.15, rng.uniform(1.2, 1.6)), min(choice.size, 1.0)
     count = max(1, min(rng.randint(1, 4), int(width / (8 * em))))
     named, long, bottoms = rng.random() < 0.6, rng.randint(8, 31), [y]
@@ -88,8 +87,8 @@ def _columns(sheet: Sheet, choice: Choice, _: Sequence[str], x: float, y: float,
 
 
 def _table(sheet: Sheet, choice: Choice, answers: Sequence[str], x: float, y: float, width: float) -> float:
-    """Rows with a value at the right end, a description below, a line or a band."""
-    em, rng, look = sheet.look.em, sheet.rng, sheet.look
+    """Rows of answers, some with a value at the right end, a description below, a line or a band."""
+    em, rng, style = sheet.style.em, sheet.rng, sheet.style
     value, more, lined, banded = (rng.random() < share for share in (0.6, 0.5, 0.5, 0.3))
     bold = rng.random() < 0.6
     choice.behind = False
@@ -99,7 +98,7 @@ def _table(sheet: Sheet, choice: Choice, answers: Sequence[str], x: float, y: fl
         if banded and number % 2 == 0:
             bottom = y + choice.height() * em + 2 * pad
             sheet.draw.rectangle(
-                (x, y, x + width - 1, bottom + (1.4 * em if more else 0)), mix(look.card, look.text, 0.04)
+                (x, y, x + width - 1, bottom + (1.4 * em if more else 0)), mix(style.card, style.text, 0.04)
             )
         y += pad
         found = option(sheet, choice, number, words, x + 0.4 * em, y, width * 0.7)
@@ -109,16 +108,16 @@ def _table(sheet: Sheet, choice: Choice, answers: Sequence[str], x: float, y: fl
             sheet.text(shown, x + width * 0.75, middle - LINE * em / 2, width * 0.24, bold=bold, align="right")
         y = found.y2 + pad
         if more:
-            y = sheet.text(phrases.date(rng), x + 0.2 * em, y, width * 0.7, size=0.95, colour=look.subtle)
+            y = sheet.text(phrases.date(rng), x + 0.2 * em, y, width * 0.7, size=0.95, colour=style.subtle)
         if lined:
-            sheet.draw.line((x, y, x + width, y), look.line)
+            sheet.draw.line((x, y, x + width, y), style.line)
         y = max(y, top + 1.3 * em)
     return y
 
 
 def _grid(sheet: Sheet, choice: Choice, answers: Sequence[str], x: float, y: float, width: float) -> float:
-    """In equal columns, perhaps under pictures."""
-    em, rng = sheet.look.em, sheet.rng
+    """Answers in equal columns, some under pictures."""
+    em, rng = sheet.style.em, sheet.rng
     count = max(1, min(rng.randint(2, 4), int(width / (7 * em))))
     room = width / count
     pictures, bottom = rng.random() < 0.5, y
@@ -134,15 +133,15 @@ def _grid(sheet: Sheet, choice: Choice, answers: Sequence[str], x: float, y: flo
 
 
 def _long(sheet: Sheet, choice: Choice, _: Sequence[str], x: float, y: float, width: float) -> float:
-    """One to three sentences to agree to."""
+    """One to three long answers, such as "I accept the terms"."""
     for number, words in enumerate(sheet.rng.sample(phrases.CONSENTS, sheet.rng.choice((1, 1, 2, 3)))):
-        y = option(sheet, choice, number, words, x, y, width).y2 + max(0.3, choice.pitch - LINE) * sheet.look.em
+        y = option(sheet, choice, number, words, x, y, width).y2 + max(0.3, choice.pitch - LINE) * sheet.style.em
     return y
 
 
 def _sizes(sheet: Sheet, choice: Choice, answers: Sequence[str], x: float, y: float, width: float) -> float:
-    """From small to massive; where there is room, both kinds next to each other."""
-    em, rng = sheet.look.em, sheet.rng
+    """Answers of growing size. If there is room, both kinds stand next to each other."""
+    em, rng = sheet.style.em, sheet.rng
     labels = rng.sample(KINDS, 2) if width > 22 * em else [choice.label]
     grow, share = rng.uniform(1.1, 1.25), rng.choice((0.9, 1.1, 1.4))
     ask = rng.random() < 0.7
@@ -161,8 +160,8 @@ def _sizes(sheet: Sheet, choice: Choice, answers: Sequence[str], x: float, y: fl
 
 
 def _bands(sheet: Sheet, choice: Choice, answers: Sequence[str], x: float, y: float, width: float) -> float:
-    """A strip for every answer. On that of a chosen radio button a tick stands in for the ring."""
-    em, rng, look = sheet.look.em, sheet.rng, sheet.look
+    """A band for every answer. A chosen radio button is a tick on a coloured band."""
+    em, rng, style = sheet.style.em, sheet.rng, sheet.style
     height, wide = em * rng.uniform(1.9, 2.6), width * rng.choice((1.0, 1.0, 0.6))
     picked, size = rng.randrange(len(answers)), choice.size * em
     choice.behind, choice.picked = False, None
@@ -170,12 +169,12 @@ def _bands(sheet: Sheet, choice: Choice, answers: Sequence[str], x: float, y: fl
     fitting = [words if sheet.length(words) < room else words.split()[0] for words in answers]
     for number, words in enumerate(fitting):
         chosen = number == picked and choice.label == "radiobutton"
-        pale = mix(look.card, look.text, 0.05)
-        sheet.frame(Box("band", x, y, x + wide, y + height), look.accent if chosen else pale)
+        pale = mix(style.card, style.text, 0.05)
+        sheet.frame(Box("band", x, y, x + wide, y + height), style.accent if chosen else pale)
         top = y + (height - choice.height() * em) / 2
         if chosen:
             left, middle = x + 0.7 * em, y + height / 2
-            colour = look.card if look.dark else WHITE
+            colour = style.card if style.dark else WHITE
             draw_tick(sheet.draw, left, middle - size / 2, size, colour)
             text = sheet.ink(words, left + size + choice.gap * em, middle - LINE * em / 2, wide, colour=colour)
             sheet.mark(hull(choice.label, [Box("tick", left, middle - size / 2, left + size, middle + size / 2), text]))

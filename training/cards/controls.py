@@ -1,24 +1,23 @@
-"""The parts of a generated card that a person operates: fields, buttons, ratings. `parts` has the rest."""
-
-from __future__ import annotations
+"""The parts of a generated card that a person operates: fields, buttons, ratings. See `training.cards.parts`."""
 
 import math
 from collections.abc import Sequence
 from dataclasses import replace
 
+from training.boxes import Box, hull
 from training.cards import phrases
-from training.cards.looks import BLACK, VISIBLE, WHITE, Colour, contrast, mix
-from training.cards.rendering.sheet import LINE, Box, Sheet, hull
+from training.cards.rendering.sheet import LINE, Sheet
+from training.cards.style import BLACK, VISIBLE, WHITE, Colour, contrast, mix
 
 GOLDS: tuple[Colour, ...] = ((245, 180, 0), (255, 200, 40), (240, 150, 20), (220, 40, 60))
-"""Of stars and hearts."""
+"""Colours of stars and hearts."""
 
 
 def fields(sheet: Sheet, x: float, y: float, width: float, entries: Sequence[str] | None = None) -> float:
-    """Text inputs and drop-down lists "label:content"; what stands in them is a text box of its own."""
-    rng, em, look = sheet.rng, sheet.look.em, sheet.look
+    """Text inputs and drop-down lists "label:content". The label and the content are text boxes."""
+    rng, em, style = sheet.rng, sheet.style.em, sheet.style
     filled, bold = rng.random() < 0.35, rng.random() < 0.2
-    edge = rng.choice((look.line, mix(look.line, look.text, 0.2), mix(look.line, (230, 90, 60), 0.6)))
+    edge = rng.choice((style.line, mix(style.line, style.text, 0.2), mix(style.line, (230, 90, 60), 0.6)))
     filled_in = 0.0 if entries else 0.3
     entries = entries or rng.sample(phrases.FIELDS, rng.choice((1, 1, 2, 3, 4)))
     beside = width > 20 * em and rng.random() < 0.15
@@ -36,7 +35,7 @@ def fields(sheet: Sheet, x: float, y: float, width: float, entries: Sequence[str
         elif pair or rng.random() < 0.8:
             top = sheet.text(name, left, top, room, bold=bold)
         frame = Box("field", left, top, left + room * (1.0 if pair else rng.choice((1.0, 1.0, 0.7))), top + height)
-        sheet.frame(frame, look.line if filled else None, look.line if filled else edge)
+        sheet.frame(frame, style.line if filled else None, style.line if filled else edge)
         if height < 3 * em and rng.random() < 0.3:
             _arrow(sheet, frame)
         if rng.random() < 0.85:
@@ -45,7 +44,7 @@ def fields(sheet: Sheet, x: float, y: float, width: float, entries: Sequence[str
             space = frame.x2 - start - 1.8 * em
             typed = phrases.beginning(rng) if rng.random() < filled_in else hint
             written = typed if height > 4 * em or sheet.length(typed) < space else hint
-            sheet.text(written, start, inside, space, colour=rng.choice((look.subtle, look.text)))
+            sheet.text(written, start, inside, space, colour=rng.choice((style.subtle, style.text)))
         bottoms.append(frame.y2)
         y = y if pair else frame.y2 + sheet.gap
     return max(bottoms) + sheet.gap
@@ -53,28 +52,28 @@ def fields(sheet: Sheet, x: float, y: float, width: float, entries: Sequence[str
 
 def _arrow(sheet: Sheet, frame: Box) -> None:
     """The sign of a drop-down list."""
-    em, tip, middle = sheet.look.em, frame.x2 - sheet.look.em, (frame.y1 + frame.y2) / 2
+    em, tip, middle = sheet.style.em, frame.x2 - sheet.style.em, (frame.y1 + frame.y2) / 2
     corners = [(tip - em / 3, middle - em / 6), (tip, middle + em / 6), (tip + em / 3, middle - em / 6)]
     if sheet.rng.random() < 0.5:
-        sheet.draw.polygon(corners, sheet.look.text)
+        sheet.draw.polygon(corners, sheet.style.text)
     else:
-        sheet.draw.line(corners, sheet.look.text, max(1, em // 10))
+        sheet.draw.line(corners, sheet.style.text, max(1, em // 10))
 
 
 def actions(sheet: Sheet, x: float, y: float, width: float, buttons: Sequence[str] | None = None) -> float:
-    """Buttons: a row of them, or a stack over the whole width. All together are the action set.
+    """A row of buttons, or a stack over the whole width. All buttons together are the action set.
 
-    Nothing right after another action set, as two could not be told from one.
+    Draws nothing directly after another action set, because the two would look like one.
     """
     if sheet.boxes and sheet.boxes[-1].label == "actionset":
         return y
-    rng, em, look = sheet.rng, sheet.look.em, sheet.look
-    stacked, height = rng.random() < (0.55 if look.solid_buttons else 0.4), em * rng.uniform(1.8, 2.9)
-    solid = look.solid_buttons
-    pale = (look.card, look.card, mix(look.card, look.text, 0.1))
-    face = look.accent if solid else rng.choice(pale)
-    edge = None if solid else look.line if face != look.card or rng.random() < 0.7 else look.accent
-    colour = (BLACK if sum(face) > 420 else WHITE) if solid else rng.choice((look.accent, look.text))
+    rng, em, style = sheet.rng, sheet.style.em, sheet.style
+    stacked, height = rng.random() < (0.55 if style.solid_buttons else 0.4), em * rng.uniform(1.8, 2.9)
+    solid = style.solid_buttons
+    pale = (style.card, style.card, mix(style.card, style.text, 0.1))
+    face = style.accent if solid else rng.choice(pale)
+    edge = None if solid else style.line if face != style.card or rng.random() < 0.7 else style.accent
+    colour = (BLACK if sum(face) > 420 else WHITE) if solid else rng.choice((style.accent, style.text))
     bold, between = rng.random() < 0.5, em * rng.uniform(0.3, 1.0)
     left, faces = x, []
     for words in buttons or rng.sample(phrases.BUTTONS, rng.choice((1, 1, 2, 2, 2, 3, 3, 4))):
@@ -99,15 +98,15 @@ def actions(sheet: Sheet, x: float, y: float, width: float, buttons: Sequence[st
 
 def rating(sheet: Sheet, x: float, y: float, width: float, full: int | None = None) -> float:
     """Three to six stars or hearts, or dots close together, some of them filled."""
-    rng, look = sheet.rng, sheet.look
+    rng, style = sheet.rng, sheet.style
     full, count = rng.randint(0, 5) if full is None else full, rng.choice((5, 5, 5, 5, 3, 4, 6)) if full is None else 5
-    size = min(look.em * rng.uniform(1.0, 2.4), width / count / 1.1)
+    size = min(style.em * rng.uniform(1.0, 2.4), width / count / 1.1)
     draw_one = rng.choices((_star, _heart, _dot), (6, 1.5, 1.5))[0]
     pitch = min(size * rng.uniform(1.0, 1.2 if draw_one is _dot else 1.5), width / count)
-    golds = [gold for gold in (*GOLDS, look.accent) if contrast(gold, look.card) > VISIBLE]
-    gold = rng.choice([*golds, look.text])
+    golds = [gold for gold in (*GOLDS, style.accent) if contrast(gold, style.card) > VISIBLE]
+    gold = rng.choice([*golds, style.text])
     hollow, tiled = rng.random() < 0.5, draw_one is _star and rng.random() < 0.12
-    pale = mix(look.card, look.text, 0.2)
+    pale = mix(style.card, style.text, 0.2)
     for number in range(count):
         box = Box("rating", x + number * pitch, y, x + number * pitch + size, y + size)
         fill = gold if number < full else None if hollow else pale
@@ -121,13 +120,13 @@ def rating(sheet: Sheet, x: float, y: float, width: float, full: int | None = No
 
 
 def _star(sheet: Sheet, box: Box, fill: Colour | None, outline: Colour | None) -> None:
-    cx, cy, radius = (box.x1 + box.x2) / 2, (box.y1 + box.y2) / 2, (box.x2 - box.x1) / 2
+    cx, cy, radius = (box.x1 + box.x2) / 2, (box.y1 + box.y2) / 2, box.width / 2
     points = [_on_circle(cx, cy, radius * (1.0, 0.42)[corner % 2], corner) for corner in range(10)]
-    sheet.draw.polygon(points, fill, outline, max(1, round((box.x2 - box.x1) / 12)))
+    sheet.draw.polygon(points, fill, outline, max(1, round(box.width / 12)))
 
 
 def _heart(sheet: Sheet, box: Box, fill: Colour | None, outline: Colour | None) -> None:
-    size = box.x2 - box.x1
+    size = box.width
     turns = [2 * math.pi * step / 24 for step in range(24)]
     points = [
         (
@@ -136,14 +135,14 @@ def _heart(sheet: Sheet, box: Box, fill: Colour | None, outline: Colour | None) 
         )
         for turn in turns
     ]
-    sheet.draw.polygon(points, fill, outline, max(1, round((box.x2 - box.x1) / 12)))
+    sheet.draw.polygon(points, fill, outline, max(1, round(box.width / 12)))
 
 
 def _dot(sheet: Sheet, box: Box, fill: Colour | None, outline: Colour | None) -> None:
-    sheet.draw.ellipse((box.x1, box.y1, box.x2, box.y2), fill, outline, max(1, round((box.x2 - box.x1) / 12)))
+    sheet.draw.ellipse((box.x1, box.y1, box.x2, box.y2), fill, outline, max(1, round(box.width / 12)))
 
 
 def _on_circle(x: float, y: float, radius: float, tenth: int) -> tuple[float, float]:
-    """The point so many tenths of a turn clockwise from the top."""
+    """The point on a circle, `tenth` tenths of a turn clockwise from the top."""
     turned = radius * 1j * complex(0.8090169943749475, 0.5877852522924731) ** -tenth
     return x + turned.real, y - turned.imag

@@ -1,6 +1,4 @@
-"""An endless supply of UI cards with the exact boxes of their parts. The same seed gives the same card."""
-
-from __future__ import annotations
+"""Generates UI cards with the exact boxes of their parts. The same seed gives the same card."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -9,13 +7,14 @@ from random import Random
 
 from PIL import Image, ImageDraw, ImageFilter
 
+from training.boxes import Box
 from training.cards import controls, parts, rows
 from training.cards.choices import choices
-from training.cards.looks import Look, choose_look, mix
 from training.cards.rendering.damage import Card, cut, damaged, wobbly
 from training.cards.rendering.icons import icon
 from training.cards.rendering.photos import gradient, paper, photo
-from training.cards.rendering.sheet import LONGEST_SHEET, Box, Sheet
+from training.cards.rendering.sheet import LONGEST_SHEET, Sheet
+from training.cards.style import Style, choose_style, mix
 
 Part = Callable[[Sheet, float, float, float], float]
 
@@ -32,33 +31,33 @@ PARTS: tuple[tuple[Part, float], ...] = (
     *rows.ROWS,
 )
 FULL = 0.55
-"""A card gets no more parts when so much of its intended height is used, as the last one is often long."""
+"""A card gets no more parts when this share of its intended height is used, because the last part is often long."""
 ASKING = 0.4
-"""Share of the cards that are sure to have radio buttons or check boxes; about as many as these and half again have."""
+"""Share of the cards that always have radio buttons or check boxes. With chance, about 60 % of the cards have some."""
 READABLE = 55
-"""Ems: on a card that is longer, the type would be too small to be read when the network sees it."""
+"""Ems. A longer card is replaced, because its text would be too small in the network's input."""
 MOST_WIDE = 800
-"""Pixels: the width of a card."""
+"""Largest width of a card in pixels."""
 
 
 def draw_card(seed: int, theme: str | None = None, *, damage: bool = True) -> Card:
-    """The card with this number: 150..800 pixels wide. `theme` is light, dark or tinted, or chosen by the seed.
+    """The card with this number: 150..800 pixels wide. `theme` is light, dark or tinted; by default the seed chooses.
 
     With `damage`, some cards are a little blurred, compressed as JPEG or photographed at a slight angle.
     """
     rng = Random(seed)
-    look = choose_look(rng, theme)
+    style = choose_style(rng, theme)
     aspect = min(4.0, max(0.36, rng.lognormvariate(0.3, 0.45)))
     ems = rng.choice((rng.uniform(18, 32), rng.uniform(24, 38), rng.uniform(28, 48)))
     wide, high = max(13.0, ems * min(1.0, aspect)), ems / max(1.0, aspect)
-    em = max(9, min(look.em, int(min(MOST_WIDE / wide, LONGEST_SHEET / high))))
-    look = replace(look, em=em)
+    em = max(9, min(style.em, int(min(MOST_WIDE / wide, LONGEST_SHEET / high))))
+    style = replace(style, em=em)
 
     def content(sheet: Sheet, x: float, y: float, room: float) -> float:
         if rng.random() < 0.15:
             y = rows.app_bar(sheet, x, y, room)
         elif rng.random() < 0.15:
-            icon(sheet, Box("icon", x + room - em, y, x + room, y + em), look.text)
+            icon(sheet, Box("icon", x + room - em, y, x + room, y + em), style.text)
             y = parts.heading(sheet, x, y, room - 2 * em)
         asks = rng.randint(1, 2) if rng.random() < ASKING else 0
         before = rng.choice((0, 1, 1, rng.randint(1, 3)))
@@ -68,61 +67,61 @@ def draw_card(seed: int, theme: str | None = None, *, damage: bool = True) -> Ca
         y = _stack(sheet, x, y, room, FULL * high * em, rng.choice((0, 0, 1, 2, 4)), 0)
         return controls.actions(sheet, x, y, room) if rng.random() < 0.5 else y
 
-    card = compose(rng, look, round(em * wide), content, backdrop=rng.random() < 0.06)
+    card = compose(rng, style, round(em * wide), content, backdrop=rng.random() < 0.06)
     if max(card.image.size) > READABLE * em:
         return draw_card(rng.getrandbits(40), theme, damage=damage)
     return damaged(rng, card) if damage else card
 
 
-def compose(rng: Random, look: Look, width: int, content: Part, *, backdrop: bool = False) -> Card:
-    """A card `width` pixels wide with this content and as high as it needs; `backdrop` lays a pale photo below it."""
+def compose(rng: Random, style: Style, width: int, content: Part, *, backdrop: bool = False) -> Card:
+    """A card `width` pixels wide with this content, as high as that needs. `backdrop` puts a pale photo behind it."""
     height = round(2 * LONGEST_SHEET * max(1.0, width / 800))
-    sheet = Sheet(Image.new("RGB", (width, height), look.page), rng, look)
-    border = look.em * rng.choice((0.0, 0.5, 1.0)) if look.page != look.card else 0.0
-    padding = look.em * rng.choice((rng.uniform(0.4, 1.0), rng.uniform(0.6, 1.6)))
+    sheet = Sheet(Image.new("RGB", (width, height), style.page), rng, style)
+    border = style.em * rng.choice((0.0, 0.5, 1.0)) if style.page != style.card else 0.0
+    padding = style.em * rng.choice((rng.uniform(0.4, 1.0), rng.uniform(0.6, 1.6)))
     if backdrop:
         far = photo(rng, width // 4, width // 4).filter(ImageFilter.GaussianBlur(6))
-        veil = Image.new("RGB", far.size, look.card)
+        veil = Image.new("RGB", far.size, style.card)
         sheet.image.paste(Image.blend(far, veil, rng.uniform(0.55, 0.85)).resize(sheet.image.size))
-    elif look.hand:
-        sheet.image.paste(paper(rng, look.card, width, height))
+    elif style.hand:
+        sheet.image.paste(paper(rng, style.card, width, height))
     elif rng.random() < 0.05:
-        sheet.image.paste(gradient(look.card, mix(look.card, look.accent, rng.uniform(0.1, 0.35)), width, height))
+        sheet.image.paste(gradient(style.card, mix(style.card, style.accent, rng.uniform(0.1, 0.35)), width, height))
     else:
-        edge = look.line if border and rng.random() < 0.5 else None
-        sheet.frame(Box("card", border, border, width - border - 1, height + 50), look.card, edge)
+        edge = style.line if border and rng.random() < 0.5 else None
+        sheet.frame(Box("card", border, border, width - border - 1, height + 50), style.card, edge)
     end = content(sheet, border + padding, border + padding, width - 2 * border - 2 * padding)
     bottom = min(height, round(end + padding + border))
     picture = sheet.image.crop((0, 0, width, bottom))
     if border:
         outside = Image.new("L", picture.size, 255)
         corners = (border, border, width - border - 1, bottom - border - 1)
-        ImageDraw.Draw(outside).rounded_rectangle(corners, look.radius, 0)
-        picture.paste(look.page, mask=outside)
+        ImageDraw.Draw(outside).rounded_rectangle(corners, style.radius, 0)
+        picture.paste(style.page, mask=outside)
     card = cut(Card(picture, tuple(sheet.boxes)))
-    return wobbly(rng, card, look.em) if look.hand else card
+    return wobbly(rng, card, style.em) if style.hand else card
 
 
 def _stack(sheet: Sheet, x: float, y: float, width: float, longest: float, count: int, depth: int) -> float:
-    """So many parts below each other, until y is past `longest`; some divided into columns, a line between some."""
-    rng, look = sheet.rng, sheet.look
+    """At most `count` parts below each other, until y exceeds `longest`. Some are in columns, some above a line."""
+    rng, style = sheet.rng, sheet.style
     for _ in range(count):
         if y > longest:
             break
-        if depth < 2 and width > 16 * look.em and rng.random() < 0.2:
+        if depth < 2 and width > 16 * style.em and rng.random() < 0.2:
             y = _columns(sheet, x, y, width, longest, depth)
         else:
             part = rng.choices([part for part, _ in PARTS], [weight for _, weight in PARTS])[0]
             y = part(sheet, x, y, width)
         if rng.random() < 0.15:
-            sheet.draw.line((x, y, x + width, y), look.line)
+            sheet.draw.line((x, y, x + width, y), style.line)
             y += sheet.gap
     return y
 
 
 def _columns(sheet: Sheet, x: float, y: float, width: float, longest: float, depth: int) -> float:
     """Two to five columns: of statistics, of pictures with captions, or of other parts."""
-    rng, em = sheet.rng, sheet.look.em
+    rng, em = sheet.rng, sheet.style.em
     kind = rng.choice(("statistics", "pictures", "parts", "parts") if width > 20 * em else ("statistics", "pictures"))
     most = max(2, min(5, int(width / (7 * em))))
     count = 2 if kind == "parts" else rng.randint(2, most)
@@ -142,6 +141,6 @@ def _columns(sheet: Sheet, x: float, y: float, width: float, longest: float, dep
         bottoms.append(bottom)
     if framed:
         for left, right in pairwise(edges):
-            sheet.frame(Box("frame", left + 1, y, right - em * 0.3, max(bottoms)), None, sheet.look.line)
+            sheet.frame(Box("frame", left + 1, y, right - em * 0.3, max(bottoms)), None, sheet.style.line)
         return max(bottoms) + sheet.gap
     return max(bottoms)

@@ -1,11 +1,10 @@
 """One answer to a question: a radio button or check box with its words."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
-from training.cards.rendering.sheet import LINE, Box, Sheet, hull
-from training.cards.rendering.toggles import Style, choose_style, toggle
+from training.boxes import Box, hull
+from training.cards.rendering.sheet import LINE, Sheet
+from training.cards.rendering.toggles import TOGGLE_STYLES, ToggleStyle, toggle
 
 KINDS = ("radiobutton", "checkbox")
 
@@ -15,33 +14,33 @@ class Choice:
     """How the answers of one question look. Lengths are in ems."""
 
     label: str
-    style: Style
+    toggle_style: ToggleStyle
     size: float
-    """Of the toggle."""
+    """Size of the toggle."""
     gap: float
-    """Between toggle and words."""
+    """Gap between the toggle and its words."""
     pitch: float
-    """From line to line."""
+    """Distance from one answer to the next."""
     picked: int | None
-    """Which one of radio buttons is chosen."""
+    """Index of the chosen radio button, if any."""
     text: float = 1.0
     bold: bool = False
     behind: bool = False
     """Whether the toggle stands at the right of its words."""
 
     def height(self) -> float:
-        """Of an answer of one line."""
+        """Height of an answer of one line."""
         return max(self.size, LINE * self.text)
 
 
 def choose(sheet: Sheet, label: str | None = None) -> Choice:
-    """A kind and a style."""
+    """A random style, and a random kind unless `label` is set."""
     rng = sheet.rng
-    style = choose_style(rng)
+    toggle_style = rng.choice(TOGGLE_STYLES)
     return Choice(
         label=label or rng.choice(KINDS),
-        style=style,
-        size=max(0.75, style.size * rng.uniform(0.75, 1.25)),
+        toggle_style=toggle_style,
+        size=max(0.75, toggle_style.size * rng.uniform(0.75, 1.25)),
         gap=rng.choice((rng.uniform(0.2, 0.6), rng.uniform(0.3, 1.2))),
         pitch=rng.choice((rng.uniform(1.25, 1.6), rng.uniform(1.4, 2.4))),
         picked=rng.choice((None, rng.randrange(4))),
@@ -50,8 +49,8 @@ def choose(sheet: Sheet, label: str | None = None) -> Choice:
 
 
 def option(sheet: Sheet, choice: Choice, number: int, words: str, x: float, y: float, width: float) -> Box:
-    """One toggle with its words, marked; they are wrapped if need be. Returns its extent."""
-    em, rng = sheet.look.em, sheet.rng
+    """Draws one toggle with its words, wrapped at `width`, and adds its box to the sheet. Returns its extent."""
+    em, rng = sheet.style.em, sheet.rng
     size, gap = choice.size * em, choice.gap * em
     chosen = number == choice.picked if choice.label == "radiobutton" else rng.random() < 0.4
     middle = y + choice.height() * em / 2
@@ -59,12 +58,12 @@ def option(sheet: Sheet, choice: Choice, number: int, words: str, x: float, y: f
     left = x if choice.behind else x + size + gap
     found = sheet.ink(words, left, middle - LINE * choice.text * em / 2, room, size=choice.text, bold=choice.bold)
     at = found.x2 + gap if choice.behind else x
-    square = toggle(sheet, choice.label, choice.style, at, middle - size / 2, size, chosen)
+    square = toggle(sheet, choice.label, choice.toggle_style, at, middle - size / 2, size, chosen)
     whole = hull(choice.label, [square, found])
     sheet.mark(whole)
     return whole
 
 
 def option_width(sheet: Sheet, choice: Choice, words: str) -> float:
-    """How wide it will be on one line, in pixels."""
-    return (choice.size + choice.gap) * sheet.look.em + sheet.length(words, choice.text, choice.bold)
+    """The width in pixels of an answer on one line."""
+    return (choice.size + choice.gap) * sheet.style.em + sheet.length(words, choice.text, choice.bold)

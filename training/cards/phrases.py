@@ -1,12 +1,10 @@
-"""The words on the generated cards: short, plain English of the kind that stands on real ones."""
-
-from __future__ import annotations
+"""The words on the generated cards: short, plain English as on real cards."""
 
 from random import Random
 
 
 def _listed(text: str) -> tuple[str, ...]:
-    """What stands between bars or line ends."""
+    """The phrases between bars or line ends."""
     return tuple(phrase.strip() for phrase in text.replace("\n", "|").split("|") if phrase.strip())
 
 
@@ -68,7 +66,7 @@ Guests:2 adults | Author:Hugo Martin | Licence:MIT | Version:2.4.1 | Cabin:Econo
 Reason:Family | Amount:300.00 | Address:12 Harbour Road, Old Town | Summary:How to set up your first board
 Deliver to:Grace Okafor, second floor | Description:Two chairs and a round table | Awaiting approval:Finn Olsen
 """)
-"""A name and its value."""
+"""Names and their values."""
 
 CHOICES = _listed("""
 Yes | No | Maybe | Red | Green | Blue | Small | Medium | Large | Option 1 | Option 2 | Window seat | Aisle seat
@@ -92,10 +90,10 @@ Create missing entries if they do not exist yet | My billing address is the same
 Yes, I would like to receive a reminder by email one day before my appointment
 Allow the team to see my calendar | Nobody else may change this document while I am editing it
 """)
-"""Long answers, mostly alone."""
+"""Long answers, mostly to no question."""
 
 LISTS = _listed("Day | Month | Year | Size | Hour | Row | Seat | Group | Floor | Grade | Age | Level")
-"""What stands above a list of short answers."""
+"""Headings of lists of short answers."""
 
 APPS = _listed("Ledger | Staff room | Helpdesk | Storefront | Logbook | Field notes | Dispatch | Clinic | Workshop")
 """Programs that send cards."""
@@ -103,7 +101,7 @@ APPS = _listed("Ledger | Staff room | Helpdesk | Storefront | Logbook | Field no
 COLUMNS = _listed(
     "Key | Summary | Amount | Close date | Region | Agent | Score | Total | Priority | Team | Open | Owner"
 )
-"""Heads of a table's columns."""
+"""Headings of a table's columns."""
 
 BUTTONS = _listed("""
 Submit | Cancel | OK | Send | Approve | Reject | More info | Check in | View in calendar | Set due date
@@ -117,23 +115,12 @@ Date:mm/dd/yyyy | Quantity:1 | Street:Enter your address | City:Your city | Ques
 Reference:Paste URL here | Time:16:59 | Company:Company name | Meal:Default | Size:Medium
 Country:Choose a country | Search:Search this list | Password:At least 8 characters | Message:Write a review
 """)
-"""The label of an input and what stands in it."""
+"""Labels of inputs and their contents."""
 
 DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
-MONTHS = (
-    "January",
-    "February",
-    "March",
-    "April",
-    "May",
-    "June",
-    "July",
-    "August",
-    "September",
-    "October",
-    "November",
-    "December",
-)
+MONTHS = _listed("""
+January | February | March | April | May | June | July | August | September | October | November | December
+""")
 
 
 def date(rng: Random) -> str:
@@ -152,7 +139,7 @@ def date(rng: Random) -> str:
 
 
 def figure(rng: Random) -> str:
-    """A number that stands for itself: a price, a temperature, a score, a code."""
+    """A short value: a price, a temperature, a score, a code."""
     n = rng.randint(1, 999)
     return rng.choice(
         (
@@ -166,18 +153,13 @@ def figure(rng: Random) -> str:
     )
 
 
-def paragraph(rng: Random, sentences: int) -> str:
-    """So many different sentences in a row."""
-    return " ".join(rng.sample(SENTENCES, sentences))
-
-
 def beginning(rng: Random) -> str:
     """The first two to seven words of a sentence."""
     return " ".join(rng.choice(SENTENCES).split()[: rng.randint(2, 7)]).rstrip(",.;")
 
 
 def caption(rng: Random) -> str:
-    """What stands below a figure or a picture; in a narrow column it takes two lines or more."""
+    """A caption of a figure or a picture. In a narrow column it takes two lines or more."""
     kinds = (rng.choice(FACTS).split(":")[0], rng.choice(NAMES), date(rng), f"{date(rng)} {place(rng)}", beginning(rng))
     return rng.choice(kinds)
 
@@ -201,7 +183,7 @@ def options(rng: Random) -> list[str]:
 
 
 def short_list(rng: Random, most: int) -> list[str]:
-    """Numbers, months, years or other short words in order, no more than so many."""
+    """At most `most` numbers, months, years or other short words in order."""
     first = rng.choice((1, 1, 10, 2015, 2021))
     kinds = (
         [str(number) for number in range(first, first + most)],
@@ -215,7 +197,7 @@ def short_list(rng: Random, most: int) -> list[str]:
 
 
 def cell(rng: Random) -> str:
-    """What stands in a table: a number, a word, a code or a day."""
+    """The content of a table's cell: a number, a word, a code or a day."""
     n = rng.randint(1, 400)
     return rng.choice(
         (
@@ -230,5 +212,5 @@ def cell(rng: Random) -> str:
 
 
 def entry(rng: Random) -> str:
-    """What a row of a list is about."""
+    """The title of a row in a list."""
     return rng.choice((rng.choice(NAMES), rng.choice(CHOICES), rng.choice(HEADINGS)))

@@ -1,1 +1,1 @@
-"""Labelled pictures: folders of them, and what a training step sees of them."""
+"""Labelled pictures: folders of them, and the batches of views for the training."""

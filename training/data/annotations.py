@@ -1,6 +1,4 @@
-"""What annotation files say, before anybody has compared it with the pictures: Pascal VOC and COCO."""
-
-from __future__ import annotations
+"""Parses annotation files, Pascal VOC and COCO. `training.data.datasets` compares the result with the pictures."""
 
 import json
 import math
@@ -11,48 +9,45 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 from xml.etree import ElementTree
 
+from training.boxes import Box
+
 PICTURE_ENDINGS = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff")
 NOWHERE = math.nan
-"""The corner of a box that the annotation does not give."""
+"""A coordinate that the annotation does not give."""
 
 
 @dataclass(frozen=True)
-class Drawn:
-    """One object as it was written: a label and corners in pixels, which may be anything, NaN too."""
+class AnnotatedObject(Box):
+    """One object as the file has it. Its corners may be any numbers, also NaN."""
 
-    label: str
-    x1: float
-    y1: float
-    x2: float
-    y2: float
     counts: bool = True
-    """False for what the format sets aside: COCO's crowds, Pascal VOC's difficult objects."""
+    """False for objects that the format excludes from evaluation: COCO's crowds, Pascal VOC's difficult objects."""
 
 
 @dataclass
 class Annotation:
-    """What is written of one picture."""
+    """The annotation of one picture."""
 
     name: str
-    """For messages: the file that says so, or the picture that it says it of."""
+    """For messages: the annotation file (Pascal VOC) or the picture (COCO)."""
     picture: Path | None
-    """None where there is no such picture."""
+    """None if there is no such picture."""
     size: tuple[int, int] | None
-    """Width and height in pixels that the boxes are meant for, where they are given."""
-    objects: list[Drawn] = field(default_factory=list)
-    looked_for: frozenset[str] | None = None
-    """The labels that this file of several knows, where its format says so."""
+    """Width and height in pixels of the picture that the boxes are for, if the file has them."""
+    objects: list[AnnotatedObject] = field(default_factory=list)
+    annotated_labels: frozenset[str] | None = None
+    """The labels that were annotated in this picture, if the format says so: in COCO the categories of its file."""
 
 
 @dataclass
 class Annotations:
-    """All that is written in a folder."""
+    """All annotations of a folder."""
 
     found: list[Annotation] = field(default_factory=list)
     categories: list[str] = field(default_factory=list)
-    """COCO's, by id: labels that were looked for even where no box has them."""
+    """COCO's, by id: labels that were annotated, even if no box has them."""
     unreadable: list[str] = field(default_factory=list)
-    """A sentence for each file, or part of one, that can't be read, starting with the file's name."""
+    """A sentence for each file or part of a file that can't be read, starting with the file's name."""
     files: int = 0
     """How many files of this format there are, readable or not."""
 
@@ -74,7 +69,7 @@ def read_voc(folder: Path) -> Annotations:
                 read.unreadable.append(f"{file.name}: it can't be read as XML ({error}).")
                 continue
             if written.tag != "annotation":
-                continue  # somebody else's XML
+                continue  # XML of another kind
             read.files += 1
             size = (_whole(written.findtext("size/width")), _whole(written.findtext("size/height")))
             read.found.append(
@@ -89,7 +84,8 @@ def read_voc(folder: Path) -> Annotations:
 
 
 def _voc_picture(file: Path, filename: str, root: Path) -> Path | None:
-    """The stem of the XML comes before a <filename> with another one, which a copied annotation still has."""
+    """The picture of an XML file. A picture with the same stem comes before the <filename>, because a copied annotation
+    still has the <filename> of the original."""
     folders = (file.parent, root / "JPEGImages", root / "images", root)
     names = [file.stem + ending for end in PICTURE_ENDINGS for ending in (end, end.upper())]
     written = PurePosixPath(filename.replace("\\", "/")).name
@@ -98,10 +94,10 @@ def _voc_picture(file: Path, filename: str, root: Path) -> Path | None:
     return next((path for name in names for parent in folders if _is_file(path := parent / name)), None)
 
 
-def _voc_object(found: ElementTree.Element) -> Drawn:
+def _voc_object(found: ElementTree.Element) -> AnnotatedObject:
     x1, y1, x2, y2 = (_number(found.findtext(f"bndbox/{side}")) for side in ("xmin", "ymin", "xmax", "ymax"))
     counts = (found.findtext("difficult") or "").strip() not in ("1", "true")
-    return Drawn((found.findtext("name") or "").strip(), x1, y1, x2, y2, counts)
+    return AnnotatedObject((found.findtext("name") or "").strip(), x1, y1, x2, y2, counts)
 
 
 def read_coco(folder: Path) -> Annotations:
@@ -117,12 +113,12 @@ def read_coco(folder: Path) -> Annotations:
             continue
         parts = ("images", "annotations", "categories")
         if not isinstance(written, dict) or not all(isinstance(written.get(part), list) for part in parts):
-            continue  # somebody else's JSON
+            continue  # JSON of another kind
         read.files += 1
         try:
             categories, found, stray = _coco_file(written, pictures)
         except (KeyError, TypeError, ValueError, AttributeError) as error:
-            read.unreadable.append(f"{file.name}: it is not as COCO has it ({type(error).__name__}: {error}).")
+            read.unreadable.append(f"{file.name}: it is not in COCO's format ({type(error).__name__}: {error}).")
             continue
         read.categories = list(dict.fromkeys([*read.categories, *categories]))
         read.found += found
@@ -131,17 +127,16 @@ def read_coco(folder: Path) -> Annotations:
     return read
 
 
-def _coco_file(written: dict[str, Any], pictures: Pictures) -> tuple[list[str], list[Annotation], int]:
-    """Labels by category id, what is written of each picture, and how many annotations are of no picture."""
+def _coco_file(written: dict[str, Any], pictures: "Pictures") -> tuple[list[str], list[Annotation], int]:
+    """Labels by category id, the annotation of each picture, and how many entries are of no listed picture."""
     labels = {entry["id"]: str(entry["name"]).strip() for entry in sorted(written["categories"], key=lambda c: c["id"])}
     of_image: dict[Any, Annotation] = {}
     for image in written["images"]:
         size = (_whole(image.get("width")), _whole(image.get("height")))
         name = str(image["file_name"])
-        # The same id twice is the same picture twice.
         annotation = Annotation(name, pictures.find(name), size if all(size) else None)
-        annotation.looked_for = frozenset(labels.values())
-        of_image.setdefault(image["id"], annotation)
+        annotation.annotated_labels = frozenset(labels.values())
+        of_image.setdefault(image["id"], annotation)  # An id that is listed twice is one picture.
     stray = 0
     for entry in written["annotations"]:
         if entry["image_id"] in of_image:
@@ -151,21 +146,21 @@ def _coco_file(written: dict[str, Any], pictures: Pictures) -> tuple[list[str], 
     return list(labels.values()), list(of_image.values()), stray
 
 
-def _coco_object(entry: dict[str, Any], labels: dict[Any, str]) -> Drawn:
+def _coco_object(entry: dict[str, Any], labels: dict[Any, str]) -> AnnotatedObject:
     box = entry.get("bbox")
     x, y, wide, high = map(_number, box) if isinstance(box, list) and len(box) == 4 else (NOWHERE,) * 4
     label = labels.get(entry.get("category_id"), f"category {entry.get('category_id')}")
-    return Drawn(label, x, y, x + wide, y + high, counts=not entry.get("iscrowd"))
+    return AnnotatedObject(label, x, y, x + wide, y + high, counts=not entry.get("iscrowd"))
 
 
 class Pictures:
-    """The pictures below a folder, found by the names that COCO files give them."""
+    """Finds the pictures below a folder by their names in COCO files."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
 
     def find(self, name: str) -> Path | None:
-        """Relative to the folder, in its images/, or wherever the only picture of that name is."""
+        """Looks in the folder and in its images/, then for the only picture of that name anywhere below the folder."""
         name = name.replace("\\", "/")
         base = PurePosixPath(name).name
         for path in (self._folder / name, self._folder / "images" / name, self._folder / "images" / base):
@@ -185,7 +180,7 @@ class Pictures:
 def _is_file(path: Path) -> bool:
     try:
         return path.is_file()
-    except OSError:  # a name that no file can have, such as an address with a long signature
+    except OSError:  # an impossible name, such as a URL with a long signature
         return False
 
 
@@ -201,6 +196,6 @@ def _number(written: Any) -> float:
 
 
 def _whole(written: Any) -> int:
-    """Pixels; 0 where it is not said."""
+    """Pixels; 0 if it is no positive number."""
     number = _number(written)
     return round(number) if math.isfinite(number) and number > 0 else 0

@@ -1,6 +1,4 @@
-"""Generated cards as a folder that can be looked at and trained on like any other: pictures and COCO annotations."""
-
-from __future__ import annotations
+"""Generated cards as a labelled folder like any other: pictures and COCO annotations."""
 
 import hashlib
 import json
@@ -14,22 +12,23 @@ from pathlib import Path
 from PIL import Image
 
 from training.cards.generator import draw_card
-from training.cards.rendering.sheet import Box
-from training.data.datasets import Dataset, Example, read, write_coco
+from training.data.coco import write_coco
+from training.data.datasets import Dataset, Example, read
 from training.model.layout import LABELS, VIEW_SIZE
 
 LONGEST = 3 * VIEW_SIZE // 2
-"""Pixels of the longer side, at most: enough for a close view, and quick to read."""
-TOLD = "made.json"
+"""Most pixels of the longer side: enough for a close view, and quick to read."""
+MANIFEST = "made.json"
+"""Written last. It says which cards the folder has."""
 
 
 def draw_collection(folder: Path, count: int, first_seed: int, report: Callable[[int], None]) -> Dataset:
-    """So many cards with the seeds from `first_seed` on; what is there already is not drawn again. `report` gets the
+    """Draws `count` cards with the seeds from `first_seed` on, unless the folder has them. `report` is called with the
     number of cards that are done."""
-    wanted = {"count": count, "first_seed": first_seed, "look": _look(first_seed)}
-    told = folder / TOLD
-    if not told.exists() or json.loads(told.read_text(encoding="utf-8")) != wanted:
-        told.unlink(missing_ok=True)
+    wanted = {"count": count, "first_seed": first_seed, "fingerprint": _fingerprint(first_seed)}
+    manifest = folder / MANIFEST
+    if not manifest.exists() or json.loads(manifest.read_text(encoding="utf-8")) != wanted:
+        manifest.unlink(missing_ok=True)
         pictures = folder / "images"
         pictures.mkdir(parents=True, exist_ok=True)
         examples = []
@@ -40,17 +39,17 @@ def draw_collection(folder: Path, count: int, first_seed: int, report: Callable[
                 examples.append(example)
                 report(done)
         write_coco(folder, examples, LABELS)
-        told.write_text(json.dumps(wanted), encoding="utf-8")
+        manifest.write_text(json.dumps(wanted), encoding="utf-8")
     return read(folder, LABELS, trusted=True)
 
 
-def _look(seed: int) -> str:
-    """Other fonts on the machine, or another way of drawing, are other cards."""
-    seen = hashlib.sha256()
+def _fingerprint(seed: int) -> str:
+    """SHA-256 of some cards. It changes with the fonts of the machine and with the code that draws."""
+    digest = hashlib.sha256()
     for number in range(seed, seed + 8):
         card = draw_card(number)
-        seen.update(card.image.tobytes() + repr(card.boxes).encode())
-    return seen.hexdigest()
+        digest.update(card.image.tobytes() + repr(card.boxes).encode())
+    return digest.hexdigest()
 
 
 def _draw(folder: Path, seed: int) -> Example:
@@ -60,7 +59,7 @@ def _draw(folder: Path, seed: int) -> Example:
     if scale < 1:
         image = image.resize((round(image.width * scale), round(image.height * scale)), Image.Resampling.LANCZOS)
         across, down = image.width / card.image.width, image.height / card.image.height
-        boxes = tuple(Box(b.label, b.x1 * across, b.y1 * down, b.x2 * across, b.y2 * down) for b in boxes)
+        boxes = tuple(box.moved(0.0, 0.0, across, down) for box in boxes)
     file = folder / f"{seed}.png"
     image.save(file, compress_level=1)
     return Example(file, image.width, image.height, boxes, frozenset(LABELS))

@@ -1,10 +1,9 @@
-"""Folds for cross-validation. Pictures of the same thing stay together, or a model would be asked what it has seen.
+"""Folds for cross-validation. Pictures of the same thing are in one fold, so that no model is measured on what it has
+learnt.
 
-Two pictures show the same thing where much of what is in their boxes looks the same, or where their boxes lie the
-same way. Parts that many pictures have in common, like the header of an app, say little about any two of them.
+Two pictures show the same thing if much of the content of their boxes is alike, or if their boxes have the same layout.
+A part that many pictures have in common, like the header of an app, counts little.
 """
-
-from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
@@ -16,37 +15,38 @@ import numpy.typing as npt
 from PIL import Image
 
 from detectors.pictures.decode import decode
-from training.cards.rendering.sheet import Box
+from training.boxes import Box
 from training.data.datasets import Example
 
 Floats = npt.NDArray[np.float32]
 Bools = npt.NDArray[np.bool_]
 
 PATCH = (48, 16)
-"""Width and height that the ink of a box is brought to before it is compared."""
+"""Width and height to which the ink of a box is scaled before it is compared."""
 FAINTEST_INK = 6.0
-"""What differs by less than so many of 255 grey levels from the ground is part of the ground."""
+"""What differs from the background by fewer of 255 grey levels is part of the background."""
 SAME_PART, SAME_SHAPE = 0.75, 0.2
-"""Patches are the same from this correlation on (1 for equal ones), if the logarithms of their aspect ratios differ by
-less than this."""
+"""Patches are the same if their correlation is above SAME_PART (equal ones have 1) and the logarithms of their aspect
+ratios differ by less than SAME_SHAPE."""
 SHARED, LEAST_SHARED = 0.25, 1.0
-"""Pictures are the same where so much of what is in one, by weight, is in the other too: as a share, and at least."""
+"""Pictures are the same if the other has parts of this weight in common with one of them: a share of its weight, and a
+least weight."""
 OVERLAP, SAME_LAYOUT, LEAST_BOXES = 0.3, 0.5, 5
-"""Or where more than this share of the boxes of the fuller one, and at least so many, lie over boxes of the other:
-with this much IoU, hull upon hull."""
+"""Or if more than SAME_LAYOUT of the boxes of the picture with more boxes, and at least LEAST_BOXES, match boxes of the
+other. Boxes match above this OVERLAP (IoU), when the hulls of all boxes are scaled to the same size."""
 
 
 def folds(examples: Sequence[Example], count: int, seed: int) -> list[list[Example]]:
-    """`count` disjoint folds of all examples, with the boxes of each label spread as evenly as whole groups allow.
+    """`count` disjoint folds of all examples. The boxes of each label are spread as evenly as whole groups allow.
 
-    The same for the same seed. Raises `ValueError` where there are fewer groups of pictures than folds.
+    The same seed gives the same folds. Raises `ValueError` if there are fewer groups of pictures than folds.
     """
     order = list(groups(examples))
     if count < 2 or len(order) < count:
         raise ValueError(f"{len(examples)} pictures of {len(order)} different things don't make {count} folds.")
     Random(seed).shuffle(order)
     total = Counter(box.label for example in examples for box in example.boxes)
-    # Rarest label first: its boxes are the hardest to spread. Among those, the groups with most of them.
+    # Groups with the rarest label come first, because its boxes are the hardest to spread; of these, those with most.
     rarity = sorted(total, key=lambda label: (total[label], label))
     counted = [(group, Counter(box.label for example in group for box in example.boxes)) for group in order]
     last = (len(rarity), 0)
@@ -57,11 +57,11 @@ def folds(examples: Sequence[Example], count: int, seed: int) -> list[list[Examp
         first = next((label for label in rarity if boxes[label]), None)
 
         def fullness(fold: int, first: str | None = first) -> tuple[float, float, int]:
-            """How much this fold has of that label; of everything, each label by its share; and of pictures."""
+            """Sort key: boxes of that label in the fold, its share of all labels, its pictures."""
             share = sum(held[fold][label] / total[label] for label in total)
             return held[fold][first] if first else 0, share, len(made[fold])
 
-        # An empty fold comes first: each needs something.
+        # Empty folds come first, so that none stays empty.
         chosen = min(range(count), key=lambda fold: (bool(made[fold]), *fullness(fold)))
         made[chosen] += group
         held[chosen] += boxes
@@ -69,8 +69,8 @@ def folds(examples: Sequence[Example], count: int, seed: int) -> list[list[Examp
 
 
 def groups(examples: Sequence[Example]) -> list[list[Example]]:
-    """The examples, those that show the same thing together; in their order."""
-    same = _share_parts(examples) | _lie_alike(examples)
+    """Groups of examples that show the same thing, in the order of the examples."""
+    same = _same_parts(examples) | _same_layout(examples)
     group = list(range(len(examples)))
     for first, second in np.argwhere(np.triu(same, 1)):
         old, new = group[second], group[first]
@@ -81,26 +81,20 @@ def groups(examples: Sequence[Example]) -> list[list[Example]]:
     return list(found.values())
 
 
-def _share_parts(examples: Sequence[Example]) -> Bools:
-    """n × n: whether much of what is in the boxes of one is in those of the other. n examples, m patches in all."""
-    patches: list[Floats] = []
-    shapes: list[float] = []
-    owners: list[int] = []
-    for number, example in enumerate(examples):
-        for patch, shape in _patches(example):
-            patches.append(patch)
-            shapes.append(shape)
-            owners.append(number)
+def _same_parts(examples: Sequence[Example]) -> Bools:
+    """n × n, for n examples: whether much of the content of one's boxes is in the other's boxes too."""
     n = len(examples)
-    if not patches:
+    found = [(*part, number) for number, example in enumerate(examples) for part in _patches(example)]
+    if not found:
         return np.zeros((n, n), np.bool_)
+    patches, shapes, owners = zip(*found, strict=True)
     every, log_shape, owner = np.stack(patches), np.log(np.array(shapes)), np.array(owners)
     # Whether picture j has a part like patch i.
     has = np.zeros((len(every), n), np.bool_)
     for i, patch in enumerate(every):
         alike = (every @ patch > SAME_PART) & (np.abs(log_shape - log_shape[i]) < SAME_SHAPE)
         has[i, owner[alike]] = True
-    # A part of one picture alone or of two weighs 1, one of 20 pictures a tenth.
+    # A part that one or two pictures have weighs 1, a part that 20 pictures have weighs a tenth.
     weight = 2 / np.maximum(2, has.sum(axis=1))
     shared = np.zeros((n, n))
     np.add.at(shared, owner, weight[:, None] * has)
@@ -130,8 +124,8 @@ def _patches(example: Example) -> list[tuple[Floats, float]]:
     return made
 
 
-def _lie_alike(examples: Sequence[Example]) -> Bools:
-    """n × n: whether the boxes of two examples lie the same way within the hull of them all."""
+def _same_layout(examples: Sequence[Example]) -> Bools:
+    """n × n: whether the boxes of two examples have the same layout."""
     same = np.zeros((len(examples), len(examples)), np.bool_)
     layouts = [_layout(example.boxes) for example in examples]
     for i, j in combinations(range(len(examples)), 2):
@@ -153,7 +147,7 @@ def _layout(boxes: Sequence[Box]) -> Floats:
 
 
 def _matched(first: Example, second: Example, a: Floats, b: Floats) -> int:
-    """How many boxes of the one lie over one of the same label of the other, each counted once, best pairs first."""
+    """How many boxes match a box of the same label in the other example, each counted once, best pairs first."""
     size = (np.minimum(a[:, None, 2:], b[None, :, 2:]) - np.maximum(a[:, None, :2], b[None, :, :2])).clip(0)
     both = size.prod(axis=2)
     areas = [(corners[:, 2:] - corners[:, :2]).prod(axis=1) for corners in (a, b)]

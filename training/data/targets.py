@@ -1,6 +1,4 @@
-"""What the network should answer for a view: heat at the centres of the boxes, distances from there to their sides."""
-
-from __future__ import annotations
+"""The training targets of a view: heat at the centres of the boxes, distances from there to their sides."""
 
 import math
 from collections.abc import Collection, Sequence
@@ -9,47 +7,47 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from training.cards.rendering.sheet import Box
-from training.data.views import View, area
+from training.boxes import Box
+from training.data.views import View
 from training.model.layout import LEADING, STRIDE
 
 SPREAD, NARROWEST, WIDEST = 0.09, 1 / 6 + 0.05, 3.0
-"""Standard deviation of a peak: this share of the box and this many cells more, at most so many cells."""
+"""Standard deviation of a peak in cells: SPREAD times the size of the box plus NARROWEST, at most WIDEST."""
 CORE = 0.3
-"""Where a peak is higher than this, the distances are learnt."""
+"""The distances are learnt at cells where a peak is higher than this."""
 
 Floats = npt.NDArray[np.float32]
 
 
 @dataclass(frozen=True)
 class Targets:
-    """For c classes on h x w cells, k of them with a box; a box weighs 1 over all its cells."""
+    """Targets for c classes on h x w cells. At k of the cells, distances are learnt."""
 
     heat: Floats
-    """[c, h, w], 0..1, 1 in the middle of a box, or of the square at the left end of one of the LEADING."""
-    care: npt.NDArray[np.bool_]
-    """[c, h, w], False where nobody knows what is there."""
+    """[c, h, w], 0..1: 1 at the centre of a box, or, for classes in LEADING, of the square at its left end."""
+    mask: npt.NDArray[np.bool_]
+    """[c, h, w]: False where it is unknown whether an object of this class is there. No loss is taken there."""
     cells: npt.NDArray[np.int64]
     """[k, 3]: class, row, column."""
     sides: Floats
     """[k, 4]: cells to left, top, right, bottom."""
     weights: Floats
-    """[k]."""
+    """[k]: the cells of a box have the sum 1, or less where a smaller box has taken some of them."""
 
 
 def targets(view: View, labels: Sequence[str], known: Collection[str]) -> Targets:
-    """For a view of a picture in which the `known` ones of the labels were looked for."""
+    """The targets of a view of a picture in which the `known` labels were annotated."""
     rows, columns = view.pixels.shape[0] // STRIDE, view.pixels.shape[1] // STRIDE
     heat = np.zeros((len(labels), rows, columns), np.float32)
-    care = np.zeros(heat.shape, np.bool_)
-    care[[number for number, label in enumerate(labels) if label in known]] = True
+    mask = np.zeros(heat.shape, np.bool_)
+    mask[[number for number, label in enumerate(labels) if label in known]] = True
     for place in view.unclear:
-        care[:, _covered(place.y1, place.y2), _covered(place.x1, place.x2)] = False
-    # The weight of a cell for the distances, and which box they lead to. Small boxes come last: they win.
+        mask[:, _covered(place.y1, place.y2), _covered(place.x1, place.x2)] = False
+    # For each cell its weight and the box whose distances it learns. Small boxes come last and replace larger ones.
     owners: dict[tuple[int, int, int], tuple[float, Box]] = {}
-    for box in sorted(view.boxes, key=area, reverse=True):
+    for box in sorted(view.boxes, key=lambda box: box.area, reverse=True):
         kind = labels.index(box.label)
-        end = min(box.x2, box.x1 + box.y2 - box.y1) if box.label in LEADING else box.x2
+        end = min(box.x2, box.x1 + box.height) if box.label in LEADING else box.x2
         down, top = _bell(box.y1 / STRIDE, box.y2 / STRIDE, rows)
         across, left = _bell(box.x1 / STRIDE, end / STRIDE, columns)
         peak = np.outer(down, across)
@@ -60,7 +58,7 @@ def targets(view: View, labels: Sequence[str], known: Collection[str]) -> Target
         cells = [
             (row, column, peak[row, column])
             for row, column in core.tolist()
-            if peak[row, column] == top_height or _inside(box, left + column, top + row)
+            if peak[row, column] == top_height or min(_sides(box, left + column, top + row)) > 0  # inside the box
         ]
         total = sum(height for _, _, height in cells)
         for row, column, height in cells:
@@ -69,7 +67,7 @@ def targets(view: View, labels: Sequence[str], known: Collection[str]) -> Target
     sides = [_sides(box, column, row) for (_, row, column), (_, box) in owners.items()]
     return Targets(
         heat,
-        care,
+        mask,
         where,
         np.maximum(np.array(sides, np.float32).reshape(-1, 4), 0.05),
         np.array([weight for weight, _ in owners.values()], np.float32),
@@ -81,7 +79,7 @@ def _covered(start: float, end: float) -> slice:
 
 
 def _bell(start: float, end: float, cells: int) -> tuple[Floats, int]:
-    """Heights over a row of cells, 1 in the middle one, and the number of the first of these cells."""
+    """A Gaussian along one axis, 1 at the middle cell, and the index of its first cell."""
     middle = min(cells - 1, int((start + end) / 2))
     sigma = min(WIDEST, SPREAD * (end - start) + NARROWEST)
     reach = math.ceil(3.5 * sigma)
@@ -93,7 +91,3 @@ def _bell(start: float, end: float, cells: int) -> tuple[Floats, int]:
 def _sides(box: Box, column: int, row: int) -> tuple[float, float, float, float]:
     x, y = column + 0.5, row + 0.5
     return x - box.x1 / STRIDE, y - box.y1 / STRIDE, box.x2 / STRIDE - x, box.y2 / STRIDE - y
-
-
-def _inside(box: Box, column: int, row: int) -> bool:
-    return min(_sides(box, column, row)) > 0

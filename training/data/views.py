@@ -1,10 +1,8 @@
-"""A labelled picture as the network sees it while it learns: moved, stretched, recoloured, damaged, letterboxed."""
-
-from __future__ import annotations
+"""Augmentation: views of a labelled picture for the training, moved, stretched, recoloured, damaged, letterboxed."""
 
 import io
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from random import Random
@@ -14,101 +12,94 @@ from PIL import Image, ImageFilter, ImageOps
 
 from detectors.catalogue import Input
 from detectors.pictures.decode import decode
-from detectors.pictures.preprocess import PADDING, Pixels, content_size, place
-from training.cards.rendering.sheet import Box
+from detectors.pictures.preprocess import PADDING, Pixels, content_size, resize
+from training.boxes import Box
 from training.data.datasets import Example
 from training.model.layout import INPUT_SIZE, VIEW_SIZE
 
 INPUT = Input(width=INPUT_SIZE, height=INPUT_SIZE, resize="letterbox", layout="NHWC", dtype="uint8")
-"""What the catalogue says of the model's input."""
+"""The model's input, as in the catalogue."""
 VIEW = Input(width=VIEW_SIZE, height=VIEW_SIZE)
-"""The same while it learns."""
+"""The input during the training."""
 KEPT = Input(width=2 * VIEW_SIZE, height=2 * VIEW_SIZE)
-"""Pictures are held in memory no larger than this, so that a part of one can still be enlarged."""
-REMEMBERED = 512
-"""Pictures: a small collection is decoded once only."""
-UNVARIED = 0.2
-"""Share of the views, among those that have the whole input for room, that are plain."""
+"""Size to which pictures are reduced in memory. It is larger than a view, so that a part can be enlarged."""
+CACHED = 512
+"""How many decoded pictures each process keeps. A smaller collection is decoded only once."""
+PLAIN = 0.2
+"""Share of plain views among those of the whole input size."""
 MARGIN = (-0.2, 0.2)
-"""What is cut from a side, or added to it where negative, as a share of the picture's width or height."""
+"""Range of what is cut from a side, as a share of the picture's width or height. Negative values add to the side."""
 STRETCH = 0.2
-"""Logarithm of how much wider or narrower a picture gets, at most."""
+"""Largest logarithm of the factor by which a picture gets wider or narrower."""
 CLOSE = (0.45, 0.85)
 """Width and height of the part that is seen in a close view, as shares of the picture's."""
 MOSTLY = 0.6
-"""A box of which less than this is in the view is neither something nor nothing."""
+"""A box becomes an unclear place if the view has no more than this share of it."""
 RESAMPLING = (Image.Resampling.BILINEAR, Image.Resampling.BICUBIC, Image.Resampling.LANCZOS, Image.Resampling.BOX)
 
 
 @dataclass(frozen=True)
 class View:
-    """What the network sees, RGB uint8 [h, w, 3], the picture at its top left; all boxes in its pixels."""
+    """An input for the network: RGB uint8 [h, w, 3] with the picture at the top left, and the boxes in its pixels."""
 
     pixels: Pixels
     boxes: tuple[Box, ...]
     unclear: tuple[Box, ...]
 
 
-@lru_cache(REMEMBERED)
+@lru_cache(CACHED)
 def _pixels(file: Path) -> Pixels:
     return decode(file.read_bytes(), KEPT).pixels
 
 
 def plain(example: Example) -> View:
-    """The whole picture, as the detector will see it but smaller; larger ones than KEPT were made smaller twice."""
+    """The whole picture, letterboxed as for the detector but smaller. Pictures above KEPT have been reduced twice."""
     pixels = _pixels(example.file)
     height, width = pixels.shape[:2]
     inside = content_size(width, height, VIEW)
     across, down = inside[0] / example.width, inside[1] / example.height
-    boxes, unclear = ([_moved(box, across, down) for box in some] for some in (example.boxes, example.unclear))
-    return View(place(pixels, VIEW), tuple(boxes), tuple(unclear))
+    boxes, unclear = ([box.moved(0.0, 0.0, across, down) for box in some] for some in (example.boxes, example.unclear))
+    return View(resize(pixels, VIEW), tuple(boxes), tuple(unclear))
 
 
-def varied(rng: Random, example: Example, room: tuple[int, int] = (VIEW_SIZE, VIEW_SIZE)) -> View:
-    """Another view of it by chance, about as large as the plain one: what does not fit into `room`, width and height,
-    is cut off."""
-    if room == (VIEW_SIZE, VIEW_SIZE) and rng.random() < UNVARIED:
+def augmented(rng: Random, example: Example, size: tuple[int, int] = (VIEW_SIZE, VIEW_SIZE)) -> View:
+    """A random view, at about the scale of the plain one. What does not fit into `size` (width, height) is cut off."""
+    if size == (VIEW_SIZE, VIEW_SIZE) and rng.random() < PLAIN:
         return plain(example)
     image = Image.fromarray(_pixels(example.file))
     left, top, right, bottom = _frame(rng, image.width, image.height)
     stretch = math.exp(rng.uniform(-STRETCH, STRETCH))
     scale = VIEW_SIZE / max((right - left) * stretch, bottom - top)
     across, down = scale * stretch, scale
-    left, right = _fitting(rng, left, right, room[0] / across, image.width)
-    top, bottom = _fitting(rng, top, bottom, room[1] / down, image.height)
-    width, height = (max(1, round(size)) for size in ((right - left) * across, (bottom - top) * down))
+    left, right = _fitting(rng, left, right, size[0] / across, image.width)
+    top, bottom = _fitting(rng, top, bottom, size[1] / down, image.height)
+    width, height = (max(1, round(side)) for side in ((right - left) * across, (bottom - top) * down))
 
-    # What of the picture is in the view, in its own pixels and in those of the view.
+    # The visible part of the picture: in its own pixels (x, y) and in those of the view (u, v).
     x1, y1, x2, y2 = max(0.0, left), max(0.0, top), min(image.width, right), min(image.height, bottom)
     u1, v1 = round((x1 - left) * across), round((y1 - top) * down)
     u2, v2 = min(width, round((x2 - left) * across)), min(height, round((y2 - top) * down))
     part = image.resize((max(1, u2 - u1), max(1, v2 - v1)), rng.choice(RESAMPLING), (x1, y1, x2, y2))
     view = Image.new("RGB", (width, height), _corner(image))
     view.paste(part, (u1, v1))
-    pixels = np.full((room[1], room[0], 3), PADDING, np.uint8)
+    pixels = np.full((size[1], size[0], 3), PADDING, np.uint8)
     pixels[:height, :width] = np.asarray(_damaged(rng, _recoloured(rng, view)))
 
-    # From the example's pixels, which may be more than those in memory, to those of the view.
+    # Boxes go from the example's pixels, which may be more than those in memory, to the pixels of the view.
     kept_x, kept_y = image.width / example.width, image.height / example.height
     boxes: list[Box] = []
     unclear: list[Box] = []
     for clear, some in ((True, example.boxes), (False, example.unclear)):
         for whole in some:
-            there = _moved(whole, kept_x * across, kept_y * down, -left * across, -top * down)
-            seen = _clipped(there, width, height)
-            if seen is None:
-                continue
-            (boxes if clear and area(seen) > MOSTLY * area(there) else unclear).append(seen)
+            moved = whole.moved(-left * across, -top * down, kept_x * across, kept_y * down)
+            visible = moved.clipped(float(width), float(height))
+            if visible.width > 1 and visible.height > 1:
+                (boxes if clear and visible.area > MOSTLY * moved.area else unclear).append(visible)
     return View(pixels, tuple(boxes), tuple(unclear))
 
 
-def area(box: Box) -> float:
-    """Pixels."""
-    return (box.x2 - box.x1) * (box.y2 - box.y1)
-
-
 def _frame(rng: Random, width: int, height: int) -> tuple[float, float, float, float]:
-    """The part of a picture that is looked at, or the picture and some more around it: left, top, right, bottom."""
+    """The part of a picture for a view, which may reach beyond the picture: left, top, right, bottom."""
     if rng.random() < 0.25:
         w, h = width * rng.uniform(*CLOSE), height * rng.uniform(*CLOSE)
         left, top = rng.uniform(0, width - w), rng.uniform(0, height - h)
@@ -118,8 +109,7 @@ def _frame(rng: Random, width: int, height: int) -> tuple[float, float, float, f
 
 
 def _fitting(rng: Random, start: float, end: float, longest: float, size: int) -> tuple[float, float]:
-    """A piece of what lies between them that is no longer than that, and at least half of it in the picture, which
-    reaches from 0 to `size`."""
+    """A random part from start to end, at most `longest` long. At least half of it lies in the picture, 0..size."""
     if end - start <= longest:
         return start, end
     start += rng.uniform(0, end - start - longest)
@@ -143,7 +133,7 @@ def _recoloured(rng: Random, image: Image.Image) -> Image.Image:
     if rng.random() < 0.1:
         image = image.convert("L").convert("RGB")
     if rng.random() < 0.5:
-        # Every channel darker or paler: v -> gain * (v - 128) + 128 + shift.
+        # Makes every channel darker or paler: v -> gain * (v - 128) + 128 + shift.
         table: list[int] = []
         gain, shift = rng.uniform(0.6, 1.15), rng.uniform(-25, 25)
         for _ in range(3):
@@ -164,19 +154,3 @@ def _damaged(rng: Random, image: Image.Image) -> Image.Image:
         image.save(file, "JPEG", quality=rng.randint(25, 80))
         image = Image.open(file).convert("RGB")
     return image
-
-
-def _moved(box: Box, across: float, down: float, x: float = 0.0, y: float = 0.0) -> Box:
-    return Box(box.label, box.x1 * across + x, box.y1 * down + y, box.x2 * across + x, box.y2 * down + y)
-
-
-def _clipped(box: Box, width: int, height: int) -> Box | None:
-    """What of it lies inside, or None where hardly anything does."""
-    inside = replace(
-        box,
-        x1=max(0.0, box.x1),
-        y1=max(0.0, box.y1),
-        x2=min(float(width), box.x2),
-        y2=min(float(height), box.y2),
-    )
-    return inside if inside.x2 - inside.x1 > 1 and inside.y2 - inside.y1 > 1 else None

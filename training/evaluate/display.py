@@ -1,6 +1,4 @@
-"""What training and evaluation show: a line for each stage, with a bar and the time that is left; tables."""
-
-from __future__ import annotations
+"""What training and evaluation print: the progress of a stage, skipped annotations, the table of a report."""
 
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -15,18 +13,18 @@ from rich.text import Text
 from training.evaluate.scores import SURE, Report, Row
 
 QUIET_SECONDS = 60.0
-"""Where nobody watches, into a file or a pipe, a line this often."""
+"""Pause between two lines of progress where the output is not a terminal."""
 
 NAMED = 10
-"""How many of what was left out are named on the terminal."""
+"""How many of the skipped annotations the terminal lists."""
 
-Tell = Callable[[int, str], None]
-"""Told how much is done, and a word about it."""
+Update = Callable[[int, str], None]
+"""Called with how much is done, and a note about it."""
 
 
 @contextmanager
-def stage(console: Console, title: str, total: int) -> Iterator[Tell]:
-    """Shows how far a piece of work is until it ends."""
+def stage(console: Console, title: str, total: int) -> Iterator[Update]:
+    """Shows the progress of a piece of work: a bar on a terminal, elsewhere a line a minute."""
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
@@ -37,25 +35,25 @@ def stage(console: Console, title: str, total: int) -> Iterator[Tell]:
         TextColumn("{task.fields[note]}"),
     )
     live = console.is_terminal
-    started = said = time.monotonic()
+    started = printed = time.monotonic()
     with Progress(*columns, console=console, disable=not live) as progress:
         task = progress.add_task(title, total=total, note="")
 
-        def tell(done: int, note: str = "") -> None:
-            nonlocal said
+        def update(done: int, note: str = "") -> None:
+            nonlocal printed
             progress.update(task, completed=done, note=note)
             now = time.monotonic()
-            if not live and now - said > QUIET_SECONDS:
-                said = now
+            if not live and now - printed > QUIET_SECONDS:
+                printed = now
                 console.print(f"{title}: {done} of {total}, {(now - started) / 60:.1f} min. {note}".rstrip())
 
-        yield tell
+        yield update
     if not live:
         console.print(f"{title}: done in {(time.monotonic() - started) / 60:.1f} min")
 
 
-def left_out(console: Console, skipped: Sequence[str], everything: Path | None = None) -> None:
-    """Names what a folder has that can't be used; all of it into a file, if one is given."""
+def print_skipped(console: Console, skipped: Sequence[str], everything: Path | None = None) -> None:
+    """Lists the first annotations that were left out, and writes all of them to the file `everything`."""
     for line in skipped[:NAMED]:
         console.print(Text(f"left out: {line}", "yellow"), soft_wrap=True)
     rest = len(skipped) - NAMED
@@ -68,7 +66,7 @@ def left_out(console: Console, skipped: Sequence[str], everything: Path | None =
 
 
 def report_table(title: str, report: Report) -> Table:
-    """A row for each label, and the mean."""
+    """A table with a row for each label, and the mean."""
     table = Table(title=Text(title), title_justify="left")
     table.add_column("class")
     for name in ("boxes", f"AP50 ({SURE[1] - SURE[0]:.0f} %)", "AP75", "AP"):
@@ -81,8 +79,10 @@ def report_table(title: str, report: Report) -> Table:
 
 
 def _cells(row: Row) -> list[str]:
-    def shown(value: float | None) -> str:
-        return "–" if value is None else f"{value:.3f}"
+    return [str(row.boxes), figure(row.ap50, row.ap50_interval), figure(row.ap75), figure(row.ap)]
 
-    between = "" if row.ap50_interval is None else " ({:.2f}–{:.2f})".format(*row.ap50_interval)
-    return [str(row.boxes), shown(row.ap50) + between, shown(row.ap75), shown(row.ap)]
+
+def figure(value: float | None, interval: tuple[float, float] | None = None) -> str:
+    """Average precision with its interval: "0.870 (0.80–0.92)", or "–" where there is no value."""
+    between = "" if interval is None else " ({:.2f}–{:.2f})".format(*interval)
+    return "–" if value is None else f"{value:.3f}{between}"

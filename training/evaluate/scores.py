@@ -1,6 +1,4 @@
-"""How good answers are: average precision as COCO measures it, with how far it might be off."""
-
-from __future__ import annotations
+"""Average precision as COCO measures it, with intervals."""
 
 import contextlib
 import io
@@ -14,8 +12,9 @@ import numpy.typing as npt
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
-from training.cards.rendering.sheet import Box
-from training.data.datasets import Example, to_coco
+from training.boxes import Box
+from training.data.coco import entry, to_coco
+from training.data.datasets import Example
 
 Found = Sequence[tuple[str, float, Box]]
 """What a model found in one picture: label, score 0..1, and the box in pixels of the picture."""
@@ -23,33 +22,33 @@ Floats = npt.NDArray[np.float64]
 
 RESAMPLES = 200
 SURE = (2.5, 97.5)
-"""Percentiles of the resamples: of 100 sets of pictures like these, 95 would score in between."""
+"""Percentiles of the resamples between which an interval lies: those of 95 %."""
 MOST_FOUND = 100
-"""Of a picture and label, so many answers count, best first: COCO's rule."""
+"""How many detections of a label count in a picture, best first: COCO's rule."""
 IOU_50, IOU_75 = 0, 5
-"""Where COCO's ten thresholds of overlap, 0.5, 0.55 … 0.95, have these two."""
-EVERY_RECALL = 101
-"""COCO reads the precision at recall 0, 0.01 … 1."""
+"""Indices of these two in COCO's ten IoU thresholds, 0.5, 0.55 … 0.95."""
+RECALLS = 101
+"""COCO reads the precision at 101 values of recall: 0, 0.01 … 1."""
 
 
 @dataclass(frozen=True)
 class Row:
-    """Average precision of one label, or the mean over labels, each 0..1. None where there was nothing to find.
+    """Average precision of one label, or the mean over labels, each 0..1. None if there was nothing to find.
 
-    `ap` is the mean over the IoU thresholds 0.5, 0.55 … 0.95; the intervals hold with 95 %.
+    `ap` is the mean over the IoU thresholds 0.5, 0.55 … 0.95; the intervals are those of 95 %.
     """
 
     label: str
     pictures: int
-    """How many say whether it is in them."""
+    """How many pictures are annotated for this label."""
     boxes: int
-    ap50: float | None
-    ap75: float | None
-    ap: float | None
-    ap50_interval: tuple[float, float] | None
-    ap_interval: tuple[float, float] | None
-    best_score: float | None
-    """From this score on, answers have the best balance of precision and recall (F1 at IoU 0.5). None for the mean."""
+    ap50: float | None = None
+    ap75: float | None = None
+    ap: float | None = None
+    ap50_interval: tuple[float, float] | None = None
+    ap_interval: tuple[float, float] | None = None
+    best_score: float | None = None
+    """The lowest score of the set of detections with the highest F1 at IoU 0.5. None for the mean."""
 
 
 @dataclass(frozen=True)
@@ -73,15 +72,15 @@ class Report:
 
 @dataclass(frozen=True)
 class _Matches:
-    """All answers of one label, best score first: m of them, at T overlaps."""
+    """All detections of one label, best score first: m of them, at T IoU thresholds."""
 
     scores: Floats
     picture: npt.NDArray[np.int64]
     """m, index of the picture."""
     right: npt.NDArray[np.bool_]
-    """T × m: lies on a box that no better answer has."""
+    """T × m: matches a box that no better detection matches."""
     counts: npt.NDArray[np.bool_]
-    """T × m: False on an unclear place."""
+    """T × m: False for detections on an unclear place, which do not count."""
     boxes: npt.NDArray[np.int64]
     """n: boxes of this label in each picture."""
 
@@ -89,51 +88,47 @@ class _Matches:
 def score(examples: Sequence[Example], labels: Sequence[str], found: Sequence[Found], seed: int = 0) -> Report:
     """Scores what was found in each of the examples, in their order.
 
-    A label counts only in pictures that know it, other labels never, and nothing counts on unclear places. The
-    intervals come from `RESAMPLES` sets of pictures drawn with replacement, the same for the same seed.
+    A label counts only in pictures that are annotated for it, and nothing counts on unclear places. The intervals come
+    from `RESAMPLES` sets of pictures drawn with replacement (bootstrap), the same for the same seed.
     """
     evaluation = _evaluated(examples, labels, found)
     precision = evaluation.eval["precision"][:, :, :, 0, 0]  # T × 101 × labels, -1 where there was nothing to find
     draws = np.random.default_rng(seed).multinomial(len(examples), [1 / len(examples)] * len(examples), RESAMPLES)
     rows: list[Row] = []
-    drawn: list[Floats] = []
+    measured: list[tuple[Floats, Floats]] = []
     matched = [_matches(evaluation, number, len(examples)) for number in range(len(labels))]
-    for number, label in enumerate(labels):
-        matches = matched[number]
+    for number, (label, matches) in enumerate(zip(labels, matched, strict=True)):
         at = precision[:, :, number].mean(axis=1)  # T
         again = np.array([average_precision(matches, draw) for draw in draws])  # RESAMPLES × T
-        drawn.append(again)
         known = sum(label in example.known for example in examples)
-        rows.append(_row(label, known, int(matches.boxes.sum()), at, again, _best_score(matches)))
-    return Report(tuple(rows), _mean(rows, drawn, len(examples)), _pictures(examples, rows, matched))
+        boxes = int(matches.boxes.sum())
+        rows.append(_row(label, known, boxes, at, again, _best_score(matches)) if boxes else Row(label, known, 0))
+        if boxes:
+            measured.append((at, again))
+    mean = Row("mean", len(examples), 0)
+    if measured:
+        ats, agains = map(np.stack, zip(*measured, strict=True))
+        # The mean of a resample leaves out labels of which it has no boxes.
+        again = np.ma.masked_invalid(agains).mean(axis=0).filled(np.nan)
+        mean = _row("mean", len(examples), sum(row.boxes for row in rows), ats.mean(axis=0), again)
+    return Report(tuple(rows), mean, _pictures(examples, rows, matched))
 
 
 def _evaluated(examples: Sequence[Example], labels: Sequence[str], found: Sequence[Found]) -> Any:
-    """COCO's evaluation, accumulated. pycocotools says on the terminal what it does; here it is quiet."""
+    """COCO's evaluation, accumulated. What pycocotools prints is dropped."""
     truth = to_coco(examples, labels)
-    answers: list[dict[str, Any]] = []
+    results: list[dict[str, Any]] = []
     for image_id, (example, of_picture) in enumerate(zip(examples, found, strict=True), start=1):
         for label, certainty, box in of_picture:
             if label in example.known and label in labels:
-                wide, high = box.x2 - box.x1, box.y2 - box.y1
-                answers.append(
-                    {
-                        "id": len(answers) + 1,
-                        "image_id": image_id,
-                        "category_id": labels.index(label) + 1,
-                        "bbox": [box.x1, box.y1, wide, high],
-                        "area": wide * high,
-                        "score": certainty,
-                    }
-                )
-    # What nobody looked for in a picture is neither there nor missing.
+                result = entry(len(results) + 1, image_id, labels.index(label) + 1, box)
+                results.append(result | {"score": certainty})
+    # A label that is not annotated in a picture is neither present nor absent there.
     truth["annotations"] = [
-        entry
-        for entry in truth["annotations"]
-        if labels[entry["category_id"] - 1] in examples[entry["image_id"] - 1].known
+        one for one in truth["annotations"] if labels[one["category_id"] - 1] in examples[one["image_id"] - 1].known
     ]
     with contextlib.redirect_stdout(io.StringIO()):
-        evaluation = COCOeval(_coco(truth), _coco(truth | {"annotations": answers}), "bbox")
+        evaluation = COCOeval(_coco(truth), _coco(truth | {"annotations": results}), "bbox")
         evaluation.params.areaRng, evaluation.params.areaRngLbl = [[0, 1e10]], ["all"]
         evaluation.params.maxDets = [MOST_FOUND]
         evaluation.evaluate()
@@ -149,7 +144,7 @@ def _coco(dataset: dict[str, Any]) -> Any:
 
 
 def _matches(evaluation: Any, number: int, n: int) -> _Matches:
-    """The answers of the number-th label, as COCO matched them picture by picture."""
+    """The detections of the number-th label, as COCO matched them picture by picture."""
     of_pictures = evaluation.evalImgs[number * n : (number + 1) * n]
     boxes = np.array([0 if one is None else int((one["gtIgnore"] == 0).sum()) for one in of_pictures], np.int64)
     kept = [one for one in of_pictures if one is not None]
@@ -163,9 +158,9 @@ def _matches(evaluation: Any, number: int, n: int) -> _Matches:
 
 
 def average_precision(matches: _Matches, draw: npt.NDArray[np.int64]) -> Floats:
-    """T: as COCO accumulates it, with picture i there draw[i] times; NaN where there is nothing to find.
+    """T: average precision as COCO accumulates it, with picture i counted draw[i] times. NaN if there are no boxes.
 
-    An answer that is there k times is k points of the curve in a row, of which only the last can matter.
+    A detection that counts k times makes k consecutive points of the curve, of which only the last can matter.
     """
     overlaps = len(matches.right)
     total = int(draw @ matches.boxes)
@@ -173,19 +168,17 @@ def average_precision(matches: _Matches, draw: npt.NDArray[np.int64]) -> Floats:
         return np.full(overlaps, np.nan)
     times = draw[matches.picture]
     right = np.cumsum(matches.right * times, axis=1)
-    answers = np.cumsum(matches.counts * times, axis=1)
-    precision = right / np.maximum(1, answers)
+    detections = np.cumsum(matches.counts * times, axis=1)
+    precision = right / np.maximum(1, detections)
     best = np.maximum.accumulate(precision[:, ::-1], axis=1)[:, ::-1]
-    # Behind the last answer the precision is 0.
+    # After the last detection the precision is 0.
     best = np.concatenate([best, np.zeros((overlaps, 1))], axis=1)
-    recalls = np.linspace(0, 1, EVERY_RECALL)
+    recalls = np.linspace(0, 1, RECALLS)
     return np.array([best[t, np.searchsorted(right[t] / total, recalls)].mean() for t in range(overlaps)])
 
 
-def _row(label: str, pictures: int, boxes: int, at: Floats, again: Floats, best_score: float | None) -> Row:
+def _row(label: str, pictures: int, boxes: int, at: Floats, again: Floats, best_score: float | None = None) -> Row:
     """`at`: T; `again`: resamples × T."""
-    if not boxes:
-        return Row(label, pictures, 0, None, None, None, None, None, None)
     return Row(
         label,
         pictures,
@@ -200,7 +193,7 @@ def _row(label: str, pictures: int, boxes: int, at: Floats, again: Floats, best_
 
 
 def _interval(values: Floats) -> tuple[float, float] | None:
-    """Of those resamples in which there was something to find."""
+    """The interval of the resamples that have boxes."""
     there = values[~np.isnan(values)]
     if not there.size:
         return None
@@ -208,27 +201,12 @@ def _interval(values: Floats) -> tuple[float, float] | None:
     return float(low), float(high)
 
 
-def _mean(rows: Sequence[Row], drawn: Sequence[Floats], pictures: int) -> Row:
-    there = [number for number, row in enumerate(rows) if row.boxes]
-    boxes = sum(row.boxes for row in rows)
-    if not there:
-        return Row("mean", pictures, 0, None, None, None, None, None, None)
-    # labels × resamples × T; a resample without boxes of a label is a mean over the others.
-    again = np.ma.masked_invalid(np.stack([drawn[number] for number in there])).mean(axis=0).filled(np.nan)
-    at50, at75, at = (
-        float(np.mean([getattr(rows[number], name) for number in there])) for name in ("ap50", "ap75", "ap")
-    )
-    return Row(
-        "mean", pictures, boxes, at50, at75, at, _interval(again[:, IOU_50]), _interval(again.mean(axis=1)), None
-    )
-
-
 def _best_score(matches: _Matches) -> float | None:
-    """The score at which F1 = 2 right / (answers + boxes) is highest, at IoU 0.5."""
-    right, answers = np.cumsum(matches.right[IOU_50]), np.cumsum(matches.counts[IOU_50])
+    """The score at which F1 = 2 right / (detections + boxes) is highest, at IoU 0.5."""
+    right, detections = np.cumsum(matches.right[IOU_50]), np.cumsum(matches.counts[IOU_50])
     if not right.size or not right[-1]:
         return None
-    return float(matches.scores[np.argmax(2 * right / (answers + matches.boxes.sum()))])
+    return float(matches.scores[np.argmax(2 * right / (detections + matches.boxes.sum()))])
 
 
 def _pictures(examples: Sequence[Example], rows: Sequence[Row], matched: Sequence[_Matches]) -> tuple[PictureRow, ...]:

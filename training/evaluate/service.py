@@ -1,6 +1,4 @@
-"""What a running service finds in pictures, asked over HTTP as any client asks: docs/http.md."""
-
-from __future__ import annotations
+"""A client of a running service, over HTTP (docs/http.md): sends pictures and collects what the service finds."""
 
 import json
 import time
@@ -11,27 +9,30 @@ from urllib.parse import urlsplit
 
 import httpx
 
-from training.cards.rendering.sheet import Box
-from training.evaluate.answers import Answers, Failure, Show
+from training.boxes import Box
+from training.evaluate.display import Update
+from training.evaluate.results import Failure, Results
 
 TIMEOUT = httpx.Timeout(60, connect=5)
 MOST_PICTURES, MOST_BYTES = 32, 24_000_000
-"""Of one request."""
+"""The most pictures and bytes of one request."""
 TOO_LARGE = 413
 BUSY = (429, 503)
 LONGEST_PAUSE = 30.0
-PATIENCE_SECONDS = 600.0
-"""A service that has been busy or away for so long is given up on."""
-LOOK_SECONDS = 1.0
-OF_THIS_MACHINE = ("127.0.0.1", "localhost", "::1")
+"""Seconds between two tries of a request while the service is busy."""
+GIVE_UP_SECONDS = 600.0
+"""Time after which a request to a busy service fails."""
+LONGEST_POLL_SECONDS = 1.0
+"""Longest pause between two requests for the state of a batch."""
+THIS_MACHINE = ("127.0.0.1", "localhost", "::1")
 
 
 class ServiceUnusable(Exception):
-    """The service is not there, or refuses. `str(error)` is one sentence."""
+    """The service is not reachable, or refuses a request. `str(error)` is one sentence."""
 
 
 class _TooLarge(ServiceUnusable):
-    """The request has more bytes or pictures than the service takes."""
+    """The request has more bytes or pictures than the service accepts."""
 
 
 class Service:
@@ -40,10 +41,10 @@ class Service:
     def __init__(self, url: str) -> None:
         parts = urlsplit(url)
         if parts.scheme not in ("http", "https") or not parts.hostname:
-            raise ServiceUnusable(f"{url!r} is no address of a service: write it like http://127.0.0.1:8000.")
+            raise ServiceUnusable(f"{url!r} is not the URL of a service: write it like http://127.0.0.1:8000.")
         self.url = url.rstrip("/")
-        # A proxy that the environment names is for the world outside.
-        self._http = httpx.Client(base_url=self.url, timeout=TIMEOUT, trust_env=parts.hostname not in OF_THIS_MACHINE)
+        # A proxy of the environment is not for services on this machine.
+        self._http = httpx.Client(base_url=self.url, timeout=TIMEOUT, trust_env=parts.hostname not in THIS_MACHINE)
 
     def __enter__(self) -> Self:
         return self
@@ -52,32 +53,32 @@ class Service:
         self._http.close()
 
     def labels(self, model: str) -> tuple[str, ...]:
-        """Those of a model, by its name or another name for it."""
+        """The labels of a model, by its name or an alias."""
         try:
             models = self._json("GET", "/v1/models")["models"]
             of_names = {name: one["labels"] for one in models for name in (one["name"], *one["aliases"])}
         except (KeyError, TypeError):
-            raise ServiceUnusable(f"What answers at {self.url} is not Boxqueue.") from None
+            raise ServiceUnusable(f"The server at {self.url} is not Boxqueue.") from None
         if model not in of_names:
             known = ", ".join(sorted(of_names)) or "none"
             raise ServiceUnusable(f"There is no model named {model!r} at {self.url}. Known models: {known}.")
         return tuple(of_names[model])
 
-    def answers(self, model: str, files: Sequence[Path], show: Show) -> Answers:
-        """Sends the pictures as one batch and waits for all of its answers, of any score."""
+    def detect(self, model: str, files: Sequence[Path], update: Update) -> Results:
+        """Sends the pictures as one batch and waits for the results, which have detections of any score."""
         batch = f"/v1/batches/{self._json('POST', '/v1/batches', json={'name': 'evaluation'})['id']}"
         of_job: dict[str, int] = {}
         failures: dict[int, Failure] = {}
         for group in _requests(files):
             self._send(batch, model, files, group, of_job, failures)
-            show("sent", group[-1] + 1)
+            update(group[-1] + 1, "sent")
         self._json("POST", f"{batch}/close")
-        self._wait(batch, show)
+        self._wait(batch, update)
         found: dict[int, list[tuple[str, float, Box]]] = {}
         for job in self._results(f"{batch}/results"):
             number = of_job.get(job["id"])
             if number is None:
-                continue  # no job of ours
+                continue  # a job of another client
             if job["status"] == "succeeded":
                 found[number] = [
                     (one["label"], one["score"], Box(one["label"], *one["box"])) for one in job["detections"]
@@ -88,7 +89,7 @@ class Service:
         missing = [files[number].name for number in range(len(files)) if number not in found and number not in failures]
         if missing:
             raise ServiceUnusable(f"{self.url} gave no result for {len(missing)} pictures, {missing[0]} among them.")
-        return Answers(
+        return Results(
             [found.get(number, []) for number in range(len(files))], [failures[number] for number in sorted(failures)]
         )
 
@@ -101,14 +102,14 @@ class Service:
         of_job: dict[str, int],
         failures: dict[int, Failure],
     ) -> None:
-        """Numbers of files as one request, or as several where the service finds it too large."""
+        """Sends a group of files, given by their numbers, as one request, or as several if that is too large."""
         try:
             jobs = self._json(
                 "POST",
                 f"{batch}/jobs",
                 data={"model": model, "min_score": "0", "max_detections": "1000"},
                 files=[("image", (files[number].name, files[number].read_bytes())) for number in group],
-                # The same for each try: none of its pictures is taken twice.
+                # Each try has the same key, so that the service accepts no picture twice.
                 headers={"Idempotency-Key": f"{batch}-{group[0]}-{len(group)}"},
             )["jobs"]
         except _TooLarge as error:
@@ -119,18 +120,18 @@ class Service:
             for part in (group[:middle], group[middle:]):
                 self._send(batch, model, files, part, of_job, failures)
             return
-        # In the order of the files: names may be there twice.
+        # By order, because two files may have the same name.
         of_job.update({job["id"]: number for job, number in zip(jobs, group, strict=True)})
 
-    def _wait(self, batch: str, show: Show) -> None:
+    def _wait(self, batch: str, update: Update) -> None:
         pause = 0.1
         while True:
-            shown = self._json("GET", batch)
-            show("answered", shown["total"] - shown["pending"])
-            if shown["status"] in ("finished", "cancelled"):
+            state = self._json("GET", batch)
+            update(state["total"] - state["pending"], "finished")
+            if state["status"] in ("finished", "cancelled"):
                 return
             time.sleep(pause)
-            pause = min(pause * 1.5, LOOK_SECONDS)
+            pause = min(pause * 1.5, LONGEST_POLL_SECONDS)
 
     def _results(self, path: str) -> Iterator[dict[str, Any]]:
         try:
@@ -143,8 +144,8 @@ class Service:
             raise self._unreachable(error) from None
 
     def _json(self, method: str, path: str, **options: Any) -> Any:
-        """Waits where the service asks for it."""
-        until = time.monotonic() + PATIENCE_SECONDS
+        """The JSON of a response. Tries again while the service is busy, after the pause that it asks for."""
+        until = time.monotonic() + GIVE_UP_SECONDS
         while True:
             try:
                 response = self._http.request(method, path, **options)
@@ -158,15 +159,15 @@ class Service:
         try:
             return response.json()
         except ValueError:
-            raise ServiceUnusable(f"What answers at {self.url} is not Boxqueue.") from None
+            raise ServiceUnusable(f"The server at {self.url} is not Boxqueue.") from None
 
     def _unreachable(self, error: httpx.TransportError) -> ServiceUnusable:
         why = "it took too long" if isinstance(error, httpx.TimeoutException) else str(error) or type(error).__name__
-        return ServiceUnusable(f"No service answers at {self.url} ({why}): start one with `boxqueue up`.")
+        return ServiceUnusable(f"No service responds at {self.url} ({why}): start one with `boxqueue up`.")
 
 
 def _requests(files: Sequence[Path]) -> Iterator[list[int]]:
-    """Numbers of files, so many that they make a request of some megabytes."""
+    """The numbers of the files, in groups for one request each."""
     group: list[int] = []
     size = 0
     for number, file in enumerate(files):
@@ -181,7 +182,7 @@ def _requests(files: Sequence[Path]) -> Iterator[list[int]]:
 
 
 def _pause(response: httpx.Response) -> float:
-    """Seconds, as Retry-After says."""
+    """Seconds to wait, from Retry-After."""
     try:
         return min(LONGEST_PAUSE, max(0.05, float(response.headers["retry-after"])))
     except (KeyError, ValueError):
@@ -192,6 +193,6 @@ def _refused(response: httpx.Response) -> ServiceUnusable:
     kind = _TooLarge if response.status_code == TOO_LARGE else ServiceUnusable
     try:
         problem = response.json()
-        return kind(f"The service refuses: {problem.get('detail') or problem['title']} ({problem['code']})")
+        return kind(f"The service refuses the request: {problem.get('detail') or problem['title']} ({problem['code']})")
     except (ValueError, KeyError, AttributeError, TypeError):
-        return kind(f"The service refuses with status {response.status_code}.")
+        return kind(f"The service refuses the request with status {response.status_code}.")

@@ -1,1 +1,1 @@
-"""The network, its twin in TensorFlow, and the training of it."""
+"""The network, its training, and the same network in TensorFlow."""

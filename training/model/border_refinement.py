@@ -1,10 +1,8 @@
-"""A second look at the sides of a box, after BorderDet (arXiv 2007.11056).
+"""Border refinement: moves the sides of a rough box to where the object ends, after BorderDet (arXiv 2007.11056).
 
-The middle of an object knows only roughly where its far ends are. So the network also makes a map of what edges look
-like, and here it is read around each side of a rough box: what is there says how far the side has to move.
+The features at the centre of an object tell only roughly where its sides are. So the network also predicts an edge map.
+This module reads that map at points around each side of a box and predicts how far the side has to move.
 """
-
-from __future__ import annotations
 
 import math
 from collections.abc import Sequence
@@ -18,8 +16,8 @@ from training.model.layout import ACROSS, ALONG, PER_SIDE, POINTS, SIDES
 HIDDEN = 32
 
 
-class Borders(nn.Module):
-    """A small network for each side, the same for all classes but for a bias."""
+class BorderRefinement(nn.Module):
+    """A small network for each of the four sides. All classes share it, except for a bias."""
 
     def __init__(self, classes: int) -> None:
         super().__init__()
@@ -29,12 +27,12 @@ class Borders(nn.Module):
         self.move = nn.Parameter(torch.zeros(SIDES, HIDDEN))
 
     def forward(self, edges: Tensor, picture: Tensor, corners: Tensor, kinds: Tensor) -> Tensor:
-        """Better corners of k boxes.
+        """The refined corners of k boxes.
 
-        edges [b, 32, h, w]; picture int64 [k], 0..b-1; corners [k, 4] as x1, y1, x2, y2 in cells; kinds int64 [k] ->
-        [k, 4].
+        edges [b, 32, h, w]; picture int64 [k], 0..b-1; corners [k, 4] as x1, y1, x2, y2 in cells; kinds int64 [k], the
+        classes -> [k, 4] like corners.
         """
-        # Rows are looked up as embeddings: the gradient of an index is summed up in another order in every run.
+        # `embedding` instead of an index: the gradient of an index is summed in another order in every run.
         x, y = _points(corners)
         seen = _read(edges, picture, x, y).flatten(2)
         bias = functional.embedding(kinds, self.kind).reshape(-1, SIDES, HIDDEN)
@@ -43,7 +41,7 @@ class Borders(nn.Module):
 
 
 def _points(corners: Tensor) -> tuple[Tensor, Tensor]:
-    """x and y, [k, 4, 15] each in cells, of the points around the sides of k boxes."""
+    """x and y, [k, 4, 15] each, in cells, of the points around the sides of k boxes."""
     x1, y1, x2, y2 = (side[:, None, None] for side in corners.unbind(1))
     along = torch.tensor(ALONG, device=corners.device)[:, None]
     across = torch.tensor(ACROSS, device=corners.device)[None, :]
@@ -58,7 +56,7 @@ def _points(corners: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _read(edges: Tensor, picture: Tensor, x: Tensor, y: Tensor) -> Tensor:
-    """The map at points [k, 4, 15], each side in its own channels, between the middles of the cells: [k, 4, 15, 8]."""
+    """The edge map at points [k, 4, 15], each side in its own channels, interpolated bilinearly: [k, 4, 15, 8]."""
     _, _, height, width = edges.shape
     cells = edges.permute(0, 2, 3, 1).reshape(-1, PER_SIDE)  # a row for each picture, cell and side
     side = torch.arange(SIDES, device=x.device)[:, None]

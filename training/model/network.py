@@ -1,12 +1,10 @@
 """The detector: a small convolutional network, and the decoding of its maps into boxes.
 
-The network finds the centre of every object (a heat map per class, after CenterNet, "Objects as Points",
-arXiv 1904.07850) and, per class, the distances from there to the four sides of its box. Everything is an ordinary
-operator with explicit padding, so that another framework can rebuild it layer by layer with the same weights.
-A second look at the sides of each box (`training.model.border_refinement`) makes them exact.
+The network predicts the centre of every object (a heatmap per class, after CenterNet, "Objects as Points",
+arXiv 1904.07850) and, per class, the distances from there to the four sides of its box. All operators are ordinary ones
+with explicit padding, so that another framework can rebuild the network layer by layer with the same weights.
+`training.model.border_refinement` then refines the sides of each box.
 """
-
-from __future__ import annotations
 
 from collections.abc import Callable
 
@@ -14,17 +12,26 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from training.model.border_refinement import Borders
-from training.model.layout import DETECTIONS, DOUBLE, LONGEST_LOG, PER_SIDE, SIDES, STRIDE, WIDE, WINDOW
+from training.model.border_refinement import BorderRefinement
+from training.model.layout import (
+    DETECTIONS,
+    DILATION,
+    MAX_LOG_DISTANCE,
+    NMS_IOU,
+    PEAK_WINDOW,
+    PER_SIDE,
+    SIDES,
+    STRIDE,
+)
 
 
 class Convolution(nn.Sequential):
     """Convolution with zero padding that keeps the size, batch normalisation, ReLU."""
 
     def __init__(self, inputs: int, outputs: int, kernel: int = 3, stride: int = 1, dilation: int = 1) -> None:
-        around = dilation * (kernel // 2)
+        padding = dilation * (kernel // 2)
         super().__init__(
-            nn.Conv2d(inputs, outputs, kernel, stride=stride, padding=around, dilation=dilation, bias=False),
+            nn.Conv2d(inputs, outputs, kernel, stride=stride, padding=padding, dilation=dilation, bias=False),
             nn.BatchNorm2d(outputs),
             nn.ReLU(inplace=True),
         )
@@ -59,7 +66,7 @@ class CenterNet(nn.Module):
         self.stage8 = nn.Sequential(Convolution(quarter, eighth, stride=2), Residual(eighth))
         self.stage16 = nn.Sequential(Convolution(eighth, sixteenth, stride=2), Residual(sixteenth), Residual(sixteenth))
         self.stage32 = nn.Sequential(
-            Convolution(sixteenth, thirtysecond, stride=2), Residual(thirtysecond), Residual(thirtysecond, WIDE)
+            Convolution(sixteenth, thirtysecond, stride=2), Residual(thirtysecond), Residual(thirtysecond, DILATION)
         )
         self.lateral32 = Convolution(thirtysecond, sixteenth, kernel=1)
         self.merge16 = Convolution(sixteenth, sixteenth)
@@ -70,8 +77,9 @@ class CenterNet(nn.Module):
         self.heat = nn.Conv2d(depth, classes, 1)
         self.distances = nn.Conv2d(depth, 4 * classes, 1)
         self.edges = nn.Conv2d(depth, SIDES * PER_SIDE, 1)
-        self.borders = Borders(classes)
-        # Not smaller: the classes' weights have to differ from the start, or those that look alike stay alike.
+        self.borders = BorderRefinement(classes)
+        # Large enough that the classes' weights differ from the start: otherwise the weights of similar classes stay
+        # alike.
         nn.init.normal_(self.heat.weight, std=0.1)
         nn.init.constant_(self.heat.bias, -4.0)  # type: ignore[arg-type]
         nn.init.normal_(self.distances.weight, std=0.01)
@@ -79,7 +87,7 @@ class CenterNet(nn.Module):
 
     def forward(self, pixels: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Pixels [b, 3, h, w], RGB, -1..1 -> heat [b, c, h/4, w/4] as logits, log distances [b, 4c, h/4, w/4], and
-        [b, 32, h/4, w/4] for `self.borders`.
+        the edge map [b, 32, h/4, w/4] for `self.borders`.
 
         The 4c channels are left, top, right, bottom of class 0, then of class 1, and so on, in cells.
         h and w are multiples of 32.
@@ -88,61 +96,63 @@ class CenterNet(nn.Module):
         at8 = self.stage8(at4)
         at16 = self.stage16(at8)
         at32 = self.stage32(at16)
-        at16 = self.merge16(at16 + _twice(self.lateral32(at32)))
-        at8 = self.merge8(at8 + _twice(self.lateral16(at16)))
-        at4 = self.merge4(at4 + _twice(self.lateral8(at8)))
+        at16 = self.merge16(at16 + _upsampled(self.lateral32(at32)))
+        at8 = self.merge8(at8 + _upsampled(self.lateral16(at16)))
+        at4 = self.merge4(at4 + _upsampled(self.lateral8(at8)))
         return self.heat(at4), self.distances(at4), self.edges(at4)
 
 
 class Program(nn.Module):
-    """What is exported: the network between uint8 pictures and finished detections."""
+    """The module that is exported: from uint8 pictures through the network to finished detections."""
 
     def __init__(self, network: CenterNet) -> None:
         super().__init__()
         self.network = network
 
     def forward(self, image: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Letterboxed RGB pictures, uint8 [b, h, w, 3] -> boxes, scores, classes as `decode` gives them."""
+        """Letterboxed RGB pictures, uint8 [b, h, w, 3] -> boxes, scores, classes as `decode` returns them."""
         heat, distances, edges = self.network(image.permute(0, 3, 1, 2).to(torch.float32) / 127.5 - 1.0)
 
-        def exact(corners: Tensor, kinds: Tensor) -> Tensor:
+        def refine(corners: Tensor, kinds: Tensor) -> Tensor:
             picture = torch.arange(corners.shape[0], device=corners.device)[:, None].expand(-1, DETECTIONS)
             found: Tensor = self.network.borders(edges, picture.flatten(), corners.flatten(0, 1), kinds.flatten())
             return found.reshape(-1, DETECTIONS, 4)
 
-        return decode(heat, distances, exact)
+        return decode(heat, distances, refine)
 
 
-def decode(heat: Tensor, distances: Tensor, exact: Callable[[Tensor, Tensor], Tensor]) -> tuple[Tensor, Tensor, Tensor]:
-    """The 100 strongest peaks of the heat maps with their boxes, none of them twice.
+def decode(
+    heat: Tensor, distances: Tensor, refine: Callable[[Tensor, Tensor], Tensor]
+) -> tuple[Tensor, Tensor, Tensor]:
+    """The boxes of the 100 strongest peaks of the heatmaps, after non-maximum suppression.
 
-    heat [b, c, h, w] logits, distances [b, 4c, h, w] logarithms of cells; `exact` makes better corners, [b, 100, 4]
-    in cells, of corners and classes [b, 100] ->
+    heat [b, c, h, w] logits; distances [b, 4c, h, w] logarithms of cells; `refine` takes corners [b, 100, 4] in cells
+    and classes [b, 100], and returns refined corners ->
     boxes float32 [b, 100, 4] as x1, y1, x2, y2 in pixels of the input, inside it;
     scores float32 [b, 100], 0..1, descending; classes int64 [b, 100].
-    A cell is a peak if no neighbour in its window is stronger. A box that overlaps a stronger one of its class by more
-    than DOUBLE gets the score 0, whatever became of the stronger one (Fast NMS, arXiv 1904.02689, section 4.1).
+    A cell is a peak if no neighbour in its window is stronger. A box gets the score 0 if its IoU with a stronger box of
+    its class is above NMS_IOU, even if that one is suppressed itself (Fast NMS, arXiv 1904.02689, section 4.1).
     """
     batch, classes, height, width = heat.shape
     cells = height * width
     scores = torch.sigmoid(heat)
-    around = (WINDOW[0] // 2, WINDOW[1] // 2)
-    strongest = functional.max_pool2d(scores, kernel_size=WINDOW, stride=1, padding=around)
+    padding = (PEAK_WINDOW[0] // 2, PEAK_WINDOW[1] // 2)
+    strongest = functional.max_pool2d(scores, kernel_size=PEAK_WINDOW, stride=1, padding=padding)
     scores = torch.where(scores == strongest, scores, 0.0).reshape(batch, classes * cells)
     chosen = _highest(scores)
     scores = torch.gather(scores, 1, chosen)
     kinds, cell = chosen // cells, chosen % cells
 
-    sides = torch.exp(distances.clamp(max=LONGEST_LOG)).reshape(batch, classes, 4, cells)
+    sides = torch.exp(distances.clamp(max=MAX_LOG_DISTANCE)).reshape(batch, classes, 4, cells)
     sides = sides.permute(0, 2, 1, 3).reshape(batch, 4, classes * cells)
     left, top, right, bottom = torch.gather(sides, 2, chosen[:, None, :].expand(-1, 4, -1)).unbind(1)
     x = (cell % width).to(torch.float32) + 0.5
     y = (cell // width).to(torch.float32) + 0.5
-    corners = exact(torch.stack((x - left, y - top, x + right, y + bottom), dim=2), kinds)
+    corners = refine(torch.stack((x - left, y - top, x + right, y + bottom), dim=2), kinds)
     x1, x2 = (corners[:, :, side].clamp(0.0, float(width)) for side in (0, 2))
     y1, y2 = (corners[:, :, side].clamp(0.0, float(height)) for side in (1, 3))
 
-    scores = torch.where(_doubles(x1, y1, x2, y2, kinds), 0.0, scores)
+    scores = torch.where(_suppressed(x1, y1, x2, y2, kinds), 0.0, scores)
     order = _highest(scores)
     boxes = torch.stack((x1, y1, x2, y2), dim=2) * STRIDE
     boxes = torch.gather(boxes, 1, order[:, :, None].expand(-1, -1, 4))
@@ -152,8 +162,8 @@ def decode(heat: Tensor, distances: Tensor, exact: Callable[[Tensor, Tensor], Te
 def _highest(scores: Tensor) -> Tensor:
     """Indices [b, 100] of the highest scores [b, n], descending.
 
-    The bits of floats >= 0, read as integers, are in the order of the floats; the index below them makes every key
-    unique, so that of equal scores the first comes first, which is also what `tf.math.top_k` does.
+    The bits of floats >= 0, read as integers, sort like the floats. With the index in the low digits every key is
+    unique, so that of equal scores the first comes first, as in `tf.math.top_k`.
     """
     count = scores.shape[1]
     index = torch.arange(count, device=scores.device)
@@ -161,8 +171,11 @@ def _highest(scores: Tensor) -> Tensor:
     return torch.topk(keys, DETECTIONS, dim=1, sorted=True).indices
 
 
-def _doubles(x1: Tensor, y1: Tensor, x2: Tensor, y2: Tensor, kinds: Tensor) -> Tensor:
-    """Which of n boxes, sides and classes [b, n] each, strongest first, repeat a stronger one: bool [b, n]."""
+def _suppressed(x1: Tensor, y1: Tensor, x2: Tensor, y2: Tensor, kinds: Tensor) -> Tensor:
+    """Which of n boxes overlap a stronger one of their class too much: bool [b, n].
+
+    The sides and the classes are [b, n] each, strongest box first.
+    """
 
     def pairs(tensor: Tensor) -> tuple[Tensor, Tensor]:
         return tensor[:, :, None], tensor[:, None, :]
@@ -173,10 +186,10 @@ def _doubles(x1: Tensor, y1: Tensor, x2: Tensor, y2: Tensor, kinds: Tensor) -> T
     one, other = pairs((x2 - x1) * (y2 - y1))
     rank = torch.arange(kinds.shape[1], device=kinds.device)
     kind, other_kind = pairs(kinds)
-    repeats = (shared > DOUBLE * (one + other - shared)) & (kind == other_kind) & (rank[None, :] < rank[:, None])
-    return repeats.any(dim=2)
+    suppressed = (shared > NMS_IOU * (one + other - shared)) & (kind == other_kind) & (rank[None, :] < rank[:, None])
+    return suppressed.any(dim=2)
 
 
-def _twice(features: Tensor) -> Tensor:
-    """[b, c, h, w] -> [b, c, 2h, 2w], every value repeated."""
+def _upsampled(features: Tensor) -> Tensor:
+    """[b, c, h, w] -> [b, c, 2h, 2w], every value repeated (nearest neighbour)."""
     return functional.interpolate(features, scale_factor=2.0, mode="nearest")

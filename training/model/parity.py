@@ -1,44 +1,37 @@
-"""Whether two models of the same weights find the same."""
-
-from __future__ import annotations
+"""Compares what two models with the same weights find."""
 
 import numpy as np
 
 from detectors.postprocess import Detections, iou
 
 SCORE = 0.3
-"""Detections above it have to be the same ..."""
+"""Detections with a higher score have to be the same in both models ..."""
 SCORE_MARGIN = 1e-3
-"""... in their score within this, for which reason those so close to SCORE may be missing ..."""
+"""... with scores that differ by at most this (a detection that close to SCORE may be missing) ..."""
 LEAST_OVERLAP = 0.99
-"""... and in their box by this intersection over union."""
+"""... and boxes with at least this intersection over union."""
 
 
 def differences(one: Detections, other: Detections) -> list[str]:
-    """What one of the two has above SCORE and the other has not, a line each: the label, the score and the box."""
-    return [f"only the first: {line}" for line in _missing(one, other)] + [
-        f"only the second: {line}" for line in _missing(other, one)
+    """A line for each detection above SCORE that only one of the two has: its class, score and box."""
+    return [
+        f"only the {model}: class {there.class_ids[n]}, {there.scores[n]:.4f}, {there.boxes[n].round(2).tolist()}"
+        for model, there, elsewhere in (("first", one, other), ("second", other, one))
+        for n, match in _matches(there, elsewhere)
+        if match is None
     ]
 
 
 def furthest(one: Detections, other: Detections) -> tuple[float, float]:
-    """How far apart the same detection above SCORE is at most in both: a side of its box in pixels, its score."""
+    """Largest differences between the same detections above SCORE: of a side of a box in pixels, and of a score."""
     pairs = [(n, m) for n, m in _matches(one, other) if m is not None]
     sides = (float(np.abs(one.boxes[n] - other.boxes[m]).max()) for n, m in pairs)
     scores = (float(abs(one.scores[n] - other.scores[m])) for n, m in pairs)
     return max(sides, default=0.0), max(scores, default=0.0)
 
 
-def _missing(wanted: Detections, there: Detections) -> list[str]:
-    return [
-        f"class {wanted.class_ids[n]}, {wanted.scores[n]:.4f}, {wanted.boxes[n].round(2).tolist()}"
-        for n, match in _matches(wanted, there)
-        if match is None
-    ]
-
-
 def _matches(wanted: Detections, there: Detections) -> list[tuple[int, int | None]]:
-    """Of each that is wanted, above SCORE, which one there is the same, if any."""
+    """For each wanted detection above SCORE, the index of the same one in `there`, if any."""
     overlaps = iou(wanted.boxes, there.boxes)
     free = np.ones(len(there.scores), bool)
     matches: list[tuple[int, int | None]] = []

@@ -1,6 +1,4 @@
-"""The training itself: losses, the loop, the running average that is kept, and the checkpoint to go on from."""
-
-from __future__ import annotations
+"""The training loop, with a running average of the weights and a checkpoint from which a stopped training resumes."""
 
 import copy
 import hashlib
@@ -12,62 +10,62 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
+from torch.optim.lr_scheduler import LambdaLR
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from torch.utils.data import DataLoader
 
 import training
 from training.data.batches import Batch, Batches, Source
 from training.data.datasets import Example
-from training.model.layout import LONGEST_LOG
+from training.model.losses import losses
 from training.model.network import CenterNet
 
 WEIGHT_DECAY = 1e-4
 BOX_LOSS = 2.0
-CERTAINLY_NOT = 0.05
-"""Heat below which a class is none of those at a cell."""
-NARROW = 0.05
-"""Cells: no side of a box is nearer to its middle."""
+"""Weight of the losses of boxes; those of the heatmaps and the classes weigh 1."""
+LARGEST_GRADIENT = 10.0
 WARM_UP = 0.04
-"""Share of the steps in which the learning rate rises; then it falls along half a cosine."""
-AVERAGE = 0.998
-"""How much of the running average of the weights survives a step."""
+"""Share of the steps in which the learning rate rises."""
+AVERAGE_DECAY = 0.998
+"""Share of the running average that stays in each step. It is smaller at first, while the weights change fast."""
 CHECKPOINT_SECONDS = 60.0
-MADE_BY = (
+FINGERPRINTED = (
+    "boxes",
     "data/batches",
     "data/targets",
     "data/views",
     "model/border_refinement",
     "model/layout",
+    "model/losses",
     "model/network",
     "model/train",
 )
-"""Modules of this package that a checkpoint is not gone on from after a change."""
-MOST_FEEDERS = 8
-"""Processes that make views for a GPU; each remembers pictures of its own."""
+"""Modules of this package. After a change in one of them a training starts again instead of resuming."""
+MOST_LOADERS = 8
+"""Processes that make batches for a GPU. Each has a cache of pictures, so more of them need more memory."""
 
 
 @dataclass(frozen=True)
 class Plan:
-    """How long and how fast to learn. With the same pictures, on the same machine, a plan gives the same weights."""
+    """How long and how fast to train. The same plan and pictures give the same weights on the same machine."""
 
     steps: int
     rate: float
     """The highest learning rate of AdamW."""
     batch: int = 4
-    """Pictures a step. Of few views, many small steps make more than few large ones."""
+    """Pictures a step. With few views in all, many small steps reach more than few large ones."""
     seed: int = 1
 
 
 @dataclass(frozen=True)
 class Progress:
-    """Where the training stands: steps done, of how many, and the losses averaged over some of them."""
+    """How far the training is: steps done, and exponential moving averages of two losses."""
 
     step: int
-    steps: int
     heat_loss: float
     box_loss: float
 
@@ -83,41 +81,29 @@ def train(
     checkpoint: Path,
     report: Callable[[Progress], None],
 ) -> CenterNet:
-    """Trains a copy of the network and returns the running average of its weights, on the CPU, ready for evaluation.
+    """Trains a copy of the network. Returns the running average of its weights, on the CPU, in evaluation mode.
 
-    A checkpoint of the same start, plan, labels and pictures is gone on from; one that is complete is the answer.
+    Resumes from the checkpoint if that was made from the same weights, plan, labels and pictures. `report` is called
+    after each step.
     """
     torch.set_num_threads(threads)
     torch.manual_seed(plan.seed)
     torch.backends.cudnn.deterministic = True
     network = copy.deepcopy(network).to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    average: CenterNet = copy.deepcopy(network)
-    optimizer = torch.optim.AdamW(network.parameters(), lr=plan.rate, weight_decay=WEIGHT_DECAY)
-    made_of = _fingerprint(network, sources, labels, plan)
-    done, means = _go_on(checkpoint, made_of, network, average, optimizer)
+    fingerprint = _fingerprint(network, sources, labels, plan)
+    run = _Run(network, plan)
+    run.resume(checkpoint, fingerprint)
     batches = Batches(sources, labels, size=plan.batch, count=plan.steps, seed=plan.seed)
-    # On the CPU the pictures' share of the work is small; a GPU is fed by many.
-    feeders = 1 if device == "cpu" else max(1, min(MOST_FEEDERS, cores() - 1))
-    loader = DataLoader(batches, batch_size=None, sampler=range(done, plan.steps), num_workers=feeders)
+    # On a CPU, a step takes much longer than making its batch. A GPU needs several processes to keep it busy.
+    loaders = 1 if device == "cpu" else max(1, min(MOST_LOADERS, cores() - 1))
     saved = time.monotonic()
-    for step, batch in enumerate(loader, start=done):
-        for group in optimizer.param_groups:
-            group["lr"] = plan.rate * _rate(step / plan.steps)
-        heat_loss, kind_loss, rough_loss, box_loss = _losses(
-            network, {name: tensor.to(device) for name, tensor in batch.items()}
-        )
-        optimizer.zero_grad()
-        (heat_loss + kind_loss + BOX_LOSS * (rough_loss + box_loss)).backward()  # type: ignore[no-untyped-call]
-        nn.utils.clip_grad_norm_(network.parameters(), 10.0)
-        optimizer.step()
-        _follow(average, network, min(AVERAGE, (step + 1) / (step + 11)))
-        losses = heat_loss.item(), box_loss.item()
-        means = losses if step == 0 else (0.98 * means[0] + 0.02 * losses[0], 0.98 * means[1] + 0.02 * losses[1])
-        if step + 1 == plan.steps or time.monotonic() - saved > CHECKPOINT_SECONDS:
-            _save(checkpoint, made_of, step + 1, means, network, average, optimizer)
+    for batch in DataLoader(batches, batch_size=None, sampler=range(run.done, plan.steps), num_workers=loaders):
+        run.step({name: tensor.to(device) for name, tensor in batch.items()})
+        if run.done == plan.steps or time.monotonic() - saved > CHECKPOINT_SECONDS:
+            run.save(checkpoint, fingerprint)
             saved = time.monotonic()
-        report(Progress(step + 1, plan.steps, *means))
-    return average.to("cpu").eval()
+        report(Progress(run.done, *run.mean_losses))
+    return cast(CenterNet, run.average.module.to("cpu").eval())
 
 
 def cores() -> int:
@@ -125,138 +111,92 @@ def cores() -> int:
     return len(os.sched_getaffinity(0))
 
 
-def _rate(done: float) -> float:
+class _Run:
+    """All that changes in a training, which is what a checkpoint has."""
+
+    def __init__(self, network: CenterNet, plan: Plan) -> None:
+        self.network = network
+        self.optimizer = torch.optim.AdamW(network.parameters(), lr=plan.rate, weight_decay=WEIGHT_DECAY)
+        self.schedule = LambdaLR(self.optimizer, lambda step: _rate_factor(step / plan.steps))
+        self.average = AveragedModel(network, multi_avg_fn=_update_average, use_buffers=True)
+        self.average.update_parameters(network)  # The first update copies: the average starts at these weights.
+        self._parts: dict[str, nn.Module | torch.optim.Optimizer | LambdaLR] = {
+            "network": network,
+            "average": self.average,
+            "optimizer": self.optimizer,
+            "schedule": self.schedule,
+        }
+        self.done = 0
+        self.mean_losses = (0.0, 0.0)
+
+    def step(self, batch: Batch) -> None:
+        """Updates the weights and their average by one batch."""
+        heat_loss, class_loss, rough_loss, box_loss = losses(self.network, batch)
+        self.optimizer.zero_grad()
+        (heat_loss + class_loss + BOX_LOSS * (rough_loss + box_loss)).backward()  # type: ignore[no-untyped-call]
+        nn.utils.clip_grad_norm_(self.network.parameters(), LARGEST_GRADIENT)
+        self.optimizer.step()
+        self.schedule.step()
+        self.average.update_parameters(self.network)
+        heat, box = heat_loss.item(), box_loss.item()
+        before = self.mean_losses if self.done else (heat, box)
+        self.mean_losses = 0.98 * before[0] + 0.02 * heat, 0.98 * before[1] + 0.02 * box
+        self.done += 1
+
+    def save(self, checkpoint: Path, fingerprint: str) -> None:
+        """Writes a checkpoint."""
+        state: dict[str, Any] = {name: part.state_dict() for name, part in self._parts.items()}
+        state |= {"fingerprint": fingerprint, "done": self.done, "mean_losses": self.mean_losses}
+        checkpoint.parent.mkdir(parents=True, exist_ok=True)
+        # Under another name first: if the process is stopped while it writes, the last checkpoint is still there.
+        torch.save(state, checkpoint.with_suffix(".part"))
+        checkpoint.with_suffix(".part").replace(checkpoint)
+
+    def resume(self, checkpoint: Path, fingerprint: str) -> None:
+        """Takes over the state of a checkpoint, if there is one with this fingerprint."""
+        if not checkpoint.exists():
+            return
+        try:
+            state = torch.load(checkpoint, map_location="cpu", weights_only=True)
+        except (OSError, RuntimeError, pickle.UnpicklingError):
+            return  # a damaged file, or one of another program
+        if not isinstance(state, dict) or state.get("fingerprint") != fingerprint:
+            return
+        for name, part in self._parts.items():
+            part.load_state_dict(state[name])
+        self.done, self.mean_losses = state["done"], state["mean_losses"]
+
+
+def _rate_factor(done: float) -> float:
+    """The learning rate as a share of the highest, when a share of the steps is done. It rises linearly during WARM_UP
+    and then falls along half a cosine.
+
+    `LinearLR` with `CosineAnnealingLR` gives other values unless the warm-up ends at a whole step.
+    """
     if done < WARM_UP:
         return (done + 1e-3) / WARM_UP
     return 0.5 + 0.5 * math.cos(math.pi * (done - WARM_UP) / (1 - WARM_UP))
 
 
-def _losses(network: CenterNet, batch: Batch) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Of a batch, each per box: of the heat, of the kinds, of the boxes as the distances have them, and after the
-    second look at their sides."""
-    pixels = batch["image"].permute(0, 3, 1, 2).float() / 127.5 - 1.0
-    # Half of the digits are enough where the processor is made for it, which only GPUs are as a rule.
-    with torch.autocast(pixels.device.type, torch.bfloat16, enabled=pixels.is_cuda):
-        heat, distances, edges = network(pixels)
-    heat = heat.float()
-    picture, kind, row, column = batch["cells"].unbind(1)
-    b, classes, h, w = heat.shape
-    sides = distances.float().reshape(b, classes, 4, h, w)[picture, kind, :, row, column]
-    boxes = batch["weights"].sum().clamp(min=1.0)
-    sides = torch.exp(sides.clamp(max=LONGEST_LOG))
-    overlap = _generous_overlap(sides, batch["sides"])
-    # The second look is taken where the detector will take it: once a box, from its peak.
-    peaks = (batch["heat"][picture, kind, row, column] == 1).nonzero()[:, 0]
-    middles = torch.stack((column, row), dim=1)[peaks] + 0.5
-    corners = torch.cat((middles - sides[peaks, :2], middles + sides[peaks, 2:]), dim=1).detach()
-    corners = network.borders(edges.float(), picture[peaks], corners, kind[peaks])
-    exact = torch.cat((middles - corners[:, :2], corners[:, 2:] - middles), dim=1).clamp(min=NARROW)
-    exact_overlap = _generous_overlap(exact, batch["sides"][peaks])
-    at = picture, slice(None), row, column
-    confused = _confused(heat[at], batch["heat"][at], batch["care"][at], kind)
-    return (
-        _focal(heat, batch["heat"], batch["care"]) / boxes,
-        (confused * batch["weights"]).sum() / boxes,
-        ((1 - overlap) * batch["weights"]).sum() / boxes,
-        (1 - exact_overlap).sum() / boxes,
-    )
-
-
-def _focal(heat: Tensor, wanted: Tensor, care: Tensor) -> Tensor:
-    """The focal loss of arXiv 1904.07850, equation 1: alpha 2, beta 4, summed over all cells anybody knows about."""
-    chance = torch.sigmoid(heat)
-    at_peak = (wanted == 1).float()
-    hit = functional.logsigmoid(heat) * (1 - chance) ** 2 * at_peak
-    miss = functional.logsigmoid(-heat) * chance**2 * (1 - wanted) ** 4 * (1 - at_peak)
-    return -((hit + miss) * care).sum()
-
-
-def _confused(heat: Tensor, wanted: Tensor, care: Tensor, kind: Tensor) -> Tensor:
-    """Cross entropy [k] between the right class of k cells and those that certainly are not there; all else [k, c].
-
-    The focal loss alone settles on "half of either" for classes that look alike but for a detail, such as ring and
-    square: as long as their weights are alike, nothing pulls at the features that would tell them apart.
-    """
-    others = care & (wanted < CERTAINLY_NOT)
-    others[torch.arange(len(kind), device=kind.device), kind] = True
-    return functional.cross_entropy(heat.masked_fill(~others, -torch.inf), kind, reduction="none")
-
-
-def _generous_overlap(found: Tensor, wanted: Tensor) -> Tensor:
-    """Generalised IoU (arXiv 1902.09630) of boxes given as distances [n, 4] from the same point, -1..1 each."""
-    shared = torch.minimum(found, wanted)
-    around = torch.maximum(found, wanted)
-    intersection = (shared[:, 0] + shared[:, 2]) * (shared[:, 1] + shared[:, 3])
-    hull = (around[:, 0] + around[:, 2]) * (around[:, 1] + around[:, 3])
-    areas = [(s[:, 0] + s[:, 2]) * (s[:, 1] + s[:, 3]) for s in (found, wanted)]
-    union = areas[0] + areas[1] - intersection
-    return intersection / union - (hull - union) / hull
-
-
-@torch.no_grad()
-def _follow(average: CenterNet, network: CenterNet, keep: float) -> None:
-    """Move the running average of weights and statistics a step towards the network."""
-    for kept, new in zip(average.state_dict().values(), network.state_dict().values(), strict=True):
-        if kept.dtype.is_floating_point:
-            kept.lerp_(new, 1 - keep)
-        else:
-            kept.copy_(new)
+def _update_average(average: Any, weights: Any, updates: Tensor | int) -> None:
+    """PyTorch's exponential moving average, with a decay that rises to AVERAGE_DECAY over the updates."""
+    decay = min(AVERAGE_DECAY, int(updates) / (int(updates) + 10))
+    get_ema_multi_avg_fn(decay)(average, weights, updates)  # type: ignore[no-untyped-call]
 
 
 def _fingerprint(network: CenterNet, sources: Sequence[Source], labels: Sequence[str], plan: Plan) -> str:
-    """Of everything that decides which weights come out."""
-    told = hashlib.sha256()
+    """SHA-256 of everything that decides which weights come out."""
+    digest = hashlib.sha256()
     for tensor in network.state_dict().values():
-        told.update(tensor.cpu().contiguous().numpy().tobytes())
-    for module in MADE_BY:
-        told.update((Path(training.__file__).parent / f"{module}.py").read_bytes())
-    pictures = [(source.share, [_told(example) for example in source.examples]) for source in sources]
-    told.update(json.dumps([torch.__version__, asdict(plan), list(labels), pictures]).encode())
-    return told.hexdigest()
+        digest.update(tensor.cpu().contiguous().numpy().tobytes())
+    for module in FINGERPRINTED:
+        digest.update((Path(training.__file__).parent / f"{module}.py").read_bytes())
+    pictures = [(source.share, [_listed(example) for example in source.examples]) for source in sources]
+    digest.update(json.dumps([torch.__version__, asdict(plan), list(labels), pictures]).encode())
+    return digest.hexdigest()
 
 
-def _told(example: Example) -> list[Any]:
+def _listed(example: Example) -> list[Any]:
     boxes, unclear = ([asdict(box) for box in some] for some in (example.boxes, example.unclear))
     size = example.file.stat().st_size
     return [str(example.file), size, example.width, example.height, sorted(example.known), boxes, unclear]
-
-
-def _save(
-    checkpoint: Path,
-    made_of: str,
-    done: int,
-    means: tuple[float, float],
-    network: CenterNet,
-    average: CenterNet,
-    optimizer: torch.optim.Optimizer,
-) -> None:
-    state = {
-        "made_of": made_of,
-        "done": done,
-        "means": means,
-        "network": network.state_dict(),
-        "average": average.state_dict(),
-        "optimizer": optimizer.state_dict(),
-    }
-    checkpoint.parent.mkdir(parents=True, exist_ok=True)
-    # Beside it first: who stops a training in the middle of this still has the last one.
-    torch.save(state, checkpoint.with_suffix(".part"))
-    checkpoint.with_suffix(".part").replace(checkpoint)
-
-
-def _go_on(
-    checkpoint: Path, made_of: str, network: CenterNet, average: CenterNet, optimizer: torch.optim.Optimizer
-) -> tuple[int, tuple[float, float]]:
-    """Steps done and the losses' averages, with everything as it was then; zeros where there is no such checkpoint."""
-    if not checkpoint.exists():
-        return 0, (0.0, 0.0)
-    try:
-        state = torch.load(checkpoint, map_location="cpu", weights_only=True)
-    except (OSError, RuntimeError, pickle.UnpicklingError):
-        return 0, (0.0, 0.0)  # torn, or somebody else's
-    if not isinstance(state, dict) or state.get("made_of") != made_of:
-        return 0, (0.0, 0.0)
-    network.load_state_dict(state["network"])
-    average.load_state_dict(state["average"])
-    optimizer.load_state_dict(state["optimizer"])
-    return state["done"], state["means"]

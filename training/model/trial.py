@@ -1,9 +1,8 @@
-"""What a network finds while it is not yet exported, the way the workers will run it."""
-
-from __future__ import annotations
+"""Runs a network before it is exported, the way the workers will run it."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -11,8 +10,8 @@ import torch
 from detectors.catalogue import Output
 from detectors.pictures.decode import decode
 from detectors.pictures.preprocess import to_tensor
-from detectors.postprocess import to_picture
-from training.cards.rendering.sheet import Box
+from detectors.postprocess import boxes_in_picture
+from training.boxes import Box
 from training.catalogue_entries import FLOOR_SCORE
 from training.data.datasets import Example
 from training.data.views import INPUT
@@ -22,31 +21,31 @@ from training.model.network import CenterNet, Program
 
 @torch.no_grad()
 def found_by(network: CenterNet, examples: Sequence[Example], labels: Sequence[str]) -> list[Found]:
-    """What it finds in each picture from the floor score up."""
+    """What the network finds in each picture from the floor score up."""
     program = Program(network).eval()
-    answers: list[Found] = []
+    found: list[Found] = []
     for example in examples:
-        boxes, scores, classes = program(as_inputs([example]))
-        corners = to_picture(np.asarray(boxes[0]), example.width, example.height, INPUT, Output())
-        answers.append(
+        boxes, scores, classes = program(as_inputs([example.file]))
+        corners = boxes_in_picture(np.asarray(boxes[0]), example.width, example.height, INPUT, Output())
+        found.append(
             [
                 (labels[kind], score, Box(labels[kind], *corner))
                 for corner, score, kind in zip(corners.tolist(), scores[0].tolist(), classes[0].tolist(), strict=True)
                 if score >= FLOOR_SCORE
             ]
         )
-    return answers
+    return found
 
 
 @torch.no_grad()
 def milliseconds(network: CenterNet, examples: Sequence[Example]) -> float:
-    """A picture through the network and the decoding of its maps, alone and on one core; the median."""
+    """Median time for one picture through the network and the decoding of its maps, on one core."""
     program = Program(network).eval()
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     spent = []
     for example in examples:
-        picture = as_inputs([example])
+        picture = as_inputs([example.file])
         started = time.perf_counter()
         program(picture)
         spent.append(1000 * (time.perf_counter() - started))
@@ -54,7 +53,7 @@ def milliseconds(network: CenterNet, examples: Sequence[Example]) -> float:
     return float(np.median(spent))
 
 
-def as_inputs(examples: Sequence[Example]) -> torch.Tensor:
-    """What a worker would feed the model: uint8 [n, 512, 512, 3]."""
-    pictures = [decode(example.file.read_bytes(), INPUT).pixels for example in examples]
+def as_inputs(files: Iterable[Path]) -> torch.Tensor:
+    """The model's input for these pictures, as a worker makes it: uint8 [n, 512, 512, 3]."""
+    pictures = [decode(file.read_bytes(), INPUT).pixels for file in files]
     return torch.from_numpy(to_tensor(pictures, INPUT))

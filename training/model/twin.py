@@ -2,70 +2,36 @@
 
 Its outputs are those of the Object Detection API: `detection_boxes` float32 [b, 100, 4] as ymin, xmin, ymax, xmax, 0..1
 of the input; `detection_scores` float32 [b, 100], descending; `detection_classes` float32 [b, 100], counted from 1;
-`num_detections` float32 [b]. PyTorch stays out of here: the weights come as arrays, under the names that they have in
-`CenterNet`, with every normalisation folded into its convolution.
+`num_detections` float32 [b]. This module does not import PyTorch: the weights are arrays under the names that they have
+in `CenterNet`, with every batch normalisation folded into its convolution.
 """
 
-from __future__ import annotations
-
-import sys
-import tomllib
 from collections.abc import Callable, Mapping
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import tensorflow as tf
 
-from detectors.catalogue import Input, ModelEntry, Output
-from detectors.digest import digest_of
-from detectors.postprocess import Detections
-from detectors.runtimes.tensorflow import SIGNATURE, TensorFlowDetector, settle
-from training.catalogue_entries import OBJECT_DETECTION_API_OUTPUT
 from training.model.layout import (
     ACROSS,
     ALONG,
     DETECTIONS,
-    DOUBLE,
+    DILATION,
     INPUT_SIZE,
-    LONGEST_LOG,
+    MAX_LOG_DISTANCE,
+    NMS_IOU,
+    PEAK_WINDOW,
     PER_SIDE,
     POINTS,
     SIDES,
     STRIDE,
-    WIDE,
-    WINDOW,
 )
-from training.model.parity import differences
-
-import tensorflow as tf  # isort: skip  # after detectors.runtimes.tensorflow, which makes it quiet
 
 Weights = Mapping[str, npt.NDArray[np.float32]]
 
 CELLS = INPUT_SIZE // STRIDE
-Corners = Callable[[tf.Tensor, tf.Tensor], tf.Tensor]
-SHOWN = 10
-PICTURES = (None, INPUT_SIZE, INPUT_SIZE, 3)
-
-
-def write_saved_model(weights: Weights, folder: Path) -> None:
-    """Writes a SavedModel with the signature of the Object Detection API."""
-
-    def serve(input_tensor: tf.Tensor) -> dict[str, tf.Tensor]:
-        return Twin(weights).detect(input_tensor)
-
-    # The weights are constants of the graph, so that TensorFlow can fuse a convolution with what follows it.
-    signature = tf.function(serve, input_signature=[tf.TensorSpec(PICTURES, tf.uint8, "input_tensor")], autograph=False)
-    tf.saved_model.save(tf.Module(), str(folder), signatures={SIGNATURE: signature})
-
-
-def write_frozen_graph(weights: Weights, file: Path) -> None:
-    """Writes the same as TensorFlow 1 did: one graph with constants for weights."""
-    with tf.Graph().as_default() as graph:
-        pictures = tf.compat.v1.placeholder(tf.uint8, PICTURES, "image_tensor")
-        for name, output in Twin(weights).detect(pictures).items():
-            tf.identity(output, name)
-    file.write_bytes(graph.as_graph_def().SerializeToString(deterministic=True))
+Refine = Callable[[tf.Tensor, tf.Tensor], tf.Tensor]
+"""Refines corners, given classes: what `BorderRefinement` does."""
 
 
 class Twin:
@@ -78,13 +44,13 @@ class Twin:
         """Letterboxed RGB pictures, uint8 [b, 512, 512, 3] -> the outputs that the module's docstring lists."""
         return decode(*self.maps(tf.cast(pictures, tf.float32) / 127.5 - 1.0))
 
-    def maps(self, pixels: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, Corners]:
-        """RGB [b, 512, 512, 3], -1..1 -> heat, log distances, and what makes corners exact: what `decode` takes."""
+    def maps(self, pixels: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, Refine]:
+        """RGB [b, 512, 512, 3], -1..1 -> heat, log distances and the refinement of corners, as `decode` takes them."""
         heat, distances, edges = self._forward(pixels)
         return heat, distances, lambda corners, kinds: self.borders(edges, corners, kinds)
 
     def borders(self, edges: tf.Tensor, corners: tf.Tensor, kinds: tf.Tensor) -> tf.Tensor:
-        """`border_refinement.Borders`: edges [b, 128, 128, 32], corners [b, n, 4], kinds [b, n] -> [b, n, 4]."""
+        """`BorderRefinement.forward`: edges [b, 128, 128, 32], corners [b, n, 4], kinds [b, n] -> [b, n, 4]."""
         seen, kind, move = (tf.constant(self._weights[f"borders.{name}"]) for name in ("seen", "kind", "move"))
         read = _read(edges, *_points(corners))
         bias = tf.reshape(tf.gather(kind, kinds), [-1, DETECTIONS, *move.shape])
@@ -97,10 +63,10 @@ class Twin:
         at4 = residual("stage4", block("stem.1", block("stem.0", pixels, 2), 2))
         at8 = residual("stage8.1", block("stage8.0", at4, 2))
         at16 = residual("stage16.2", residual("stage16.1", block("stage16.0", at8, 2)))
-        at32 = residual("stage32.2", residual("stage32.1", block("stage32.0", at16, 2)), WIDE)
-        at16 = block("merge16", at16 + _twice(block("lateral32", at32)))
-        at8 = block("merge8", at8 + _twice(block("lateral16", at16)))
-        at4 = block("merge4", at4 + _twice(block("lateral8", at8)))
+        at32 = residual("stage32.2", residual("stage32.1", block("stage32.0", at16, 2)), DILATION)
+        at16 = block("merge16", at16 + _upsampled(block("lateral32", at32)))
+        at8 = block("merge8", at8 + _upsampled(block("lateral16", at16)))
+        at4 = block("merge4", at4 + _upsampled(block("lateral8", at8)))
         heat, distances, edges = (self._convolution(name, at4) for name in ("heat", "distances", "edges"))
         return heat, distances, edges
 
@@ -114,15 +80,15 @@ class Twin:
     def _convolution(self, name: str, features: tf.Tensor, stride: int = 1, dilation: int = 1) -> tf.Tensor:
         # PyTorch's [out, in, height, width] is TensorFlow's [height, width, in, out].
         weight = np.ascontiguousarray(self._weights[f"{name}.weight"].transpose(2, 3, 1, 0))
-        around = [dilation * (weight.shape[0] // 2)] * 2
+        padding = [dilation * (weight.shape[0] // 2)] * 2
         # Not "SAME": with a stride of 2 TensorFlow would pad only at the right and below.
-        padding = [[0, 0], around, around, [0, 0]]
-        convolved = tf.nn.conv2d(features, tf.constant(weight), stride, padding, dilations=dilation)
+        paddings = [[0, 0], padding, padding, [0, 0]]
+        convolved = tf.nn.conv2d(features, tf.constant(weight), stride, paddings, dilations=dilation)
         return tf.nn.bias_add(convolved, tf.constant(self._weights[f"{name}.bias"]))
 
 
-def _twice(features: tf.Tensor) -> tf.Tensor:
-    """[b, h, w, c] -> [b, 2h, 2w, c], every value repeated."""
+def _upsampled(features: tf.Tensor) -> tf.Tensor:
+    """[b, h, w, c] -> [b, 2h, 2w, c], every value repeated (nearest neighbour)."""
     _, height, width, _ = features.shape
     return tf.raw_ops.ResizeNearestNeighbor(images=features, size=[2 * height, 2 * width])
 
@@ -157,10 +123,10 @@ def _read(edges: tf.Tensor, x: tf.Tensor, y: tf.Tensor) -> tf.Tensor:
     return tf.reshape(above + down * (below - above), tf.concat((tf.shape(x)[:3], (POINTS * PER_SIDE,)), axis=0))
 
 
-def decode(heat: tf.Tensor, distances: tf.Tensor, exact: Corners) -> dict[str, tf.Tensor]:
+def decode(heat: tf.Tensor, distances: tf.Tensor, refine: Refine) -> dict[str, tf.Tensor]:
     """`network.decode`, step by step: heat [b, 128, 128, c], distances [b, 128, 128, 4c] -> the outputs."""
-    corners, scores, kinds = peaks(heat, distances, exact)
-    scores = tf.where(_doubles(corners, kinds), 0.0, scores)
+    corners, scores, kinds = peaks(heat, distances, refine)
+    scores = tf.where(_suppressed(corners, kinds), 0.0, scores)
     order = _highest(scores)
     return {
         "detection_boxes": tf.gather(tf.stack(corners, axis=2) / float(CELLS), order, batch_dims=1),
@@ -170,39 +136,39 @@ def decode(heat: tf.Tensor, distances: tf.Tensor, exact: Corners) -> dict[str, t
     }
 
 
-def peaks(heat: tf.Tensor, distances: tf.Tensor, exact: Corners) -> tuple[list[tf.Tensor], tf.Tensor, tf.Tensor]:
-    """The strongest peaks of the maps, doubles among them: y1, x1, y2, x2 in cells, scores and classes, [b, 100] each.
-    Rows beyond the last peak have the score 0."""
+def peaks(heat: tf.Tensor, distances: tf.Tensor, refine: Refine) -> tuple[list[tf.Tensor], tf.Tensor, tf.Tensor]:
+    """The strongest peaks of the maps before non-maximum suppression: y1, x1, y2, x2 in cells, scores and classes,
+    [b, 100] each. Rows beyond the last peak have the score 0."""
     classes, cells = heat.shape[3], CELLS * CELLS
     scores = tf.sigmoid(heat)
-    strongest = tf.nn.max_pool2d(scores, ksize=WINDOW, strides=1, padding="SAME")
+    strongest = tf.nn.max_pool2d(scores, ksize=PEAK_WINDOW, strides=1, padding="SAME")
     scores = tf.where(tf.equal(scores, strongest), scores, 0.0)  # `==` would compare objects in a graph
     scores = tf.reshape(tf.transpose(scores, [0, 3, 1, 2]), [-1, classes * cells])
     chosen = _highest(scores)
     scores = tf.gather(scores, chosen, batch_dims=1)
     kinds, cell = chosen // cells, chosen % cells
 
-    sides = tf.exp(tf.minimum(distances, LONGEST_LOG))
+    sides = tf.exp(tf.minimum(distances, MAX_LOG_DISTANCE))
     sides = tf.transpose(tf.reshape(sides, [-1, cells, classes, 4]), [0, 2, 1, 3])
     sides = tf.gather(tf.reshape(sides, [-1, classes * cells, 4]), chosen, batch_dims=1)
     left, top, right, bottom = tf.unstack(sides, axis=2)
     x = tf.cast(cell % CELLS, tf.float32) + 0.5
     y = tf.cast(cell // CELLS, tf.float32) + 0.5
-    found = exact(tf.stack((x - left, y - top, x + right, y + bottom), axis=2), kinds)
+    found = refine(tf.stack((x - left, y - top, x + right, y + bottom), axis=2), kinds)
     corners = [tf.clip_by_value(found[:, :, side], 0.0, float(CELLS)) for side in (1, 0, 3, 2)]
     return corners, scores, kinds
 
 
 def _highest(scores: tf.Tensor) -> tf.Tensor:
-    """Indices of the highest scores; unique keys, so that it is the same everywhere which of equals comes first."""
+    """`network._highest`: indices [b, 100] of the highest scores [b, n], descending. Of equal ones the first leads."""
     count = scores.shape[1]
     index = tf.range(count, dtype=tf.int64)
     keys = tf.cast(tf.bitcast(scores, tf.int32), tf.int64) * count + (count - 1 - index)
     return tf.math.top_k(keys, DETECTIONS, sorted=True).indices
 
 
-def _doubles(corners: list[tf.Tensor], kinds: tf.Tensor) -> tf.Tensor:
-    """Which of n boxes, strongest first, repeat a stronger one of their class."""
+def _suppressed(corners: list[tf.Tensor], kinds: tf.Tensor) -> tf.Tensor:
+    """`network._suppressed`: which of n boxes, strongest first, overlap a stronger one of their class too much."""
     y1, x1, y2, x2 = corners
 
     def pairs(tensor: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
@@ -213,48 +179,5 @@ def _doubles(corners: list[tf.Tensor], kinds: tf.Tensor) -> tf.Tensor:
     shared = tf.maximum(wide, 0.0) * tf.maximum(high, 0.0)
     one, other = pairs((x2 - x1) * (y2 - y1))
     rank = tf.range(DETECTIONS)
-    repeats = (shared > DOUBLE * (one + other - shared)) & tf.equal(*pairs(kinds)) & (rank < rank[:, tf.newaxis])
-    return tf.reduce_any(repeats, axis=2)
-
-
-def check(file: Path, kind: str, given: Mapping[str, npt.NDArray[Any]]) -> list[str]:
-    """What a written file, loaded as a worker loads it, finds otherwise than PyTorch did: a line for each."""
-    entry = ModelEntry(
-        name=file.name,
-        runtime="tensorflow",
-        format=kind,
-        file=file,
-        sha256=digest_of(file),
-        labels=tuple(map(str, range(len(given["weights.heat.bias"])))),
-        input=Input(width=INPUT_SIZE, height=INPUT_SIZE, layout="NHWC", dtype="uint8"),
-        output=Output(**tomllib.loads(OBJECT_DETECTION_API_OUTPUT), floor_score=0),
-    )
-    found = TensorFlowDetector(entry, device="cpu", threads=1).detect(list(given["pictures"]))
-    wanted = map(Detections, given["boxes"], given["scores"], given["classes"])
-    return [
-        f"{file.name}, picture {number}, {line}"
-        for number, (one, other) in enumerate(zip(wanted, found, strict=True))
-        for line in differences(one, other)
-    ]
-
-
-def main() -> int:
-    """`python -m training.model.twin GIVEN SAVED_MODEL FROZEN_GRAPH`: writes both models.
-
-    GIVEN is an .npz of weights, pictures and what PyTorch finds in them. The exit status is 1 where the models find
-    something else.
-    """
-    given = dict(np.load(sys.argv[1]))
-    folder, file = map(Path, sys.argv[2:])
-    weights = {name.removeprefix("weights."): array for name, array in given.items() if name.startswith("weights.")}
-    settle("cpu", threads=1)
-    write_saved_model(weights, folder)
-    write_frozen_graph(weights, file)
-    lines = check(folder, "saved_model", given) + check(file, "frozen_graph", given)
-    if lines:
-        sys.stderr.write("\n".join([f"{len(lines)} times they find something else than PyTorch does:", *lines[:SHOWN]]))
-    return 1 if lines else 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())
+    suppressed = (shared > NMS_IOU * (one + other - shared)) & tf.equal(*pairs(kinds)) & (rank < rank[:, tf.newaxis])
+    return tf.reduce_any(suppressed, axis=2)

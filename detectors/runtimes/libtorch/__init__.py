@@ -1,4 +1,4 @@
-"""Runtime `libtorch`: AOTInductor packages run from C++, without Python's torch. `make libtorch` builds it.
+"""Runtime `libtorch`: runs AOTInductor packages from C++, without Python's torch. `make libtorch` builds it.
 
 Importing this package loads nothing of libtorch; `detectors.runtimes.libtorch.detector` does.
 """
@@ -7,5 +7,5 @@ from pathlib import Path
 
 
 def version() -> str:
-    """Of the libtorch that stands in `lib`. Raises OSError where it is not built."""
+    """The version of the libtorch in `lib`. Raises OSError if it is not built."""
     return (Path(__file__).parent / "lib" / "VERSION").read_text().strip()

@@ -1,5 +1,5 @@
-// The Python module detectors.runtimes.libtorch.binding: arrays in, arrays out, neither copied, and the GIL released in between.
-// binding.pyi describes it to Python.
+// The Python module detectors.runtimes.libtorch.binding, which binding.pyi declares. Arrays are not copied, and the GIL is
+// released while the model runs.
 #include <memory>
 #include <stdexcept>
 #include <vector>
@@ -20,8 +20,8 @@ using boxqueue::Model;
 
 namespace {
 
-using Given = nb::ndarray<nb::ro, nb::c_contig, nb::device::cpu>;
-using Returned = nb::ndarray<nb::numpy>;
+using Input = nb::ndarray<nb::ro, nb::c_contig, nb::device::cpu>;
+using Output = nb::ndarray<nb::numpy>;
 
 at::ScalarType type_of(nb::dlpack::dtype type) {
     if (type == nb::dtype<uint8_t>()) return at::kByte;
@@ -37,28 +37,28 @@ nb::dlpack::dtype type_of(at::ScalarType type) {
         case at::kLong: return nb::dtype<int64_t>();
         case at::kFloat: return nb::dtype<float>();
         case at::kDouble: return nb::dtype<double>();
-        default: throw nb::type_error("an output is of a type that is not read here, such as bfloat16");
+        default: throw nb::type_error("an output has a type that NumPy does not have, such as bfloat16");
     }
 }
 
-// What an array that is returned keeps alive: it may look at the model's own constants.
+// Keeps alive what a returned array points to: its tensor, whose memory may belong to the model.
 struct Owner {
     at::Tensor tensor;
     std::shared_ptr<Model> model;
 };
 
-Returned returned(const at::Tensor& tensor, const std::shared_ptr<Model>& model) {
+Output to_array(const at::Tensor& tensor, const std::shared_ptr<Model>& model) {
     const auto type = type_of(tensor.scalar_type());
     auto owner = std::make_unique<Owner>(Owner{tensor, model});
     nb::capsule capsule(owner.get(), [](void* owned) noexcept { delete static_cast<Owner*>(owned); });
     owner.release();
     const std::vector<size_t> shape(tensor.sizes().begin(), tensor.sizes().end());
-    return Returned(tensor.data_ptr(), shape.size(), shape.data(), capsule, tensor.strides().data(), type);
+    return Output(tensor.data_ptr(), shape.size(), shape.data(), capsule, tensor.strides().data(), type);
 }
 
-std::vector<Returned> run(const std::shared_ptr<Model>& model, const Given& pictures) {
+std::vector<Output> run(const std::shared_ptr<Model>& model, const Input& pictures) {
     const std::vector<int64_t> shape(pictures.shape_ptr(), pictures.shape_ptr() + pictures.ndim());
-    // Only read, although from_blob can't say so.
+    // libtorch only reads it, but from_blob takes no const pointer.
     auto* data = const_cast<void*>(pictures.data());
     const auto batch = at::from_blob(data, shape, at::TensorOptions(type_of(pictures.dtype())));
     std::vector<at::Tensor> outputs;
@@ -66,8 +66,8 @@ std::vector<Returned> run(const std::shared_ptr<Model>& model, const Given& pict
         nb::gil_scoped_release released;
         outputs = model->run(batch);
     }
-    std::vector<Returned> arrays;
-    for (const auto& output : outputs) arrays.push_back(returned(output, model));
+    std::vector<Output> arrays;
+    for (const auto& output : outputs) arrays.push_back(to_array(output, model));
     return arrays;
 }
 

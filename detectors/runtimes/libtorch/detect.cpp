@@ -1,5 +1,5 @@
-// `detect --model FILE --size WxH --labels a,b,c PICTURE…`: a line of JSON for each picture. docs/models.md says how far
-// its boxes may be from the service's.
+// `detect --model FILE --size WxH --labels a,b,c PICTURE…` prints a line of JSON per picture. docs/models.md says how much
+// its boxes may differ from the service's.
 #include <algorithm>
 #include <charconv>
 #include <cmath>
@@ -24,16 +24,16 @@ using namespace boxqueue;
 
 namespace {
 
-constexpr int64_t most_pixels = 200'000'000;  // as BOXQUEUE_MAX_PICTURE_MEGAPIXELS has it by default
+constexpr int64_t max_pixels = 200'000'000;  // the default of BOXQUEUE_MAX_PICTURE_MEGAPIXELS
 
 constexpr std::string_view usage =
     "usage: detect --model FILE --size WxH --labels a,b,c [--min-score 0.3] [--threads N] PICTURE…\n"
     "\n"
-    "Finds the objects in JPEG and PNG pictures with a package that `boxqueue models compile` made of a program which\n"
-    "takes letterboxed pictures, n × height × width × 3 uint8, and gives boxes (x1, y1, x2, y2 in pixels of its input),\n"
-    "scores and class ids. Prints a line of JSON for each picture. A package is code: run none of a stranger's.\n"
+    "Finds the objects in JPEG and PNG pictures with a package of `boxqueue models compile`. Its program has to take\n"
+    "letterboxed pictures, n × height × width × 3 uint8, and return boxes (x1, y1, x2, y2 in pixels of its input),\n"
+    "scores and class ids. Prints a line of JSON per picture. A package is code: use only packages that you trust.\n"
     "\n"
-    "Ends with 0, with 1 where a picture has an error instead of detections, with 2 where nothing can be run.\n";
+    "Exit code: 0; 1 if a picture has an error instead of detections; 2 if nothing can run.\n";
 
 class WrongUsage : public std::runtime_error {
     using runtime_error::runtime_error;
@@ -59,16 +59,16 @@ struct Detection {
 };
 
 template <typename Number>
-Number number(const std::string& text, Number least, Number most) {
+Number parse_number(const std::string& text, Number least, Number most) {
     Number value{};
     const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
     if (error != std::errc() || end != text.data() + text.size() || !(value >= least && value <= most)) {
-        throw WrongUsage("not a number that fits: " + text);
+        throw WrongUsage("not a number in the allowed range: " + text);
     }
     return value;
 }
 
-Options parsed(const std::vector<std::string>& arguments) {
+Options parse(const std::vector<std::string>& arguments) {
     Options options;
     for (size_t n = 0; n < arguments.size(); ++n) {
         const std::string& name = arguments[n];
@@ -83,14 +83,14 @@ Options parsed(const std::vector<std::string>& arguments) {
         } else if (name == "--size") {
             const size_t times = value.find('x');
             if (times == std::string::npos) throw WrongUsage("--size is WxH, such as 512x512");
-            options.size = {number(value.substr(0, times), 8, 8192), number(value.substr(times + 1), 8, 8192)};
+            options.size = {parse_number(value.substr(0, times), 8, 8192), parse_number(value.substr(times + 1), 8, 8192)};
         } else if (name == "--labels") {
             std::istringstream list(value);
             for (std::string label; std::getline(list, label, ',');) options.labels.push_back(label);
         } else if (name == "--min-score") {
-            options.min_score = number(value, 0.0, 1.0);
+            options.min_score = parse_number(value, 0.0, 1.0);
         } else if (name == "--threads") {
-            options.threads = number(value, 1, 1024);
+            options.threads = parse_number(value, 1, 1024);
         } else {
             throw WrongUsage("there is no option " + name);
         }
@@ -101,7 +101,7 @@ Options parsed(const std::vector<std::string>& arguments) {
     return options;
 }
 
-std::vector<uint8_t> bytes_of(const std::string& file) {
+std::vector<uint8_t> read_file(const std::string& file) {
     std::ifstream stream(file, std::ios::binary);
     std::vector<uint8_t> data{std::istreambuf_iterator<char>(stream), {}};
     if (!stream) throw PictureUndecodable("it can't be read");
@@ -110,12 +110,12 @@ std::vector<uint8_t> bytes_of(const std::string& file) {
 
 // Sorted by score, highest first.
 std::vector<Detection> detections(const std::vector<at::Tensor>& outputs, const Options& options, Size whole) {
-    if (outputs.size() < 3) throw DetectionFailed("the model gives no boxes, scores and classes");
+    if (outputs.size() < 3) throw DetectionFailed("the model returns fewer than three outputs: boxes, scores and classes");
     const auto boxes = outputs[0].to(at::kDouble).contiguous(), scores = outputs[1].to(at::kDouble).contiguous(),
                classes = outputs[2].to(at::kDouble).contiguous();
     const int64_t k = scores.numel();
     if (boxes.sizes() != at::IntArrayRef{1, k, 4} || scores.dim() != 2 || classes.sizes() != scores.sizes()) {
-        throw DetectionFailed("the model gives other shapes than boxes 1 × k × 4, scores 1 × k and classes 1 × k");
+        throw DetectionFailed("the model returns other shapes than boxes 1 × k × 4, scores 1 × k and classes 1 × k");
     }
     const Size content = content_size(whole, options.size);
     const double across = double(whole.width) / content.width, down = double(whole.height) / content.height;
@@ -124,7 +124,7 @@ std::vector<Detection> detections(const std::vector<at::Tensor>& outputs, const 
         const double* box = boxes.const_data_ptr<double>() + row * 4;
         const double score = scores.const_data_ptr<double>()[row], id = classes.const_data_ptr<double>()[row];
         if (!std::isfinite(std::accumulate(box, box + 4, score + id))) {
-            throw DetectionFailed("the model gave numbers that are not finite");
+            throw DetectionFailed("the model returned numbers that are not finite");
         }
         if (score < options.min_score || id < 0) continue;
         if (id >= double(options.labels.size())) throw DetectionFailed("the model found a class that has no label");
@@ -162,8 +162,8 @@ std::string rounded(double value, int places) {
     return text;
 }
 
-std::string answer(Model& model, const Options& options, const std::string& file) {
-    const Decoded decoded = decode(bytes_of(file), options.size, most_pixels);
+std::string detect(Model& model, const Options& options, const std::string& file) {
+    const Decoded decoded = decode(read_file(file), options.size, max_pixels);
     Picture input = letterbox(decoded, options.size);
     const auto batch = at::from_blob(input.pixels.data(), {1, options.size.height, options.size.width, 3}, at::kByte);
     std::string list;
@@ -183,27 +183,27 @@ std::string failure(std::string_view code, const char* message) {
 
 }  // namespace
 
-int main(int count, char** given) try {
-    const std::vector<std::string> arguments(given + 1, given + count);
+int main(int argc, char** argv) try {
+    const std::vector<std::string> arguments(argv + 1, argv + argc);
     if (std::find(arguments.begin(), arguments.end(), "--help") != arguments.end()) {
         std::cout << usage;
         return 0;
     }
-    const Options options = parsed(arguments);
+    const Options options = parse(arguments);
     require_runnable(options.model, at::zeros({2, options.size.height, options.size.width, 3}, at::kByte));
     Model model(options.model, options.threads);
     bool failed = false;
     for (const auto& file : options.pictures) {
-        std::string told;
+        std::string line;
         try {
-            told = answer(model, options, file);
+            line = detect(model, options, file);
         } catch (const PictureUndecodable& error) {
-            told = failure("picture_undecodable", error.what());
+            line = failure("picture_undecodable", error.what());
         } catch (const std::exception& error) {
-            told = failure("detection_failed", error.what());
+            line = failure("detection_failed", error.what());
         }
-        failed |= told.starts_with("\"error\"");
-        std::cout << "{\"picture\": " << json_string(file) << ", " << told << "}" << std::endl;
+        failed |= line.starts_with("\"error\"");
+        std::cout << "{\"picture\": " << json_string(file) << ", " << line << "}" << std::endl;
     }
     return failed ? 1 : 0;
 } catch (const WrongUsage& error) {

@@ -25,25 +25,25 @@ class LibTorchDetector(Detector):
         entry = self.entry
         try:
             if entry.input.resize == "none":
-                raise ValueError("it takes a batch of pictures of one size: resize must be letterbox or stretch")
+                raise ValueError("a package takes pictures of one size: resize must be letterbox or stretch")
             require_runnable(entry.file, binding.VERSION, self.device, entry.input)
             self._model = binding.Model(str(entry.file), threads)
-            places = _places(json.loads(self._model.output_spec()))
-            self._wanted = [_place(name, places) for name in entry.output.wanted]
+            names = _output_names(json.loads(self._model.output_spec()))
+            self._wanted = [_index_of(name, names) for name in entry.output.wanted]
         except (RuntimeError, ValueError, OSError, LookupError, BadZipFile) as error:
             raise ModelUnusable(f"Model {entry.name}: {entry.file} can't be loaded: {error}") from error
 
     def _infer(self, batch: Batch) -> Answers:
-        assert not isinstance(batch, list)  # which `_load` refuses
+        assert not isinstance(batch, list)  # `_load` refuses such entries
         outputs = self._model.run(batch)
-        return [outputs[place] for place in self._wanted]
+        return [outputs[index] for index in self._wanted]
 
 
-def _places(spec: Sequence[Any]) -> list[int | str]:
-    """What the outputs are called, one after the other as the package gives them: by key where the program returned a
-    dictionary, otherwise by position. Raises ValueError where they are nested deeper.
+def _output_names(spec: Sequence[Any]) -> list[int | str]:
+    """The names of the outputs in the package's order: keys if the program returns a dictionary, otherwise positions.
 
-    spec: the version of the format, and a tree of nodes with `type`, `context` and `children_spec`.
+    spec: the version of the format, and a tree of nodes with `type`, `context` and `children_spec`. Raises ValueError
+    if the outputs are nested deeper.
     """
     _, tree = spec
     outputs = tree["children_spec"]
@@ -56,7 +56,7 @@ def _places(spec: Sequence[Any]) -> list[int | str]:
     return list(range(len(outputs)))
 
 
-def _place(name: int | str, places: Sequence[int | str]) -> int:
-    if name not in places:
-        raise LookupError(lacking("output", name, places))
-    return places.index(name)
+def _index_of(name: int | str, names: Sequence[int | str]) -> int:
+    if name not in names:
+        raise LookupError(lacking("output", name, names))
+    return names.index(name)

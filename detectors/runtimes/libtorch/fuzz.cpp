@@ -1,13 +1,13 @@
-// libFuzzer's target: whatever the bytes are, decoding ends with a picture of the right size or PictureUndecodable.
+// libFuzzer's target: decoding any bytes ends with a picture of the right size, or with PictureUndecodable.
 #include <cstdlib>
 
 #include "picture.h"
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     constexpr boxqueue::Size input{64, 48};
-    constexpr int64_t most_pixels = 1 << 20;
+    constexpr int64_t max_pixels = 1 << 20;
     try {
-        const auto letterboxed = boxqueue::letterbox(boxqueue::decode({data, size}, input, most_pixels), input);
+        const auto letterboxed = boxqueue::letterbox(boxqueue::decode({data, size}, input, max_pixels), input);
         if (letterboxed.pixels.size() != size_t(64) * 48 * 3) std::abort();
     } catch (const boxqueue::PictureUndecodable&) {
     }

@@ -13,23 +13,23 @@
 namespace boxqueue {
 namespace {
 
-std::runtime_error trimmed(std::string message) {
+std::runtime_error trimmed_error(std::string message) {
     message.erase(message.find_last_not_of(" \n") + 1);
     return std::runtime_error(message);
 }
 
 template <typename Work>
-auto translated(Work work) {
+auto translate_errors(Work work) {
     try {
         return work();
     } catch (const c10::Error& error) {
-        throw trimmed(error.what_without_backtrace());
+        throw trimmed_error(error.what_without_backtrace());
     } catch (const std::exception& error) {
-        throw trimmed(error.what());
+        throw trimmed_error(error.what());
     }
 }
 
-// The flags of this processor, as Linux names them, each between blanks; empty where it does not say.
+// The flags of this processor, as Linux names them, each with a blank on both sides; empty if they are not known.
 std::string processor_flags() {
     std::ifstream file("/proc/cpuinfo");
     for (std::string line; std::getline(file, line);) {
@@ -41,22 +41,22 @@ std::string processor_flags() {
 }  // namespace
 
 void require_runnable(const std::string& file, const at::Tensor& pictures) {
-    auto said = translated([&] {
+    auto metadata = translate_errors([&] {
         return torch::inductor::AOTIModelPackageLoader::load_metadata_from_package(file, "model");
     });
-    const std::string& version = said["BOXQUEUE_TORCH"];
+    const std::string& version = metadata["BOXQUEUE_TORCH"];
     if (!version.empty() && version.substr(0, version.find('+')) != TORCH_VERSION) {
-        throw std::runtime_error("it was compiled by PyTorch " + version + ", and this is " TORCH_VERSION);
+        throw std::runtime_error("PyTorch " + version + " compiled it, and this is " TORCH_VERSION);
     }
-    if (said["AOTI_DEVICE_KEY"] != "cpu") throw std::runtime_error("it was not compiled for the CPU");
+    if (metadata["AOTI_DEVICE_KEY"] != "cpu") throw std::runtime_error("it was not compiled for the CPU");
     const std::string flags = processor_flags();
-    std::istringstream needed(said["BOXQUEUE_INSTRUCTIONS"]);
+    std::istringstream needed(metadata["BOXQUEUE_INSTRUCTIONS"]);
     for (std::string name; needed >> name;) {
         if (flags.find(' ' + name + ' ') == std::string::npos) {
             throw std::runtime_error("it was compiled for a processor with " + name + ", which this one lacks");
         }
     }
-    constexpr const char* check = "AOTI_RUNTIME_CHECK_INPUTS";  // which a package looks for at its first run
+    constexpr const char* check = "AOTI_RUNTIME_CHECK_INPUTS";  // a package reads it at its first run only
     Model model(file, 1);
     setenv(check, "1", 1);
     model.run(pictures);
@@ -64,19 +64,19 @@ void require_runnable(const std::string& file, const at::Tensor& pictures) {
 }
 
 Model::Model(const std::string& file, int threads)
-    : loader_(translated([&] { return torch::inductor::AOTIModelPackageLoader(file); })) {
+    : loader_(translate_errors([&] { return torch::inductor::AOTIModelPackageLoader(file); })) {
     at::set_num_threads(threads);
 }
 
 std::vector<at::Tensor> Model::run(const at::Tensor& pictures) {
-    return translated([&] {
+    return translate_errors([&] {
         c10::InferenceMode inference;
         return loader_.run({pictures});
     });
 }
 
 std::string Model::output_spec() {
-    return translated([&] { return loader_.get_call_spec().at(1); });
+    return translate_errors([&] { return loader_.get_call_spec().at(1); });
 }
 
 }  // namespace boxqueue

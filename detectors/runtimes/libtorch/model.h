@@ -1,4 +1,4 @@
-// A compiled detector in memory: an AOTInductor package, run by libtorch. No Python here.
+// An AOTInductor package in memory, run by libtorch. No Python here.
 #pragma once
 
 #include <string>
@@ -9,23 +9,23 @@
 
 namespace boxqueue {
 
-// Throws std::runtime_error where a package is for another libtorch, another kind of device or a processor that has more
-// than this one (detectors/runtimes/aotinductor.py says the same to workers), or does not take such pictures, two of them.
+// Throws std::runtime_error if a package is for another version of libtorch, another device, or a processor with more
+// instructions (detectors/runtimes/aotinductor.py does the same for workers), or if it does not take `pictures`.
 //
-// Runs it once, checking its input. Later it does not check, and reads past the end of what is too small; but a single
-// picture it takes only unchecked.
+// It runs the package once with its input check. Later runs have no check, and read past the end of a tensor that is too
+// small. `pictures` has to be a batch of two: the check refuses a single picture, which runs correctly without it.
 void require_runnable(const std::string& file, const at::Tensor& pictures);
 
-// Runs on the CPU. Whatever goes wrong in libtorch is thrown as std::runtime_error, its message without a backtrace.
+// Runs on the CPU. Every error of libtorch is thrown as std::runtime_error, without a backtrace in its message.
 class Model {
 public:
-    // Loads a package, which is code: it is run. `threads`: of libtorch, in this process.
+    // Loads a package, which runs its code. `threads`: number of libtorch's threads in this process.
     Model(const std::string& file, int threads);
 
-    // A batch of pictures, as the package takes it -> its outputs in its own order, however it nests them.
+    // A batch in the package's layout and type -> its outputs, flattened, in the package's order.
     std::vector<at::Tensor> run(const at::Tensor& pictures);
 
-    // How the package nests its outputs: JSON, as torch.utils._pytree.treespec_dumps writes it.
+    // How the outputs are nested: JSON of torch.utils._pytree.treespec_dumps.
     std::string output_spec();
 
 private:

@@ -22,15 +22,15 @@ Picture blank(Size size, uint8_t value) {
     return {size, std::vector<uint8_t>(size_t(size.width) * size.height * channels, value)};
 }
 
-Size turned(Size size) { return {size.height, size.width}; }
+Size swapped(Size size) { return {size.height, size.width}; }
 
-void require_bounded(int64_t width, int64_t height, int64_t most_pixels) {
-    if (width * height > most_pixels) throw PictureUndecodable("it has more pixels than are decoded");
+void require_max_pixels(int64_t width, int64_t height, int64_t max_pixels) {
+    if (width * height > max_pixels) throw PictureUndecodable("it has too many pixels");
 }
 
 // --- JPEG ---------------------------------------------------------------------------------------------------------
 
-// libjpeg leaves by longjmp where it gives up: the functions that it may leave so hold nothing that has a destructor.
+// libjpeg reports an error by longjmp, which skips destructors: functions that call it hold nothing that has one.
 struct Jpeg {
     jpeg_decompress_struct info{};
     jpeg_error_mgr errors{};
@@ -46,7 +46,7 @@ struct Jpeg {
             std::longjmp(jpeg->given_up, 1);
         };
         errors.emit_message = [](j_common_ptr common, int) {
-            // Of all warnings this one means that pixels are missing; libjpeg would make them grey.
+            // This warning means that pixels are missing, which libjpeg would fill with grey.
             if (common->err->msg_code == JWRN_JPEG_EOF) common->err->error_exit(common);
         };
     }
@@ -78,7 +78,7 @@ bool read_rows(Jpeg& jpeg, uint8_t* rows, size_t bytes_a_row) {
     return true;
 }
 
-// Big-endian (`M`) or little-endian (`I`) numbers of a TIFF block; 0 beyond its end.
+// Reads the numbers of a TIFF block, big-endian (`M`) or little-endian (`I`); 0 beyond its end.
 struct Tiff {
     std::span<const uint8_t> block;
 
@@ -90,7 +90,7 @@ struct Tiff {
     }
 };
 
-// EXIF orientation, 1 to 8. Source of the layout: TIFF 6.0, section 2; of the tag: Exif 2.32, 4.6.4.
+// EXIF orientation, 1 to 8. Layout: TIFF 6.0, section 2; tag: Exif 2.32, 4.6.4.
 int orientation(const jpeg_decompress_struct& info) {
     constexpr std::string_view name("Exif\0\0", 6);
     constexpr int entry_bytes = 12, tag_orientation = 0x0112;
@@ -115,7 +115,7 @@ Picture upright(Picture stored, int orientation) {
     const bool quarter = orientation >= 5;
     const bool flip_x = orientation == 2 || orientation == 3 || orientation == 7 || orientation == 8;
     const bool flip_y = orientation == 3 || orientation == 4 || orientation == 6 || orientation == 7;
-    Picture made = blank(quarter ? turned(stored.size) : stored.size, 0);
+    Picture made = blank(quarter ? swapped(stored.size) : stored.size, 0);
     uint8_t* to = made.pixels.data();
     for (int y = 0; y < made.size.height; ++y) {
         for (int x = 0; x < made.size.width; ++x, to += channels) {
@@ -127,8 +127,8 @@ Picture upright(Picture stored, int orientation) {
     return made;
 }
 
-// Inks, stored inverted as Adobe does -> RGB, as Pillow converts them.
-Picture from_inks(Size size, const std::vector<uint8_t>& inks) {
+// CMYK, inverted as Adobe stores it -> RGB, as Pillow converts it.
+Picture from_cmyk(Size size, const std::vector<uint8_t>& inks) {
     Picture made = blank(size, 0);
     for (size_t pixel = 0; pixel < inks.size() / 4; ++pixel) {
         const int black = inks[pixel * 4 + 3];
@@ -140,32 +140,32 @@ Picture from_inks(Size size, const std::vector<uint8_t>& inks) {
     return made;
 }
 
-Decoded decode_jpeg(std::span<const uint8_t> data, Size fit, int64_t most_pixels) {
+Decoded decode_jpeg(std::span<const uint8_t> data, Size fit, int64_t max_pixels) {
     Jpeg jpeg;
     if (!read_header(jpeg, data)) throw PictureUndecodable(jpeg.message);
     auto& info = jpeg.info;
     const Size stored{int(info.image_width), int(info.image_height)};
-    require_bounded(stored.width, stored.height, most_pixels);
+    require_max_pixels(stored.width, stored.height, max_pixels);
     const int turn = orientation(info);
-    const Size whole = turn >= 5 ? turned(stored) : stored;
-    // The largest reduction of 8, 4, 2 that leaves it as large as the model sees it.
+    const Size whole = turn >= 5 ? swapped(stored) : stored;
+    // The largest reduction (8, 4 or 2) that leaves the picture at least as large as the model needs.
     const Size target = content_size(whole, fit);
-    const int spare = std::min(whole.width / target.width, whole.height / target.height);
-    info.scale_denom = spare >= 8 ? 8 : spare >= 4 ? 4 : spare >= 2 ? 2 : 1;
-    const bool inks = info.jpeg_color_space == JCS_CMYK || info.jpeg_color_space == JCS_YCCK;
-    info.out_color_space = inks ? JCS_CMYK : JCS_RGB;
+    const int reduction = std::min(whole.width / target.width, whole.height / target.height);
+    info.scale_denom = reduction >= 8 ? 8 : reduction >= 4 ? 4 : reduction >= 2 ? 2 : 1;
+    const bool cmyk = info.jpeg_color_space == JCS_CMYK || info.jpeg_color_space == JCS_YCCK;
+    info.out_color_space = cmyk ? JCS_CMYK : JCS_RGB;
     if (!start(jpeg)) throw PictureUndecodable(jpeg.message);
     const Size size{int(info.output_width), int(info.output_height)};
     const size_t bytes_a_row = size_t(size.width) * info.output_components;
     std::vector<uint8_t> rows(bytes_a_row * size.height);
     if (!read_rows(jpeg, rows.data(), bytes_a_row)) throw PictureUndecodable(jpeg.message);
-    Picture picture = inks ? from_inks(size, rows) : Picture{size, std::move(rows)};
+    Picture picture = cmyk ? from_cmyk(size, rows) : Picture{size, std::move(rows)};
     return {upright(std::move(picture), turn), whole};
 }
 
 // --- PNG ----------------------------------------------------------------------------------------------------------
 
-Decoded decode_png(std::span<const uint8_t> data, int64_t most_pixels) {
+Decoded decode_png(std::span<const uint8_t> data, int64_t max_pixels) {
     png_image image{};
     image.version = PNG_IMAGE_VERSION;
     struct Freed {
@@ -173,8 +173,8 @@ Decoded decode_png(std::span<const uint8_t> data, int64_t most_pixels) {
         ~Freed() { png_image_free(&image); }
     } freed{image};
     if (!png_image_begin_read_from_memory(&image, data.data(), data.size())) throw PictureUndecodable(image.message);
-    require_bounded(image.width, image.height, most_pixels);
-    // Not the simplified reader's own background: it mixes in linear light, and Pillow mixes the numbers as they are.
+    require_max_pixels(image.width, image.height, max_pixels);
+    // The background is mixed below and not by libpng, which mixes in linear light; Pillow mixes the values as they are.
     image.format = PNG_FORMAT_RGBA;
     image.flags |= PNG_IMAGE_FLAG_16BIT_sRGB;
     std::vector<uint8_t> rows(PNG_IMAGE_SIZE(image));
@@ -195,18 +195,18 @@ Decoded decode_png(std::span<const uint8_t> data, int64_t most_pixels) {
 
 constexpr int fraction_bits = 22;
 
-// Which of a row's pixels, from `first` on, make one of the scaled row, and how much each counts, 1 << fraction_bits in
-// all.
-struct Share {
+// The pixels of a row, from `first` on, that make one pixel of the scaled row, and their weights, which add up to
+// 1 << fraction_bits.
+struct Kernel {
     int first;
     std::vector<int> weights;
 };
 
-// A triangle as wide as two pixels of the smaller of both rows, so that scaling down leaves no pixel out: what Pillow
-// calls bilinear (its Resample.c), in the same fixed point: the bytes are the same, or one apart.
-std::vector<Share> shares(int from, int to) {
+// Triangles that are two pixels of the smaller row wide, so that scaling down leaves no pixel out. This is Pillow's
+// bilinear filter (its Resample.c) in the same fixed point: results differ by at most 1.
+std::vector<Kernel> kernels(int from, int to) {
     const double scale = double(from) / to, reach = std::max(scale, 1.0), narrowing = 1 / reach;
-    std::vector<Share> made;
+    std::vector<Kernel> made;
     for (int n = 0; n < to; ++n) {
         const double centre = (n + 0.5) * scale;
         const int first = std::max(0, int(centre - reach + 0.5)), last = std::min(from, int(centre + reach + 0.5));
@@ -216,19 +216,19 @@ std::vector<Share> shares(int from, int to) {
             heights.push_back(std::max(0.0, 1 - std::abs((at - centre + 0.5) * narrowing)));
             sum += heights.back();
         }
-        Share share{first, {}};
-        for (const double height : heights) share.weights.push_back(int(0.5 + height / sum * (1 << fraction_bits)));
-        made.push_back(std::move(share));
+        Kernel kernel{first, {}};
+        for (const double height : heights) kernel.weights.push_back(int(0.5 + height / sum * (1 << fraction_bits)));
+        made.push_back(std::move(kernel));
     }
     return made;
 }
 
-// `step`: how far apart in memory the pixels are that are mixed.
-void mix(const Share& share, const uint8_t* first, size_t step, uint8_t* to) {
+// `step`: distance in memory of the pixels that are mixed.
+void mix(const Kernel& kernel, const uint8_t* first, size_t step, uint8_t* to) {
     for (int channel = 0; channel < channels; ++channel) {
         int64_t sum = int64_t(1) << (fraction_bits - 1);
         const uint8_t* from = first + channel;
-        for (const int weight : share.weights) {
+        for (const int weight : kernel.weights) {
             sum += int64_t(*from) * weight;
             from += step;
         }
@@ -237,7 +237,7 @@ void mix(const Share& share, const uint8_t* first, size_t step, uint8_t* to) {
 }
 
 Picture resized(const Picture& picture, Size target) {
-    const auto across = shares(picture.size.width, target.width), down = shares(picture.size.height, target.height);
+    const auto across = kernels(picture.size.width, target.width), down = kernels(picture.size.height, target.height);
     Picture narrow = blank({target.width, picture.size.height}, 0), made = blank(target, 0);
     uint8_t* to = narrow.pixels.data();
     for (int y = 0; y < narrow.size.height; ++y) {
@@ -257,19 +257,19 @@ Picture resized(const Picture& picture, Size target) {
 
 }  // namespace
 
-Decoded decode(std::span<const uint8_t> data, Size fit, int64_t most_pixels) {
+Decoded decode(std::span<const uint8_t> data, Size fit, int64_t max_pixels) {
     constexpr uint8_t jpeg[] = {0xff, 0xd8, 0xff}, png[] = {0x89, 'P', 'N', 'G'};
     const auto begins = [&](std::span<const uint8_t> magic) {
         return data.size() >= magic.size() && std::equal(magic.begin(), magic.end(), data.begin());
     };
-    if (begins(jpeg)) return decode_jpeg(data, fit, most_pixels);
-    if (begins(png)) return decode_png(data, most_pixels);
+    if (begins(jpeg)) return decode_jpeg(data, fit, max_pixels);
+    if (begins(png)) return decode_png(data, max_pixels);
     throw PictureUndecodable("it is neither JPEG nor PNG");
 }
 
 Size content_size(Size picture, Size input) {
     const double scale = std::min(double(input.width) / picture.width, double(input.height) / picture.height);
-    // Halves go to the even number, as in Python.
+    // nearbyint rounds halves to the even number, as Python does.
     const auto scaled = [&](int side) { return std::max(1, int(std::nearbyint(side * scale))); };
     return {scaled(picture.width), scaled(picture.height)};
 }

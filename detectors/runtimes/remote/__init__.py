@@ -1,1 +1,1 @@
-"""The runtime `remote`: a model on a server, which is asked over HTTP."""
+"""The runtime `remote`: models on model servers, over HTTP."""

@@ -1,13 +1,13 @@
-"""HTTP to a model server: connections that are kept, a time limit, repetitions, and every fault by its name."""
+"""HTTP to a model server: kept connections, a time limit, retries, and one class of error for each fault."""
 
 import json
-import math
-import random
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 import httpx
+from tenacity import Retrying, retry_if_exception, stop_after_attempt, stop_before_delay, wait_chain, wait_random
 
 from detectors.catalogue.model_server import ModelServer
 from detectors.errors import (
@@ -21,77 +21,75 @@ from detectors.errors import (
     ServerUnreachable,
 )
 
-# Pauses before a request is sent again, each half as long to half as long again, so that many workers do not come back
-# at once. Asking a model changes nothing, so it is safe to repeat; only a timeout is not repeated, which would double
-# the load of a server that has too much.
 PAUSES_SECONDS = (0.1, 0.4, 1.0)
-NOT_NOW = {429, 502, 503, 504}
-# Characters that are told of what a server says.
-LONGEST = 300
+"""Pauses before the retries, each ±50 % so that many workers do not come back at the same moment."""
+TRY_LATER = {429, 502, 503, 504}
+"""HTTP statuses of a server that is overloaded or restarting."""
+MAX_SHOWN = 300
+"""Characters of a server's error message that are shown."""
 
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """An answer with a status 2xx, whole."""
+    """A complete answer with a status 2xx."""
 
     headers: Mapping[str, str]
     content: bytes
 
 
 class Connection:
-    """To one server. Thread-safe."""
+    """HTTP connections to one server. Thread-safe."""
 
     def __init__(self, server: ModelServer) -> None:
         self._url = server.url.rstrip("/")
         self._timeout_s = server.timeout_s
         limits = httpx.Limits(max_connections=None, max_keepalive_connections=server.requests)
-        # The address is meant as it is written, without a proxy that the environment names for the world outside.
+        # trust_env: no proxy, which the environment may name for addresses outside.
         self._client = httpx.Client(limits=limits, trust_env=False)
 
     def get(self, path: str) -> Reply:
-        """Raises what `post` raises."""
-        return self._ask("GET", path, b"", {})
+        """Sends a GET request. Raises what `post` raises."""
+        return self._request("GET", path, b"", {})
 
     def post(self, path: str, content: bytes, headers: Mapping[str, str]) -> Reply:
-        """Sends a request, again where the server is out for a moment.
+        """Sends a POST request, and retries it if the server does not answer for a moment.
 
         Raises `ServerUnreachable`, `ServerTimeout`, `ServerUnavailable`, `ServerFailed`, `ServerRefused` or
         `ServerAnswerInvalid`.
         """
-        return self._ask("POST", path, content, headers)
+        return self._request("POST", path, content, headers)
 
     def close(self) -> None:
         self._client.close()
 
-    def _ask(self, method: str, path: str, content: bytes, headers: Mapping[str, str]) -> Reply:
+    def _request(self, method: str, path: str, content: bytes, headers: Mapping[str, str]) -> Reply:
         deadline = time.monotonic() + self._timeout_s
-        url = self._url + path
-        pauses = iter(PAUSES_SECONDS)
-        fault: NoAnswer | None = None
-        while fault is None or time.monotonic() < deadline:
-            try:
-                return self._ask_once(method, url, content, headers, deadline)
-            except NoAnswer as error:
-                late = isinstance(error, ServerTimeout)
-                # The first fault of a request that was sent is told: a server that it took down can't be reached
-                # afterwards. Without one the last, unless that only had no time left.
-                if fault is None or (not fault.sent and (error.sent or not late)):
-                    fault = error
-            seconds = next(pauses, math.inf) * random.uniform(0.5, 1.5)
-            if late or time.monotonic() + seconds >= deadline:
-                break
-            time.sleep(seconds)
-        raise fault
+        faults: list[NoAnswer] = []
 
-    def _ask_once(self, method: str, url: str, content: bytes, headers: Mapping[str, str], deadline: float) -> Reply:
+        def attempt() -> Reply:
+            try:
+                return self._request_once(method, self._url + path, content, headers, deadline)
+            except NoAnswer as error:
+                faults.append(error)
+                raise
+
+        with suppress(NoAnswer):
+            return _retrying(self._timeout_s)(attempt)
+        raise _most_telling(faults)
+
+    def _request_once(
+        self, method: str, url: str, content: bytes, headers: Mapping[str, str], deadline: float
+    ) -> Reply:
         late = f"{url} did not answer within {self._timeout_s:g} s."
-        left = max(0.001, deadline - time.monotonic())
+        left = deadline - time.monotonic()
+        if left <= 0:  # the pause took longer than it should
+            raise ServerTimeout(late, sent=False)
         received = bytearray()
         try:
             with self._client.stream(method, url, content=content, headers=dict(headers), timeout=left) as response:
                 for piece in response.iter_bytes():
                     received += piece
-                    # httpx limits the time between two pieces only, and a server may drip.
+                    # httpx limits only the time between two pieces, and a server may send slowly.
                     if time.monotonic() > deadline:
                         raise ServerTimeout(late)
         except httpx.TimeoutException as error:
@@ -99,32 +97,52 @@ class Connection:
         except httpx.ConnectError as error:
             raise ServerUnreachable(f"{url} can't be reached: {error}.", sent=False) from error
         except httpx.TransportError as error:
-            raise ServerUnreachable(f"{url} broke off: {error}.") from error
+            raise ServerUnreachable(f"The connection to {url} broke off: {error}.") from error
         except (httpx.DecodingError, httpx.InvalidURL) as error:
-            raise ServerAnswerInvalid(f"{url} answered what can't be read: {error}.") from error
+            raise ServerAnswerInvalid(f"{url} gave an answer that can't be read: {error}.") from error
         if not response.is_success:
-            raise _fault(response.status_code, f"{url} answered {response.status_code}{_said(bytes(received))}")
+            raise _fault(response.status_code, f"{url} answered {response.status_code}{_message_of(bytes(received))}")
         return Reply(response.headers, bytes(received))
 
 
+def _retrying(timeout_s: float) -> Retrying:
+    """Retries within the time limit. Inference changes nothing on the server, so a request may be sent again. A timeout
+    is not retried: that would double the load of a server that is too slow already."""
+    return Retrying(
+        retry=retry_if_exception(lambda error: isinstance(error, NoAnswer) and not isinstance(error, ServerTimeout)),
+        wait=wait_chain(*(wait_random(0.5 * pause, 1.5 * pause) for pause in PAUSES_SECONDS)),
+        stop=stop_after_attempt(1 + len(PAUSES_SECONDS)) | stop_before_delay(timeout_s),
+        reraise=True,
+    )
+
+
+def _most_telling(faults: Sequence[NoAnswer]) -> NoAnswer:
+    """The first fault of a request that was sent: a server that it crashed can't be reached afterwards. Without one,
+    the last fault, unless that is only a retry that had no time left."""
+    sent = [fault for fault in faults if fault.sent]
+    in_time = [fault for fault in faults if not isinstance(fault, ServerTimeout)]
+    return sent[0] if sent else (in_time or faults)[-1]
+
+
 def _fault(status: int, sentence: str) -> DetectorError:
-    if status in NOT_NOW:
+    if status in TRY_LATER:
         return ServerUnavailable(sentence)
     if status >= 500:
         return ServerFailed(sentence)
     return ServerRefused(sentence) if status >= 400 else ServerAnswerInvalid(sentence)
 
 
-def _said(body: bytes) -> str:
-    """The server's own words, as the end of a sentence: what both protocols have under `error`, otherwise the text."""
+def _message_of(body: bytes) -> str:
+    """The server's own message, as the end of a sentence: `error` of its JSON, as both protocols have it, otherwise the
+    whole text."""
     text = body.decode(errors="replace")
     try:
-        told = json.loads(text)
+        message = json.loads(text)
     except ValueError:
-        told = text
-    if isinstance(told, dict):
-        told = told.get("error", told)
-    # They go into logs and into the database, which takes no NUL.
-    words = "".join(character if character.isprintable() else " " for character in str(told)).split()
+        message = text
+    if isinstance(message, dict):
+        message = message.get("error", message)
+    # It goes into logs and into the database, which takes no NUL.
+    words = "".join(character if character.isprintable() else " " for character in str(message)).split()
     shown = " ".join(words)
-    return f": {shown[:LONGEST]}{'…' * (len(shown) > LONGEST)}." if shown else "."
+    return f": {shown[:MAX_SHOWN]}{'…' * (len(shown) > MAX_SHOWN)}." if shown else "."

@@ -1,4 +1,4 @@
-"""Runtime `remote`: a model in a server of somebody else's, which is asked over HTTP. It needs no ML framework."""
+"""Runtime `remote`: models on a model server, over HTTP. It needs no ML framework."""
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -7,7 +7,7 @@ from typing import Any, Protocol
 from detectors.base import Answers, Detector
 from detectors.catalogue import ModelEntry
 from detectors.catalogue.model_server import ModelServer
-from detectors.errors import DetectionFailed, DetectorError, ModelUnavailable, NoAnswer
+from detectors.errors import DetectionFailed, DetectorError, ModelUnavailable, Unanswered
 from detectors.pictures.preprocess import Batch, Pixels
 from detectors.postprocess import Detections
 from detectors.runtimes.remote.connection import Connection
@@ -15,7 +15,7 @@ from detectors.runtimes.remote.open_inference import OpenInference
 from detectors.runtimes.remote.tf_serving import TensorFlowServing
 
 
-class AskedModel(Protocol):
+class ServedModel(Protocol):
     """A model on a server, by one of the protocols. Thread-safe. Both methods raise `DetectorError`."""
 
     def require_ready(self) -> None:
@@ -25,19 +25,20 @@ class AskedModel(Protocol):
         """What the server writes for n pictures, one array or a list of them."""
 
 
-Protocols = dict[str, Callable[[Connection, ModelEntry, ModelServer], AskedModel]]
+Protocols = dict[str, Callable[[Connection, ModelEntry, ModelServer], ServedModel]]
 PROTOCOLS: Protocols = {"oip": OpenInference, "tf_serving": TensorFlowServing}
-# Of the time for a request: a picture is asked twice before it is blamed, and after each time the server whether it is
-# ready, and a blank one.
-REQUESTS_A_PICTURE = 6
+# The most requests for one picture. A suspect is preceded by a probe, and is sent in a batch and then alone. Each of
+# these three may need three requests: the request itself, a check whether the model is ready, and a blank picture.
+REQUESTS_A_PICTURE = 9
 
 
 class RemoteDetector(Detector):
-    """Asks a server, with several requests at once. Thread-safe.
+    """Asks a model server, with several requests at once. Thread-safe.
 
-    Raises `ModelUnavailable` in place of any other fault where the server fails a blank picture too: then it is out.
-    Where it does not, an answer blames the picture that it was given for. `NoAnswer` blames none by itself: the server
-    may have been out and back, or a picture too much for it.
+    An HTTP status does not show whose fault an error is: servers answer 500 for a picture that the model can't process
+    and for a GPU that is gone. So after every error the server gets a blank picture. Where that fails too, the server
+    is out, and `ModelUnavailable` is raised. Where it succeeds, an error that the server answered is the picture's
+    fault. A `NoAnswer` is not by itself: the server may have been away for a moment, or the picture stopped it.
     """
 
     formats = frozenset(PROTOCOLS)
@@ -49,7 +50,6 @@ class RemoteDetector(Detector):
     def _load(self, threads: int) -> None:
         server = self.entry.server
         assert server is not None  # the catalogue holds that these formats have one
-        self.patience_s = REQUESTS_A_PICTURE * server.timeout_s
         self._server = server
         self._connection = Connection(server)
         self._model = PROTOCOLS[self.entry.format](self._connection, self.entry, server)
@@ -63,13 +63,23 @@ class RemoteDetector(Detector):
                 self._model.require_ready()
                 super().detect([self.blank()])
             except DetectorError as outage:
-                doubt = error.doubt if isinstance(error, NoAnswer) else error
-                raise ModelUnavailable(outage, doubt=doubt) from error
+                suspicion = error.suspicion if isinstance(error, Unanswered) else error
+                raise ModelUnavailable(outage, suspicion=suspicion) from error
             raise
 
     def works(self) -> bool:
-        """What a server fails is never this process, which so need not end."""
+        """True: a fault of the server is no fault of this process, which can go on."""
         return True
+
+    def require_available(self) -> None:
+        try:
+            self.detect([self.blank()])
+        except DetectorError as outage:
+            raise ModelUnavailable(outage) from outage
+
+    def time_limit(self, pictures: int, picture_seconds: float) -> float:
+        waiting = REQUESTS_A_PICTURE * self._server.timeout_s
+        return super().time_limit(pictures, picture_seconds + waiting)
 
     def close(self) -> None:
         self._pool.shutdown(wait=False)
@@ -80,15 +90,15 @@ class RemoteDetector(Detector):
         together = not isinstance(batch, list) or self._server.encoding == "png"
         size = (self._server.request_size or len(batch)) if together else 1
         parts = [batch[start : start + size] for start in range(0, len(batch), size)]
-        return _joined(parts, list(self._pool.map(self._asked, parts)))
+        return _join(parts, list(self._pool.map(self._infer_part, parts)))
 
-    def _asked(self, part: Batch) -> Answers:
+    def _infer_part(self, part: Batch) -> Answers:
         if isinstance(part, list) and self._server.encoding == "tensor":
             part = part[0][None]
         return self._model.infer(part)
 
 
-def _joined(parts: Sequence[Batch], answers: Sequence[Answers]) -> Answers:
+def _join(parts: Sequence[Batch], answers: Sequence[Answers]) -> Answers:
     """The outputs for all pictures. Raises `DetectionFailed` where a request was answered for more or fewer pictures
     than it had: the sum might be right, and each answer another picture's."""
     for part, outputs in zip(parts, answers, strict=True):

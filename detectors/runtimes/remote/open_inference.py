@@ -1,4 +1,4 @@
-"""The Open Inference Protocol v2 over REST, as Triton, KServe and MLServer speak it.
+"""The Open Inference Protocol v2 over REST: Triton, KServe and MLServer.
 
 https://github.com/kserve/open-inference-protocol/blob/main/specification/protocol/inference_rest.md, and for tensors as
 bytes https://github.com/triton-inference-server/server/blob/main/docs/protocol/extension_binary_data.md.
@@ -18,19 +18,20 @@ from detectors.runtimes.remote.connection import Connection, Reply
 
 Array = npt.NDArray[Any]
 
-# Where the JSON of a request or an answer ends and the bytes of its tensors begin.
+# The header with the length of the JSON, after which the bytes of the tensors begin.
 JSON_LENGTH = "Inference-Header-Content-Length"
 BINARY = "binary_tensor_data"
 DTYPES = {
     "BOOL": "?", "UINT8": "u1", "UINT16": "<u2", "UINT32": "<u4", "UINT64": "<u8", "INT8": "i1", "INT16": "<i2",
     "INT32": "<i4", "INT64": "<i8", "FP16": "<f2", "FP32": "<f4", "FP64": "<f8",
 }  # fmt: skip
-"""Datatype of the protocol -> NumPy's, in the byte order that the extension has."""
+"""Datatype of the protocol -> NumPy's, in the byte order of the binary extension."""
+JSON_TYPE = {"Content-Type": "application/json"}
 DATATYPES = {"uint8": "UINT8", "float32": "FP32"}
 
 
 class OpenInference:
-    """A model on a server that speaks the protocol. Thread-safe."""
+    """A model on a server with this protocol. Thread-safe."""
 
     def __init__(self, connection: Connection, entry: ModelEntry, server: ModelServer) -> None:
         self._connection = connection
@@ -41,13 +42,13 @@ class OpenInference:
         self._path = f"/v2/models/{server.model}{version}"
 
     def require_ready(self) -> None:
-        """Raises what `infer` raises where the server says that the model is not ready, or does not answer."""
+        """Raises what `infer` raises if the model is not ready or the server does not answer."""
         self._connection.get(f"{self._path}/ready")
 
     def infer(self, batch: Array) -> list[Array]:
-        """The wanted outputs for n pictures, as the server writes them.
+        """The outputs of `entry.output.wanted` for n pictures, as the server writes them.
 
-        Raises `ServerAnswerInvalid` where they can't be read, and what `Connection.post` raises.
+        Raises `ServerAnswerInvalid` if they can't be read, and what `Connection.post` raises.
         """
         if self._binary is None:
             self._binary = self._offers_binary()
@@ -61,22 +62,22 @@ class OpenInference:
             request["outputs"] = [{"name": name} for name in self._wanted]
         if not self._binary:
             tensor["data"] = batch.ravel().tolist()
-            return self._read(self._connection.post(f"{self._path}/infer", _json(request), JSON_TYPE))
+            return self._parse(self._connection.post(f"{self._path}/infer", _json(request), JSON_TYPE))
         data = batch.tobytes()
         tensor["parameters"] = {"binary_data_size": len(data)}
         request["parameters"] = {"binary_data_output": True}
-        told = _json(request)
-        headers = {"Content-Type": "application/octet-stream", JSON_LENGTH: str(len(told))}
-        return self._read(self._connection.post(f"{self._path}/infer", told + data, headers))
+        header = _json(request)
+        headers = {"Content-Type": "application/octet-stream", JSON_LENGTH: str(len(header))}
+        return self._parse(self._connection.post(f"{self._path}/infer", header + data, headers))
 
     def _offers_binary(self) -> bool:
         try:
-            told = json.loads(self._connection.get("/v2").content)
+            metadata = json.loads(self._connection.get("/v2").content)
         except (ServerRefused, ValueError):
-            return False  # of a proxy that lets only some paths through, for one
-        return isinstance(told, dict) and BINARY in (told.get("extensions") or ())
+            return False  # for example from a proxy that lets only some paths through
+        return isinstance(metadata, dict) and BINARY in (metadata.get("extensions") or ())
 
-    def _read(self, reply: Reply) -> list[Array]:
+    def _parse(self, reply: Reply) -> list[Array]:
         try:
             length = int(reply.headers.get(JSON_LENGTH, len(reply.content)))
             outputs = json.loads(reply.content[:length])["outputs"]
@@ -84,44 +85,33 @@ class OpenInference:
             start = length
             for position, output in enumerate(outputs):
                 size = (output.get("parameters") or {}).get("binary_data_size")
+                dtype = DTYPES[output["datatype"]]
                 if size is None:
-                    array = _of_json(output)
+                    array = np.asarray(output["data"], dtype)  # the protocol allows flat and nested lists
                 else:
-                    array = _of_bytes(output, reply.content[start : start + size])
+                    array = np.frombuffer(reply.content[start : start + size], dtype)
                     start += size
-                arrays[position] = arrays[output["name"]] = array
+                arrays[position] = arrays[output["name"]] = array.reshape(_shape(output))
         except (ValueError, TypeError, LookupError, AttributeError, OverflowError) as error:
             raise ServerAnswerInvalid(
-                f"{self._path} answered what is no answer of the Open Inference Protocol: {type(error).__name__}: "
-                f"{error}."
+                f"The answer of {self._path} breaks the Open Inference Protocol: {type(error).__name__}: {error}."
             ) from error
         for name in self._wanted:
             if name not in arrays:
                 known = [key for key in arrays if isinstance(key, type(name))]
-                raise ServerAnswerInvalid(f"Of the answer of {self._path}, {lacking('output', name, known)}.")
+                raise ServerAnswerInvalid(
+                    f"The answer of {self._path} is incomplete; {lacking('output', name, known)}."
+                )
         return [arrays[name] for name in self._wanted]
-
-
-JSON_TYPE = {"Content-Type": "application/json"}
 
 
 def _json(value: Any) -> bytes:
     return json.dumps(value, separators=(",", ":")).encode()
 
 
-def _of_json(output: Mapping[str, Any]) -> Array:
-    # Flat or nested, both are allowed.
-    array = np.asarray(output["data"], DTYPES[output["datatype"]])
-    return array.reshape(_shape(output))
-
-
-def _of_bytes(output: Mapping[str, Any], data: bytes) -> Array:
-    return np.frombuffer(data, DTYPES[output["datatype"]]).reshape(_shape(output))
-
-
 def _shape(output: Mapping[str, Any]) -> list[int]:
     shape = [int(length) for length in output["shape"]]
     if any(length < 0 for length in shape):
-        # To NumPy it would mean "as many as there are".
-        raise ValueError(f"the shape {shape} of {output['name']}")
+        # NumPy would replace a negative length by whatever fits.
+        raise ValueError(f"{output['name']} has the shape {shape}")
     return shape

@@ -1,4 +1,4 @@
-"""The REST of TensorFlow Serving, which KServe speaks as its protocol v1: rows in, predictions out.
+"""The REST API of TensorFlow Serving, which is also KServe's protocol v1: rows in, predictions out.
 
 https://www.tensorflow.org/tfx/serving/api_rest
 """
@@ -22,7 +22,7 @@ Array = npt.NDArray[Any]
 
 
 class TensorFlowServing:
-    """A model on a server that speaks this REST. Thread-safe."""
+    """A model on a server with this API. Thread-safe."""
 
     def __init__(self, connection: Connection, entry: ModelEntry, server: ModelServer) -> None:
         self._connection = connection
@@ -32,21 +32,21 @@ class TensorFlowServing:
         self._path = f"/v1/models/{server.model}{version}"
 
     def require_ready(self) -> None:
-        """Raises what `infer` raises, or `ServerUnavailable` where no version that would be asked is ready."""
+        """Raises `ServerUnavailable` if the requested version is not ready, or what `infer` raises."""
         try:
-            told = json.loads(self._connection.get(self._path).content)
-            # KServe has `ready` in place of the states.
-            states = [one["state"] for one in told.get("model_version_status", ())]
-            ready = told.get("ready", True)
+            status = json.loads(self._connection.get(self._path).content)
+            # KServe sends `ready` in place of the states.
+            states = [one["state"] for one in status.get("model_version_status", ())]
+            ready = status.get("ready", True)
         except (ValueError, TypeError, LookupError, AttributeError) as error:
-            raise ServerAnswerInvalid(f"{self._path} answered no status of a model: {error}.") from error
+            raise ServerAnswerInvalid(f"The status of {self._path} can't be read: {error}.") from error
         if not ready or (states and "AVAILABLE" not in states):
             raise ServerUnavailable(f"{self._path} is not ready: {', '.join(map(str, states)) or 'so it says'}.")
 
     def infer(self, batch: Array | Sequence[Array]) -> list[list[Array]]:
-        """The wanted outputs for n pictures, each a list of n arrays.
+        """The outputs of `entry.output.wanted` for n pictures, each a list of n arrays.
 
-        Raises `ServerAnswerInvalid` where they can't be read, and what `Connection.post` raises.
+        Raises `ServerAnswerInvalid` if they can't be read, and what `Connection.post` raises.
         """
         rows = [_png(picture) if self._server.encoding == "png" else picture.tolist() for picture in batch]
         name = self._entry.input.name
@@ -57,19 +57,19 @@ class TensorFlowServing:
         reply = self._connection.post(f"{self._path}:predict", content, {"Content-Type": "application/json"})
         try:
             predictions = json.loads(reply.content)["predictions"]
-            return [[self._read(row, str(wanted)) for row in predictions] for wanted in self._entry.output.wanted]
+            return [[self._parse(row, str(wanted)) for row in predictions] for wanted in self._entry.output.wanted]
         except (ValueError, TypeError, LookupError, OverflowError) as error:
-            raise ServerAnswerInvalid(f"{self._path} answered no predictions that can be read: {error}.") from error
+            raise ServerAnswerInvalid(f"The predictions of {self._path} can't be read: {error}.") from error
 
-    def _read(self, row: Mapping[str, Any], name: str) -> Array:
+    def _parse(self, row: Mapping[str, Any], name: str) -> Array:
         if not isinstance(row, Mapping) or name not in row:
             raise LookupError(lacking("output", name, list(row) if isinstance(row, Mapping) else []))
         array = np.asarray(row[name])
         if array.dtype.kind not in "biuf":
-            raise ValueError(f"{name} is not made of numbers")
+            raise ValueError(f"{name} has values that are no numbers")
         if array.size:
             return array
-        # JSON has one empty list for all shapes.
+        # In JSON an empty list is the same for all shapes.
         output = self._entry.output
         columns = max(self._entry.class_ids) + 1 + (output.background == "last")
         shapes = {output.boxes: (0, 4), output.class_scores: (0, columns)}
@@ -77,7 +77,7 @@ class TensorFlowServing:
 
 
 def _png(picture: npt.NDArray[np.uint8]) -> dict[str, str]:
-    """A picture, RGB uint8, H×W×3, as such a request has bytes. PNG keeps every pixel."""
+    """An RGB picture (uint8, H×W×3) as a PNG file in base64, which loses nothing."""
     file = io.BytesIO()
     Image.fromarray(picture).save(file, "PNG", compress_level=1)
     return {"b64": base64.b64encode(file.getvalue()).decode("ascii")}

@@ -1,4 +1,4 @@
-"""A PostgreSQL of the run's own, which it may stop and whose connections it may cut."""
+"""A PostgreSQL of the run's own, which can be stopped and whose connections can be cut."""
 
 import subprocess
 import time
@@ -30,7 +30,7 @@ class Postgres:
             return set()
 
     def stop(self, mode: str = "immediate") -> None:
-        """`immediate` is a crash: nothing is written back, and the next start recovers from the log."""
+        """`immediate` is like a crash: nothing is written, and the next start recovers from the log."""
         self._control("-m", mode, "stop")
 
     def start(self) -> None:
@@ -44,7 +44,7 @@ class Postgres:
                     raise
 
     def cut_connections(self) -> int:
-        """Ends every other session; how many there were."""
+        """Ends all other sessions. Returns their number."""
         engine = sa.create_engine(self.url.replace("postgresql://", "postgresql+psycopg://", 1))
         cut = sa.text(
             "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity "

@@ -1,4 +1,4 @@
-"""The disk that the pictures lie on: a small tmpfs where this user may mount one, else a plain folder."""
+"""The disk of the pictures: a small tmpfs if this user may mount one, else a plain folder."""
 
 import os
 import shutil
@@ -10,7 +10,7 @@ FILLER = "filler"
 
 
 class Disk:
-    """It can be taken away, and filled up where it is a file system of its own."""
+    """It can be taken away, and filled up if it is a file system of its own."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -21,7 +21,7 @@ class Disk:
         self.own_file_system = _mount(self.path)
 
     def take_away(self) -> None:
-        """A file stands where the store's folder was: nothing below it can be read, written or made."""
+        """Puts a file in the place of the store's folder, so that nothing below it can be read or written."""
         images = self.path / "images"
         images.rename(self.path / "images-away")
         images.touch()
@@ -32,7 +32,7 @@ class Disk:
         (self.path / "images-away").rename(images)
 
     def fill(self) -> None:
-        """Until nothing more fits."""
+        """Writes until the disk is full."""
         with (self.path / FILLER).open("wb", buffering=0) as file:
             chunk = bytes(65536)
             while True:

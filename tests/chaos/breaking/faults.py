@@ -1,4 +1,4 @@
-"""What is done to the service: each fault is applied, held for a while, and lifted."""
+"""The faults: each is applied to the service, held for some time, and lifted."""
 
 import os
 import random
@@ -15,18 +15,18 @@ from tests.chaos.service import Service
 
 @dataclass(frozen=True)
 class Fault:
-    """`apply` does it and says to whom; after `hold_s` seconds `lift` takes the cause away."""
+    """`apply` returns what it hit; after `hold_s` seconds `lift` ends the fault."""
 
     name: str
     apply: Callable[[], str]
     hold_s: float = 0.0
     lift: Callable[[], None] | None = None
     counts: bool = False
-    """Whoever is alone with the victim gets a death for it."""
+    """A job that the victim held alone gets a crash."""
 
 
 class Faults:
-    """Makes faults for a service. The generator decides who is hit and for how long."""
+    """Makes faults for a service. `chance` chooses the victims and the times."""
 
     def __init__(self, service: Service, chance: random.Random) -> None:
         self._service = service
@@ -43,7 +43,7 @@ class Faults:
         return Fault("kill worker parent", lambda: self._signal(self._service.workers(), signal.SIGKILL))
 
     def kill_worker(self) -> Fault:
-        """Parent and children at once, as the end of a container is."""
+        """Parent and children at once, like the end of a container."""
         return Fault("kill whole worker", lambda: self._signal_group(self._service.workers(), signal.SIGKILL))
 
     def kill_api(self) -> Fault:
@@ -60,14 +60,14 @@ class Faults:
         return Fault("kill supervisor", apply)
 
     def freeze_worker(self) -> Fault:
-        """The whole process group, until its leases have run out and its jobs have gone to somebody else."""
+        """The whole process group, until its leases have expired and other workers have its jobs."""
         settings = self._service.settings
         stopped: list[int] = []
 
         def apply() -> str:
             parents = self._service.workers()
             if not parents:
-                return "nobody"
+                return "none"
             stopped.append(os.getpgid(self._chance.choice(parents).pid))
             os.killpg(stopped[0], signal.SIGSTOP)
             return f"group {stopped[0]}"
@@ -110,7 +110,7 @@ class Faults:
         return Fault("connections cut", lambda: f"{postgres.cut_connections()} sessions")
 
     def lock_database(self) -> Fault:
-        """SQLite: somebody else holds the write lock for longer than the service waits for it."""
+        """SQLite: another connection holds the write lock, at times for longer than the service waits for it."""
         path = self._service.database_url.removeprefix("sqlite:///")
         held: list[sqlite3.Connection] = []
 
@@ -140,11 +140,11 @@ class Faults:
             with suppress(psutil.NoSuchProcess):
                 process.send_signal(number)
                 return f"pid {process.pid}"
-        return "nobody"
+        return "none"
 
     def _signal_group(self, parents: list[psutil.Process], number: signal.Signals) -> str:
         for parent in self._chance.sample(parents, len(parents)):
             with suppress(ProcessLookupError):
                 os.killpg(os.getpgid(parent.pid), number)
                 return f"group of {parent.pid}"
-        return "nobody"
+        return "none"

@@ -1,19 +1,19 @@
-"""Which faults come, in which order, and how long after the pictures before them: settled by the seed."""
+"""The schedule, made from the seed: which faults, in which order, and when."""
 
 import random
 from dataclasses import dataclass
 
 from tests.chaos.breaking.faults import Fault, Faults
 
-# Of a hundred kills: the children most of all, for they do the work.
+# In percent. The children are hit most, since they do the work.
 KILLS = {"kill_child": 46, "kill_parent": 12, "kill_worker": 14, "kill_api": 20, "kill_supervisor": 8}
 
 
 @dataclass(frozen=True)
 class Step:
-    """Pictures are let in, `after_s` later the fault is applied, and `pause_s` after the recovery it goes on.
+    """`after_s` after pictures are sent the fault is applied; `pause_s` after the recovery comes the next step.
 
-    `busy`: not before a job runs.
+    With `busy` the fault waits until a job runs.
     """
 
     fault: Fault
@@ -33,7 +33,7 @@ def make_schedule(
     disk: bool,
     only: str = "",
 ) -> list[Step]:
-    """`only` names one kind of fault (`kill_worker`), which then comes in place of all kills, and nothing else."""
+    """With `only` there are `kills` faults of this one kind (`kill_worker`), and no others."""
     chance = random.Random(f"{seed} schedule")
     if only:
         names = [only] * kills
@@ -51,7 +51,7 @@ def make_schedule(
     steps = []
     for name in names:
         fault: Fault = getattr(faults, name)()
-        # The API is to be hit while it takes pictures in, everything else while it works on them.
+        # The API is hit while it accepts pictures, everything else while jobs run.
         busy = name != "kill_api"
         after_s = chance.uniform(0, 0.4 if busy else 0.15)
         steps.append(Step(fault, busy, after_s, chance.uniform(0, 1)))
@@ -59,7 +59,7 @@ def make_schedule(
 
 
 def _kills(number: int, chance: random.Random) -> list[str]:
-    """At least one of each kind where there are enough of them."""
+    """At least one of each kind, if there are enough."""
     names = list(KILLS)[: max(0, number)]
     names += chance.choices(list(KILLS), list(KILLS.values()), k=max(0, number - len(names)))
     return names

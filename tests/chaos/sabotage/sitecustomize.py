@@ -1,10 +1,11 @@
-"""Takes one of the service's safeguards away, in every process that finds this on its path. For tests of the checker.
+"""Takes one of the service's safeguards away, to show that the checker sees it.
 
-Python imports a module of this name at its start. CHAOS_SABOTAGE says which safeguard: `fence`, `sweep` or `lone`.
+Every Python process that has this folder on its path imports this module at its start. CHAOS_SABOTAGE names the
+safeguard: `fence`, `sweep` or `lone`.
 """
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import sqlalchemy as sa
@@ -13,12 +14,13 @@ from sqlalchemy.engine import Connection
 from jobs.clock import now
 from jobs.queue import claims, recovery
 from jobs.queue.claims import HeldClaim, Outcome
+from jobs.records import DetectionRecord
 from jobs.tables import FAILED, SUCCEEDED, Detection, Job
 
 
 def _without_fence() -> None:
-    """Whoever comes late writes all the same."""
-    write_detections = claims._write_detections
+    """A worker that has lost its claim writes its answers all the same."""
+    insert_detections = claims.insert_detections
 
     def write_answers(
         connection: Connection, held: HeldClaim, outcomes: Sequence[Outcome], device: str
@@ -40,10 +42,9 @@ def _without_fence() -> None:
             written[outcome.job_id] = connection.scalar(update)
         return written
 
-    def write_detections_anew(connection: Connection, answered: Sequence[Outcome]) -> None:
-        ids = [outcome.job_id for outcome in answered]
-        connection.execute(sa.delete(Detection).where(Detection.job_id.in_(ids)))
-        write_detections(connection, answered)
+    def replace_detections(connection: Connection, found: Mapping[str, Sequence[DetectionRecord]]) -> None:
+        connection.execute(sa.delete(Detection).where(Detection.job_id.in_(found)))
+        insert_detections(connection, found)
 
     end = claims._end
 
@@ -53,31 +54,31 @@ def _without_fence() -> None:
 
     claims._end = end_and_go_on
     claims._write_answers = write_answers
-    claims._write_detections = write_detections_anew
+    claims.insert_detections = replace_detections
 
 
 def _without_sweep() -> None:
-    """Leases run out, and nobody notices."""
-    from worker import sweep
+    """The sweep leaves expired leases as they are."""
+    from jobs.queue import sweep
 
-    sweep.expire = lambda db: set()
+    sweep.expire_leases = lambda db: set()
 
 
 def _without_lone_retry() -> None:
-    """Everybody who was there when a process died is as guilty as the one who did it."""
-    put_back = recovery._requeue
+    """A crash counts against every job that the process held."""
+    requeue = recovery._requeue
 
-    def blame_all(connection: Connection, jobs: Sequence[Any], **marks: Any) -> None:
+    def count_against_all(connection: Connection, jobs: Sequence[Any], **marks: Any) -> None:
         if not marks.pop("suspect", False):
-            put_back(connection, jobs, **marks)
+            requeue(connection, jobs, **marks)
             return
         for job in jobs:
             if job.deaths + 1 >= recovery.MAX_CRASHES:
                 recovery._fail(connection, job, recovery.WORKER_LOST, "", deaths=Job.deaths + 1)
             else:
-                put_back(connection, [job], deaths=Job.deaths + 1)
+                requeue(connection, [job], deaths=Job.deaths + 1)
 
-    recovery._requeue = blame_all
+    recovery._requeue = count_against_all
 
 
 {"fence": _without_fence, "sweep": _without_sweep, "lone": _without_lone_retry}[os.environ["CHAOS_SABOTAGE"]]()

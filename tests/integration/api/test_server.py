@@ -1,4 +1,4 @@
-"""`python -m api` as it runs: gunicorn, a real Redis, real connections."""
+"""`python -m api` as a process, with gunicorn, Redis and real connections."""
 
 import json
 import socket
@@ -18,6 +18,7 @@ from jobs.migrate import migrate
 from jobs.queue import claims
 from jobs.queue.claims import Outcome
 from jobs.queue.doorbell import FINISHED_CHANNEL, Doorbell
+from jobs.records import ClaimableModel
 from jobs.tables import new_id
 from tests import catalogues
 from tests.services.environment import environment, free_port, settings_of
@@ -31,22 +32,22 @@ LIMIT_MB = 1
 
 
 class Server(Api):
-    """One that answers. The catalogue is the one of the unit tests."""
+    """A service that answers, with the catalogue of the unit tests."""
 
     def __init__(self, folder: Path, redis_url: str, *, command: list[str] | None = None) -> None:
-        super().__init__(command=command, **given(folder, redis_url))
+        super().__init__(command=command, **settings_for(folder, redis_url))
         self.port = self.settings.port
         self.wait_until("/healthz")
 
     def connect(self) -> socket.socket:
         return socket.create_connection(("127.0.0.1", self.port), timeout=20)
 
-    def refused(self) -> list[str]:
+    def refusals(self) -> list[str]:
         return [line for line in self.said.splitlines() if "api.problems" in line]
 
 
-def given(folder: Path, redis_url: str) -> dict[str, object]:
-    """Settings, and what has to be there for them."""
+def settings_for(folder: Path, redis_url: str) -> dict[str, object]:
+    """Settings, with their catalogue and database."""
     catalogue = catalogues.write(folder / "catalogue.toml", CATALOGUE)
     settings = {"data": folder, "catalogue": catalogue, "redis_url": redis_url, "max_request_mb": LIMIT_MB}
     migrate(settings_of(**settings).database_url)
@@ -66,11 +67,11 @@ def submit(server: Server) -> dict[str, object]:
 
 
 def finish_all(server: Server) -> None:
-    """Does what a worker does, the announcement included."""
+    """Works like a worker: finishes all queued jobs and announces them."""
     db, queue = Database(server.settings.database_url), Doorbell(server.settings)
     digest = Catalogue.load(*server.settings.catalogue).entries[MODEL].digest
     while held := claims.claim(
-        db, "pytorch", {MODEL: (digest, 8)}, worker_id=new_id(), task_id=new_id(), lease_seconds=15
+        db, "pytorch", {MODEL: ClaimableModel(digest, 8)}, worker_id=new_id(), task_id=new_id(), lease_seconds=15
     ):
         queue.announce(claims.finish(db, held, [Outcome(job.id, []) for job in held.jobs], device="cpu"))
     db.close()
@@ -143,7 +144,7 @@ def test_body_without_a_length_is_taken_below_it(server: Server) -> None:
 def test_refusal_of_another_kind_leaves_the_connection_whole(server: Server) -> None:
     with httpx.Client(base_url=server.url) as client:
         files = {"image": ("a.png", encoded() + b"\0" * 900_000)}
-        # The id is wrong, so nobody reads the body.
+        # The id is wrong, so the service does not read the body.
         answer = client.post("/v1/batches/17/jobs", data={"model": MODEL}, files=files)
 
         assert (answer.status_code, answer.json()["code"]) == (404, "not_found")
@@ -151,17 +152,17 @@ def test_refusal_of_another_kind_leaves_the_connection_whole(server: Server) -> 
 
 
 def test_one_line_of_the_log_for_each_refusal(server: Server) -> None:
-    before = len(server.refused())
+    before = len(server.refusals())
 
     httpx.get(f"{server.url}/v1/jobs/17")
     httpx.get(f"{server.url}/v1/jobs")
 
-    lines = server.refused()[before:]
+    lines = server.refusals()[before:]
     assert len(lines) == 1
     assert lines[0].endswith("GET /v1/jobs/17 404 not_found")
 
 
-def test_client_that_hangs_up_in_the_middle_harms_nobody(server: Server) -> None:
+def test_a_client_that_closes_the_connection_early_does_no_harm(server: Server) -> None:
     with server.connect() as connection:
         connection.sendall(HEAD + b"Content-Length: 500000\r\n\r\n--b\r\n")
 
@@ -170,15 +171,15 @@ def test_client_that_hangs_up_in_the_middle_harms_nobody(server: Server) -> None
 
 
 def subscribers(redis_server: RedisServer) -> int:
-    """Processes that listen for finished jobs: those in which a request waits or has waited."""
+    """The number of processes that listen for finished jobs, because a request waits or has waited in them."""
     client = redis.Redis(unix_socket_path=str(redis_server.socket))
     [(_, number)] = client.pubsub_numsub(FINISHED_CHANNEL)  # type: ignore[no-untyped-call]
     return int(number)
 
 
-def test_waiter_hears_of_its_job(tmp_path: Path, redis_server: RedisServer) -> None:
-    # It never looks into the database by itself.
-    program = "import api.waiting, api.__main__; api.waiting.CHECK_SECONDS = 1e9; api.__main__.main()"
+def test_a_waiting_request_gets_the_announcement(tmp_path: Path, redis_server: RedisServer) -> None:
+    # It never polls the database.
+    program = "import api.long_polling, api.__main__; api.long_polling.POLL_SECONDS = 1e9; api.__main__.main()"
     with Server(tmp_path, redis_server.url, command=[sys.executable, "-c", program]) as server:
         job = submit(server)
         answers: list[str] = []
@@ -189,16 +190,16 @@ def test_waiter_hears_of_its_job(tmp_path: Path, redis_server: RedisServer) -> N
 
         waiter = threading.Thread(target=wait)
         waiter.start()
-        wait_for(lambda: subscribers(redis_server) > before, "the one that waits")
+        wait_for(lambda: subscribers(redis_server) > before, "the request that waits")
         finish_all(server)
         queue = Doorbell(server.settings)
 
-        def heard() -> bool:
-            # A machine that stands still for a moment may lose an announcement, which Redis gets at most 0.15 s for.
+        def is_answered() -> bool:
+            # An announcement may be lost on a busy machine, because Redis has only 0.15 s to take it.
             queue.announce([str(job["id"])])
             return bool(answers)
 
-        wait_for(heard, "the answer", 30)
+        wait_for(is_answered, "the answer", 30)
         waiter.join()
 
         assert answers == ["succeeded"]
@@ -223,7 +224,7 @@ def test_results_come_as_a_stream(server: Server) -> None:
     assert sources == [f"{number}.png" for number in range(250)]
 
 
-def test_stopping_answers_those_who_wait(tmp_path: Path, redis_server: RedisServer) -> None:
+def test_stopping_answers_the_waiting_requests(tmp_path: Path, redis_server: RedisServer) -> None:
     with Server(tmp_path, redis_server.url) as server:
         job = submit(server)
         statuses: list[str] = []
@@ -234,11 +235,11 @@ def test_stopping_answers_those_who_wait(tmp_path: Path, redis_server: RedisServ
 
         waiter = threading.Thread(target=wait)
         waiter.start()
-        wait_for(lambda: subscribers(redis_server) > before, "the one that waits")
+        wait_for(lambda: subscribers(redis_server) > before, "the request that waits")
 
         assert server.stop() == 0
 
-    # One that is not let go has no answer when the time for a stop is over.
+    # A request that still waited when the time for a stop is up would get no answer.
     waiter.join()
     assert statuses == ["queued"]
     assert "Traceback" not in server.said
@@ -267,7 +268,7 @@ def test_without_redis_jobs_are_accepted_and_waited_for(tmp_path: Path) -> None:
     ],
 )
 def test_wrong_setting_stops_the_start_with_one_line(tmp_path: Path, wrong: dict[str, str], named: str) -> None:
-    settings = given(tmp_path, "unix:///nobody.sock") | {"port": free_port()}
+    settings = settings_for(tmp_path, "unix:///nobody.sock") | {"port": free_port()}
 
     ended = output_of(python("api"), environment(**settings | wrong))
 
@@ -277,9 +278,11 @@ def test_wrong_setting_stops_the_start_with_one_line(tmp_path: Path, wrong: dict
 
 
 def test_taken_port_stops_the_start_with_one_line(tmp_path: Path, server: Server) -> None:
-    settings = given(tmp_path, "unix:///nobody.sock") | {"port": server.port}
+    settings = settings_for(tmp_path, "unix:///nobody.sock") | {"port": server.port}
 
     ended = output_of(python("api"), environment(**settings))
 
     assert ended.returncode == 2
-    assert ended.stderr.splitlines() == [f"BOXQUEUE_PORT: 127.0.0.1:{server.port} is taken by another program."]
+    assert ended.stderr.splitlines() == [
+        f"BOXQUEUE_PORT: another program uses 127.0.0.1:{server.port}; choose another port."
+    ]

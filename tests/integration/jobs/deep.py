@@ -1,4 +1,4 @@
-"""Deep queues in a moment: rows by the ten thousand, made inside the database."""
+"""Deep queues, made quickly: the database itself makes ten thousands of rows."""
 
 import sqlalchemy as sa
 
@@ -30,15 +30,14 @@ def queue_up(
     per_turn: int = 1,
     status: str = QUEUED,
 ) -> list[str]:
-    """So many jobs that wait (or have another status), with the turns that an idle queue would have given them; their
-    ids, in order."""
-    # The ids of one moment: a fresh UUIDv7, counted on at its end.
+    """Inserts jobs with the turns that an idle queue would give them. Returns their ids, in order."""
+    # All ids begin with the same new UUIDv7 and end with a count.
     begin = new_id()[:24]
     values = {
         "id": begin, "batch": batch_id, "model": model, "digest": DIGEST, "priority": priority, "per_turn": per_turn,
         "number": number, "status": status,
     }  # fmt: skip
-    # Its JSON has no colon that could be taken for a parameter.
+    # The JSON has no colon, which SQLAlchemy would read as a parameter.
     rows = sa.text(_ROW + (_SQLITE if db.is_sqlite else _POSTGRESQL))
     with db.write() as connection:
         connection.execute(rows, values)

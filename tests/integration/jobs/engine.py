@@ -1,4 +1,4 @@
-"""What the engine's tests say in short: jobs of invented pictures, claims by an invented worker."""
+"""Short forms for the tests of the queue: jobs with made-up pictures, claims by a made-up worker."""
 
 import hashlib
 from collections.abc import Sequence
@@ -8,7 +8,7 @@ from jobs import store
 from jobs.database import Database
 from jobs.queue import claims
 from jobs.queue.claims import HeldClaim, Outcome
-from jobs.records import DetectionRecord, JobRecord, NewJob, Picture
+from jobs.records import ClaimableModel, DetectionRecord, JobRecord, NewJob, Picture
 from jobs.tables import new_id
 
 DIGEST = "d" * 64
@@ -41,7 +41,7 @@ def take_any(
     return claims.claim(
         db,
         "pytorch",
-        {model: (DIGEST, most)},
+        {model: ClaimableModel(DIGEST, most)},
         worker_id=new_id(),
         task_id=task or new_id(),
         lease_seconds=lease,

@@ -1,4 +1,4 @@
-"""Cancelling a batch of 100,000: effective at once, with no worker about; its rows follow, whoever sweeps."""
+"""Cancelling a batch of 100,000 jobs takes effect at once, without a worker. Any sweep changes the rows."""
 
 import os
 import signal
@@ -13,6 +13,7 @@ from jobs.database import Database
 from jobs.queue import worker_registry
 from jobs.queue.backpressure import Backpressure
 from jobs.queue.queries import has_waiting
+from jobs.records import ClaimableModel
 from jobs.tables import CANCELLED, Job
 from tests.conftest import ROOT
 from tests.integration.jobs.deep import queue_up
@@ -24,40 +25,40 @@ BIG = 100_000
 
 @pytest.fixture
 def big(db: Database) -> str:
-    """A batch of 100,000 jobs that wait."""
+    """A batch of 100,000 queued jobs."""
     batch = batches.create_batch(db, None).id
     queue_up(db, BIG, batch_id=batch)
     return batch
 
 
 def rows(db: Database, batch: str) -> int:
-    """Rows of the batch that have followed."""
+    """Number of cancelled rows of the batch."""
     query = sa.select(sa.func.count()).where(Job.batch_id == batch, Job.status == CANCELLED)
     with db.read() as connection:
         return connection.scalar(query) or 0
 
 
-def test_it_counts_at_once_for_everybody(db: Database, big: str) -> None:
+def test_a_cancellation_counts_at_once(db: Database, big: str) -> None:
     held = take(db, most=4)
     pressure = Backpressure(db, BIG // 2, None)
     assert pressure.refusal("pytorch", 0, 1)
 
     batches.cancel_batch(db, big)
 
-    # Not one row was touched for it, so it takes no longer than for a batch of ten.
+    # No row is changed, so it takes no longer than for a batch of ten.
     assert rows(db, big) == 0
     seen = batches.get_batch(db, big)
     assert (seen.status, seen.cancelled, seen.pending) == ("cancelled", BIG, 0)
     assert {job.status for job in store.list_jobs(db, batch=big)} == {"cancelled"}
     assert len(store.list_jobs(db, batch=big, status="cancelled")) == 50
     assert take_any(db) is None
-    assert not has_waiting(db, "pytorch", {"cards": (DIGEST, 8)})
+    assert not has_waiting(db, "pytorch", {"cards": ClaimableModel(DIGEST, 8)})
     assert finish(db, held) == set()
     assert worker_registry.queues(db) == []
     assert Backpressure(db, BIG // 2, None).refusal("pytorch", 0, 1) is None
 
 
-def test_what_waits_behind_it_is_next(db: Database, big: str) -> None:
+def test_jobs_behind_a_cancelled_batch_are_next(db: Database, big: str) -> None:
     (job,) = submit(db, new_job(1, priority=-1))
 
     batches.cancel_batch(db, big)
@@ -66,27 +67,28 @@ def test_what_waits_behind_it_is_next(db: Database, big: str) -> None:
     assert rows(db, big) == 0
 
 
-# The sweep, whose process is killed when some rows have followed.
+# A sweep whose process is killed when some rows are cancelled.
 KILLED = """
 import os, signal
 from unittest.mock import patch
 from jobs.batches import cancel_rows
-from worker import sweep
+from jobs.queue import sweep
+from worker.sweep import main
 
 chunks = []
 
-def some_rows(*given):
-    chunks.append(given)
+def some_rows(*arguments):
+    chunks.append(arguments)
     if len(chunks) > 3:
         os.kill(os.getpid(), signal.SIGKILL)
-    return cancel_rows(*given)
+    return cancel_rows(*arguments)
 
 with patch.object(sweep, "cancel_rows", some_rows):
-    sweep.main()
+    main()
 """
 
 
-def test_a_sweep_that_was_killed_is_taken_up_by_the_next(
+def test_the_next_sweep_continues_one_that_was_killed(
     db: Database, database_url: str, redis_server: RedisServer
 ) -> None:
     batch, number = batches.create_batch(db, None).id, 20_000

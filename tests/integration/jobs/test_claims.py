@@ -1,4 +1,4 @@
-"""Claims on real databases: order, fairness, the fence, counters."""
+"""Claims on real databases: order, fairness, fencing tokens, counters."""
 
 import threading
 from collections import Counter
@@ -9,6 +9,7 @@ from jobs import batches, store
 from jobs.database import Database
 from jobs.queue import claims, recovery
 from jobs.queue.claims import Outcome
+from jobs.records import ClaimableModel
 from jobs.tables import Job, new_id
 from tests.integration.jobs.engine import BUTTON, answer, finish, ids, new_job, submit, take, take_any
 
@@ -24,11 +25,11 @@ def test_a_claim_takes_the_first_job_and_more_of_its_model(db: Database) -> None
     assert store.get_job(db, other[0].id).status == "queued"
 
 
-def test_a_worker_takes_no_job_of_another_version_of_its_model(db: Database) -> None:
+def test_a_worker_claims_no_job_of_another_model_version(db: Database) -> None:
     submit(db, new_job())
 
     held = claims.claim(
-        db, "pytorch", {"cards": ("another digest", 8)}, worker_id="0" * 8 + "-0000-7000-8000-" + "0" * 12,
+        db, "pytorch", {"cards": ClaimableModel("another digest", 8)}, worker_id=new_id(),
         task_id="t", lease_seconds=15,
     )  # fmt: skip
 
@@ -57,7 +58,7 @@ def test_a_big_batch_does_not_hold_up_a_small_one(db: Database) -> None:
     assert wanted <= taken
 
 
-def test_a_batch_that_comes_in_many_requests_stands_in_one_line(db: Database) -> None:
+def test_a_batch_of_many_requests_is_one_line(db: Database) -> None:
     first, second = batches.create_batch(db, None), batches.create_batch(db, None)
     for number in range(0, 24, 2):
         submit(db, new_job(number), new_job(number + 1), batch_id=first.id)
@@ -68,7 +69,7 @@ def test_a_batch_that_comes_in_many_requests_stands_in_one_line(db: Database) ->
     assert Counter(job.batch_id for job in taken) == {first.id: 8, second.id: 8}
 
 
-def test_a_lone_job_behind_a_big_batch_is_next(db: Database) -> None:
+def test_a_single_job_behind_a_big_batch_is_next(db: Database) -> None:
     batch = batches.create_batch(db, None)
     submit(db, *(new_job(number) for number in range(300)), batch_id=batch.id)
     finish(db, take(db, most=50))
@@ -117,7 +118,7 @@ def test_answers_are_stored_and_counted(db: Database) -> None:
     assert (seen.status, seen.total, seen.succeeded, seen.failed, seen.pending) == ("finished", 2, 1, 1, 0)
 
 
-def test_finishing_twice_changes_nothing_and_says_the_same(db: Database) -> None:
+def test_finishing_twice_changes_nothing_and_returns_the_same(db: Database) -> None:
     batch = batches.create_batch(db, None)
     submit(db, new_job(1), batch_id=batch.id)
     held = take(db)
@@ -129,7 +130,7 @@ def test_finishing_twice_changes_nothing_and_says_the_same(db: Database) -> None
     assert batches.get_batch(db, batch.id).succeeded == 1
 
 
-def test_whoever_answers_a_job_must_find_his_token_there(db: Database) -> None:
+def test_a_job_is_answered_only_with_the_token_of_its_claim(db: Database) -> None:
     mine, others = submit(db, new_job(1), new_job(2))
     held = take(db)
     with db.write() as connection:
@@ -164,13 +165,13 @@ def test_cancelling_a_batch_counts_at_once(db: Database) -> None:
 
     batches.cancel_batch(db, batch.id)
 
-    # Before a single row has followed:
+    # Before any row is changed:
     seen = batches.get_batch(db, batch.id)
     assert (seen.status, seen.cancelled, seen.pending) == ("cancelled", 20, 0)
     assert {job.status for job in store.list_jobs(db, batch=batch.id)} == {"cancelled"}
     assert take_any(db) is None
     assert finish(db, held) == set()
-    # And when they have:
+    # After all rows are changed:
     assert batches.cancelling_batches(db) == [batch.id]
     while batches.cancel_rows(db, batch.id):
         pass
@@ -178,18 +179,18 @@ def test_cancelling_a_batch_counts_at_once(db: Database) -> None:
     assert batches.get_batch(db, batch.id).cancelled == 20
 
 
-def test_a_result_that_meets_a_cancellation_in_its_own_transaction_is_dropped(db: Database) -> None:
-    """The batch is cancelled after the fence was passed and before the counters: nothing may be written."""
+def test_an_answer_is_dropped_if_its_batch_is_cancelled_in_the_same_moment(db: Database) -> None:
+    """The batch is cancelled after the token is tested and before the job is counted: nothing may be written."""
     batch = batches.create_batch(db, None)
     (job,) = submit(db, new_job(1), batch_id=batch.id)
     held = take(db)
     if db.is_sqlite:
-        # One writer at a time there, so it can only come before.
+        # SQLite has one writer at a time, so the cancellation can only come before.
         batches.cancel_batch(db, batch.id)
         assert claims.finish(db, held, answer(held), device="cpu") == set()
     else:
         with db.write() as cancelling:
-            # Holds the batch's row: the finisher passes the fence, then waits at the counter.
+            # Locks the batch's row: the finisher tests the token, then waits for the counter.
             batches.lock_batch(cancelling, batch.id)
             results: list[set[str]] = []
             finisher = threading.Thread(target=lambda: results.append(finish(db, held)))
@@ -202,7 +203,7 @@ def test_a_result_that_meets_a_cancellation_in_its_own_transaction_is_dropped(db
     assert store.get_job(db, job.id).status == "cancelled"
 
 
-def test_a_heartbeat_keeps_only_what_is_held(db: Database) -> None:
+def test_a_heartbeat_keeps_only_held_claims(db: Database) -> None:
     submit(db, new_job(1), new_job(2))
     kept, ended = take(db, most=1), take(db, most=1)
     finish(db, ended)

@@ -1,4 +1,4 @@
-"""Nobody is starved: single pictures behind floods, batches beside batches, models beside models."""
+"""No job starves: single pictures behind floods, batches beside batches, models beside models."""
 
 from collections import Counter
 from typing import Any
@@ -10,23 +10,24 @@ from jobs.database import Database
 from jobs.queue import claims
 from jobs.queue.claims import HeldClaim
 from jobs.queue.fairness import UNBATCHED_PER_TURN
+from jobs.records import ClaimableModel
 from jobs.tables import new_id
 from tests.integration.jobs.deep import queue_up
 from tests.integration.jobs.engine import DIGEST, finish, ids, new_job, submit, take
 
 FLOOD = 100_000
-BOTH = {"cards": (DIGEST, 8), "forms": (DIGEST, 8)}
+BOTH = {"cards": ClaimableModel(DIGEST, 8), "forms": ClaimableModel(DIGEST, 8)}
 
 
 def take_of_both(db: Database) -> HeldClaim:
-    """What a worker that serves two models takes."""
+    """A claim by a worker that serves two models."""
     held = claims.claim(db, "pytorch", BOTH, worker_id=new_id(), task_id=new_id(), lease_seconds=15)
     assert held is not None
     return held
 
 
 def run(db: Database, number: int) -> Counter[str]:
-    """Takes and finishes so many claims; jobs of each model."""
+    """Claims and finishes that many times. Returns the number of jobs of each model."""
     done: Counter[str] = Counter()
     for _ in range(number):
         held = take_of_both(db)
@@ -88,7 +89,7 @@ def test_a_batch_beside_a_flood_of_single_pictures_advances(db: Database) -> Non
 
     run(db, 45)
 
-    # One of its own for each turn of theirs.
+    # One job of the batch for each turn of the single pictures.
     assert batches.get_batch(db, batch.id).succeeded >= 45 * 8 // (UNBATCHED_PER_TURN + 1) - 8
 
 
@@ -100,7 +101,7 @@ def test_single_pictures_stay_in_their_order(db: Database) -> None:
     assert taken == submitted
 
 
-def test_jobs_that_nobody_takes_hold_up_no_single_picture_of_another_model(db: Database) -> None:
+def test_jobs_without_a_worker_do_not_hold_up_a_picture_of_another_model(db: Database) -> None:
     queue_up(db, 10_000, model="orphaned", per_turn=UNBATCHED_PER_TURN)
     queue_up(db, 10_000, batch_id=batches.create_batch(db, None).id)
     run(db, 3)

@@ -1,4 +1,4 @@
-"""Jobs that wait for a version of a model that is no more, on real databases."""
+"""Jobs that wait for an old version of a model, on real databases."""
 
 import pytest
 import sqlalchemy as sa
@@ -21,7 +21,7 @@ def digests(db: Database) -> dict[str, int]:
         return dict(connection.execute(counted).all())
 
 
-def test_jobs_of_a_version_that_nobody_serves_get_the_present_one(db: Database) -> None:
+def test_jobs_of_a_version_without_a_worker_get_the_current_one(db: Database) -> None:
     submit(db, *(new_job(number) for number in range(12)))
     take(db, most=4)
     submit(db, *(new_job(number, model="signs") for number in range(3)))
@@ -29,13 +29,13 @@ def test_jobs_of_a_version_that_nobody_serves_get_the_present_one(db: Database) 
 
     moved = model_versions.move_to_current(db, "pytorch", {"cards": NEW}, read_ago=-1.0)
 
-    # Those that run have their answer from the version they were claimed with.
+    # Running jobs are answered by the version with which they were claimed.
     assert moved == {"cards": 8}
     assert digests(db) == {DIGEST: 7, NEW: 8}
     assert model_versions.move_to_current(db, "pytorch", {"cards": NEW}, read_ago=-1.0) == {}
 
 
-def test_a_long_queue_moves_in_pieces(db: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_long_queue_moves_in_chunks(db: Database, monkeypatch: pytest.MonkeyPatch) -> None:
     submit(db, *(new_job(number) for number in range(30)))
     serve(db, cards=NEW)
     monkeypatch.setattr(model_versions, "CHUNK", 7)
@@ -43,7 +43,7 @@ def test_a_long_queue_moves_in_pieces(db: Database, monkeypatch: pytest.MonkeyPa
     assert model_versions.move_to_current(db, "pytorch", {"cards": NEW}, read_ago=-1.0) == {"cards": 30}
 
 
-def test_they_stay_while_a_live_worker_serves_theirs(db: Database) -> None:
+def test_jobs_stay_while_a_live_worker_serves_their_version(db: Database) -> None:
     submit(db, new_job())
     serve(db, cards=NEW)
     serve(db, cards=DIGEST)
@@ -51,14 +51,14 @@ def test_they_stay_while_a_live_worker_serves_theirs(db: Database) -> None:
     assert model_versions.move_to_current(db, "pytorch", {"cards": NEW}, read_ago=-1.0) == {}
 
 
-def test_they_stay_where_the_present_version_is_not_served_either(db: Database) -> None:
+def test_jobs_stay_if_the_current_version_is_not_served_either(db: Database) -> None:
     submit(db, new_job())
     serve(db)
 
     assert model_versions.move_to_current(db, "pytorch", {"cards": NEW}, read_ago=-1.0) == {}
 
 
-def test_jobs_from_after_the_catalogue_was_read_wait_for_a_newer_one(db: Database) -> None:
+def test_jobs_that_are_newer_than_the_catalogue_stay(db: Database) -> None:
     submit(db, new_job())
     serve(db, cards=NEW)
 

@@ -1,4 +1,4 @@
-"""What the database reads for the statements that run most: a deep queue and a long history must not make them slow."""
+"""Query plans of the most frequent statements: a deep queue and a long history must not make them slow."""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -15,19 +15,20 @@ from jobs.database import Database
 from jobs.image_store import ImageStore
 from jobs.migrate import migrate
 from jobs.queue import claims, recovery, worker_registry
-from jobs.queue.backpressure import REST, Backpressure
+from jobs.queue.backpressure import REUSE_FACTOR, Backpressure
 from jobs.queue.queries import has_waiting, waiting_runtimes, waiting_versions
+from jobs.records import ClaimableModel
+from jobs.retention import apply_retention
 from jobs.tables import Image, Job, new_id
 from tests.databases import Prepare
 from tests.integration.jobs.deep import queue_up
 from tests.integration.jobs.engine import DIGEST, new_job, submit, take
-from worker.housekeeping import apply_retention
 
 QUEUED = 20_000
 
 
 def deep_queue(url: str) -> None:
-    """A big batch that waits."""
+    """A big queued batch."""
     migrate(url)
     db = Database(url)
     fill(db)
@@ -35,7 +36,7 @@ def deep_queue(url: str) -> None:
 
 
 def deep_queue_after_much_work(url: str) -> None:
-    """The same, and many times as many jobs that have their answer."""
+    """The same, after several times as many finished jobs."""
     migrate(url)
     db = Database(url)
     queue_up(db, 3 * QUEUED, status="succeeded")
@@ -44,7 +45,7 @@ def deep_queue_after_much_work(url: str) -> None:
 
 
 def fill(db: Database) -> None:
-    """Behind what is there already."""
+    """Adds the batch."""
     batch = batches.create_batch(db, None)
     row = {
         "batch_id": batch.id, "model": "cards", "model_digest": DIGEST, "pipeline": 1, "runtime": "pytorch",
@@ -59,7 +60,7 @@ def fill(db: Database) -> None:
 
 @pytest.fixture
 def deep(prepared: Callable[[Prepare], str]) -> Iterator[Database]:
-    """A database in which a big batch waits."""
+    """A database with a big queued batch."""
     db = Database(prepared(deep_queue))
     yield db
     db.close()
@@ -67,15 +68,15 @@ def deep(prepared: Callable[[Prepare], str]) -> Iterator[Database]:
 
 @pytest.fixture
 def deep_and_old(prepared: Callable[[Prepare], str]) -> Iterator[Database]:
-    """The same after many times as many jobs that have their answer: with nothing but the queue in the table, reading
-    the table is as good as reading an index."""
+    """The same after several times as many finished jobs: in a table with only queued jobs, a scan is as good as an
+    index."""
     db = Database(prepared(deep_queue_after_much_work))
     yield db
     db.close()
 
 
 def plans(db: Database, work: Callable[[], Any], kind: str = "SELECT ") -> list[str]:
-    """How the database runs each of the statements of this kind on jobs that `work` makes."""
+    """The plan of each statement of this kind on jobs that `work` runs."""
     seen: list[tuple[str, Any]] = []
 
     def note(_: Any, __: Any, statement: str, parameters: Any, *___: Any) -> None:
@@ -95,15 +96,15 @@ def plans(db: Database, work: Callable[[], Any], kind: str = "SELECT ") -> list[
 
 
 def index_alone(db: Database) -> str:
-    """What a plan says of an index that has all that is asked for."""
+    """What a plan says if it reads only an index."""
     return "COVERING INDEX" if db.is_sqlite else "Index Only Scan using"
 
 
-def claim_of(*models: tuple[str, str]) -> dict[str, tuple[str, int]]:
-    return {name: (digest, 8) for name, digest in models}
+def claim_of(*models: tuple[str, str]) -> dict[str, ClaimableModel]:
+    return {name: ClaimableModel(digest, 8) for name, digest in models}
 
 
-def test_a_claim_sorts_no_queue(deep: Database) -> None:
+def test_a_claim_does_not_sort_the_queue(deep: Database) -> None:
     for plan in plans(deep, lambda: take(deep)):
         assert "ix_jobs_queued_model" in plan
         assert "Sort" not in plan
@@ -115,33 +116,37 @@ def test_a_claim_sorts_no_queue(deep: Database) -> None:
     [claim_of(("cards", "e" * 64)), claim_of(("forms", DIGEST)), claim_of(("cards", "e" * 64), ("forms", DIGEST))],
     ids=["another version", "another model", "both"],
 )
-def test_a_claim_reads_nothing_of_what_it_does_not_serve(deep: Database, models: dict[str, tuple[str, int]]) -> None:
+def test_a_claim_reads_no_jobs_that_its_worker_does_not_serve(
+    deep: Database, models: dict[str, ClaimableModel]
+) -> None:
     def doorbell() -> None:
         arguments = {"worker_id": new_id(), "task_id": new_id(), "lease_seconds": 15.0}
         assert claims.claim(deep, "pytorch", models, **arguments) is None
 
     for plan in plans(deep, doorbell):
         assert "ix_jobs_queued_model" in plan
-        # SQLite names all the columns that it looks up on one line, PostgreSQL those of the index condition.
+        # SQLite lists the columns of a lookup in one line, PostgreSQL in the index condition.
         lookups = [line for line in plan.splitlines() if "ix_jobs_queued_model (" in line or "Index Cond" in line]
         assert lookups
         assert all("model_digest" in line for line in lookups)
 
 
 @pytest.mark.parametrize("alone", [False, True])
-def test_whether_a_model_server_is_free_is_seen_without_reading_jobs(deep: Database, alone: bool) -> None:
+def test_a_free_model_server_is_found_without_reading_jobs(deep: Database, alone: bool) -> None:
     if alone:
         with deep.write() as connection:
             connection.execute(sa.update(Job).where(Job.turn == 0).values(suspect=True, absences=1))
-    arguments = {"worker_id": new_id(), "task_id": new_id(), "lease_seconds": 15.0, "servers": {"cards": "http://here"}}
+    arguments = {"worker_id": new_id(), "task_id": new_id(), "lease_seconds": 15.0}
 
-    found = plans(deep, lambda: claims.claim(deep, "pytorch", claim_of(("cards", DIGEST)), **arguments))
+    models = {"cards": ClaimableModel(DIGEST, 8, frozenset({"cards"}))}
+
+    found = plans(deep, lambda: claims.claim(deep, "pytorch", models, **arguments))
 
     for plan in found:
         assert "ix_jobs_queued_model" in plan or "ix_jobs_running" in plan
 
 
-def test_the_turn_behind_all_others_is_found_without_reading_the_queue(deep: Database) -> None:
+def test_the_last_turn_is_found_without_reading_the_queue(deep: Database) -> None:
     for _ in range(2):
         held = take(deep, most=1)
         found = plans(
@@ -154,12 +159,12 @@ def test_the_turn_behind_all_others_is_found_without_reading_the_queue(deep: Dat
     assert "TEMP B-TREE" not in last[0]
 
 
-def test_looking_for_more_reads_no_queue(deep: Database) -> None:
+def test_has_waiting_does_not_read_the_queue(deep: Database) -> None:
     for plan in plans(deep, lambda: has_waiting(deep, "pytorch", claim_of(("cards", DIGEST), ("forms", DIGEST)))):
         assert "ix_jobs_queued_model" in plan
 
 
-def test_a_sweep_reads_no_queue(deep: Database) -> None:
+def test_a_sweep_does_not_read_the_queue(deep: Database) -> None:
     assert waiting_runtimes(deep) == ["pytorch"]
     assert waiting_versions(deep, "pytorch", "cards") == [DIGEST]
     for plan in [
@@ -170,17 +175,17 @@ def test_a_sweep_reads_no_queue(deep: Database) -> None:
         assert "Limit" in plan or "SEARCH" in plan
 
 
-def test_counting_the_queue_reads_its_index_alone(deep_and_old: Database) -> None:
+def test_counting_the_queue_reads_only_its_index(deep_and_old: Database) -> None:
     waiting, *_ = plans(deep_and_old, lambda: worker_registry.queues(deep_and_old))
 
     assert f"{index_alone(deep_and_old)} ix_jobs_queued_model" in waiting
 
 
-def test_looking_for_a_stored_answer_reads_no_history(deep: Database) -> None:
+def test_the_result_cache_does_not_read_the_history(deep: Database) -> None:
     assert "ix_jobs_image" in plans(deep, lambda: submit(deep, new_job(1, cache=True)))[0]
 
 
-def test_taking_a_picture_away_reads_no_history(deep: Database, tmp_path: Path) -> None:
+def test_deleting_a_picture_does_not_read_the_history(deep: Database, tmp_path: Path) -> None:
     images = ImageStore(f"file://{tmp_path}")
     images.prepare()
     with deep.write() as connection:
@@ -197,12 +202,12 @@ def test_taking_a_picture_away_reads_no_history(deep: Database, tmp_path: Path) 
         assert connection.scalar(sa.select(sa.func.count()).select_from(Image)) == 0
 
 
-def test_a_lone_job_finds_its_turn_without_reading_the_queue(deep: Database) -> None:
+def test_the_turn_of_a_single_job_is_found_without_reading_the_queue(deep: Database) -> None:
     assert "ix_jobs_queued_lone" in plans(deep, lambda: submit(deep, new_job(1)))[0]
 
 
 @pytest.mark.parametrize("limits", [(QUEUED // 2, None), (QUEUED * 2, None), (0, 60.0)], ids=["full", "room", "age"])
-def test_a_look_at_a_deep_queue_sorts_nothing_and_reads_no_history(
+def test_backpressure_neither_sorts_the_queue_nor_reads_the_history(
     deep_and_old: Database, limits: tuple[int, float | None]
 ) -> None:
     for plan in plans(deep_and_old, lambda: Backpressure(deep_and_old, *limits).refusal("pytorch", 0, 1)):
@@ -211,7 +216,7 @@ def test_a_look_at_a_deep_queue_sorts_nothing_and_reads_no_history(
         assert "TEMP B-TREE" not in plan
 
 
-def test_a_look_holds_for_many_times_as_long_as_it_took(db: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_backpressure_reuses_the_state_of_a_queue_for_a_while(db: Database, monkeypatch: pytest.MonkeyPatch) -> None:
     clock, statements = [0.0], []
     monkeypatch.setattr(jobs.queue.backpressure, "time", SimpleNamespace(monotonic=lambda: clock[0]))
 
@@ -224,7 +229,7 @@ def test_a_look_holds_for_many_times_as_long_as_it_took(db: Database, monkeypatc
     pressure.refusal("pytorch", 0, 1)
     took, number = clock[0], len(statements)
 
-    clock[0] += took * (REST - 1)
+    clock[0] += took * (REUSE_FACTOR - 1)
     pressure.refusal("pytorch", 0, 1)
     assert len(statements) == number
 

@@ -1,4 +1,4 @@
-"""What an operator is told of the queues while something is wrong."""
+"""What an operator sees of the queues while something is wrong."""
 
 import time
 
@@ -26,7 +26,7 @@ def enter(db: Database, *, digest: str = DIGEST, runtime: str = "pytorch") -> st
 
 
 def lose(db: Database, worker_id: str) -> None:
-    """It was killed, or hangs: it shows itself no more."""
+    """Makes the worker's last heartbeat old, as if it was killed or hung."""
     with db.write() as connection:
         connection.execute(
             sa.update(Worker).where(Worker.id == worker_id).values(last_seen=now(-worker_registry.ALIVE_SECONDS - 1))
@@ -38,7 +38,7 @@ def the_queue(db: Database) -> QueueRecord:
     return queue
 
 
-def test_a_worker_that_shows_itself_no_more_is_lost_not_alive(db: Database) -> None:
+def test_a_worker_without_a_heartbeat_is_lost_and_not_alive(db: Database) -> None:
     lose(db, enter(db))
     enter(db)
 
@@ -47,19 +47,19 @@ def test_a_worker_that_shows_itself_no_more_is_lost_not_alive(db: Database) -> N
     assert (queue.workers, queue.workers_lost, queue.no_worker) == (1, 1, False)
 
 
-def test_a_queue_whose_only_worker_was_lost_is_shown_though_nothing_waits(db: Database) -> None:
+def test_an_empty_queue_whose_only_worker_was_lost_is_shown(db: Database) -> None:
     lose(db, enter(db))
 
     assert (the_queue(db).workers, the_queue(db).workers_lost) == (0, 1)
 
 
-def test_a_worker_that_signed_off_is_not_lost(db: Database) -> None:
+def test_a_worker_that_unregistered_is_not_lost(db: Database) -> None:
     worker_registry.unregister(db, enter(db))
 
     assert worker_registry.queues(db) == []
 
 
-def test_live_workers_are_told_by_what_they_were_built_from(db: Database) -> None:
+def test_live_workers_are_counted_by_their_build(db: Database) -> None:
     for commit in ("old", "new", "new"):
         worker_registry.register(
             db, new_id(), runtime="pytorch", host="h", models={}, device="cpu", versions={"commit": commit}
@@ -71,7 +71,7 @@ def test_live_workers_are_told_by_what_they_were_built_from(db: Database) -> Non
     assert [(build.workers, build.versions) for build in builds] == [(2, {"commit": "new"}), (1, {"commit": "old"})]
 
 
-def test_jobs_of_a_version_that_nobody_serves_are_named(db: Database) -> None:
+def test_jobs_of_a_version_without_a_worker_are_listed(db: Database) -> None:
     enter(db, digest="e" * 64)
     submit(db, new_job(1), new_job(2))
 
@@ -88,7 +88,7 @@ def test_a_lost_worker_serves_nothing(db: Database) -> None:
     assert the_queue(db).unserved == (Unserved("cards", DIGEST, 1),)
 
 
-def test_a_version_that_could_not_be_loaded_takes_no_other_one_off(db: Database) -> None:
+def test_removing_a_version_that_could_not_be_loaded_removes_no_other_one(db: Database) -> None:
     worker_id = enter(db)
 
     worker_registry.remove_model(db, worker_id, "cards", "e" * 64)
@@ -106,7 +106,7 @@ def test_running_jobs_past_their_lease_are_late(db: Database) -> None:
     assert (the_queue(db).running, the_queue(db).late) == (5, 3)
 
 
-def test_the_rate_is_what_workers_took_and_kept(db: Database) -> None:
+def test_the_rate_counts_claims_that_were_not_lost(db: Database) -> None:
     submit(db, *(new_job(number) for number in range(12)))
     finish(db, take(db, most=3))
     take(db, most=3)
@@ -115,7 +115,7 @@ def test_the_rate_is_what_workers_took_and_kept(db: Database) -> None:
     assert the_queue(db).rate_per_s == pytest.approx(6 / worker_registry.RATE_SECONDS)
 
 
-def test_a_worker_shows_itself_until_it_leaves(db: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_worker_sends_heartbeats_until_it_stops(db: Database, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(worker.heartbeat.worker_registry, "SEEN_SECONDS", 0.05)
     presence = Heartbeat(db, Plan(new_id(), "pytorch", {}, ("cpu",), 1, 1, {}))
     presence.start()
@@ -123,19 +123,19 @@ def test_a_worker_shows_itself_until_it_leaves(db: Database, monkeypatch: pytest
     with db.write() as connection:
         connection.execute(sa.delete(Worker))
 
-    # Forgotten while it was away, it enters itself again.
+    # Its entry was removed while it was away, so it registers again.
     wait_for(lambda: worker_registry.queues(db), "its entry once more")
     lose(db, presence._plan.worker_id)
     wait_for(lambda: the_queue(db).workers == 1, "a sign of life")
-    presence.leave()
+    presence.stop()
 
     assert worker_registry.queues(db) == []
 
 
-def test_the_oldest_reason_why_a_model_waits_is_shown_until_its_server_is_back(db: Database) -> None:
+def test_the_oldest_outage_of_a_model_is_shown_until_its_server_is_back(db: Database) -> None:
     first, second = enter(db), enter(db)
     worker_registry.record_outage(db, first, "cards", "server_timeout", "Late.")
-    time.sleep(0.005)  # the clock of SQLite counts milliseconds
+    time.sleep(0.005)  # the clock of SQLite has milliseconds
     worker_registry.record_outage(db, second, "cards", "server_unreachable", "Gone.")
     (before,) = the_queue(db).outages
 
@@ -152,7 +152,7 @@ def test_the_oldest_reason_why_a_model_waits_is_shown_until_its_server_is_back(d
     assert the_queue(db).outages == ()
 
 
-def test_what_a_lost_worker_said_of_a_server_is_not_shown(db: Database) -> None:
+def test_an_outage_of_a_lost_worker_is_not_shown(db: Database) -> None:
     worker_id = enter(db)
     worker_registry.record_outage(db, worker_id, "cards", "server_timeout", "Late.")
     lose(db, worker_id)

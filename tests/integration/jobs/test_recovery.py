@@ -1,4 +1,4 @@
-"""Deaths on real databases: shared ones make suspects, lone ones count, the living are forgiven."""
+"""Recovery on real databases: what becomes of jobs whose claim ended without an answer."""
 
 import pytest
 import sqlalchemy as sa
@@ -11,7 +11,7 @@ from jobs.tables import Claim, Job
 from tests.integration.jobs.engine import finish, ids, new_job, submit, take
 
 
-def test_a_shared_death_makes_suspects_that_are_claimed_alone(db: Database) -> None:
+def test_a_crash_of_several_jobs_makes_suspects_that_are_claimed_alone(db: Database) -> None:
     jobs = submit(db, *(new_job(number) for number in range(3)))
     take(db, task="doomed")
 
@@ -30,15 +30,15 @@ def test_nothing_is_claimed_along_with_a_suspect(db: Database) -> None:
     submit(db, *(new_job(number) for number in range(2)))
     take(db, task="doomed")
     recovery.record_crash(db, "doomed")
-    innocent = {job.id for job in submit(db, *(new_job(number) for number in range(2, 5)))}
+    others = {job.id for job in submit(db, *(new_job(number) for number in range(2, 5)))}
 
     claimed = [take(db) for _ in range(3)]
 
     assert [(held.alone, len(held.jobs)) for held in claimed] == [(True, 1), (True, 1), (False, 3)]
-    assert set(ids(claimed[2])) == innocent
+    assert set(ids(claimed[2])) == others
 
 
-def test_two_claims_of_one_process_share_its_death(db: Database) -> None:
+def test_two_claims_of_one_process_share_its_crash(db: Database) -> None:
     first, second = submit(db, new_job(1), new_job(2))
     take(db, most=1, task="doomed")
     take(db, most=1, task="doomed")
@@ -49,7 +49,7 @@ def test_two_claims_of_one_process_share_its_death(db: Database) -> None:
 
 
 @pytest.mark.parametrize("code", [recovery.WORKER_LOST, recovery.TIMED_OUT, recovery.OUT_OF_MEMORY])
-def test_two_lone_deaths_fail_a_job(db: Database, code: str) -> None:
+def test_two_crashes_with_one_job_fail_it(db: Database, code: str) -> None:
     batch = batches.create_batch(db, None)
     (job,) = submit(db, new_job(), batch_id=batch.id)
     batches.close_batch(db, batch.id)
@@ -66,7 +66,7 @@ def test_two_lone_deaths_fail_a_job(db: Database, code: str) -> None:
     assert (seen.status, seen.failed, seen.pending) == ("finished", 1, 0)
 
 
-def test_a_death_that_proves_the_guilt_fails_at_once(db: Database) -> None:
+def test_a_crash_with_proof_fails_the_job_at_once(db: Database) -> None:
     (job,) = submit(db, new_job())
     take(db, task="segfault")
 
@@ -97,7 +97,7 @@ def test_an_expired_lease_puts_the_jobs_back_and_fences_the_late_writer_out(db: 
     assert finish(db, held_in_time) == set(ids(held_in_time))
 
 
-def test_a_late_writer_does_not_take_the_answer_of_another_for_his_own(db: Database) -> None:
+def test_a_late_writer_does_not_take_the_answer_of_another_for_its_own(db: Database) -> None:
     submit(db, new_job())
     late = take(db, lease=-1)
     recovery.expire_leases(db)
@@ -106,7 +106,7 @@ def test_a_late_writer_does_not_take_the_answer_of_another_for_his_own(db: Datab
     assert finish(db, late) == set()
 
 
-def test_an_expired_lease_is_no_death(db: Database) -> None:
+def test_an_expired_lease_is_no_crash(db: Database) -> None:
     (job,) = submit(db, new_job())
     for _ in range(recovery.MAX_CRASHES + 1):
         take(db, lease=-1)
@@ -118,7 +118,7 @@ def test_an_expired_lease_is_no_death(db: Database) -> None:
     assert (store.get_job(db, job.id).status, store.get_job(db, job.id).deaths) == ("succeeded", 0)
 
 
-def test_a_picture_that_takes_worker_after_worker_away_fails_in_the_end(db: Database) -> None:
+def test_a_job_that_stops_one_worker_after_the_other_fails_in_the_end(db: Database) -> None:
     (job,) = submit(db, new_job())
     for _ in range(recovery.MAX_ABSENCES):
         assert store.get_job(db, job.id).status == "queued"
@@ -154,7 +154,7 @@ def test_an_absence_is_taken_back_once(db: Database) -> None:
     assert absences == [1, 1]
 
 
-def test_an_expired_lease_whose_worker_wrote_its_cause_is_a_death(db: Database) -> None:
+def test_an_expired_lease_whose_worker_wrote_its_cause_is_a_crash(db: Database) -> None:
     (job,) = submit(db, new_job())
     held = take(db, lease=-1)
     claims.record_cause(db, [held.id], recovery.OUT_OF_MEMORY)
@@ -164,7 +164,7 @@ def test_an_expired_lease_whose_worker_wrote_its_cause_is_a_death(db: Database) 
     assert store.get_job(db, job.id).deaths == 1
 
 
-def test_releasing_again_changes_nothing(db: Database) -> None:
+def test_recording_a_crash_again_changes_nothing(db: Database) -> None:
     (job,) = submit(db, new_job())
     take(db, task="doomed")
     recovery.record_crash(db, "doomed")
@@ -173,7 +173,7 @@ def test_releasing_again_changes_nothing(db: Database) -> None:
     assert store.get_job(db, job.id).deaths == 1
 
 
-def test_a_worker_that_froze_while_it_wrote_holds_up_nobody_else(migrated_postgres: str) -> None:
+def test_a_worker_that_froze_while_it_wrote_does_not_hold_up_the_others(migrated_postgres: str) -> None:
     db = Database(migrated_postgres)
     submit(db, new_job(1), new_job(2))
     frozen, other = take(db, most=1, lease=-1), take(db, most=1, lease=-1)
@@ -190,13 +190,13 @@ def test_a_worker_that_froze_while_it_wrote_holds_up_nobody_else(migrated_postgr
     db.close()
 
 
-def doubt(db: Database, held: HeldClaim) -> None:
+def no_answer(db: Database, held: HeldClaim) -> None:
     recovery.requeue_as_suspects(db, held.id, "server_timeout", "It did not answer.")
 
 
-def test_those_who_were_there_when_a_server_gave_no_answer_are_asked_for_alone(db: Database) -> None:
+def test_jobs_of_a_server_that_gave_no_answer_are_claimed_alone(db: Database) -> None:
     jobs = submit(db, *(new_job(number) for number in range(3)))
-    doubt(db, take(db))
+    no_answer(db, take(db))
 
     for job in jobs:
         held = take(db)
@@ -205,16 +205,16 @@ def test_those_who_were_there_when_a_server_gave_no_answer_are_asked_for_alone(d
     assert {job.status for job in store.get_jobs(db, [job.id for job in jobs])} == {"succeeded"}
 
 
-def test_a_picture_that_takes_its_server_down_alone_each_time_fails_with_the_code_of_that(db: Database) -> None:
+def test_a_job_whose_server_gives_no_answer_each_time_fails_with_that_code(db: Database) -> None:
     batch = batches.create_batch(db, None)
     (job,) = submit(db, new_job(), batch_id=batch.id)
     batches.close_batch(db, batch.id)
-    # The first time nobody had looked before whether the server is well.
+    # The first time is not counted: the server was not probed before.
     for _ in range(recovery.MAX_ABSENCES + 1):
         assert store.get_job(db, job.id).status == "queued"
         held = take(db)
-        doubt(db, held)
-        doubt(db, held)
+        no_answer(db, held)
+        no_answer(db, held)
 
     failed = store.get_job(db, job.id)
     assert (failed.status, failed.error_code, failed.deaths) == ("failed", "server_timeout", 0)
@@ -226,11 +226,11 @@ def test_a_picture_that_takes_its_server_down_alone_each_time_fails_with_the_cod
     assert set(ledger) == {("given_back", "server_timeout")}
 
 
-def test_a_picture_that_its_server_went_away_with_lets_the_others_go_first(db: Database) -> None:
+def test_a_job_whose_server_gave_no_answer_lets_the_others_go_first(db: Database) -> None:
     (job,) = submit(db, new_job())
-    doubt(db, take(db))
+    no_answer(db, take(db))
     others = submit(db, *(new_job(number) for number in range(1, 4)))
-    doubt(db, take(db))
+    no_answer(db, take(db))
 
     assert set(ids(take(db))) == {other.id for other in others}
     assert ids(take(db)) == [job.id]
@@ -239,9 +239,9 @@ def test_a_picture_that_its_server_went_away_with_lets_the_others_go_first(db: D
 def test_a_job_that_was_cancelled_meanwhile_stays_so(db: Database) -> None:
     (job,) = submit(db, new_job())
     for _ in range(recovery.MAX_ABSENCES):
-        doubt(db, take(db))
+        no_answer(db, take(db))
     held = take(db)
     store.cancel_job(db, job.id)
-    doubt(db, held)
+    no_answer(db, held)
 
     assert store.get_job(db, job.id).status == "cancelled"

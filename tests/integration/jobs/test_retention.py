@@ -1,4 +1,4 @@
-"""What is kept for ever, and what goes when it is old."""
+"""The retention: what is kept, and what is deleted when it is old."""
 
 import os
 import time
@@ -8,14 +8,14 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
-from jobs import batches, store
+from jobs import batches, retention, store
 from jobs.database import Database
 from jobs.errors import PictureMissing
 from jobs.image_store import ImageStore
 from jobs.queue import worker_registry
+from jobs.retention import apply_retention
 from jobs.tables import Claim, Detection, Image, Worker, new_id
 from tests.integration.jobs.engine import DIGEST, finish, new_job, picture, submit, take
-from worker.housekeeping import apply_retention
 
 A_MOMENT = 0.2 / 86400
 """Days."""
@@ -51,7 +51,9 @@ def test_without_a_limit_everything_stays(db: Database, images: ImageStore) -> N
     assert store.get_job(db, job.id).detections
 
 
-def test_old_answers_go_with_their_detections_and_pictures(db: Database, images: ImageStore, tmp_path: Path) -> None:
+def test_old_jobs_are_deleted_with_their_detections_and_pictures(
+    db: Database, images: ImageStore, tmp_path: Path
+) -> None:
     old, kept = put_long_ago(images, tmp_path, 1), put_long_ago(images, tmp_path, 2)
     batch = batches.create_batch(db, None)
     submit(db, new_job(1), batch_id=batch.id)
@@ -69,7 +71,24 @@ def test_old_answers_go_with_their_detections_and_pictures(db: Database, images:
     assert images.get(kept)
 
 
-def test_what_is_not_finished_stays_however_old(db: Database, images: ImageStore) -> None:
+def test_pictures_are_deleted_page_by_page(
+    db: Database, images: ImageStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(retention, "CHUNK", 2)
+    for number in range(5):
+        put_long_ago(images, tmp_path, number)
+    images.put(b"bytes", young := picture(0).sha256)
+    submit(db, *map(new_job, range(5)))
+    finish(db, take(db))
+    time.sleep(0.3)
+
+    apply_retention(db, images, keep_days=A_MOMENT)
+
+    assert images.get(young)
+    assert count(db, Image) == 1
+
+
+def test_unfinished_jobs_and_batches_stay_however_old(db: Database, images: ImageStore) -> None:
     batch = batches.create_batch(db, None)
     submit(db, new_job(1), new_job(2), batch_id=batch.id)
     finish(db, take(db, most=1))
@@ -85,7 +104,7 @@ def test_a_picture_that_was_put_again_stays(db: Database, images: ImageStore, tm
     submit(db, new_job(1))
     finish(db, take(db))
     time.sleep(0.3)
-    # A request that is about to commit its job.
+    # By a request that has not committed its job yet.
     images.put(b"bytes", sha256)
 
     apply_retention(db, images, keep_days=A_MOMENT)
@@ -93,7 +112,7 @@ def test_a_picture_that_was_put_again_stays(db: Database, images: ImageStore, tm
     assert images.get(sha256)
 
 
-def test_workers_that_were_not_seen_for_long_are_forgotten(db: Database, images: ImageStore) -> None:
+def test_workers_without_a_heartbeat_for_long_are_removed(db: Database, images: ImageStore) -> None:
     here, gone = new_id(), new_id()
     for worker in (here, gone):
         worker_registry.register(db, worker, runtime="r", host="h", models={"m": DIGEST}, device="cpu", versions={})

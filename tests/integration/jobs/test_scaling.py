@@ -1,4 +1,4 @@
-"""What KEDA asks the database: the query of each ScaledObject, on the real tables of a real PostgreSQL."""
+"""The query of each ScaledObject of KEDA, on the real tables of a real PostgreSQL."""
 
 import pytest
 import sqlalchemy as sa
@@ -16,7 +16,7 @@ RUNTIMES = [name.removeprefix("worker-") for name in worker_manifests()]
 
 @pytest.fixture
 def database_url(migrated_postgres: str) -> str:
-    """KEDA's scaler speaks to PostgreSQL alone."""
+    """KEDA's scaler knows only PostgreSQL."""
     return migrated_postgres
 
 
@@ -26,19 +26,19 @@ def triggers(runtime: str) -> dict[str, Manifest]:
 
 
 def ask(db: Database, runtime: str, trigger: str) -> int:
-    """One row of one integer, as the scaler wants it."""
+    """The result: one row with one integer, as the scaler needs it."""
     with db.read() as connection:
         [[value]] = connection.exec_driver_sql(triggers(runtime)[trigger]["query"]).all()
     assert isinstance(value, int)
     return value
 
 
-def test_an_idle_queue_wants_no_worker(db: Database) -> None:
+def test_an_idle_queue_needs_no_worker(db: Database) -> None:
     for runtime in RUNTIMES:
         assert (ask(db, runtime, "jobs"), ask(db, runtime, "oldest")) == (0, 0)
 
 
-def test_what_waits_and_what_runs_counts_and_nothing_else(db: Database) -> None:
+def test_only_queued_and_running_jobs_count(db: Database) -> None:
     submit(db, *(new_job(number) for number in range(10)))
     submit(db, new_job(20, runtime="tensorflow"))
     finish(db, take(db, 3))
@@ -55,14 +55,14 @@ def test_what_waits_and_what_runs_counts_and_nothing_else(db: Database) -> None:
     )
 
 
-def test_what_a_lost_worker_held_keeps_a_worker_wanted(db: Database) -> None:
+def test_jobs_of_a_lost_worker_still_need_a_worker(db: Database) -> None:
     submit(db, new_job())
     take(db, lease=-5)
 
     assert ask(db, "pytorch", "jobs") == 1
 
 
-def test_the_age_is_that_of_the_oldest_that_waits(db: Database) -> None:
+def test_the_age_is_that_of_the_oldest_queued_job(db: Database) -> None:
     submit(db, *(new_job(number) for number in range(3)))
     running = ids(take(db, 1))
     with db.write() as connection:

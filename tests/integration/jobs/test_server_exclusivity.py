@@ -1,4 +1,4 @@
-"""A job that a model server went away with is alone on that server, on real databases."""
+"""After a model server went away with a job, the job is alone on that server; on real databases."""
 
 import threading
 import time
@@ -8,27 +8,30 @@ from jobs import store
 from jobs.database import Database
 from jobs.queue import claims, recovery
 from jobs.queue.claims import HeldClaim
-from jobs.records import JobRecord
+from jobs.records import ClaimableModel, JobRecord
 from jobs.tables import new_id
 from tests.integration.jobs.engine import DIGEST, finish, ids, new_job, submit, take_any
 
 HERE = {"cards": "http://here", "forms": "http://here"}
 
 
+def on_server_of(model: str, servers: Mapping[str, str]) -> frozenset[str]:
+    return frozenset(other for other, address in servers.items() if address == servers[model])
+
+
 def take(db: Database, *models: str, servers: Mapping[str, str] = HERE) -> HeldClaim | None:
     return claims.claim(
         db,
         "pytorch",
-        dict.fromkeys(models or HERE, (DIGEST, 1)),
+        {model: ClaimableModel(DIGEST, 1, on_server_of(model, servers)) for model in models or HERE},
         worker_id=new_id(),
         task_id=new_id(),
         lease_seconds=15,
-        servers=servers,
     )
 
 
 def absent(db: Database, number: int = 0, *, model: str = "cards") -> JobRecord:
-    """A job that a server went away with, when it was alone with it."""
+    """A job with an absence: its server went away while it was alone there."""
     (job,) = submit(db, new_job(number, model=model))
     for _ in range(2):
         held = take_any(db, model=model)
@@ -37,7 +40,7 @@ def absent(db: Database, number: int = 0, *, model: str = "cards") -> JobRecord:
     return job
 
 
-def test_it_waits_until_the_server_is_free(db: Database) -> None:
+def test_a_job_with_an_absence_waits_until_the_server_is_free(db: Database) -> None:
     submit(db, new_job(1), new_job(2, model="forms"))
     first, second = take(db), take(db)
     assert first
@@ -55,7 +58,7 @@ def test_it_waits_until_the_server_is_free(db: Database) -> None:
     assert ids(held) == [job.id]
 
 
-def test_nothing_else_starts_there_meanwhile(db: Database) -> None:
+def test_nothing_else_starts_on_its_server_meanwhile(db: Database) -> None:
     job = absent(db)
     held = take(db)
     assert held
@@ -79,7 +82,7 @@ def test_jobs_of_other_servers_go_on(db: Database) -> None:
     assert take(db, "cards", "seals", servers={"cards": "http://here", "seals": "http://there"})
 
 
-def test_a_steady_flow_to_another_model_of_the_server_does_not_keep_it_waiting(db: Database) -> None:
+def test_a_steady_flow_to_another_model_of_the_server_does_not_starve_it(db: Database) -> None:
     submit(db, new_job(1, model="forms"))
     at_work = take(db)
     job = absent(db)
@@ -97,7 +100,7 @@ def test_a_steady_flow_to_another_model_of_the_server_does_not_keep_it_waiting(d
     raise AssertionError("it never had its turn")
 
 
-def test_it_is_alone_however_many_ask_at_once(db: Database) -> None:
+def test_it_is_alone_with_many_workers_at_the_same_time(db: Database) -> None:
     jobs = [absent(db), absent(db, 1, model="forms"), *submit(db, *(new_job(number) for number in range(2, 30)))]
     suspects = {job.id for job in jobs[:2]}
     at_work: dict[str, bool] = {}
@@ -111,7 +114,7 @@ def test_it_is_alone_however_many_ask_at_once(db: Database) -> None:
             while len(answered) < len(jobs) and not over.is_set():
                 held = take(db)
                 if held is None:
-                    # SQLite's lock goes to whoever asks at the right moment, not to whoever waits for it.
+                    # SQLite's lock is not fair: without a pause the others might never get it.
                     time.sleep(0.005)
                     continue
                 with lock:
@@ -119,13 +122,13 @@ def test_it_is_alone_however_many_ask_at_once(db: Database) -> None:
                     company.append(dict(at_work))
                 time.sleep(0.01)
                 with lock:
-                    # Before the row says so: what starts from then on does not meet it.
+                    # Before `finish`: a claim that starts after its commit does not overlap with this one.
                     del at_work[held.id]
                 taken = finish(db, held)
                 with lock:
                     answered.update(taken)
         finally:
-            # Where this one fell, the others would wait for its claim for ever.
+            # After an error here the others would wait for this claim for ever.
             over.set()
 
     threads = [threading.Thread(target=work) for _ in range(4)]

@@ -25,7 +25,7 @@ from jobs.tables import IdempotencyKey, Job, new_id
 from tests.integration.jobs.engine import BUTTON, DIGEST, finish, new_job, submit, take
 
 
-def test_the_same_question_gets_the_stored_answer(db: Database) -> None:
+def test_a_repeated_job_gets_the_stored_answer(db: Database) -> None:
     first = submit(db, new_job(7))
     finish(db, take(db))
 
@@ -45,14 +45,14 @@ def test_the_same_question_gets_the_stored_answer(db: Database) -> None:
     ],
     ids=["another picture", "cache=false", "another version of the model"],
 )
-def test_another_question_is_asked_afresh(db: Database, question: NewJob) -> None:
+def test_another_picture_model_or_no_cache_is_queued(db: Database, question: NewJob) -> None:
     submit(db, new_job(7))
     finish(db, take(db))
 
     assert submit(db, question)[0].status == "queued"
 
 
-def test_another_revision_of_the_pipeline_asks_afresh(db: Database) -> None:
+def test_another_revision_of_the_pipeline_is_queued(db: Database) -> None:
     submit(db, new_job(7))
     finish(db, take(db))
 
@@ -123,7 +123,7 @@ def test_the_results_of_a_batch_come_whole_over_several_pages(db: Database) -> N
     assert [job.id for job in results] == [job.id for job in submitted[:7]]
 
 
-def test_what_waits_of_a_cancelled_batch_is_among_its_results_and_waited_for_no_more(db: Database) -> None:
+def test_open_jobs_of_a_cancelled_batch_are_among_its_results_and_finished(db: Database) -> None:
     batch = batches.create_batch(db, None)
     submitted = [job.id for job in submit(db, *(new_job(number) for number in range(3)), batch_id=batch.id)]
     finish(db, take(db, most=1))
@@ -172,8 +172,8 @@ def test_an_idempotency_key_gives_the_same_jobs(db: Database) -> None:
     assert kept == pytest.approx(24 * 3600, abs=600)
 
 
-def test_of_two_requests_with_one_key_the_first_to_commit_makes_the_jobs(db: Database) -> None:
-    """The first one is slow: it was taken for dead when the second one came."""
+def test_of_two_requests_with_one_key_the_first_to_commit_creates_the_jobs(db: Database) -> None:
+    """The first one is so slow that its key was free again when the second one came."""
     idempotency.reserve_key(db, "k", "print")
     with db.write() as connection:
         connection.execute(sa.update(IdempotencyKey).values(expires_at=now(-1)))
@@ -187,7 +187,7 @@ def test_of_two_requests_with_one_key_the_first_to_commit_makes_the_jobs(db: Dat
     assert [one.id for one in store.list_jobs(db)] == [job.id]
 
 
-def test_the_key_of_a_request_that_died_is_free_soon_and_not_tomorrow(db: Database) -> None:
+def test_the_key_of_a_request_that_crashed_is_soon_free(db: Database) -> None:
     idempotency.reserve_key(db, "k", "print")
 
     with db.read() as connection:
@@ -195,7 +195,7 @@ def test_the_key_of_a_request_that_died_is_free_soon_and_not_tomorrow(db: Databa
     assert kept <= 20
 
 
-def test_a_key_that_has_expired_is_known_no_more(db: Database) -> None:
+def test_an_expired_key_is_not_known(db: Database) -> None:
     idempotency.reserve_key(db, "k", "print")
     store.submit(db, [new_job()], pipeline=1, key="k")
     with db.write() as connection:
@@ -211,7 +211,7 @@ def test_a_dropped_key_is_free_again(db: Database) -> None:
     assert idempotency.reserve_key(db, "k", "another print") is None
 
 
-def test_queues_tell_what_waits_and_that_nobody_is_there(db: Database) -> None:
+def test_queues_show_waiting_jobs_and_that_no_worker_is_there(db: Database) -> None:
     submit(db, *(new_job(number) for number in range(5)))
     take(db, most=2)
 
@@ -234,7 +234,7 @@ def test_queues_tell_what_waits_and_that_nobody_is_there(db: Database) -> None:
 def test_a_copied_answer_keeps_its_detections_while_the_old_one_is_deleted(
     db: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The retention meets a repeated question between its finding the answer and its copying it."""
+    """The retention deletes a stored answer after a submit has found it and before it is copied."""
     (old,) = submit(db, new_job(7))
     finish(db, take(db))
     copy = store.copy_detections
@@ -259,7 +259,7 @@ def test_a_copied_answer_keeps_its_detections_while_the_old_one_is_deleted(
 
 def test_a_database_that_became_read_only_is_an_outage(migrated_postgres: str) -> None:
     db = Database(migrated_postgres, pool_size=1)
-    # As a standby is that a failover has not made the first one yet.
+    # Like a standby before a failover makes it the primary.
     with db.read() as connection:
         name = connection.engine.url.database
         connection.exec_driver_sql(f"ALTER DATABASE {name} SET default_transaction_read_only = on")

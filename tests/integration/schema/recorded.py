@@ -1,8 +1,8 @@
-"""The statements of a version, recorded: so that later versions can prove that it still works on their schema.
+"""Recorded statements of a version, with which later versions test that it still works on their schema.
 
-`python -m tests.integration.schema.recorded REVISION` runs the life of some jobs on both databases at that revision of
-the schema, and writes what the code said to them into `statements/REVISION.json`. Do that before a migration is added,
-with the code that has to go on working on the new schema.
+`python -m tests.integration.schema.recorded REVISION` runs jobs of all kinds on both databases at that revision of the
+schema, and writes the statements into `statements/REVISION.json`. Run it before you add a migration, with the code that
+must still work on the new schema.
 """
 
 import json
@@ -22,7 +22,7 @@ from jobs.errors import KeyInFlight, PictureEmpty
 from jobs.migrate import migrate
 from jobs.queue import claims, model_versions, queries, recovery, worker_registry
 from jobs.queue.claims import Outcome
-from jobs.records import NewJob
+from jobs.records import ClaimableModel, NewJob
 from jobs.tables import new_id
 from tests.databases import PostgresServer
 from tests.integration.jobs.engine import BUTTON, DIGEST, finish, new_job, submit, take, take_any
@@ -30,12 +30,12 @@ from tests.integration.jobs.engine import BUTTON, DIGEST, finish, new_job, submi
 FOLDER = Path(__file__).parent / "statements"
 WRITES = ("INSERT", "UPDATE", "DELETE")
 
-# [number of the statement, parameters, whether they are a list of them, rows that it wrote]
+# [number of the statement, parameters, whether they are a list for executemany, rows that it wrote]
 Step = tuple[int, Any, bool, int | None]
 
 
 def life(db: Database) -> None:
-    """Jobs in every status, batches in every state, rows in every table; and every statement on the way there."""
+    """Makes jobs and batches of every status and rows in every table, with every statement of the code."""
     worker = new_id()
     worker_registry.register(
         db, worker, runtime="pytorch", host="h", models={"cards": DIGEST}, device="cpu", versions={}
@@ -75,13 +75,13 @@ def _work(db: Database, batch: str) -> None:
     take(db, most=2, task="shared")
     recovery.record_crash(db, "shared")
     for task in ("first", "second"):
-        guilty = take(db, most=1, task=task)
-        claims.record_cause(db, [guilty.id], recovery.TIMED_OUT)
+        held = take(db, most=1, task=task)
+        claims.record_cause(db, [held.id], recovery.TIMED_OUT)
         recovery.record_crash(db, task)
     away = take(db, lease=-1)
     recovery.expire_leases(db)
     recovery.undo_expiry(db, away.id, [job.id for job in away.jobs])
-    recovery.requeue_task(db, "nobody")
+    recovery.requeue_task(db, "unknown")
     for _ in range(2):
         recovery.requeue_as_suspects(db, take(db, most=1).id, "server_timeout", "It did not answer.")
     while last := take_any(db):
@@ -103,7 +103,7 @@ def _read(db: Database, batch: str) -> None:
     store.list_jobs(db, batch=batch, status="succeeded", model="cards", label=BUTTON.label, min_score=0.5)
     found = [job.id for job in store.batch_results(db, batch)]
     store.unfinished(db, found)
-    queries.has_waiting(db, "pytorch", {"cards": (DIGEST, 8)})
+    queries.has_waiting(db, "pytorch", {"cards": ClaimableModel(DIGEST, 8)})
     worker_registry.queues(db)
     queries.waiting_runtimes(db)
     worker_registry.live_models(db)
@@ -138,7 +138,7 @@ class Recording:
             if statement not in number:
                 number[statement] = len(number)
                 recording.statements.append(statement)
-            # How many rows come back is not known before they are fetched.
+            # The number of returned rows is not known before they are fetched.
             counts = statement.startswith(WRITES) and "RETURNING" not in statement and not many
             wrote = cursor.rowcount if counts else None
             recording.transactions[-1].append((number[statement], parameters, many, wrote))
@@ -149,15 +149,15 @@ class Recording:
         return recording
 
     def replay(self, db: Database) -> list[str]:
-        """Says it all again; the statements that wrote another number of rows than they did then."""
+        """Runs all statements again. Returns those that wrote another number of rows than when they were recorded."""
         faults = []
         for steps in self.transactions:
             with db.write() as connection:
                 for number, parameters, many, wrote in steps:
-                    given = [_arguments(one) for one in parameters] if many else _arguments(parameters)
-                    result = connection.exec_driver_sql(self.statements[number], given)
+                    arguments = [_arguments(one) for one in parameters] if many else _arguments(parameters)
+                    result = connection.exec_driver_sql(self.statements[number], arguments)
                     if wrote is not None and result.rowcount != wrote:
-                        faults.append(f"{result.rowcount} rows in place of {wrote}: {self.statements[number]}")
+                        faults.append(f"{result.rowcount} rows instead of {wrote}: {self.statements[number]}")
                     result.close()
         return faults
 

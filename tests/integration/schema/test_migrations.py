@@ -1,4 +1,4 @@
-"""An empty database comes to head, and what the migrations make is what the models say."""
+"""The migrations create the same tables as the models, and bring an empty database to head."""
 
 import re
 
@@ -38,7 +38,7 @@ def test_migrating_again_changes_nothing(db: Database, database_url: str) -> Non
 
 
 def _sqlite_schema(url: str) -> list[str]:
-    """Tables, by their parts in any order (a column that was added later stands last), and indexes."""
+    """Columns, constraints and indexes in any order, since a column that was added later is the last one."""
     query = "SELECT sql FROM sqlite_master WHERE sql IS NOT NULL AND name NOT LIKE 'alembic%'"
     db = Database(url)
     with db.read() as connection:

@@ -1,4 +1,4 @@
-"""Two versions side by side: a filled database is migrated, the version before goes on, messages are understood."""
+"""Two versions at the same time: the old one works on the migrated database, and each takes the other's doorbells."""
 
 import base64
 import json
@@ -27,7 +27,7 @@ REVISIONS = sorted(path.stem for path in FOLDER.glob("*.json"))
 
 @pytest.fixture(params=REVISIONS)
 def recording(request: pytest.FixtureRequest, database_url: str) -> Recording:
-    """What the code of a version said to this kind of database."""
+    """The recorded statements of a version for this kind of database."""
     return Recording.load(request.param, "sqlite" if database_url.startswith("sqlite") else "postgresql")
 
 
@@ -41,7 +41,7 @@ def first(empty_database_url: str) -> Iterator[Database]:
 
 
 def contents(db: Database, columns: dict[str, list[str]] | None = None) -> dict[str, list[tuple[Any, ...]]]:
-    """Every row of every table; only those columns, where they are given."""
+    """Every row of every table, with only the given columns if there are any."""
     with db.read() as connection:
         inspector = sa.inspect(connection)
         found = {}
@@ -72,7 +72,7 @@ def test_a_filled_database_is_migrated_and_nothing_in_it_changes(first: Database
 
     after = contents(first, columns)
     assert {table: after[table] for table in before} == before
-    # And today's code goes on with it.
+    # The current code works with it.
     submit(first, new_job(99))
     while held := take_any(first):
         assert finish(first, held) == {job.id for job in held.jobs}
@@ -84,7 +84,7 @@ def test_the_statements_of_earlier_versions_do_the_same_on_the_newest_schema(
     assert recording.replay(db) == []
 
 
-def test_a_doorbell_says_its_version_where_an_old_worker_does_not_look(
+def test_a_doorbell_has_its_version_where_an_old_worker_ignores_it(
     redis_server: RedisServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(jobs.queue.doorbell, "RING_BUDGET_SECONDS", 60)
@@ -96,7 +96,7 @@ def test_a_doorbell_says_its_version_where_an_old_worker_does_not_look(
     assert message["headers"]["task"] == TASK
     assert message["headers"][VERSION_HEADER] == MESSAGE_VERSION
     arguments, keywords, _ = json.loads(base64.b64decode(message["body"]))
-    # Its task takes none: with some, each of its doorbells would raise.
+    # The task takes no arguments: with some, an old worker would fail at each doorbell.
     assert (arguments, keywords) == ([], {})
 
 
@@ -115,12 +115,12 @@ def test_every_doorbell_is_answered(
     answered: list[str] = []
     monkeypatch.setattr(tasks, "_child", SimpleNamespace())
     monkeypatch.setattr(tasks, "Pipeline", lambda _, task: SimpleNamespace(drain=lambda: answered.append(task)))
-    tasks._note_version.cache_clear()
+    tasks._log_newer_version.cache_clear()
 
     with caplog.at_level(logging.INFO):
         for number in range(3):
             assert tasks.detect.apply(task_id=f"task-{number}", **message).state == "SUCCESS"
 
     assert answered == ["task-0", "task-1", "task-2"]
-    # Once, not with each of them.
-    assert caplog.text.count("a newer Boxqueue rings here") == ("args" in message)
+    # Once, not for each doorbell.
+    assert caplog.text.count("a newer Boxqueue rings") == ("args" in message)

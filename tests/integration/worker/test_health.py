@@ -1,4 +1,4 @@
-"""What a container's HEALTHCHECK says of a worker: whether it takes work, not whether it runs."""
+"""The HEALTHCHECK of a worker's container: whether the worker claims jobs, not only whether it runs."""
 
 import os
 import re
@@ -13,15 +13,16 @@ from jobs.clock import now
 from jobs.database import Database
 from jobs.queue import claims, worker_registry
 from jobs.queue.claims import HeldClaim
+from jobs.queue.worker_health import STUCK_SECONDS, fault
+from jobs.records import ClaimableModel
 from jobs.settings import PREFIX
 from jobs.tables import Base, Claim, Job, Worker, new_id
 from tests.integration.jobs.engine import DIGEST, finish, new_job, submit
-from worker.health import STUCK_SECONDS, fault
 
 LONG_AGO = -STUCK_SECONDS - 10
 
 
-def enter(db: Database) -> str:
+def register(db: Database) -> str:
     worker_id = new_id()
     worker_registry.register(
         db, worker_id, runtime="pytorch", host="h", models={"cards": DIGEST}, device="cpu", versions={}
@@ -36,15 +37,15 @@ def age(db: Database, table: type[Base], column: str) -> None:
 
 @pytest.fixture
 def worker_id(db: Database) -> str:
-    """A worker that has been there for long."""
-    worker_id = enter(db)
+    """A worker that was started long ago."""
+    worker_id = register(db)
     age(db, Worker, "started_at")
     return worker_id
 
 
 def claim(db: Database, worker_id: str) -> HeldClaim:
     held = claims.claim(
-        db, "pytorch", {"cards": (DIGEST, 8)}, worker_id=worker_id, task_id=new_id(), lease_seconds=15.0
+        db, "pytorch", {"cards": ClaimableModel(DIGEST, 8)}, worker_id=worker_id, task_id=new_id(), lease_seconds=15.0
     )
     assert held is not None
     return held
@@ -59,22 +60,22 @@ def test_an_idle_worker_is_healthy(db: Database, worker_id: str) -> None:
     assert fault(db, "pytorch", "h") is None
 
 
-def test_a_worker_that_never_came_or_shows_itself_no_more_is_not(db: Database) -> None:
+def test_a_worker_without_an_entry_or_a_heartbeat_is_not_healthy(db: Database) -> None:
     assert "pytorch on h" in str(fault(db, "pytorch", "h"))
 
-    enter(db)
+    register(db)
     age(db, Worker, "last_seen")
 
-    assert re.search("last seen 7[0-9] s ago", str(fault(db, "pytorch", "h")))
+    assert re.search("no heartbeat for 7[0-9] s", str(fault(db, "pytorch", "h")))
 
 
-def test_a_worker_that_leaves_a_job_waiting_is_not(db: Database, worker_id: str) -> None:
+def test_a_worker_that_claims_no_waiting_job_is_not_healthy(db: Database, worker_id: str) -> None:
     wait_for_long(db)
 
-    assert "Jobs of cards wait" in str(fault(db, "pytorch", "h"))
+    assert "Jobs of cards have waited" in str(fault(db, "pytorch", "h"))
 
 
-def test_a_job_that_has_just_come_or_is_not_for_it_is_no_reproach(db: Database, worker_id: str) -> None:
+def test_new_jobs_and_jobs_of_other_queues_do_not_count(db: Database, worker_id: str) -> None:
     submit(db, new_job(1, model="other"), new_job(2, runtime="tensorflow"))
     age(db, Job, "created_at")
     submit(db, new_job(3))
@@ -82,29 +83,29 @@ def test_a_job_that_has_just_come_or_is_not_for_it_is_no_reproach(db: Database, 
     assert fault(db, "pytorch", "h") is None
 
 
-def test_a_worker_that_just_came_has_time_to_begin(db: Database) -> None:
-    enter(db)
+def test_a_worker_that_has_just_started_is_healthy(db: Database) -> None:
+    register(db)
     wait_for_long(db)
 
     assert fault(db, "pytorch", "h") is None
 
 
-def test_behind_a_long_backlog_who_works_is_healthy(db: Database, worker_id: str) -> None:
+def test_a_worker_that_works_off_a_long_queue_is_healthy(db: Database, worker_id: str) -> None:
     submit(db, *map(new_job, range(20)))
     age(db, Job, "created_at")
 
-    held = claim(db, worker_id)  # it has one
+    held = claim(db, worker_id)  # it has a claim
     age(db, Claim, "started_at")
     assert fault(db, "pytorch", "h") is None
 
-    finish(db, held)  # it had one, long ago
+    finish(db, held)  # its claim was long ago
     assert "wait" in str(fault(db, "pytorch", "h"))
 
-    finish(db, claim(db, worker_id))  # it had one, lately
+    finish(db, claim(db, worker_id))  # its claim was a moment ago
     assert fault(db, "pytorch", "h") is None
 
 
-def test_what_another_worker_takes_is_not_its_merit(db: Database, worker_id: str) -> None:
+def test_claims_of_another_worker_do_not_count(db: Database, worker_id: str) -> None:
     wait_for_long(db)
     submit(db, *map(new_job, range(20)))
     claim(db, new_id())
@@ -113,14 +114,14 @@ def test_what_another_worker_takes_is_not_its_merit(db: Database, worker_id: str
     assert "wait" in str(fault(db, "pytorch", "h"))
 
 
-def test_a_worker_whose_model_server_does_not_answer_is_not_to_blame(db: Database, worker_id: str) -> None:
+def test_a_worker_whose_model_server_does_not_answer_is_healthy(db: Database, worker_id: str) -> None:
     wait_for_long(db)
     worker_registry.record_outage(db, worker_id, "cards", "server_unreachable", "nobody there")
 
     assert fault(db, "pytorch", "h") is None
 
 
-def test_the_command_says_so_by_its_exit_status(db: Database, database_url: str) -> None:
+def test_the_command_has_an_exit_status(db: Database, database_url: str) -> None:
     def check() -> subprocess.CompletedProcess[str]:
         environment = os.environ | {PREFIX + "DATABASE_URL": database_url}
         command = [sys.executable, "-m", "worker.health", "pytorch"]

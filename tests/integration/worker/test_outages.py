@@ -1,4 +1,4 @@
-"""What a worker does with its claims when a model server goes away, on real databases, within this process."""
+"""Claims of a worker during outages of its model server, on real databases, within this process."""
 
 import io
 import threading
@@ -17,7 +17,7 @@ from jobs import store
 from jobs.database import Database
 from jobs.queue import recovery
 from jobs.queue.claims import HeldClaim, claim
-from jobs.records import JobRecord, NewJob
+from jobs.records import ClaimableModel, JobRecord, NewJob
 from jobs.settings import Settings
 from jobs.tables import Job, new_id
 from tests import catalogues
@@ -33,7 +33,7 @@ GOOD = (250, 250, 250)
 
 
 class World:
-    """A worker's child that has asked its server before, and jobs for it."""
+    """A child of a worker that has used its model server before, and jobs for it."""
 
     def __init__(self, db: Database, url: str, folder: Path, server: ServedModel) -> None:
         entry = catalogues.served(server.url, server={"timeout_s": 5}, batch_size=4)
@@ -47,13 +47,13 @@ class World:
         self.child.images.prepare()
 
     def is_out(self) -> bool:
-        return self.child.circuits.is_open(self.entry)
+        return self.child.breakers.is_open(self.entry)
 
     def close(self) -> None:
-        self.child.served.drop(self.entry)
-        wait_for(lambda: not self.is_out(), "the end of the watch")
-        for detector in self.child._detectors.values():
-            detector.close()
+        self.child.registry.drop(self.entry)
+        wait_for(lambda: not self.is_out(), "the end of the probes")
+        self.child.models.close()
+        self.child.leases.stop()
         close_when_idle(self.child.db)
 
     def submit(self, *colours: tuple[int, int, int]) -> list[JobRecord]:
@@ -67,14 +67,14 @@ class World:
         return store.submit(self.db, new, pipeline=PIPELINE_REVISION)
 
     def suspect(self) -> str:
-        """A job that was at the server when that went away."""
+        """A job that the model server had when it crashed."""
         (job,) = self.submit(GOOD)
         recovery.requeue_as_suspects(self.db, self.take().id, "server_unreachable", "It broke off.")
         return job.id
 
     def take(self) -> HeldClaim:
         held = claim(
-            self.db, "remote", {"distant": (self.entry.digest, 4)},
+            self.db, "remote", {"distant": ClaimableModel(self.entry.digest, 4, frozenset({"distant"}))},
             worker_id=new_id(), task_id=new_id(), lease_seconds=15,
         )  # fmt: skip
         assert held
@@ -88,13 +88,13 @@ class World:
         with self.db.read() as connection:
             return int(connection.execute(sa.select(Job.absences).where(Job.id == job_id)).scalar_one())
 
-    def dies_with(self, colour: Sequence[int]) -> None:
-        """A picture of this colour is the last one that the server gets."""
+    def crashes_with(self, colour: Sequence[int]) -> None:
+        """A picture of this colour crashes the model server."""
 
         def fault_of(pictures: np.ndarray) -> str | None:
             if self.server.fault is None and (pictures[:, 0, 0] != colour).any(axis=1).all():
                 return None
-            # Until the thread has stopped it.
+            # The server answers so until the thread has stopped it.
             self.server.fault = "reset"
             threading.Thread(target=self.server.stop).start()
             return "reset"
@@ -116,9 +116,9 @@ def world(
     world.close()
 
 
-def test_all_that_a_server_had_when_it_went_down_are_suspects(world: World) -> None:
+def test_all_jobs_that_a_server_had_when_it_crashed_are_suspects(world: World) -> None:
     jobs = world.submit(GOOD, (1, 1, 1), GOOD)
-    world.dies_with((1, 1, 1))
+    world.crashes_with((1, 1, 1))
 
     world.work()
 
@@ -129,7 +129,7 @@ def test_all_that_a_server_had_when_it_went_down_are_suspects(world: World) -> N
         assert (held.alone, ids(held)) == (True, [job.id])
 
 
-def test_what_a_server_never_had_is_no_suspect(world: World, server: ServedModel) -> None:
+def test_jobs_that_a_server_never_had_are_no_suspects(world: World, server: ServedModel) -> None:
     jobs = world.submit(GOOD, GOOD)
     server.stop()
 
@@ -139,9 +139,9 @@ def test_what_a_server_never_had_is_no_suspect(world: World, server: ServedModel
     assert (held.alone, ids(held)) == (False, [job.id for job in jobs])
 
 
-def test_a_suspect_that_a_server_goes_down_with_has_an_absence(world: World) -> None:
+def test_a_suspect_that_a_server_crashes_with_has_an_absence(world: World) -> None:
     suspect = world.suspect()
-    world.dies_with(GOOD)
+    world.crashes_with(GOOD)
 
     world.work()
 
@@ -162,7 +162,7 @@ def test_an_outage_before_a_suspect_was_sent_does_not_count(world: World, server
     assert (store.get_job(world.db, suspect).status, world.absences(suspect)) == ("succeeded", 0)
 
 
-def test_a_picture_that_gets_no_answer_from_a_server_that_is_well_fails_with_its_code(world: World) -> None:
+def test_a_picture_without_an_answer_from_a_working_server_fails_with_its_code(world: World) -> None:
     first, bad, second = world.submit(GOOD, colour_of("reset"), GOOD)
 
     world.work(doorbells=2)
@@ -175,7 +175,7 @@ def test_a_picture_that_gets_no_answer_from_a_server_that_is_well_fails_with_its
 
 def test_a_server_that_is_back_at_once_fails_no_job(world: World, server: ServedModel) -> None:
     jobs = world.submit(GOOD, GOOD)
-    # All tries of a request, and a blank picture is answered, before the claim and before each of them.
+    # Three failed tries of a request, then two answers to blank pictures, for the claim and for each of its pictures.
     faults = iter([*["reset"] * 3, None, None, *["reset"] * 3, None, None, *["reset"] * 3])
     server.fault_of = lambda _: next(faults, None)  # type: ignore[method-assign]
 
@@ -185,10 +185,8 @@ def test_a_server_that_is_back_at_once_fails_no_job(world: World, server: Served
     assert {store.get_job(world.db, job.id).status for job in jobs} == {"succeeded"}
 
 
-def test_a_server_that_gives_no_answer_while_a_model_is_made_ready_is_waited_for(
-    world: World, server: ServedModel
-) -> None:
-    world.child._detectors.popitem()[1].close()
+def test_an_outage_while_a_model_is_loaded_fails_no_job(world: World, server: ServedModel) -> None:
+    world.child.models.drop(world.entry)
     (job,) = world.submit(GOOD)
     faults = iter(["reset"] * 3)
     server.fault_of = lambda _: next(faults, None)  # type: ignore[method-assign]

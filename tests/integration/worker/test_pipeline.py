@@ -1,10 +1,9 @@
-"""What the worker does with its claims when something around it fails, on real databases, within this process."""
+"""Claims of a worker during outages and crashes, on real databases, within this process."""
 
 import logging
 import threading
 import time
-from collections import OrderedDict
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -14,6 +13,8 @@ import pytest
 import sqlalchemy as sa
 from billiard.exceptions import TimeLimitExceeded, WorkerLostError
 
+import engine.inference
+import engine.leases
 import worker.maintenance
 import worker.pipeline
 import worker.watchdog
@@ -22,21 +23,26 @@ from detectors.errors import DetectionFailed, ModelUnusable
 from detectors.pictures.decode import Decoded
 from detectors.postprocess import Detections
 from engine.circuit_breaker import CircuitBreakers
+from engine.claim_run import ClaimRun
+from engine.inference import Pictures
+from engine.leases import Leases
 from engine.model_registry import ModelRegistry
+from engine.models import LoadedModels
 from jobs import store
 from jobs.database import Database
 from jobs.errors import DatabaseUnavailable, StoreUnavailable
 from jobs.queue import claims, recovery, worker_registry
+from jobs.queue.sweep import sweep
+from jobs.records import ClaimableModel
 from jobs.settings import Settings
 from jobs.tables import Claim, Job, new_id
 from tests.integration.jobs.engine import DIGEST, answer, finish, ids, new_job, submit, take
 from tests.services.waiting import wait_for
 from worker import tasks
 from worker.child import Child
-from worker.maintenance import Maintenance, cause_of_crash
-from worker.pipeline import Pipeline, Work
+from worker.maintenance import ChildEnd, Maintenance
+from worker.pipeline import Pipeline
 from worker.plan import Plan
-from worker.sweep import sweep
 from worker.watchdog import Watchdog
 
 CARDS = ModelEntry(
@@ -52,31 +58,39 @@ PLAN = Plan(new_id(), "pytorch", {"cards": CARDS}, ("cpu",), 1, 1, {})
 
 
 @pytest.fixture
-def vigil(db: Database, monkeypatch: pytest.MonkeyPatch) -> Iterator[Watchdog]:
+def leases(db: Database, monkeypatch: pytest.MonkeyPatch) -> Iterator[Leases]:
+    monkeypatch.setattr(engine.leases, "TICK_SECONDS", 0.05)
+    leases = Leases(db, lease_seconds=1.0)
+    leases.start()
+    yield leases
+    leases.stop()
+
+
+@pytest.fixture
+def watchdog(db: Database, leases: Leases, monkeypatch: pytest.MonkeyPatch) -> Iterator[Watchdog]:
     monkeypatch.setattr(worker.watchdog, "TICK_SECONDS", 0.05)
-    vigil = Watchdog(db, lease_seconds=1.0, memory_limit=2**40)
-    vigil.start()
-    yield vigil
-    # It watches for ever, and a thread that a test left in the middle of its work must not end this process later.
-    vigil.end_process = lambda *_: None  # type: ignore[method-assign]
-    vigil.drop_all()
+    watchdog = Watchdog(db, leases, memory_limit=2**40)
+    watchdog.start()
+    yield watchdog
+    # The thread runs for ever. A claim that a test left unfinished must not end this process later.
+    watchdog.end_process = lambda *_: None  # type: ignore[method-assign]
 
 
 @pytest.fixture
 def killed(monkeypatch: pytest.MonkeyPatch) -> threading.Event:
-    """Set when the vigil kills this process, which it does not."""
+    """Set instead of killing this process."""
     event = threading.Event()
 
     def kill(*_: int) -> None:
         event.set()
-        threading.Event().wait()  # the thread goes no further, as after a real one
+        threading.Event().wait()  # the thread does not continue, as after a real signal
 
     monkeypatch.setattr(worker.watchdog.os, "kill", kill)
     return event
 
 
 @pytest.fixture
-def child(db: Database, vigil: Watchdog, monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
+def child(db: Database, leases: Leases, watchdog: Watchdog, monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
     """A child whose image store is out."""
 
     def out(_: str) -> bytes:
@@ -84,17 +98,18 @@ def child(db: Database, vigil: Watchdog, monkeypatch: pytest.MonkeyPatch) -> Sim
 
     child = SimpleNamespace(
         db=db,
-        vigil=vigil,
+        leases=leases,
+        watchdog=watchdog,
         plan=PLAN,
         device="cpu",
         settings=Settings(drain_seconds=0, lease_seconds=1.0),
-        served=SimpleNamespace(follow=lambda: False, models={"cards": CARDS}),
-        takes=lambda _: {"cards": (DIGEST, 8)},
+        registry=SimpleNamespace(follow=lambda: False, models={"cards": CARDS}),
+        claimable=lambda: {"cards": ClaimableModel(DIGEST, 8)},
         stopping=threading.Event(),
         quiet_until=0.0,
         rings=0,
         images=SimpleNamespace(get=out),
-        queue=SimpleNamespace(ring=lambda _: setattr(child, "rings", child.rings + 1)),
+        doorbell=SimpleNamespace(ring=lambda _: setattr(child, "rings", child.rings + 1)),
     )
     monkeypatch.setattr(tasks, "_child", child)
     return child
@@ -105,8 +120,8 @@ def is_waiting(db: Database, job_id: str) -> bool:
     return (job.status, job.deaths) == ("queued", 0)
 
 
-@pytest.mark.parametrize("fails", ["has_waiting", "give_back"])
-def test_a_database_that_goes_away_after_a_claim_leaves_no_claim_behind(
+@pytest.mark.parametrize("fails", ["has_waiting", "return_unanswered"])
+def test_an_outage_of_the_database_after_a_claim_leaves_no_claim(
     db: Database, child: SimpleNamespace, monkeypatch: pytest.MonkeyPatch, fails: str
 ) -> None:
     (job,) = submit(db, new_job())
@@ -117,12 +132,12 @@ def test_a_database_that_goes_away_after_a_claim_leaves_no_claim_behind(
     monkeypatch.setattr(worker.pipeline, fails, out)
     tasks.detect.apply(task_id=new_id())
 
-    # Else it would be held, and its lease extended, for as long as this process lives.
+    # Otherwise the claim would be held, and its lease extended, as long as this process runs.
     wait_for(lambda: is_waiting(db, job.id), "the job in the queue")
     assert not take(db).alone
 
 
-def test_a_claim_whose_commit_was_never_heard_of_is_given_back(
+def test_a_claim_whose_commit_seemed_to_fail_is_returned(
     db: Database, child: SimpleNamespace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (job,) = submit(db, new_job())
@@ -138,18 +153,18 @@ def test_a_claim_whose_commit_was_never_heard_of_is_given_back(
     wait_for(lambda: is_waiting(db, job.id), "the job in the queue")
 
 
-def test_a_store_that_is_out_is_not_asked_again_and_again(db: Database, child: SimpleNamespace) -> None:
+def test_an_outage_of_the_store_causes_no_loop_of_doorbells(db: Database, child: SimpleNamespace) -> None:
     (job,) = submit(db, new_job())
 
     for _ in range(5):
         tasks.detect.apply(task_id=new_id())
 
     assert is_waiting(db, job.id)
-    # The sweep rings; a ring from each task would make a loop as fast as the machine.
+    # The sweep rings. If each task rang, the tasks would run in an endless loop.
     assert child.rings <= 1
 
 
-def test_a_terminated_process_gives_back_what_it_holds(
+def test_a_terminated_process_returns_its_claims(
     db: Database, child: SimpleNamespace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (job,) = submit(db, new_job())
@@ -162,17 +177,15 @@ def test_a_terminated_process_gives_back_what_it_holds(
         tasks.detect.apply(task_id=new_id())
 
     assert is_waiting(db, job.id)
-    assert child.rings == 1, "whoever is left learns of it at once"
+    assert child.rings == 1, "another process can claim it at once"
 
 
-def test_an_answer_that_comes_after_the_lease_is_dropped_and_shows_that_the_worker_lives(
-    db: Database, child: SimpleNamespace
-) -> None:
+def test_an_answer_after_the_lease_is_dropped_and_the_absence_removed(db: Database, child: SimpleNamespace) -> None:
     (job,) = submit(db, new_job())
     held = take(db, lease=-1)
     recovery.expire_leases(db)
 
-    Pipeline(child, new_id())._write(Work(held, SimpleNamespace()), answer(held))  # type: ignore[arg-type]
+    Pipeline(child, new_id())._write(ClaimRun(held, Pictures(CARDS)), answer(held))  # type: ignore[arg-type]
 
     assert is_waiting(db, job.id)
     with db.read() as connection:
@@ -180,67 +193,66 @@ def test_an_answer_that_comes_after_the_lease_is_dropped_and_shows_that_the_work
         assert connection.scalar(sa.select(Job.absences).where(Job.id == job.id)) == 0
 
 
-def test_a_hang_is_noticed_after_the_lease_was_lost(db: Database, vigil: Watchdog, killed: threading.Event) -> None:
+def test_a_hang_is_noticed_after_the_lease_was_lost(db: Database, watchdog: Watchdog, killed: threading.Event) -> None:
     submit(db, new_job())
     held = take(db)
 
-    with vigil.limit(held, 0.1):
+    with watchdog.limit(held, 0.1):
         assert killed.wait(60)
 
 
 def test_a_hang_is_noticed_while_the_database_hangs(
-    db: Database, vigil: Watchdog, killed: threading.Event, monkeypatch: pytest.MonkeyPatch
+    db: Database, leases: Leases, watchdog: Watchdog, killed: threading.Event, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     submit(db, new_job())
     held = take(db)
     again = threading.Event()
-    for name in ("extend_leases", "record_cause"):
-        monkeypatch.setattr(worker.watchdog, name, lambda *_: again.wait(20) and set())
-    monkeypatch.setattr(worker.watchdog, "ACCUSE_SECONDS", 0.1)
+    for module, name in ((engine.leases, "extend_leases"), (worker.watchdog, "record_cause")):
+        monkeypatch.setattr(module, name, lambda *_: again.wait(20) and set())
+    monkeypatch.setattr(worker.watchdog, "RECORD_SECONDS", 0.1)
 
-    vigil.hold(held)
+    leases.hold(held)
     time.sleep(0.5)
-    with vigil.limit(held, 0.1):
+    with watchdog.limit(held, 0.1):
         assert killed.wait(60)
-    vigil.drop(held)
+    leases.drop(held)
     again.set()
 
 
-def test_a_process_that_was_stopped_for_a_while_blames_no_picture(
-    db: Database, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_after_a_stop_of_the_process_no_picture_counts_as_late(db: Database, monkeypatch: pytest.MonkeyPatch) -> None:
     submit(db, new_job())
     held = take(db)
-    vigil = Watchdog(db, lease_seconds=15, memory_limit=2**40)
+    watchdog = Watchdog(db, Leases(db, lease_seconds=15), memory_limit=2**40)
     ended: list[tuple[list[str], str]] = []
-    monkeypatch.setattr(vigil, "end_process", lambda *given: ended.append(given))
+    monkeypatch.setattr(watchdog, "end_process", lambda *given: ended.append(given))
 
-    with vigil.limit(held, -1):
-        vigil._look(since=worker.watchdog.STOPPED_SECONDS + 1)
+    with watchdog.limit(held, -1):
+        watchdog._check(since=worker.watchdog.STOPPED_SECONDS + 1)
     assert ended == []
 
-    with vigil.limit(held, -1):
-        vigil._look(since=0.5)
+    with watchdog.limit(held, -1):
+        watchdog._check(since=0.5)
     assert ended == [([held.id], recovery.TIMED_OUT)]
 
 
-def test_a_process_that_has_too_much_memory_ends_and_says_so(db: Database, killed: threading.Event) -> None:
+def test_a_process_with_too_much_memory_ends_with_this_cause(db: Database, killed: threading.Event) -> None:
     submit(db, new_job())
     held = take(db)
-    vigil = Watchdog(db, lease_seconds=15, memory_limit=1)
+    leases = Leases(db, lease_seconds=15)
+    watchdog = Watchdog(db, leases, memory_limit=1)
 
-    vigil.hold(held)
-    looking = threading.Thread(target=vigil._look, args=[0], daemon=True)
-    looking.start()
+    leases.hold(held)
+    checking = threading.Thread(target=watchdog._check, args=[0], daemon=True)
+    checking.start()
 
-    wait_for(lambda: killed.is_set() or not looking.is_alive(), "the end of the look")
+    wait_for(lambda: killed.is_set() or not checking.is_alive(), "the end of the check")
     assert killed.is_set()
     with db.read() as connection:
         assert connection.scalar(sa.select(Claim.cause)) == recovery.OUT_OF_MEMORY
 
 
-def test_a_heartbeat_that_fails_in_an_unknown_way_is_not_the_last(
-    db: Database, vigil: Watchdog, monkeypatch: pytest.MonkeyPatch
+def test_leases_are_extended_after_an_unexpected_error(
+    db: Database, leases: Leases, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     submit(db, new_job())
     held = take(db)
@@ -249,41 +261,48 @@ def test_a_heartbeat_that_fails_in_an_unknown_way_is_not_the_last(
     def beat(*_: Any) -> set[str]:
         beats.append(_)
         if len(beats) == 1:
-            raise RuntimeError("nobody thought of this")
+            raise RuntimeError("unexpected")
         return {held.id}
 
-    monkeypatch.setattr(worker.watchdog, "extend_leases", beat)
-    vigil.hold(held)
+    monkeypatch.setattr(engine.leases, "extend_leases", beat)
+    leases.hold(held)
 
     wait_for(lambda: len(beats) > 1, "a second heartbeat")
-    vigil.drop(held)
+    leases.drop(held)
 
 
-def test_a_model_that_can_not_be_loaded_is_no_surprise_to_the_next_claim(
-    db: Database, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def child_with(
+    db: Database,
+    settings: Settings,
+    entries: Mapping[str, ModelEntry],
+    load: Callable[..., Any],
+) -> Child:
+    """A child that loads its models with this function."""
+    child = Child.__new__(Child)
+    child.db, child.plan, child.device, child.settings = db, PLAN, "cpu", settings
+    child.registry = ModelRegistry(settings, "pytorch", entries)
+    child.breakers = CircuitBreakers(db, PLAN.worker_id, is_served=lambda _: True, on_close=lambda: None)
+    child.models = LoadedModels(load, device="cpu", threads=1, capacity=settings.models_in_memory)  # type: ignore[arg-type]
+    return child
+
+
+def test_a_model_that_cannot_be_loaded_is_not_served_any_more(db: Database, monkeypatch: pytest.MonkeyPatch) -> None:
     def unusable(*_: Any, **__: Any) -> None:
         raise ModelUnusable("Model cards can't be loaded.")
 
-    broken = Child.__new__(Child)
-    broken.db, broken.plan, broken.device, broken.settings = db, PLAN, "cpu", Settings()
-    broken.served = ModelRegistry(Settings(), "pytorch", PLAN.models)
-    broken.circuits = CircuitBreakers(db, PLAN.worker_id, is_served=lambda _: True, on_close=lambda: None)
-    broken._detectors, broken._detector_class = {}, unusable  # type: ignore[assignment]
+    broken = child_with(db, Settings(), {"cards": CARDS}, unusable)
     worker_registry.register(
         db, PLAN.worker_id, runtime="pytorch", host="here", models={"cards": CARDS.digest}, device="cpu", versions={}
     )
 
     assert broken.detector(CARDS) is None
     assert broken.detector(CARDS) is None
-    assert broken.served.models == {}
+    assert broken.registry.models == {}
     assert worker_registry.live_models(db) == set()
 
 
 class Fragile:
-    """A detector that raises where a picture is black, and on every picture once it is broken."""
-
-    patience_s = 0.0
+    """A detector that raises for black pictures, and for every picture once it is broken."""
 
     def __init__(self) -> None:
         self.broken = False
@@ -299,23 +318,29 @@ class Fragile:
     def works(self) -> bool:
         return not self.broken
 
+    def time_limit(self, pictures: int, picture_seconds: float) -> float:
+        return picture_seconds * pictures
+
+    def require_available(self) -> None:
+        pass
+
 
 @pytest.fixture
 def fragile(child: SimpleNamespace, monkeypatch: pytest.MonkeyPatch) -> Fragile:
-    """What the child works with; its pictures are white, but the second one."""
+    """The detector of the child. The first and third picture are white, the second one is black."""
     fragile = Fragile()
     shades = iter([255, 0, 255])
     child.images.get = lambda _: next(shades)
     child.detector = lambda _: fragile
     monkeypatch.setattr(
-        worker.pipeline, "decode", lambda shade, _: Decoded(np.full((8, 8, 3), shade, np.uint8), width=8, height=8)
+        engine.inference, "decode", lambda shade, _: Decoded(np.full((8, 8, 3), shade, np.uint8), width=8, height=8)
     )
     child.announced = set()
-    child.queue.announce = child.announced.update
+    child.doorbell.announce = child.announced.update
     return fragile
 
 
-def test_a_picture_on_which_the_model_raises_fails_alone(
+def test_only_the_picture_for_which_the_model_raises_fails(
     db: Database, child: SimpleNamespace, fragile: Fragile
 ) -> None:
     jobs = [job.id for job in submit(db, *(new_job(number) for number in range(3)))]
@@ -328,7 +353,7 @@ def test_a_picture_on_which_the_model_raises_fails_alone(
     assert child.announced == set(jobs)
 
 
-def test_a_process_whose_model_raises_on_everything_ends_before_it_fails_all(
+def test_a_process_whose_model_always_raises_ends_and_fails_no_job(
     db: Database, child: SimpleNamespace, fragile: Fragile, killed: threading.Event
 ) -> None:
     jobs = [job.id for job in submit(db, *(new_job(number) for number in range(3)))]
@@ -342,7 +367,7 @@ def test_a_process_whose_model_raises_on_everything_ends_before_it_fails_all(
     assert {job.status for job in store.get_jobs(db, jobs)} == {"running"}
 
 
-def test_a_worker_that_shuts_down_takes_nothing_more(db: Database, child: SimpleNamespace) -> None:
+def test_a_worker_that_shuts_down_claims_no_more_jobs(db: Database, child: SimpleNamespace) -> None:
     (job,) = submit(db, new_job())
     child.stopping.set()
 
@@ -353,7 +378,7 @@ def test_a_worker_that_shuts_down_takes_nothing_more(db: Database, child: Simple
         assert connection.scalar(sa.select(sa.func.count()).select_from(Claim)) == 0
 
 
-def test_a_process_keeps_no_more_models_than_it_may(db: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_process_unloads_models_above_its_limit(db: Database, monkeypatch: pytest.MonkeyPatch) -> None:
     closed: list[str] = []
 
     def load(entry: ModelEntry, **_: Any) -> Any:
@@ -361,45 +386,40 @@ def test_a_process_keeps_no_more_models_than_it_may(db: Database, monkeypatch: p
 
     monkeypatch.setattr(ModelEntry, "verify", lambda _: None)
     entries = {name: CARDS.model_copy(update={"name": name}) for name in ("a", "b", "c")}
-    child = Child.__new__(Child)
-    child.db, child.plan, child.device, child.memory_limit = db, PLAN, "cpu", 2**40
-    child.settings = Settings(models_in_memory=2)
-    child.served = ModelRegistry(child.settings, "pytorch", entries)
-    child.circuits = CircuitBreakers(db, PLAN.worker_id, is_served=lambda _: True, on_close=lambda: None)
-    child._detectors, child._detector_class = OrderedDict(), load  # type: ignore[assignment]
+    child = child_with(db, Settings(models_in_memory=2), entries, load)
 
     for name in "abac":
         assert child.detector(entries[name])
 
-    # The one that was not used for longest made room.
+    # The least recently used model was unloaded.
     assert closed == ["b"]
-    assert [entry.name for entry in child._detectors] == ["a", "c"]
+    assert [name for name, entry in entries.items() if entry in child.models] == ["a", "c"]
 
 
 @pytest.fixture
-def rounds() -> list[bool]:
-    """The sweeps of the keeper, and whether leases could run out in each."""
+def sweeps() -> list[bool]:
+    """One entry per sweep of the maintenance thread: whether leases may expire in it."""
     return []
 
 
 @pytest.fixture
-def keeper(
-    db: Database, database_url: str, rounds: list[bool], monkeypatch: pytest.MonkeyPatch
+def maintenance(
+    db: Database, database_url: str, sweeps: list[bool], monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[Maintenance]:
-    """A keeper whose database was out when it first looked."""
+    """A maintenance thread whose first sweep met an outage of the database."""
 
     def out_at_first(*_: Any, may_expire: bool) -> None:
-        rounds.append(may_expire)
-        if len(rounds) == 1:
+        sweeps.append(may_expire)
+        if len(sweeps) == 1:
             raise DatabaseUnavailable("The database does not answer.")
 
     monkeypatch.setattr(worker.maintenance, "sweep", out_at_first)
     settings = Settings(database_url=database_url, sweep_seconds=0.2, redis_url="redis://127.0.0.1:1/0")
-    keeper = Maintenance(settings, PLAN, lambda _: None)
-    keeper.start()
-    wait_for(lambda: rounds, "the first round")
-    yield keeper
-    keeper.stop()
+    maintenance = Maintenance(settings, PLAN, lambda _: None)
+    maintenance.start()
+    wait_for(lambda: sweeps, "the first round")
+    yield maintenance
+    maintenance.stop()
 
 
 @pytest.mark.parametrize(
@@ -411,24 +431,26 @@ def keeper(
     ],
     ids=["waited for the database until the hard limit", "was terminated", "was killed"],
 )
-def test_who_counts_as_dead(db: Database, keeper: Maintenance, error: Exception, suspect: bool) -> None:
+def test_which_ends_of_a_child_are_crashes(
+    db: Database, maintenance: Maintenance, error: Exception, suspect: bool
+) -> None:
     submit(db, new_job())
     held = take(db, task="ended")
 
-    keeper.bury("ended", error)
+    maintenance.child_ended("ended", error)
 
     wait_for(lambda: store.get_job(db, ids(held)[0]).status == "queued", "the job in the queue")
     assert take(db).alone is suspect
 
 
-def test_no_lease_runs_out_right_after_an_outage_of_the_database(keeper: Maintenance, rounds: list[bool]) -> None:
-    # Nobody could extend one meanwhile.
-    wait_for(lambda: len(rounds) > 2, "more rounds")
+def test_no_lease_expires_right_after_an_outage_of_the_database(maintenance: Maintenance, sweeps: list[bool]) -> None:
+    # Workers could not extend their leases in the outage.
+    wait_for(lambda: len(sweeps) > 2, "more sweeps")
 
-    assert rounds[:3] == [True, False, False]
+    assert sweeps[:3] == [True, False, False]
 
 
-def test_a_sweep_rings_for_what_waits_and_for_nothing_else(db: Database) -> None:
+def test_a_sweep_rings_only_for_runtimes_with_waiting_jobs(db: Database) -> None:
     submit(db, new_job(1), new_job(2), new_job(3, runtime="tensorflow"))
     take(db, lease=-1)
     rung: list[str] = []
@@ -444,21 +466,21 @@ def test_a_sweep_rings_for_what_waits_and_for_nothing_else(db: Database) -> None
     assert rung == ["tensorflow"]
 
 
-def test_a_fault_in_a_burial_does_not_end_the_keeper(
-    db: Database, keeper: Maintenance, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+def test_an_unexpected_error_in_a_recovery_does_not_end_the_thread(
+    db: Database, maintenance: Maintenance, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     def fault(*_: Any, **__: Any) -> None:
-        raise RuntimeError("nobody thought of this")
+        raise RuntimeError("unexpected")
 
     monkeypatch.setattr(worker.maintenance, "record_crash", fault)
     with caplog.at_level(logging.ERROR):
-        keeper.bury("ended", WorkerLostError("Worker exited prematurely: signal 9 (SIGKILL) Job: 3."))
-        wait_for(lambda: "dead task" in caplog.text, "the fault in the log")
+        maintenance.child_ended("ended", WorkerLostError("Worker exited prematurely: signal 9 (SIGKILL) Job: 3."))
+        wait_for(lambda: "ending the claims of task ended" in caplog.text, "the fault in the log")
 
-    assert keeper.is_alive()
+    assert maintenance.is_alive()
 
 
-def test_a_crash_of_its_own_doing_is_proof() -> None:
-    assert cause_of_crash(WorkerLostError("Worker exited prematurely: signal 11 (SIGSEGV) Job: 3.")) == (
-        "worker_lost", True,
-    )  # fmt: skip
+def test_a_signal_of_a_crash_is_proof() -> None:
+    crash = WorkerLostError("Worker exited prematurely: signal 11 (SIGSEGV) Job: 3.")
+
+    assert ChildEnd.of(crash) == ChildEnd("worker_lost", proof=True)

@@ -1,4 +1,4 @@
-"""The HTTP service on SQLite and a real folder of pictures; Redis is away, which must not matter."""
+"""The HTTP service with SQLite and a folder of pictures, without Redis."""
 
 import io
 from collections.abc import Callable, Iterator, Sequence
@@ -13,7 +13,7 @@ from api import create_app
 from api.service import EXTENSION, Service
 from jobs.queue import claims
 from jobs.queue.claims import Outcome
-from jobs.records import DetectionRecord
+from jobs.records import ClaimableModel, DetectionRecord
 from jobs.settings import Settings
 from jobs.tables import new_id
 from tests import catalogues
@@ -65,7 +65,7 @@ def app(settings: Settings, sqlite_files: SqliteFiles) -> Iterator[Flask]:
     sqlite_files.copy(settings.data / "boxqueue.db")
     app = create_app(settings)
     yield app
-    app.extensions[EXTENSION].waiters.close()
+    app.extensions[EXTENSION].long_polling.close()
     app.extensions[EXTENSION].db.close()
 
 
@@ -82,7 +82,7 @@ def service(app: Flask) -> Service:
 
 @pytest.fixture
 def work(service: Service) -> Callable[..., list[str]]:
-    """Does what a worker does: takes every queued job and answers it; the ids."""
+    """Works like a worker: claims and finishes all queued jobs. Returns their ids."""
 
     def work(found: Sequence[DetectionRecord] = FOUND, error: str | None = None, model: str = MODEL) -> list[str]:
         entry = service.catalogue.entries[model]
@@ -90,7 +90,7 @@ def work(service: Service) -> Callable[..., list[str]]:
         while held := claims.claim(
             service.db,
             entry.runtime,
-            {entry.name: (entry.digest, 8)},
+            {entry.name: ClaimableModel(entry.digest, 8)},
             worker_id=new_id(),
             task_id=new_id(),
             lease_seconds=15,

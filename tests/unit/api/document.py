@@ -1,4 +1,4 @@
-"""Holds real answers to the OpenAPI document, by JSON Schema and more strictly where that leaves something open."""
+"""Checks responses against the OpenAPI document, more strictly than JSON Schema does."""
 
 import re
 from collections.abc import Iterable, Iterator
@@ -15,19 +15,19 @@ _KEYWORDS = Draft202012Validator.VALIDATORS
 
 @FORMATS.checks("uuid")
 def _is_uuid(value: object) -> bool:
-    """The library's own check takes capitals too."""
+    """The check of the library allows capital letters too."""
     return not isinstance(value, str) or re.fullmatch("[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", value) is not None
 
 
-def _type(validator: Validator, says: Any, value: Any, schema: dict[str, Any]) -> Iterator[ValidationError]:
-    silent = "object" in says and not {"properties", "additionalProperties"} & schema.keys()
-    assert not silent, f"the document says nothing of the members of {schema}"
-    yield from _KEYWORDS["type"](validator, says, value, schema)
+def _type(validator: Validator, expected: Any, value: Any, schema: dict[str, Any]) -> Iterator[ValidationError]:
+    unknown = "object" in expected and not {"properties", "additionalProperties"} & schema.keys()
+    assert not unknown, f"the document does not describe the members of {schema}"
+    yield from _KEYWORDS["type"](validator, expected, value, schema)
 
 
-def _properties(validator: Validator, says: Any, value: Any, schema: dict[str, Any]) -> Iterator[ValidationError]:
-    """Members that the schema does not list are wrong too."""
-    yield from _KEYWORDS["properties"](validator, says, value, schema)
+def _properties(validator: Validator, expected: Any, value: Any, schema: dict[str, Any]) -> Iterator[ValidationError]:
+    """Refuses members that the schema does not list."""
+    yield from _KEYWORDS["properties"](validator, expected, value, schema)
     if "additionalProperties" not in schema:
         yield from _KEYWORDS["additionalProperties"](validator, False, value, schema)
 
@@ -41,24 +41,24 @@ _Strict = extend(
 
 
 class Document:
-    """An OpenAPI document. `check` fails where an answer is not what it says."""
+    """An OpenAPI document."""
 
     def __init__(self, content: dict[str, Any]) -> None:
         self.content = content
 
     def check(self, method: str, path: str, answer: Response) -> None:
-        """`path` as the document writes it, with `{…}`."""
+        """Fails if the response does not fit the document. `path` has placeholders, as in the document: `{…}`."""
         response = self.content["paths"][path][method]["responses"][str(answer.status_code)]
         schema = response["content"][answer.mimetype]["schema"]
-        # References begin at the document's root.
-        faults = list(_told(_Strict(self.content | schema, format_checker=FORMATS).iter_errors(answer.json)))
+        # References are relative to the whole document.
+        faults = list(_messages(_Strict(self.content | schema, format_checker=FORMATS).iter_errors(answer.json)))
         assert not faults, faults
 
 
-def _told(faults: Iterable[ValidationError]) -> Iterator[str]:
-    """Of a choice, what is wrong with each of its schemas; that none of them is right would tell little."""
+def _messages(faults: Iterable[ValidationError]) -> Iterator[str]:
+    """For alternatives (`oneOf`), lists the faults of each one."""
     for fault in faults:
         if fault.context:
-            yield from _told(fault.context)
+            yield from _messages(fault.context)
         else:
             yield f"{fault.json_path}: {fault.message}"

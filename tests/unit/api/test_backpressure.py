@@ -1,4 +1,4 @@
-"""A queue over its limit: what is refused, what is served all the same, and what clients are told."""
+"""A queue over its limit: which requests are refused, and which are still served."""
 
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -27,9 +27,9 @@ def settings(settings: Settings) -> Settings:
 
 
 @pytest.fixture(autouse=True)
-def look_each_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What a look found holds for a moment otherwise."""
-    monkeypatch.setattr(jobs.queue.backpressure, "REST", -1)
+def query_each_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Otherwise the state of a queue is used for a moment."""
+    monkeypatch.setattr(jobs.queue.backpressure, "REUSE_FACTOR", -1)
 
 
 @pytest.fixture
@@ -48,7 +48,7 @@ def another(**fields: object) -> dict[str, object]:
     return form((encoded(colour="yellow"), "one more.png"), **fields)
 
 
-def test_over_the_limit_submits_are_refused_and_told_when_to_come_back(
+def test_over_the_limit_submits_are_refused_with_retry_after(
     client: FlaskClient, fill: Callable[..., None], tmp_path: Path
 ) -> None:
     document = Document(client.get("/openapi.json").json)
@@ -68,14 +68,14 @@ def test_over_the_limit_submits_are_refused_and_told_when_to_come_back(
     assert sorted((tmp_path / "images").rglob("*")) == stored
 
 
-def test_there_is_room_again_when_a_job_was_taken(client: FlaskClient, fill: Callable[..., None], work: Work) -> None:
+def test_there_is_room_again_when_a_job_was_claimed(client: FlaskClient, fill: Callable[..., None], work: Work) -> None:
     fill()
     work()
 
     assert client.post("/v1/jobs", data=another()).status_code == 202
 
 
-def test_bulk_work_keeps_out_bulk_work_only(client: FlaskClient, fill: Callable[..., None]) -> None:
+def test_bulk_work_refuses_only_bulk_work(client: FlaskClient, fill: Callable[..., None]) -> None:
     fill(priority=-10)
 
     assert client.post("/v1/jobs", data=another(priority=-10)).status_code == 429
@@ -131,11 +131,13 @@ def test_a_request_that_was_accepted_keeps_its_answer(
 
     assert (again.status_code, again.json["id"]) == (202, first.json["id"])
     assert other.json["code"] == "idempotency_key_reused"
-    # Its key is not used up by the refusal.
+    # A refusal does not use the key.
     assert (refused.status_code, later.status_code) == (429, 202)
 
 
-def test_what_waiting_can_not_help_is_told_at_once(client: FlaskClient, fill: Callable[..., None]) -> None:
+def test_a_closed_or_cancelled_batch_matters_more_than_a_full_queue(
+    client: FlaskClient, fill: Callable[..., None]
+) -> None:
     closed, cancelled = client.post("/v1/batches").json["links"], client.post("/v1/batches").json["links"]
     client.post(f"{closed['self']}/close")
     client.post(f"{cancelled['self']}/cancel")
@@ -170,11 +172,11 @@ def test_retry_after_is_what_the_queue_needs(client: FlaskClient, service: Servi
     assert answer.headers["Retry-After"] == "10"  # two places
 
 
-def test_a_queue_that_is_behind_takes_no_more(
+def test_a_queue_whose_oldest_job_waits_too_long_is_full(
     client: FlaskClient, service: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(service.pressure, "_most_jobs", 0)
-    monkeypatch.setattr(service.pressure, "_most_seconds", 60.0)
+    monkeypatch.setattr(service.backpressure, "_most_jobs", 0)
+    monkeypatch.setattr(service.backpressure, "_most_seconds", 60.0)
     for colour in COLOURS[: LIMIT + 1]:
         assert client.post("/v1/jobs", data=form((encoded(colour=colour), "a.png"))).status_code == 202
     first = client.get("/v1/jobs").json["jobs"][-1]["id"]

@@ -27,7 +27,7 @@ def test_name_may_be_left_out(client: FlaskClient) -> None:
     assert client.post("/v1/batches").json["name"] is None
 
 
-def test_totals_equal_the_files_that_were_given(client: FlaskClient, work: Work) -> None:
+def test_the_total_equals_the_number_of_files(client: FlaskClient, work: Work) -> None:
     batch = opened(client)
 
     answer = client.post(f"{batch}/jobs", data=form((encoded(), "a.png"), (b"", "empty.png"), (b"text", "notes.jpg")))

@@ -1,9 +1,11 @@
 """Health, version, models and queues."""
 
+import subprocess
 from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
 
+import pytest
 import sqlalchemy as sa
 from flask.testing import FlaskClient
 
@@ -14,7 +16,6 @@ from jobs.tables import Job, new_id
 from tests.unit.api.conftest import MODEL, encoded, form
 
 Work = Callable[..., list[str]]
-COMMIT = "a" * 40
 
 
 def enter_worker(service: Service, digest: str) -> None:
@@ -107,33 +108,31 @@ def test_version(client: FlaskClient) -> None:
     assert set(client.get("/version").json) == {"version", "commit", "branch", "build_time", "build_options"}
 
 
-def test_commit_of_a_checkout(tmp_path: Path) -> None:
-    git = tmp_path / ".git"
-    (git / "refs" / "heads").mkdir(parents=True)
-    (git / "HEAD").write_text("ref: refs/heads/main\n")
-    (git / "packed-refs").write_text(f"# pack-refs with: peeled\n{COMMIT} refs/heads/main\n")
-    assert checked_out(tmp_path) == (COMMIT, "main")
-
-    (git / "refs" / "heads" / "main").write_text("b" * 40 + "\n")
-    assert checked_out(tmp_path) == ("b" * 40, "main")
-
-    (git / "HEAD").write_text(COMMIT + "\n")
-    assert checked_out(tmp_path) == (COMMIT, None)
+def git(folder: Path, *arguments: str) -> str:
+    author = ["-c", "user.name=a", "-c", "user.email=a@b.c"]
+    return subprocess.run(
+        ["git", *author, "-C", str(folder), *arguments], check=True, capture_output=True, text=True
+    ).stdout.strip()
 
 
-def test_commit_of_a_worktree(tmp_path: Path) -> None:
-    main = tmp_path / "main" / ".git"
-    tree = main / "worktrees" / "other"
-    tree.mkdir(parents=True)
-    (main / "refs" / "heads").mkdir(parents=True)
-    (main / "refs" / "heads" / "other").write_text(COMMIT + "\n")
-    (tree / "HEAD").write_text("ref: refs/heads/other\n")
-    (tree / "commondir").write_text("../..\n")
-    (tmp_path / "other").mkdir()
-    (tmp_path / "other" / ".git").write_text(f"gitdir: {tree}\n")
+def test_commit_of_a_checkout_and_of_a_worktree(tmp_path: Path) -> None:
+    main, other, detached = (tmp_path / name for name in ("main", "other", "detached"))
+    main.mkdir()
+    git(main, "init", "--initial-branch=main")
+    git(main, "commit", "--allow-empty", "--message=first")
+    git(main, "worktree", "add", "-b", "feature/other", str(other))
+    git(other, "commit", "--allow-empty", "--message=second")
+    git(main, "worktree", "add", "--detach", str(detached))
 
-    assert checked_out(tmp_path / "other") == (COMMIT, "other")
+    assert checked_out(main) == (git(main, "rev-parse", "HEAD"), "main")
+    assert checked_out(other) == (git(other, "rev-parse", "HEAD"), "feature/other")
+    assert checked_out(detached) == (git(main, "rev-parse", "HEAD"), None)
+    (main / "package").mkdir()
+    assert checked_out(main / "package") == (None, None)
 
 
-def test_no_checkout_has_no_commit(tmp_path: Path) -> None:
+def test_without_a_checkout_or_without_git_there_is_no_commit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert checked_out(tmp_path) == (None, None)
+
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert checked_out(tmp_path / "other") == (None, None)

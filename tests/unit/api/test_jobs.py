@@ -1,4 +1,4 @@
-"""Submitting, looking at, listing and cancelling jobs."""
+"""Submitting, showing, listing and cancelling jobs."""
 
 import base64
 import io
@@ -33,7 +33,7 @@ def test_a_picture_becomes_a_job(client: FlaskClient, service: Service) -> None:
 
 
 def test_json_with_base64_does_the_same(client: FlaskClient) -> None:
-    # As the `base64` command writes it: in lines.
+    # With line breaks, as the command `base64` writes it.
     text = base64.encodebytes(encoded()).decode()
 
     answer = client.post(
@@ -57,7 +57,7 @@ def test_several_pictures_become_several_jobs_in_order(client: FlaskClient) -> N
     ]
 
 
-def test_sources_may_be_given_beside_the_files(client: FlaskClient) -> None:
+def test_sources_may_be_sent_with_the_files(client: FlaskClient) -> None:
     answer = client.post("/v1/jobs", data=form((encoded(), "a.png"), (encoded(), "b.png"), source=["x/a", "x/b"]))
 
     assert [job["source"] for job in answer.json["jobs"]] == ["x/a", "x/b"]
@@ -90,7 +90,7 @@ def test_options_apply_when_the_answer_is_read(client: FlaskClient, work: Work) 
     assert client.get(f"{path}?min_score=0.99").json["detections"] == []
 
 
-def test_failure_is_an_error_and_no_empty_answer(client: FlaskClient, work: Work) -> None:
+def test_a_failed_job_has_an_error_and_no_detections(client: FlaskClient, work: Work) -> None:
     submitted = client.post("/v1/jobs", data=form((encoded(), "card.png"))).json
     work(error="picture_undecodable")
 
@@ -100,7 +100,7 @@ def test_failure_is_an_error_and_no_empty_answer(client: FlaskClient, work: Work
     assert job["error"] == {"code": "picture_undecodable", "message": "It is damaged."}
 
 
-def test_repeat_answers_at_once(client: FlaskClient, work: Work) -> None:
+def test_a_repeated_picture_is_answered_at_once(client: FlaskClient, work: Work) -> None:
     client.post("/v1/jobs", data=form((encoded(), "card.png")))
     work()
 
@@ -114,7 +114,7 @@ def test_repeat_answers_at_once(client: FlaskClient, work: Work) -> None:
 
 
 @pytest.mark.parametrize("version", [None, "3"])
-def test_what_a_server_said_is_repeated_only_if_its_version_is_named(
+def test_answers_of_a_model_server_are_reused_only_if_its_version_is_named(
     client: FlaskClient, settings: Settings, work: Work, version: str | None
 ) -> None:
     (catalogue,) = settings.catalogue
@@ -144,11 +144,11 @@ def test_idempotency_key_gives_the_same_job(client: FlaskClient) -> None:
     assert len(client.get("/v1/jobs").json["jobs"]) == 1
 
 
-def test_request_whose_key_is_in_flight_is_told_when_to_come_back(client: FlaskClient, service: Service) -> None:
+def test_a_request_whose_key_is_in_flight_gets_retry_after(client: FlaskClient, service: Service) -> None:
     files, headers = (encoded(), "a.png"), {"Idempotency-Key": "k"}
     client.post("/v1/jobs", data=form(files), headers=headers)
     with service.db.write() as connection:
-        # As it is while the first request is being worked on.
+        # The state while the first request is in flight.
         connection.execute(sa.update(IdempotencyKey).values(job_ids=sa.null()))
 
     answer = client.post("/v1/jobs", data=form(files), headers=headers)
@@ -167,7 +167,7 @@ def test_key_of_a_failed_request_is_free_again(client: FlaskClient, service: Ser
     assert client.post("/v1/jobs", data=form((encoded(), "a.png")), headers=headers).status_code == 202
 
 
-def test_store_out_of_reach_is_503(client: FlaskClient, service: Service) -> None:
+def test_an_outage_of_the_store_is_503(client: FlaskClient, service: Service) -> None:
     Path(service.settings.data / "images").rmdir()
 
     answer = client.post("/v1/jobs", data=form((encoded(), "a.png")))
@@ -177,7 +177,7 @@ def test_store_out_of_reach_is_503(client: FlaskClient, service: Service) -> Non
     assert client.get("/v1/jobs").json["jobs"] == []
 
 
-def test_database_out_of_reach_is_503(client: FlaskClient, service: Service) -> None:
+def test_an_outage_of_the_database_is_503(client: FlaskClient, service: Service) -> None:
     with service.db.write() as connection:
         connection.exec_driver_sql("ALTER TABLE jobs RENAME TO gone")
 
@@ -249,7 +249,7 @@ def test_image_is_what_was_sent(client: FlaskClient, kind: str, media_type: str)
     assert (again.status_code, again.data) == (304, b"")
 
 
-def test_annotated_wants_an_answer(client: FlaskClient, work: Work) -> None:
+def test_annotated_needs_an_answer(client: FlaskClient, work: Work) -> None:
     job = client.post("/v1/jobs", data=form((encoded(), "a.png"))).json
     early = client.get(job["links"]["annotated"])
     work()
@@ -265,7 +265,7 @@ def test_annotated_wants_an_answer(client: FlaskClient, work: Work) -> None:
     assert other.status_code == 200
 
 
-def test_picture_that_is_gone(client: FlaskClient, service: Service) -> None:
+def test_a_missing_picture(client: FlaskClient, service: Service) -> None:
     job = client.post("/v1/jobs", data=form((encoded(), "a.png"))).json
     service.store.delete(job["image"]["sha256"])
 

@@ -1,4 +1,4 @@
-"""The OpenAPI document says what the service does."""
+"""The OpenAPI document describes what the service does."""
 
 import re
 from collections.abc import Callable
@@ -93,7 +93,7 @@ def test_every_reference_has_its_schema(document: Document) -> None:
     assert references <= set(document.content["components"]["schemas"])
 
 
-def test_the_document_is_one_of_openapi(document: Document) -> None:
+def test_the_document_is_valid_openapi(document: Document) -> None:
     validate(document.content)
 
 

@@ -1,4 +1,4 @@
-"""Everything that is refused: with its status, its code, one line of the log, and the service as before."""
+"""All refusals: the status, the code, one line in the log, and no change of the service."""
 
 import io
 import logging
@@ -17,7 +17,7 @@ PNG = encoded()
 
 
 def png_header(width: int, height: int) -> bytes:
-    """The beginning of a PNG that claims to be so large."""
+    """The header of a PNG of this size."""
     chunk = b"IHDR" + struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
     header = struct.pack(">I", 13) + chunk + struct.pack(">I", zlib.crc32(chunk))
     return b"\x89PNG\r\n\x1a\n" + header + struct.pack(">I", 1000) + b"IDAT"
@@ -170,7 +170,7 @@ def test_invalid_parameters_are_named(client: FlaskClient) -> None:
     assert {fault["field"] for fault in faults} == {"min_score", "max_detections"}
 
 
-def test_control_character_says_where(client: FlaskClient) -> None:
+def test_a_control_character_names_its_field(client: FlaskClient) -> None:
     answer = submit(client, source="a\0.png").json
 
     assert answer["field"] == "source.0"
@@ -189,7 +189,7 @@ def test_one_bad_picture_of_several_refuses_all_and_is_named(client: FlaskClient
     assert client.get("/v1/jobs").json["jobs"] == []
 
 
-def test_log_is_not_written_by_clients(client: FlaskClient, caplog: pytest.LogCaptureFixture) -> None:
+def test_clients_cannot_add_lines_to_the_log(client: FlaskClient, caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.INFO):
         client.get("/v1/%0aINFO all is well")
 
@@ -197,7 +197,7 @@ def test_log_is_not_written_by_clients(client: FlaskClient, caplog: pytest.LogCa
     assert "\n" not in caplog.records[0].message
 
 
-def test_success_is_quiet(client: FlaskClient, caplog: pytest.LogCaptureFixture) -> None:
+def test_success_is_not_logged(client: FlaskClient, caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.INFO):
         client.get("/v1/jobs")
 

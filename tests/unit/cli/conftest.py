@@ -1,4 +1,4 @@
-"""The commands as a script sees them: arguments in, an exit code and two streams out."""
+"""Runs the commands as a script does: arguments in, an exit code and two streams out."""
 
 import os
 import subprocess
@@ -21,7 +21,7 @@ Boxqueue = Callable[..., Result]
 
 @pytest.fixture(autouse=True)
 def own_settings(monkeypatch: pytest.MonkeyPatch) -> None:
-    """None of the tester's."""
+    """Deletes the settings of the environment that runs the tests."""
     for name in [name for name in os.environ if name.startswith(PREFIX)]:
         monkeypatch.delenv(name)
 
@@ -35,7 +35,7 @@ def boxqueue(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Boxqueue:
 
 @pytest.fixture
 def in_a_process_that_stays(detector_processes: DetectorProcesses, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Commands on models of PyTorch run in a process that has loaded it, where a user's command loads it each time."""
+    """Runs the commands on PyTorch models in one process that has loaded PyTorch, instead of a new one each time."""
 
     def run(command: list[str], **_: object) -> subprocess.CompletedProcess[str]:
         assert command[1:3] == ["-P", "-m"]
@@ -52,7 +52,7 @@ def service() -> Iterator[fake_service.FakeService]:
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """Where a test puts pictures. Nobody decodes them here, so any bytes do."""
+    """A folder for a test's pictures. Nothing decodes them, so any bytes will do."""
     folder = tmp_path / "pictures"
     folder.mkdir()
     return folder

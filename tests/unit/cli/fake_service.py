@@ -1,4 +1,4 @@
-"""A service over HTTP that answers every picture at once, and fails on demand."""
+"""A service over HTTP that finishes every picture at once, and fails on demand."""
 
 import json
 import os
@@ -16,17 +16,17 @@ TERMINAL = ("succeeded", "failed", "cancelled")
 
 
 class FakeService:
-    """What the commands talk to. A picture whose name has `bad` in it fails; everything else finds one box."""
+    """A picture whose name contains `bad` fails; every other one has one detection."""
 
     def __init__(self) -> None:
         self.batches: dict[str, dict[str, Any]] = {}
         self.jobs: list[dict[str, Any]] = []
-        # For each upload that reached the service: its key, its form fields and the names of its pictures.
+        # Of each upload that reached the service: its key, its form fields and the names of its pictures.
         self.uploads: list[tuple[str, dict[str, str], list[str]]] = []
         self.seen: list[str] = []
-        # Taken one by one by the next uploads; None lets one pass.
+        # The faults of the next uploads, in their order; None is no fault.
         self.faults: list[Callable[[], Response] | None] = []
-        # How many pictures of a batch are still to come, at each of the next looks; none afterwards.
+        # The pending pictures of a batch at each of the next requests for it; zero afterwards.
         self.pending: list[int] = []
         self.most_pictures = 1000
         self.lost_results = 0
@@ -181,7 +181,7 @@ def full() -> Response:
 
 
 def interrupt_soon() -> Response:
-    """Somebody presses Ctrl-C while the upload waits for room."""
+    """The user presses Ctrl-C while the upload waits for room."""
     threading.Timer(0.3, lambda: os.kill(os.getpid(), signal.SIGINT)).start()
     return problem(429, "queue_full", "The queue is full.", **{"Retry-After": "60"})
 
@@ -191,18 +191,18 @@ def away() -> Response:
 
 
 def bad_gateway() -> Response:
-    """The service is started anew behind its proxy."""
+    """The service restarts behind its proxy."""
     return Response("<html>Bad gateway</html>", 502)
 
 
 def lost_answer() -> Response:
-    """The upload was taken, and the connection broke before the client knew."""
+    """The service accepted the upload, but the connection broke before its answer."""
     request.environ["werkzeug.socket"].shutdown(socket.SHUT_RDWR)
     return Response()
 
 
 def interrupt() -> Response:
-    """Somebody presses Ctrl-C while the upload is under way."""
+    """The user presses Ctrl-C during the upload."""
     os.kill(os.getpid(), signal.SIGINT)
     return busy()
 

@@ -120,7 +120,7 @@ def test_a_name_that_no_service_would_take_does_not_cost_the_picture(
 def waited(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     """The seconds that the client waits between its tries, which take no time here."""
     waited: list[float] = []
-    monkeypatch.setattr("cli.client.time", SimpleNamespace(monotonic=time.monotonic, sleep=waited.append))
+    monkeypatch.setattr("tenacity.nap.time", SimpleNamespace(sleep=waited.append))
     return waited
 
 
@@ -142,7 +142,7 @@ def test_a_request_is_repeated_with_its_key(
     assert [job["source"] for job in service.jobs] == ["a.png", "b.png"]
 
 
-def test_a_full_queue_is_waited_for_as_told_and_said(
+def test_a_full_queue_is_waited_for_as_long_as_it_asks(
     ingest: Boxqueue, service: FakeService, folder: Path, waited: list[float], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("cli.progress.LINE_SECONDS", 0.0)
@@ -166,7 +166,7 @@ def test_ctrl_c_ends_the_wait_for_a_full_queue(ingest: Boxqueue, service: FakeSe
 
     assert result.exit_code == 130
     assert time.monotonic() - started < 30
-    assert "batch-1 holds the 32 pictures" in result.stderr
+    assert "accepted 32 pictures in batch batch-1" in result.stderr
 
 
 def test_a_request_too_large_for_the_service_is_cut(ingest: Boxqueue, service: FakeService, folder: Path) -> None:
@@ -208,7 +208,7 @@ def test_results_that_are_not_complete_leave_no_file(
     result = ingest("--output", tmp_path / "results.jsonl")
 
     assert result.exit_code == 1
-    assert "1 results where the batch has 2" in result.stderr
+    assert "1 results, but the batch has 2" in result.stderr
     assert [path.name for path in tmp_path.iterdir()] == ["pictures"]
 
 
@@ -224,14 +224,14 @@ def test_results_that_cant_be_written_stop_it_before_anything_is_sent(
     assert service.uploads == []
 
 
-def test_ctrl_c_says_what_was_accepted_and_how_to_go_on(ingest: Boxqueue, service: FakeService, folder: Path) -> None:
+def test_ctrl_c_says_what_was_accepted_and_what_to_do(ingest: Boxqueue, service: FakeService, folder: Path) -> None:
     fill(folder, *(f"{number:02}.png" for number in range(40)))
     service.faults = [None, fake_service.interrupt]
 
     result = ingest()
 
     assert result.exit_code == 130
-    assert "batch-1 holds the 32 pictures" in result.stderr
+    assert "accepted 32 pictures in batch batch-1" in result.stderr
     assert "boxqueue ingest --resume batch-1" in result.stderr
     assert "boxqueue batches batch-1 --cancel" in result.stderr
     assert service.batches["batch-1"]["ended"] == "closed"
@@ -250,10 +250,10 @@ def test_resume_follows_a_batch_to_its_end(
     assert "picture_empty" in result.stdout
 
 
-def test_a_batch_in_which_nothing_moves_is_told_why(
+def test_a_batch_in_which_nothing_moves_says_why(
     ingest: Boxqueue, service: FakeService, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("cli.commands.ingest.STILL_SECONDS", 0.0)
+    monkeypatch.setattr("cli.commands.ingest.STALLED_SECONDS", 0.0)
     monkeypatch.setattr("cli.progress.LINE_SECONDS", 0.0)
     fill(folder, "a.png", "b.png")
     service.pending = [2, 2, 2, 1]
@@ -265,10 +265,10 @@ def test_a_batch_in_which_nothing_moves_is_told_why(
     assert "Start one: `boxqueue up`" in result.stderr
 
 
-def test_what_is_done_is_told_while_pictures_are_still_sent(
+def test_progress_is_shown_while_pictures_are_still_sent(
     ingest: Boxqueue, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("cli.commands.ingest.LOOK_SECONDS", 0.0)
+    monkeypatch.setattr("cli.commands.ingest.POLL_SECONDS", 0.0)
     monkeypatch.setattr("cli.progress.LINE_SECONDS", 0.0)
     fill(folder, *(f"{number:03}.png" for number in range(70)))
 

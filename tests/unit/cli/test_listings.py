@@ -1,4 +1,4 @@
-"""The commands that show what the service has, and how they end when it has no answer."""
+"""The commands that show what the service has, and their errors."""
 
 import json
 
@@ -59,7 +59,7 @@ def test_models_and_queues(boxqueue: Boxqueue, service: FakeService) -> None:
     assert json.loads(boxqueue("queues", "--json", "--url", service.url).stdout)[0]["queued"] == 7
 
 
-def test_version_tells_both_versions(boxqueue: Boxqueue, service: FakeService) -> None:
+def test_version_shows_both_versions(boxqueue: Boxqueue, service: FakeService) -> None:
     assert "service: commit abc, version 9.9" in boxqueue("version", "--url", service.url).stdout
 
 
@@ -84,7 +84,7 @@ def test_a_problem_is_a_sentence_with_its_code(boxqueue: Boxqueue, service: Fake
     assert result.stderr == "There is no job job-9 (not_found).\n"
 
 
-def test_an_address_that_is_none_is_wrong_usage(boxqueue: Boxqueue) -> None:
+def test_an_invalid_address_is_wrong_usage(boxqueue: Boxqueue) -> None:
     result = boxqueue("jobs", "--url", "localhost:8000")
 
     assert result.exit_code == 2

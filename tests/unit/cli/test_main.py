@@ -1,4 +1,4 @@
-"""What a command that breaks off leaves a person and a script with."""
+"""The sentence and the exit code of a command that fails."""
 
 import errno
 
@@ -31,7 +31,7 @@ def test_it_ends_with_a_sentence_and_a_code(
     def show(*_: object) -> None:
         raise fault
 
-    monkeypatch.setattr(cli.commands.listings, "show_queues", show)
+    monkeypatch.setattr(cli.commands.listings, "print_table", show)
 
     result = boxqueue("queues", "--url", service.url)
 
@@ -44,6 +44,6 @@ def test_a_fault_of_our_own_is_not_hidden(
     def show(*_: object) -> None:
         raise OSError(errno.EIO, "the disk is broken")
 
-    monkeypatch.setattr(cli.commands.listings, "show_queues", show)
+    monkeypatch.setattr(cli.commands.listings, "print_table", show)
 
     assert isinstance(boxqueue("queues", "--url", service.url).exception, OSError)

@@ -1,4 +1,4 @@
-"""`boxqueue models check` and `compile` on a tiny model, as a person runs them."""
+"""`boxqueue models check` and `compile` on a tiny model, as a user runs them."""
 
 import json
 from pathlib import Path
@@ -9,9 +9,9 @@ from PIL import Image
 
 from detectors.catalogue import Catalogue
 from detectors.digest import digest_of
-from detectors.errors import CatalogueError, ModelUnusable, UnknownEntry
+from detectors.errors import CatalogueError, ModelUnusable, UnknownModel
 from detectors.onboarding.check import check
-from detectors.onboarding.writing import copy_entry, home_of
+from detectors.onboarding.edit_catalogue import copy_entry, find_catalogue
 from tests import tiny_models
 from tests.conftest import DetectorProcesses
 from tests.unit.cli.conftest import Boxqueue
@@ -42,14 +42,14 @@ def catalogue(detector_processes: DetectorProcesses, tmp_path: Path) -> Path:
 
 @pytest.fixture
 def for_real(catalogue: Path, boxqueue: Boxqueue, monkeypatch: pytest.MonkeyPatch) -> Boxqueue:
-    """The command where that catalogue holds, with a process of its own for each model."""
+    """The command with that catalogue, and a new process for each model."""
     monkeypatch.setenv("BOXQUEUE_CATALOGUE", str(catalogue))
     return boxqueue
 
 
 @pytest.fixture
 def here(for_real: Boxqueue, in_a_process_that_stays: None) -> Boxqueue:
-    """The same, quicker."""
+    """The same with one process for all models, which is faster."""
     return for_real
 
 
@@ -149,9 +149,9 @@ def test_an_entry_is_found_in_the_catalogue_that_has_it(catalogue: Path, tmp_pat
     other = tmp_path / "other.toml"
     other.write_text("[another]\n")
 
-    assert home_of("tiny", [other, catalogue]) == catalogue
-    with pytest.raises(UnknownEntry, match="another, tiny"):
-        home_of("none", [other, catalogue])
+    assert find_catalogue("tiny", [other, catalogue]) == catalogue
+    with pytest.raises(UnknownModel, match="another, tiny"):
+        find_catalogue("none", [other, catalogue])
     with pytest.raises(CatalogueError, match="already"):
         copy_entry(catalogue, "tiny", "tiny", {})
 

@@ -1,4 +1,4 @@
-"""`boxqueue models add`, on a tiny model, as a person runs it: where the entry goes, and what is said."""
+"""`boxqueue models add`, on a tiny model, as a user runs it: where the entry goes, and its messages."""
 
 import tomllib
 from pathlib import Path
@@ -11,7 +11,7 @@ from tests import tiny_models
 from tests.conftest import DetectorProcesses
 from tests.unit.cli.conftest import Boxqueue
 
-THEIRS = '# Mine.\n[other] # as it was\nruntime = "pytorch"\nformat = "pt2"\nfile = "o.pt2"\nlabels = ["a"]\n'
+EXISTING = '# Mine.\n[other] # as it was\nruntime = "pytorch"\nformat = "pt2"\nfile = "o.pt2"\nlabels = ["a"]\n'
 LABELS = ("--labels", "red,green,blue")
 
 
@@ -25,15 +25,15 @@ def model(detector_processes: DetectorProcesses, tmp_path: Path) -> Path:
 
 @pytest.fixture
 def boxqueue_here(boxqueue: Boxqueue, in_a_process_that_stays: None) -> Boxqueue:
-    """The command, quicker than with a process of its own for each model."""
+    """The command, with one process for all models, which is faster."""
     return boxqueue
 
 
 @pytest.fixture
-def theirs(tmp_path: Path) -> Path:
-    """A catalogue that somebody has already."""
-    path = tmp_path / "theirs.toml"
-    path.write_text(THEIRS + f'sha256 = "{"0" * 64}"\ninput = {{ width = 32, height = 32 }}\n')
+def existing(tmp_path: Path) -> Path:
+    """A catalogue that already has an entry."""
+    path = tmp_path / "existing.toml"
+    path.write_text(EXISTING + f'sha256 = "{"0" * 64}"\ninput = {{ width = 32, height = 32 }}\n')
     path.chmod(0o640)
     return path
 
@@ -48,20 +48,20 @@ def test_without_a_catalogue_the_entry_goes_beside_the_model(boxqueue: Boxqueue,
     assert "BOXQUEUE_CATALOGUE=models/catalogue.toml boxqueue models check tiny --picture" in done.stderr
     checked = boxqueue("models", "add", "models/tiny.pt2", *LABELS)
     assert checked.exit_code == 1
-    assert "There is a model tiny already; --name NAME calls the new one differently." in checked.stderr
+    assert "There is already a model tiny. Choose another name: --name NAME." in checked.stderr
 
 
 def test_the_catalogue_that_was_set_gets_it_and_keeps_what_it_has(
-    boxqueue_here: Boxqueue, model: Path, theirs: Path, monkeypatch: pytest.MonkeyPatch
+    boxqueue_here: Boxqueue, model: Path, existing: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("BOXQUEUE_CATALOGUE", str(theirs))
-    before = theirs.read_text()
+    monkeypatch.setenv("BOXQUEUE_CATALOGUE", str(existing))
+    before = existing.read_text()
 
     done = boxqueue_here("models", "add", model, *LABELS, "--name", "mine")
 
     assert done.exit_code == 0, done.stderr
-    assert theirs.read_text() == f"{before}\n{done.stdout}"
-    assert theirs.stat().st_mode & 0o777 == 0o640
+    assert existing.read_text() == f"{before}\n{done.stdout}"
+    assert existing.stat().st_mode & 0o777 == 0o640
     assert tomllib.loads(done.stdout)["mine"]["file"] == "models/tiny.pt2"
     assert "Try it: boxqueue models check mine" in done.stderr
 
@@ -75,22 +75,28 @@ def test_a_dry_run_writes_nothing(boxqueue_here: Boxqueue, model: Path) -> None:
 
 
 def test_of_several_catalogues_one_has_to_be_named_and_no_name_is_there_twice(
-    boxqueue_here: Boxqueue, model: Path, theirs: Path, monkeypatch: pytest.MonkeyPatch
+    boxqueue_here: Boxqueue, model: Path, existing: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("BOXQUEUE_CATALOGUE", f"{theirs},new.toml")
+    monkeypatch.setenv("BOXQUEUE_CATALOGUE", f"{existing},new.toml")
 
     assert boxqueue_here("models", "add", model, *LABELS).exit_code == 2
     taken = boxqueue_here("models", "add", model, *LABELS, "--catalogue", "new.toml", "--name", "other")
 
     assert taken.exit_code == 1
-    assert "There is a model other already" in taken.stderr
+    assert "There is already a model other" in taken.stderr
 
 
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        ([ROOT / "weights" / "cards.pt2", *LABELS], "is the bundled catalogue; --catalogue FILE says"),
-        (["any.pt", *LABELS, "--size", "640"], "--size is a width and a height in pixels, such as 640x480, not 640."),
+        (
+            [ROOT / "weights" / "cards.pt2", *LABELS],
+            "is the bundled catalogue. Name it, or another one, with --catalogue",
+        ),
+        (
+            ["any.pt", *LABELS, "--size", "640"],
+            "--size must be a width and a height in pixels, such as 640x480, not 640.",
+        ),
     ],
 )
 def test_wrong_usage_is_told_before_anything_is_loaded(

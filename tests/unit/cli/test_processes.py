@@ -1,4 +1,4 @@
-"""No process outlives the one that started it, and none is left when it ends."""
+"""No child process is left when the process that started it ends."""
 
 import subprocess
 import sys
@@ -8,7 +8,7 @@ import psutil
 
 from tests.services.waiting import wait_for
 
-# A parent that adopts orphans; a child that dies at once; a grandchild that ignores SIGTERM.
+# A parent that adopts orphans; a child that ends at once; a grandchild that ignores SIGTERM.
 GRANDCHILD = "import signal, time; signal.signal(15, signal.SIG_IGN); print(1, flush=True); time.sleep(60)"
 CHILD = f"""
 import subprocess, sys
@@ -41,7 +41,8 @@ def test_the_supervisor_ends_with_its_parent(tmp_path: Path) -> None:
     )
     start = (
         "import os, subprocess, sys, time\n"
-        f"subprocess.Popen([sys.executable, '-m', 'cli.local.supervised', {str(configuration)!r}, str(os.getpid())])\n"
+        "arguments = [sys.executable, '-m', 'cli.local.supervisor_process']\n"
+        f"subprocess.Popen([*arguments, {str(configuration)!r}, str(os.getpid())])\n"
         "time.sleep(60)\n"
     )
     parent = subprocess.Popen([sys.executable, "-c", start])

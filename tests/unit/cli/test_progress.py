@@ -1,4 +1,4 @@
-"""How far a batch is, for somebody who watches and for a log."""
+"""The progress of a batch, in a terminal and in a log."""
 
 import io
 from types import SimpleNamespace
@@ -40,7 +40,7 @@ def test_a_log_gets_a_line_now_and_then(clock: SimpleNamespace, capsys: pytest.C
     ]
 
 
-def test_a_long_way_is_told_in_hours(clock: SimpleNamespace, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_long_time_is_shown_in_hours(clock: SimpleNamespace, capsys: pytest.CaptureFixture[str]) -> None:
     progress = PictureProgress(200_000, "scans")
     clock.now = 10
     progress.show(200, 200_000)
@@ -48,7 +48,7 @@ def test_a_long_way_is_told_in_hours(clock: SimpleNamespace, capsys: pytest.Capt
     assert capsys.readouterr().err == "scans: 200 of 200000 done, 20.0/s, 2 h 46 min left\n"
 
 
-def test_a_log_learns_why_nothing_moves(clock: SimpleNamespace, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_log_shows_why_nothing_moves(clock: SimpleNamespace, capsys: pytest.CaptureFixture[str]) -> None:
     progress = PictureProgress(10, "scans")
     clock.now = 2
     progress.note("no live worker.")  # too soon after the start to be a line, so it goes with the next one
@@ -64,7 +64,7 @@ def test_a_log_learns_why_nothing_moves(clock: SimpleNamespace, capsys: pytest.C
     ]
 
 
-def test_somebody_who_watches_gets_a_bar_with_the_reason(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_terminal_shows_a_bar_with_the_reason(monkeypatch: pytest.MonkeyPatch) -> None:
     screen = io.StringIO()
     monkeypatch.setattr(cli.progress, "messages", lambda: Console(file=screen, force_terminal=True, width=120))
 

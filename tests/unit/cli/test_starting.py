@@ -1,4 +1,4 @@
-"""What stands in the way of a service is found before anything starts."""
+"""Obstacles to starting a service are found before anything starts."""
 
 import os
 import socket
@@ -10,7 +10,7 @@ import pytest
 
 from cli.address import free_port, require_free_address, url_of
 from cli.errors import CommandError
-from cli.local import data_folder, supervision
+from cli.local import data_folder, supervisor_config
 from cli.local.redis_server import redis_binary
 from cli.local.service import LocalService
 from cli.local.stop_signals import StopSignals
@@ -31,7 +31,7 @@ def test_a_taken_port_is_a_sentence(tmp_path: Path) -> None:
 
 
 def test_a_foreign_address_is_a_sentence(tmp_path: Path) -> None:
-    with pytest.raises(CommandError, match=r"192\.0\.2\.1 \(BOXQUEUE_HOST\) is no address of this machine"):
+    with pytest.raises(CommandError, match=r"192\.0\.2\.1 \(BOXQUEUE_HOST\) is not an address of this machine"):
         require_free_address(settings(tmp_path, host="192.0.2.1", port=free_port("127.0.0.1")))
 
 
@@ -39,16 +39,16 @@ def test_a_foreign_address_is_a_sentence(tmp_path: Path) -> None:
     ("host", "url"),
     [("127.0.0.1", "http://127.0.0.1:8000"), ("0.0.0.0", "http://127.0.0.1:8000"), ("::", "http://[::1]:8000")],
 )
-def test_a_client_reaches_a_service_on_every_interface_at_home(tmp_path: Path, host: str, url: str) -> None:
+def test_a_client_reaches_a_service_on_every_interface_by_loopback(tmp_path: Path, host: str, url: str) -> None:
     assert url_of(settings(tmp_path, host=host, port=8000)) == url
 
 
-def test_a_data_folder_is_held_by_one(tmp_path: Path) -> None:
-    with data_folder.held(tmp_path):
+def test_a_data_folder_is_locked_by_one_service(tmp_path: Path) -> None:
+    with data_folder.locked(tmp_path):
         with pytest.raises(CommandError, match=rf"process {os.getpid()}\) uses the data folder"):
-            with data_folder.held(tmp_path):
+            with data_folder.locked(tmp_path):
                 pass
-    with data_folder.held(tmp_path):
+    with data_folder.locked(tmp_path):
         pass
 
 
@@ -56,7 +56,7 @@ def test_a_data_folder_that_cant_be_made_is_a_sentence(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
 
     with pytest.raises(CommandError, match="BOXQUEUE_DATA"):
-        with data_folder.held(tmp_path / "file" / "data"):
+        with data_folder.locked(tmp_path / "file" / "data"):
             pass
 
 
@@ -64,7 +64,7 @@ def test_a_full_disk_is_a_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(data_folder, "LEAST_FREE_MB", 10**12)
 
     with pytest.raises(CommandError, match="is full"):
-        with data_folder.held(tmp_path):
+        with data_folder.locked(tmp_path):
             pass
 
 
@@ -87,8 +87,8 @@ def test_the_bundled_redis_is_found_without_importing_it(monkeypatch: pytest.Mon
 
 
 def test_no_redis_is_started_where_one_was_named(tmp_path: Path) -> None:
-    own = supervision.programs_of(settings(tmp_path), ["pytorch"])
-    named = supervision.programs_of(settings(tmp_path, redis_url="redis://elsewhere:6379/0"), ["pytorch"])
+    own = supervisor_config.programs_of(settings(tmp_path), ["pytorch"])
+    named = supervisor_config.programs_of(settings(tmp_path, redis_url="redis://elsewhere:6379/0"), ["pytorch"])
 
     assert [program.name for program in own] == ["redis", "api", "worker-pytorch"]
     assert [program.name for program in named] == ["api", "worker-pytorch"]
@@ -97,9 +97,9 @@ def test_no_redis_is_started_where_one_was_named(tmp_path: Path) -> None:
 def test_the_supervisor_takes_a_folder_of_any_name(tmp_path: Path) -> None:
     folder = tmp_path / "100% of it, really"
     folder.mkdir()
-    programs = [supervision.Program("true", ["/bin/true", "a b", "50%"], "service")]
+    programs = [supervisor_config.Program("true", ["/bin/true", "a b", "50%"], "service")]
 
-    path = supervision.write_configuration(settings(folder), programs)
+    path = supervisor_config.write_configuration(settings(folder), programs)
 
     from supervisor.options import ServerOptions
 
@@ -114,7 +114,7 @@ def test_a_path_too_long_for_a_socket_costs_only_the_control(tmp_path: Path) -> 
     folder = tmp_path / ("x" * 100)
     folder.mkdir()
 
-    text = supervision.write_configuration(settings(folder), []).read_text()
+    text = supervisor_config.write_configuration(settings(folder), []).read_text()
 
     assert "unix_http_server" not in text
 

@@ -1,4 +1,4 @@
-"""Names, ports and settings: Compose, Kustomize, the workflows and the images say the same as the code."""
+"""Compose, Kustomize, the workflows and the images agree with the code on names, ports and settings."""
 
 import re
 from typing import Any
@@ -22,14 +22,14 @@ FILES = [
 
 
 def bake_images() -> dict[str, str]:
-    """Target -> image, without its registry and its tag but for what is behind it: `worker-pytorch-cuda`."""
+    """Target -> image without registry and tag, but with the tag's suffix: `worker-pytorch-cuda`."""
     targets = re.findall(r'^target "([\w-]+)" {\n(.*?)^}', BAKE, re.MULTILINE | re.DOTALL)
     tags = {target: re.search(r'"\${REGISTRY}/([\w-]+):\${TAG}([\w-]*)"', body) for target, body in targets}
     return {target: tag[1] + tag[2] for target, tag in tags.items() if tag}
 
 
 def workers() -> dict[str, Any]:
-    """Name -> container of each worker that there are manifests for."""
+    """Name -> container of each worker in the manifests."""
     return {name: pods(manifests)[name]["containers"][0] for name, manifests in worker_manifests().items()}
 
 
@@ -53,7 +53,7 @@ def test_kubernetes_runs_the_images_that_are_built() -> None:
     built = {re.sub(r"(-cuda)?$", r":latest\1", image, count=1) for image in bake_images().values()}
     assert ours <= built
     assert {image.partition(":")[0] for image in ours} <= DOCKERFILES.keys()
-    # Servers are the same on one machine and in a cluster.
+    # Compose and Kubernetes run the same images of the servers.
     assert images - {f"boxqueue/{image}" for image in ours} == {COMPOSE["redis"]["image"], COMPOSE["postgres"]["image"]}
 
 
@@ -84,7 +84,7 @@ def test_the_bundled_models_have_workers_everywhere() -> None:
         assert names <= where.keys()
 
 
-def test_the_api_listens_where_it_is_looked_for() -> None:
+def test_the_api_listens_where_clients_expect_it() -> None:
     port = Settings.model_fields["port"].default
     [container] = pods(overlay("cpu"))["api"]["containers"]
     [service] = [one for one in of_kind(overlay("cpu"), "Service") if one["metadata"]["name"] == "api"]

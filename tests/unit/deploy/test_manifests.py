@@ -1,4 +1,4 @@
-"""The manifests: valid for Kubernetes and for KEDA, and as careful as they claim to be."""
+"""The manifests: valid for Kubernetes and for KEDA, with the promised limits and rights."""
 
 import json
 from pathlib import Path
@@ -17,12 +17,12 @@ every_overlay = pytest.mark.parametrize("name", OVERLAYS)
 
 
 def check(manifest: Manifest) -> None:
-    """Fails where Kubernetes, or KEDA for its own kinds, would not take it as it is."""
+    """Fails if Kubernetes, or KEDA for its own kinds, would not accept the manifest unchanged."""
     model = KEDA.get(manifest["kind"])
     if model is None:
         kubernetes_validate.validate(manifest, "1.37", strict=True)
         return
-    # What the model does not know it drops: then it is not what was given.
+    # KEDA's models drop unknown fields, so the output would differ from the input.
     read = model.model_validate(manifest)
     assert read.model_dump(mode="json", by_alias=True, exclude_unset=True) == manifest
 
@@ -35,7 +35,7 @@ def test_an_overlay_is_valid(name: str) -> None:
 
 @pytest.mark.parametrize("name", COMPONENTS)
 def test_a_component_makes_an_overlay_with_one_more_worker(name: str, tmp_path: Path) -> None:
-    # Kustomize takes relative paths only.
+    # Kustomize accepts only relative paths.
     deploy = tmp_path / "deploy"
     deploy.symlink_to(ROOT / "deploy")
     mine = tmp_path / "mine"
@@ -63,7 +63,7 @@ def test_what_is_misspelt_does_not_pass(kind: str, wrong: Manifest) -> None:
 
 
 @every_overlay
-def test_every_pod_may_do_as_little_as_it_can(name: str) -> None:
+def test_every_pod_has_the_least_rights(name: str) -> None:
     found = pods(overlay(name))
 
     assert {"api", "migrate", "redis", "worker-pytorch", "worker-tensorflow"} <= found.keys()
@@ -81,19 +81,19 @@ def test_every_pod_may_do_as_little_as_it_can(name: str) -> None:
 
 
 @every_overlay
-def test_what_runs_is_probed_and_ends_in_peace(name: str) -> None:
+def test_every_pod_is_probed_and_has_time_to_end(name: str) -> None:
     for process, pod in pods(overlay(name)).items():
         [container] = pod["containers"]
         if process != "migrate":
             assert {"livenessProbe", "readinessProbe"} <= container.keys()
-        # Else Kubernetes adds variables like API_PORT, which are refused where they begin with BOXQUEUE_.
+        # Otherwise Kubernetes adds variables like API_PORT; the settings refuse unknown ones that begin with BOXQUEUE_.
         assert pod["enableServiceLinks"] is False
         if process.startswith("worker-"):
             assert pod["terminationGracePeriodSeconds"] > hard_limit_seconds(Settings())
 
 
 @every_overlay
-def test_what_serves_has_a_budget_and_every_worker_is_scaled_from_none(name: str) -> None:
+def test_every_server_has_a_disruption_budget_and_workers_scale_from_zero(name: str) -> None:
     manifests = overlay(name)
     workers = {process for process in pods(manifests) if process.startswith("worker-")}
     scaled = {one["spec"]["scaleTargetRef"]["name"]: one["spec"] for one in of_kind(manifests, "ScaledObject")}
@@ -102,7 +102,7 @@ def test_what_serves_has_a_budget_and_every_worker_is_scaled_from_none(name: str
     assert scaled.keys() == workers
     assert all(spec["minReplicaCount"] == 0 < spec["maxReplicaCount"] for spec in scaled.values())
     assert budgets == {"api", *workers}
-    # A number here would undo, at every apply, what the scaler has found.
+    # With a number here, every apply would undo the scaler's decision.
     assert not [
         one
         for one in of_kind(manifests, "Deployment")
@@ -110,7 +110,7 @@ def test_what_serves_has_a_budget_and_every_worker_is_scaled_from_none(name: str
     ]
 
 
-def test_policies_and_budgets_mean_pods_that_are_there() -> None:
+def test_policies_and_budgets_select_existing_pods() -> None:
     for name in OVERLAYS:
         manifests = overlay(name)
         makers = of_kind(manifests, "Deployment", "StatefulSet", "Job")

@@ -1,4 +1,4 @@
-"""The workflows of GitHub Actions: valid, safe, and of the same commands that a developer has."""
+"""The workflows of GitHub Actions: valid, safe, with the same commands as on a developer's machine."""
 
 import os
 import re
@@ -20,7 +20,7 @@ def run(*command: str) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-def test_they_are_there() -> None:
+def test_the_workflows_exist() -> None:
     assert workflows().keys() == {"ci.yml", "images.yml", "release.yml"}
 
 
@@ -41,7 +41,7 @@ def test_actions_are_pinned_by_digest_with_their_version_beside_it(name: str) ->
 
 
 @every_workflow
-def test_nobody_has_rights_that_he_was_not_given(name: str) -> None:
+def test_a_job_has_only_the_rights_that_it_names(name: str) -> None:
     workflow = workflows()[name]
 
     assert workflow["permissions"] == {}
@@ -67,7 +67,7 @@ def test_all_checks_run_before_anything_is_released() -> None:
 
 
 def would_run(folder: Path, job: str) -> tuple[str, list[str]]:
-    """What a job of ci.yml runs beside make, and the commands that make would run for it in a clean clone."""
+    """The commands of a job in ci.yml, with make replaced by the commands that it would run in a clean clone."""
     workflow = workflows()["ci.yml"]
     for name in ("Makefile", "pyproject.toml", "requirements", "docker"):
         source = ROOT / name
@@ -82,7 +82,7 @@ def would_run(folder: Path, job: str) -> tuple[str, list[str]]:
 
 
 def position(lines: list[str], *words: str) -> int:
-    """Of the one command that has all these words."""
+    """The position of the only command with all these words."""
     [found] = [number for number, line in enumerate(lines) if all(word in line for word in words)]
     return found
 
@@ -99,7 +99,7 @@ def test_the_job_with_the_slow_tests_has_what_they_need(tmp_path: Path) -> None:
 
     tests = position(lines, "-m pytest", "-m slow")
     [isolated] = re.findall(r"ISOLATED := \$\(foreach name,([\w ]+),", (ROOT / "Makefile").read_text())
-    # Where these were missing, tests were skipped on a laptop and failed in CI.
+    # Without these, tests are skipped on a developer's machine and fail in CI.
     assert {"g++", "libjpeg-dev", "libpng-dev"} <= set(before.split())
     assert position(lines, "cmake --install") < tests
     for kind in isolated.split():

@@ -5,9 +5,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from detectors.base import Detector, choose_device
+from detectors.base import Detector
 from detectors.catalogue import Input, ModelEntry, Output
 from detectors.errors import DetectionFailed, DeviceUnavailable, ModelUnusable
+from detectors.runtimes.devices import choose_device
 
 
 class Scripted(Detector):
@@ -202,18 +203,35 @@ def test_a_format_of_another_runtime_is_refused(tmp_path: Path) -> None:
         detector(tmp_path, format="pt2")
 
 
+def test_a_file_that_is_replaced_while_it_is_loaded_is_refused(tmp_path: Path) -> None:
+    def replace(_: Scripted, __: int) -> None:
+        (tmp_path / "m").write_bytes(b"another model")
+
+    with pytest.raises(ModelUnusable, match="has sha256"):
+        detector(tmp_path, _load=replace)
+
+
+def test_the_file_is_read_once_if_it_is_not_replaced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    verified: list[str] = []
+    monkeypatch.setattr(ModelEntry, "verify", lambda entry: verified.append(entry.name))
+
+    detector(tmp_path)
+
+    assert len(verified) == 1
+
+
 @pytest.mark.parametrize(
-    ("wanted", "available", "child", "chosen"),
+    ("wanted", "available", "chosen"),
     [
-        ("auto", [], 0, "cpu"),
-        ("cpu", ["cuda:0"], 0, "cpu"),
-        ("auto", ["cuda:0", "cuda:1"], 3, "cuda:1"),
-        ("cuda", ["cuda:0"], 0, "cuda:0"),
-        ("cuda:1", ["cuda:0", "cuda:1"], 0, "cuda:1"),
+        ("auto", [], "cpu"),
+        ("cpu", ["cuda:0"], "cpu"),
+        ("auto", ["cuda:0", "cuda:1"], "cuda:0"),
+        ("cuda", ["cuda:0"], "cuda:0"),
+        ("cuda:1", ["cuda:0", "cuda:1"], "cuda:1"),
     ],
 )
-def test_a_device_is_chosen(wanted: str, available: list[str], child: int, chosen: str) -> None:
-    assert choose_device(wanted, available, child) == chosen
+def test_a_device_is_chosen(wanted: str, available: list[str], chosen: str) -> None:
+    assert choose_device(wanted, available) == chosen
 
 
 @pytest.mark.parametrize(("wanted", "available"), [("cuda", []), ("cuda:1", ["cuda:0"])])

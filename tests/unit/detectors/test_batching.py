@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 import detectors.batching
-from detectors.batching import MOST, find_batch_size
+from detectors.batching import MAX_BATCH_SIZE, find_batch_size
 from detectors.errors import DetectionFailed
-from detectors.memory import resident_bytes
+from detectors.machine import resident_bytes
 
 MB = 2**20
 
@@ -30,11 +30,11 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     return clock
 
 
-def test_where_many_take_no_longer_than_one_it_is_the_most(clock: Clock) -> None:
-    assert find_batch_size(lambda _: clock.take(0.005), None) == MOST
+def test_the_maximum_is_found_if_many_take_no_longer_than_one(clock: Clock) -> None:
+    assert find_batch_size(lambda _: clock.take(0.005), None) == MAX_BATCH_SIZE
 
 
-def test_where_each_takes_its_time_it_is_one(clock: Clock) -> None:
+def test_it_is_one_if_each_picture_takes_the_same_time(clock: Clock) -> None:
     assert find_batch_size(lambda pictures: clock.take(0.02 * pictures), None) == 1
 
 
@@ -45,7 +45,7 @@ def test_it_grows_while_that_saves_time(clock: Clock) -> None:
     assert find_batch_size(lambda pictures: clock.take(0.002 + 0.02 * pictures), None) == 1
 
 
-def test_what_is_too_many_for_the_model_is_not_taken(clock: Clock) -> None:
+def test_a_batch_that_the_model_refuses_is_not_chosen(clock: Clock) -> None:
     def detect(pictures: int) -> None:
         if pictures > 4:
             raise DetectionFailed("CUDA out of memory.")
@@ -55,7 +55,7 @@ def test_what_is_too_many_for_the_model_is_not_taken(clock: Clock) -> None:
 
 
 @pytest.mark.parametrize(("more", "found"), [(100, 4), (400, 16)])
-def test_the_memory_that_the_process_may_have_is_not_exceeded(clock: Clock, more: int, found: int) -> None:
+def test_the_memory_limit_is_not_exceeded(clock: Clock, more: int, found: int) -> None:
     most = 0
 
     def detect(pictures: int) -> None:
@@ -69,7 +69,7 @@ def test_the_memory_that_the_process_may_have_is_not_exceeded(clock: Clock, more
     assert find_batch_size(detect, limit) == most == found
 
 
-def test_what_fails_for_one_picture_is_told() -> None:
+def test_an_error_with_one_picture_is_raised() -> None:
     def detect(pictures: int) -> None:
         raise DetectionFailed(f"no tensor named x in {pictures}")
 

@@ -9,7 +9,7 @@ from pydantic import ValidationError
 
 from detectors.catalogue import Input, ModelEntry, Output
 from detectors.errors import DetectionFailed
-from detectors.postprocess import Detections, non_maximum_suppression, read, to_picture
+from detectors.postprocess import Detections, boxes_in_picture, non_maximum_suppression, postprocess
 
 WIDTH, HEIGHT = 200, 100  # 100 × 50 in the model
 BOX = [20, 20, 40, 60]
@@ -23,7 +23,7 @@ def found(*outputs: Any, **given: Any) -> Detections:
         name="m", runtime="r", format="f", file=Path("m"), sha256="0" * 64, labels=labels, ids=ids, input=into,
         output=Output(**given),
     )  # fmt: skip
-    return read(entry, [np.asarray(output, float) for output in outputs], WIDTH, HEIGHT)
+    return postprocess(entry, [np.asarray(output, float) for output in outputs], WIDTH, HEIGHT)
 
 
 @pytest.mark.parametrize(
@@ -91,14 +91,14 @@ def test_logits_however_large_become_scores() -> None:
     assert one.scores.tolist() == [1, 1, 1, 0.5, 0.5, 0.5]
 
 
-def test_class_ids_may_have_holes_and_what_is_below_them_is_nothing() -> None:
+def test_class_ids_may_have_gaps_and_lower_ids_mean_no_object() -> None:
     one = found([[1, 1, 2, 2]] * 4, [0.9, 0.8, 0.7, 0.6], [90, 1, 0, 44], ids=(1, 44, 90))
 
     assert one.class_ids.tolist() == [2, 0, 1]
 
 
 @pytest.mark.parametrize("wrong", [2, 91])
-def test_a_class_in_a_hole_or_behind_the_last_is_a_failure(wrong: int) -> None:
+def test_a_class_in_a_gap_or_after_the_last_is_a_failure(wrong: int) -> None:
     with pytest.raises(DetectionFailed, match=f"class {wrong}"):
         found([[1, 1, 2, 2]], [0.9], [wrong], ids=(1, 44, 90))
 
@@ -118,13 +118,13 @@ def test_labels_with_ids_need_not_name_every_column() -> None:
 DOUBLES = ([[10, 10, 30, 30], [11, 10, 31, 30], [10, 10, 30, 30], [60, 20, 80, 40]], [0.8, 0.9, 0.7, 0.6], [0, 0, 1, 0])
 
 
-def test_doubles_are_left_out_within_a_class() -> None:
+def test_suppression_is_within_a_class() -> None:
     assert found(*DOUBLES, nms=0.5).scores.tolist() == pytest.approx([0.9, 0.7, 0.6])
     assert found(*DOUBLES, nms=0.5, nms_across_classes=True).scores.tolist() == pytest.approx([0.9, 0.6])
     assert found(*DOUBLES).scores.tolist() == pytest.approx([0.9, 0.8, 0.7, 0.6])
 
 
-def test_the_search_for_doubles_keeps_what_a_plain_loop_keeps() -> None:
+def test_suppression_keeps_what_a_plain_loop_keeps() -> None:
     rng = np.random.default_rng(0)
     corner = rng.uniform(0, 60, (400, 2))
     boxes = np.concatenate([corner, corner + rng.uniform(5, 40, (400, 2))], axis=1).astype(np.float32)
@@ -146,7 +146,7 @@ def test_the_search_for_doubles_keeps_what_a_plain_loop_keeps() -> None:
     assert 20 < len(kept) < 380
 
 
-def test_boxes_without_a_size_are_no_doubles() -> None:
+def test_boxes_without_a_size_suppress_none() -> None:
     assert non_maximum_suppression(np.zeros((2, 4), np.float32), None, 0.5).tolist() == [0, 1]
 
 
@@ -172,23 +172,23 @@ def test_nothing_at_all_is_an_answer() -> None:
 
 
 @pytest.mark.parametrize(
-    ("given", "told"),
+    ("given", "message"),
     [
         ({"background": "last"}, "background needs class_scores"),
         ({"several_classes": True}, "several_classes needs class_scores"),
         ({"activation": "softmax"}, "softmax needs class_scores"),
-        ({"class_scores": "logits", "scores": "scores"}, "in place of scores"),
+        ({"class_scores": "logits", "scores": "scores"}, "replaces scores"),
         ({"nms_across_classes": True}, "needs nms"),
     ],
 )
-def test_what_does_not_go_together_is_refused(given: Any, told: str) -> None:
-    with pytest.raises(ValidationError, match=told):
+def test_fields_that_exclude_each_other_are_refused(given: Any, message: str) -> None:
+    with pytest.raises(ValidationError, match=message):
         Output(**given)
 
 
 def test_corners_stay_inside() -> None:
     into, output = Input(width=100, height=100), Output()
 
-    assert to_picture(np.array([[90.0, 40, -10, 900]], np.float32), WIDTH, HEIGHT, into, output).tolist() == [
+    assert boxes_in_picture(np.array([[90.0, 40, -10, 900]], np.float32), WIDTH, HEIGHT, into, output).tolist() == [
         [0, 80, 180, 100]
     ]

@@ -1,4 +1,4 @@
-"""The files that images are built from: what reaches the builder, and that all say the same things alike."""
+"""The files that images are built from: the build context, and that all Dockerfiles agree."""
 
 import json
 import re
@@ -9,15 +9,15 @@ import pytest
 from jobs.settings import ROOT
 
 DOCKERFILES = sorted((ROOT / "docker").glob("*.Dockerfile"))
-# Clouds start and end these, and look whether they live.
+# Clouds start these, check them and end them.
 FUNCTIONS = {"lambda": ["python", "-m", "awslambdaric"], "azure": ["tini", "--"]}
-# Microsoft's Functions host is made to run as root; the process that reads pictures gives that up by itself.
+# Microsoft's Functions host has to run as root; the process that reads pictures drops root itself.
 AS_ROOT = ("azure",)
 every_dockerfile = pytest.mark.parametrize("file", DOCKERFILES, ids=lambda file: file.stem)
 
 
 def copied(file: Path) -> set[str]:
-    """What a Dockerfile takes from the checkout."""
+    """The paths that a Dockerfile copies from the checkout."""
     lines = re.findall(r"^COPY (?!--from)(.+)$", file.read_text(), re.MULTILINE)
     return {source for line in lines for source in line.split()[:-1]}
 
@@ -42,13 +42,13 @@ def test_what_is_copied_is_under_version_control() -> None:
 
 
 @every_dockerfile
-def test_every_build_argument_is_told_by_the_image(file: Path) -> None:
+def test_every_build_argument_is_in_the_image_metadata(file: Path) -> None:
     options = re.findall(r'(?:BUILD_OPTIONS|build-options)="(.*)"', file.read_text())
-    told = {"COMMIT_SHA", "BRANCH_NAME", "BUILD_DATE"}
+    separate = {"COMMIT_SHA", "BRANCH_NAME", "BUILD_DATE"}
 
     assert options == [options[0]] * 2
-    assert re.findall(r"(\w+)=\$\{\1\}", options[0]) == [name for name in arguments(file) if name not in told]
-    assert told <= arguments(file).keys()
+    assert re.findall(r"(\w+)=\$\{\1\}", options[0]) == [name for name in arguments(file) if name not in separate]
+    assert separate <= arguments(file).keys()
 
 
 @every_dockerfile

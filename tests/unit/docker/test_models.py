@@ -1,4 +1,4 @@
-"""Which models an image gets: `docker/models.py` in a copy of what the builder has."""
+"""The models of an image: `docker/models.py` in a copy of the build context."""
 
 import os
 import shutil
@@ -24,7 +24,7 @@ def app(tmp_path: Path) -> Path:
 
 
 def place(app: Path, *arguments: str) -> str:
-    """What it complains of."""
+    """Its error message."""
     done = subprocess.run(
         [sys.executable, "docker/models.py", *arguments],
         cwd=app,
@@ -39,7 +39,7 @@ def place(app: Path, *arguments: str) -> str:
 
 
 def models(app: Path) -> dict[str, bool]:
-    """Name -> whether its file is there."""
+    """Model -> whether its file exists."""
     entries = Catalogue.load(app / "weights" / "catalogue.toml").entries
     return {name: entry.file.exists() for name, entry in entries.items()}
 
@@ -48,7 +48,7 @@ def models(app: Path) -> dict[str, bool]:
     ("target", "model"),
     [("pytorch", "cards-pytorch"), ("saved_model", "cards-tensorflow"), ("frozen_graph", "cards-frozen")],
 )
-def test_a_worker_gets_the_models_of_its_way_and_no_other_file(app: Path, target: str, model: str) -> None:
+def test_a_worker_gets_the_models_of_its_target_and_no_other_file(app: Path, target: str, model: str) -> None:
     assert place(app, "embedded", target) == ""
 
     assert models(app) == {model: True}
@@ -63,7 +63,7 @@ def test_the_api_gets_all_entries_and_no_file(app: Path) -> None:
 
 
 @pytest.mark.parametrize(("target", "left"), [(["remote"], {"cards-remote"}), (["pytorch"], {"cards-pytorch"})])
-def test_a_model_on_a_server_has_no_file_to_take_away(app: Path, target: list[str], left: set[str]) -> None:
+def test_a_model_on_a_server_has_no_file_to_remove(app: Path, target: list[str], left: set[str]) -> None:
     with (app / "weights" / "catalogue.toml").open("a") as catalogue:
         catalogue.write("\n" + catalogues.text({"cards-remote": catalogues.served("http://models:8080")}))
 
@@ -99,7 +99,7 @@ def test_a_folder_from_elsewhere_takes_the_place_of_the_bundled_models(app: Path
         (["file:///nowhere@" + "0" * 64, "pytorch"], "can't be fetched"),
     ],
 )
-def test_what_can_not_be_had_ends_the_build_with_a_sentence(app: Path, arguments: list[str], complaint: str) -> None:
+def test_wrong_arguments_end_the_build_with_a_sentence(app: Path, arguments: list[str], complaint: str) -> None:
     assert complaint in place(app, *arguments)
 
 

@@ -26,7 +26,7 @@ OUT = ModelUnavailable(ServerTimeout("It did not answer."))
 class World(SimpleNamespace):
     """A worker's entry, its circuits, and what is asked of the server: each fault once, then answers."""
 
-    def told(self) -> list[str]:
+    def recorded(self) -> list[str]:
         return [outage.code for queue in worker_registry.queues(self.db) for outage in queue.outages]
 
     def detector(self, *faults: Exception) -> Any:
@@ -46,7 +46,7 @@ def world(migrated_sqlite: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Wor
     world = World(db=Database(migrated_sqlite), served=True, rung=[], closed=[])
     worker_id = new_id()
     worker_registry.register(world.db, worker_id, runtime="remote", host="h", models={}, device="remote", versions={})
-    world.circuits = CircuitBreakers(
+    world.breakers = CircuitBreakers(
         world.db, worker_id, is_served=lambda _: world.served, on_close=lambda: world.rung.append(True)
     )
     yield world
@@ -54,40 +54,40 @@ def world(migrated_sqlite: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Wor
 
 
 def closed(world: World) -> bool:
-    return not world.circuits.is_open(ENTRY) and bool(world.rung)
+    return not world.breakers.is_open(ENTRY) and bool(world.rung)
 
 
 def test_the_reason_is_told_while_it_lasts_and_work_is_rung_for_afterwards(world: World) -> None:
     detector = world.detector(OUT, OUT, *[ModelUnavailable(ServerFailed("500"))] * 10_000)
-    world.circuits.open(ENTRY, detector, OUT)
+    world.breakers.open(ENTRY, detector, OUT)
 
-    assert world.circuits.is_open(ENTRY)
-    wait_for(lambda: world.told() == ["server_failed"], "the reason of now")
+    assert world.breakers.is_open(ENTRY)
+    wait_for(lambda: world.recorded() == ["server_failed"], "the reason of now")
     assert world.rung == []
     detector.left.clear()
     wait_for(lambda: closed(world), "the end")
-    assert (world.told(), world.rung, world.closed) == ([], [True], [True])
+    assert (world.recorded(), world.rung, world.closed) == ([], [True], [True])
 
 
 def test_who_waits_is_rung_for_when_a_server_is_back(world: World) -> None:
-    world.circuits.open(ENTRY, world.detector(), OUT)
+    world.breakers.open(ENTRY, world.detector(), OUT)
 
-    for watch in [thread for thread in threading.enumerate() if thread.name == "circuit"]:
+    for watch in [thread for thread in threading.enumerate() if thread.name == "prober"]:
         watch.join()
 
-    assert (world.circuits.is_open(ENTRY), world.rung) == (False, [True])
+    assert (world.breakers.is_open(ENTRY), world.rung) == (False, [True])
 
 
 def test_a_server_that_comes_back_between_two_requests_is_back(world: World) -> None:
-    world.circuits.open(ENTRY, world.detector(ServerTimeout("It did, then it answered.")), OUT)
+    world.breakers.open(ENTRY, world.detector(ServerTimeout("It did, then it answered.")), OUT)
 
     wait_for(lambda: closed(world), "the end")
-    assert world.told() == []
+    assert world.recorded() == []
 
 
 def test_a_fault_that_nobody_thought_of_does_not_end_the_watch(world: World) -> None:
     detector = world.detector(KeyError("surprise"))
-    world.circuits.open(ENTRY, detector, OUT)
+    world.breakers.open(ENTRY, detector, OUT)
 
     wait_for(lambda: closed(world), "the end")
     assert detector.left == []
@@ -97,25 +97,25 @@ def test_an_outage_of_the_database_meanwhile_ends_no_watch(
     world: World, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     away = DatabaseUnavailable("gone")
-    told = {name: faulty(getattr(worker_registry, name), away) for name in ("waits_for", "clear_outage")}
-    monkeypatch.setattr(engine.circuit_breaker, "worker_registry", SimpleNamespace(**told))
+    calls = {name: faulty(getattr(worker_registry, name), away) for name in ("record_outage", "clear_outage")}
+    monkeypatch.setattr(engine.circuit_breaker, "worker_registry", SimpleNamespace(**calls))
     detector = world.detector(*[OUT] * 10_000)
-    world.circuits.open(ENTRY, detector, OUT)
-    wait_for(world.told, "the reason, noted at the second try")
+    world.breakers.open(ENTRY, detector, OUT)
+    wait_for(world.recorded, "the reason, noted at the second try")
 
     detector.left.clear()
 
     wait_for(lambda: closed(world), "the end")
-    assert world.told() == []
+    assert world.recorded() == []
     missed = [record.getMessage() for record in caplog.records if record.levelname == "ERROR"]
-    assert missed == ["an outage could not be noted: gone", "the end of an outage could not be noted: gone"]
+    assert missed == ["an outage could not be recorded: gone", "the end of an outage could not be recorded: gone"]
 
 
 def test_a_model_that_two_claims_find_out_is_watched_once(world: World) -> None:
     detector = world.detector(*[OUT] * 10_000)
 
-    world.circuits.open(ENTRY, detector, OUT)
-    world.circuits.open(ENTRY, detector, OUT)
+    world.breakers.open(ENTRY, detector, OUT)
+    world.breakers.open(ENTRY, detector, OUT)
 
     detector.left.clear()
     wait_for(lambda: closed(world), "the end")
@@ -123,10 +123,10 @@ def test_a_model_that_two_claims_find_out_is_watched_once(world: World) -> None:
 
 
 def test_a_model_that_the_catalogue_has_no_more_is_watched_no_more(world: World) -> None:
-    world.circuits.open(ENTRY, world.detector(*[OUT] * 10_000), OUT)
-    wait_for(world.told, "the reason")
+    world.breakers.open(ENTRY, world.detector(*[OUT] * 10_000), OUT)
+    wait_for(world.recorded, "the reason")
 
     world.served = False
 
     wait_for(lambda: closed(world), "the end")
-    assert world.told() == []
+    assert world.recorded() == []

@@ -44,8 +44,8 @@ def entry(sha256: str, **fields: object) -> catalogues.Entry:
     return catalogues.entry(**{"file": "model", "sha256": sha256, **fields})
 
 
-def digests(served: ModelRegistry) -> dict[str, str]:
-    return Plan("id", "pytorch", served.models, ("cpu",), 1, 1, {}).digests
+def digests(registry: ModelRegistry) -> dict[str, str]:
+    return Plan("id", "pytorch", registry.models, ("cpu",), 1, 1, {}).digests
 
 
 @pytest.fixture
@@ -56,77 +56,77 @@ def folder(tmp_path: Path) -> Folder:
 
 
 def test_a_changed_entry_is_another_version(folder: Folder) -> None:
-    served = ModelRegistry(folder.settings, "pytorch")
-    before = digests(served)
+    registry = ModelRegistry(folder.settings, "pytorch")
+    before = digests(registry)
 
-    assert not served.follow()
+    assert not registry.follow()
     folder.catalogue(cards=entry(folder.model("other", b"second"), file="other"), signs=entry("0" * 64))
 
-    assert served.follow()
-    assert list(digests(served)) == ["cards"]  # the file of signs is another one
-    assert digests(served) != before
+    assert registry.follow()
+    assert list(digests(registry)) == ["cards"]  # the file of signs is another one
+    assert digests(registry) != before
 
 
 def test_a_batch_size_is_no_version_but_counts(folder: Folder) -> None:
-    served = ModelRegistry(folder.settings, "pytorch")
-    before = digests(served)
+    registry = ModelRegistry(folder.settings, "pytorch")
+    before = digests(registry)
 
     folder.catalogue(cards=entry(folder.model("model", b"first"), batch_size=2))
 
-    assert served.follow()
-    assert digests(served) == before
-    assert served.models["cards"].batch_size == 2
+    assert registry.follow()
+    assert digests(registry) == before
+    assert registry.models["cards"].batch_size == 2
 
 
 def test_a_file_that_is_not_the_right_one_leaves_the_version_before_and_is_tried_again(
     folder: Folder, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    served = ModelRegistry(folder.settings, "pytorch")
-    before = digests(served)
+    registry = ModelRegistry(folder.settings, "pytorch")
+    before = digests(registry)
     second = hashlib.sha256(b"second").hexdigest()
 
     with caplog.at_level(logging.ERROR):
         folder.catalogue(cards=entry(second, file="other"))
-        served.follow()
-    assert digests(served) == before
-    assert "The version before stays in use." in caplog.text
+        registry.follow()
+    assert digests(registry) == before
+    assert "Its former version stays in use." in caplog.text
 
     folder.model("other", b"second")
-    assert not served.follow()  # not at every look
-    monkeypatch.setattr(engine.model_registry, "LOOK_AGAIN_SECONDS", 0.0)
-    served._look_again_at = time.monotonic()
-    assert served.follow()
-    assert served.models["cards"].sha256 == second
+    assert not registry.follow()  # not at every look
+    monkeypatch.setattr(engine.model_registry, "CHECK_AGAIN_SECONDS", 0.0)
+    registry._check_again_at = time.monotonic()
+    assert registry.follow()
+    assert registry.models["cards"].sha256 == second
 
 
 def test_the_same_complaint_is_made_once(
     folder: Folder, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(engine.model_registry, "LOOK_AGAIN_SECONDS", 0.0)
+    monkeypatch.setattr(engine.model_registry, "CHECK_AGAIN_SECONDS", 0.0)
     folder.catalogue(cards=entry("1" * 64))
 
     with caplog.at_level(logging.ERROR):
-        served = ModelRegistry(folder.settings, "pytorch")
+        registry = ModelRegistry(folder.settings, "pytorch")
         for _ in range(3):
-            assert not served.follow()
+            assert not registry.follow()
 
     assert len(caplog.records) == 1
     assert "It is not served." in caplog.text
 
 
 def test_a_model_that_can_not_be_loaded_is_left_out_until_the_catalogue_changes(folder: Folder) -> None:
-    served = ModelRegistry(folder.settings, "pytorch")
-    cards = served.models["cards"]
+    registry = ModelRegistry(folder.settings, "pytorch")
+    cards = registry.models["cards"]
 
-    served.drop(cards)
-    served.follow()
-    assert not served.models
-    assert not served.loadable(cards)
+    registry.drop(cards)
+    registry.follow()
+    assert not registry.models
+    assert not registry.loadable(cards)
 
     folder.catalogue(cards=entry(cards.sha256))
-    served.follow()
-    assert served.loadable(cards)
-    assert list(served.models) == ["cards"]
+    registry.follow()
+    assert registry.loadable(cards)
+    assert list(registry.models) == ["cards"]
 
 
 def test_a_process_that_starts_while_the_catalogue_is_broken_serves_what_it_was_given(folder: Folder) -> None:
@@ -134,7 +134,7 @@ def test_a_process_that_starts_while_the_catalogue_is_broken_serves_what_it_was_
     plan = Plan.from_json(Plan("id", "pytorch", models, ("cpu",), 1, 1, {}).to_json())
     folder.write("[cards")
 
-    served = ModelRegistry(folder.settings, "pytorch", plan.models)
-    served.follow()
+    registry = ModelRegistry(folder.settings, "pytorch", plan.models)
+    registry.follow()
 
-    assert served.models == models
+    assert registry.models == models

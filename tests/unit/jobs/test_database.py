@@ -11,7 +11,7 @@ from jobs.errors import DatabaseUnavailable
 
 
 class DriverError(Exception):
-    """As a driver raises it, with PostgreSQL's code for what went wrong."""
+    """As a driver raises it, with PostgreSQL's error code."""
 
     def __init__(self, sqlstate: str = "") -> None:
         super().__init__("the driver says why")
@@ -50,7 +50,7 @@ def test_what_sqlite_has_committed_survives_a_power_cut(db: Database) -> None:
     ],
     ids=lambda error: type(error).__name__,
 )
-def test_an_outage_is_told_in_our_own_words(db: Database, error: Exception) -> None:
+def test_an_outage_is_raised_as_database_unavailable(db: Database, error: Exception) -> None:
     with pytest.raises(DatabaseUnavailable, match=r"The (connection to the )?database"), db.read():
         raise error
 
@@ -58,12 +58,12 @@ def test_an_outage_is_told_in_our_own_words(db: Database, error: Exception) -> N
 @pytest.mark.parametrize(
     "error", [DBAPIError("SELECT 1", None, DriverError()), StatementError("wrong", "SELECT 1", None, ValueError())]
 )
-def test_a_wrong_statement_is_a_fault_of_ours(db: Database, error: Exception) -> None:
+def test_a_wrong_statement_is_raised_unchanged(db: Database, error: Exception) -> None:
     with pytest.raises(type(error)), db.read():
         raise error
 
 
-def test_who_gave_way_to_another_tries_again(db: Database) -> None:
+def test_a_transaction_that_lost_a_deadlock_is_tried_again(db: Database) -> None:
     left = [DEADLOCK, DEADLOCK]
 
     def work(_: Connection) -> str:
@@ -74,7 +74,7 @@ def test_who_gave_way_to_another_tries_again(db: Database) -> None:
     assert db.retry(work) == "done"
 
 
-def test_who_gives_way_each_time_gives_up(db: Database) -> None:
+def test_a_transaction_that_loses_each_time_gives_up(db: Database) -> None:
     tries = []
 
     def work(connection: Connection) -> None:

@@ -11,11 +11,11 @@ from jobs.settings import Settings
 
 @pytest.fixture
 def dead_queue() -> Doorbell:
-    """Its Redis is not there."""
+    """A doorbell without its Redis."""
     return Doorbell(Settings(redis_url="redis://127.0.0.1:1/0"))
 
 
-def test_a_dead_redis_costs_a_bounded_moment_once(dead_queue: Doorbell) -> None:
+def test_a_dead_redis_is_tried_once_and_for_a_short_time(dead_queue: Doorbell) -> None:
     connections = dead_queue._redis.connection_pool
     limits = [connections.connection_kwargs[name] for name in ("socket_connect_timeout", "socket_timeout")]
     assert sum(limits) <= RING_BUDGET_SECONDS
@@ -27,13 +27,13 @@ def test_a_dead_redis_costs_a_bounded_moment_once(dead_queue: Doorbell) -> None:
     assert tried.call_count == 1
 
 
-def test_a_dead_redis_is_told(dead_queue: Doorbell) -> None:
+def test_a_dead_redis_is_reported(dead_queue: Doorbell) -> None:
     assert dead_queue.waiting("pytorch") is None
     with pytest.raises(Unavailable):
         dead_queue.ping()
 
 
-def test_enough_doorbells_wait_already(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_doorbell_is_added_when_enough_wait(monkeypatch: pytest.MonkeyPatch) -> None:
     queue = Doorbell(Settings(redis_url="redis://127.0.0.1:1/0"))
     server = fakeredis.FakeRedis()
     sent: list[str] = []

@@ -48,7 +48,7 @@ def test_what_was_deleted_is_missing(store: ImageStore) -> None:
         store.get(NAME)
 
 
-def test_a_store_that_comes_back_in_the_middle_of_a_look_misses_nothing(
+def test_a_store_that_comes_back_while_it_is_read_misses_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     store = ImageStore(f"file://{tmp_path}/images")
@@ -60,7 +60,7 @@ def test_a_store_that_comes_back_in_the_middle_of_a_look_misses_nothing(
     assert store.get(NAME) == DATA
 
 
-def test_a_store_that_is_away_is_an_outage_and_no_missing_picture(tmp_path: Path) -> None:
+def test_a_missing_store_is_an_outage_and_no_missing_picture(tmp_path: Path) -> None:
     store = ImageStore(f"file://{tmp_path}/images")
     store.prepare()
     store.put(DATA, NAME)
@@ -75,14 +75,14 @@ def test_a_store_that_is_away_is_an_outage_and_no_missing_picture(tmp_path: Path
 
 
 class Refused(Exception):
-    """Of a bucket's library: no OSError, as botocore's are none."""
+    """Of a bucket's library: like botocore's errors, not an OSError."""
 
 
 class UnreachableBucket(MemoryFileSystem):
     protocol = "unreachable"
 
     def _refuse(self, *_: object, **__: object) -> None:
-        raise Refused("nobody answers")
+        raise Refused("no answer")
 
     makedirs = ls = pipe_file = cat_file = modified = rm_file = _refuse
 
@@ -94,7 +94,7 @@ def test_a_bucket_that_does_not_answer_is_an_outage() -> None:
     calls += [lambda: store.age_seconds(NAME), lambda: store.delete(NAME), lambda: store.delete_old(NAME, 60)]
 
     for call in calls:
-        with pytest.raises(StoreUnavailable, match="nobody answers"):
+        with pytest.raises(StoreUnavailable, match="no answer"):
             call()
 
 
@@ -139,12 +139,12 @@ def test_an_unknown_protocol_names_the_setting() -> None:
 
 
 def test_an_empty_store_is_an_outage_and_no_missing_picture(store: ImageStore) -> None:
-    """The folder of a disk that is not mounted is there, and there is nothing in it."""
+    """The folder of a disk that is not mounted exists and is empty."""
     with pytest.raises(StoreUnavailable, match="empty"):
         store.get(NAME)
 
 
-def test_what_writers_left_that_died_goes_and_what_is_being_written_stays(tmp_path: Path) -> None:
+def test_files_of_crashed_writers_are_removed_and_files_of_live_ones_stay(tmp_path: Path) -> None:
     store = ImageStore(f"file://{tmp_path}/images")
     store.prepare()
     store.put(DATA, NAME)
@@ -176,7 +176,7 @@ def test_an_old_picture_that_was_put_again_is_not_deleted(tmp_path: Path) -> Non
     assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
 
 
-def test_a_bucket_forgets_old_pictures_alone(tmp_path: Path) -> None:
+def test_a_bucket_deletes_only_old_pictures(tmp_path: Path) -> None:
     store = ImageStore(f"memory://{tmp_path.name}")
     store.put(b"another", OTHER)
     store.put(DATA, NAME)

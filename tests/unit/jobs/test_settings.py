@@ -13,7 +13,7 @@ def _bare_environment(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delenv(PREFIX + name.upper(), raising=False)
 
 
-def test_every_setting_stands_in_the_example_with_its_description() -> None:
+def test_every_setting_is_in_the_example_with_its_description() -> None:
     example = (ROOT / ".env.example").read_text()
 
     for name, field in Settings.model_fields.items():
@@ -57,13 +57,17 @@ def test_everything_embedded_lies_under_data(monkeypatch: pytest.MonkeyPatch, tm
     assert settings.database_url == f"sqlite:///{tmp_path}/boxqueue.db"
     assert settings.store_url == f"file://{tmp_path}/images"
     assert settings.redis_url == f"unix://{tmp_path}/redis.sock"
-    assert settings.redis_embedded
+    assert settings.redis_socket == tmp_path / "redis.sock"
+    assert settings.celery_broker == f"redis+socket://{tmp_path}/redis.sock"
 
 
 def test_a_named_redis_is_not_embedded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("BOXQUEUE_REDIS_URL", "redis://127.0.0.1:6379/0")
 
-    assert not Settings.load().redis_embedded
+    settings = Settings.load()
+
+    assert settings.redis_socket is None
+    assert settings.celery_broker == settings.redis_url
 
 
 def test_several_catalogues_are_named_with_commas(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -81,8 +85,8 @@ def test_a_data_folder_too_deep_for_a_socket_gets_one_elsewhere(
 
     settings = Settings.load()
 
-    assert len(settings.redis_url.removeprefix("unix://")) < 108
-    assert settings.redis_embedded
+    assert settings.redis_socket
+    assert len(str(settings.redis_socket)) < 108
 
 
 @pytest.mark.parametrize("data", ["/data", "/data/" + "deep" * 30])

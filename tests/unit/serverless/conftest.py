@@ -1,4 +1,4 @@
-"""A function whose model is on a server of this process, so that no framework is loaded here."""
+"""A function whose model is on a fake model server in this process, so that no framework is loaded."""
 
 import io
 from collections.abc import Iterator
@@ -24,7 +24,7 @@ def encoded(colour: tuple[int, int, int] = (255, 255, 255), size: tuple[int, int
 
 WHITE = encoded()
 DAMAGED = encoded(size=(640, 320))[:60]
-"""Its header is whole, its pixels are not."""
+"""A picture with a complete header and incomplete pixels."""
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""The events of AWS Lambda, as its documentation has them, and what is answered to each."""
+"""The events of AWS Lambda, as its documentation shows them, and the results of the handler."""
 
 import base64
 import json
@@ -16,8 +16,8 @@ from tests.unit.serverless.conftest import DAMAGED, MODEL, WHITE
 QUEUE = "arn:aws:sqs:eu-central-1:123456789012:pictures"
 
 
-class Shelf(Buckets):
-    """Objects in memory: `bucket/key` or `bucket/key version` -> bytes, or what reading them raises."""
+class FakeBuckets(Buckets):
+    """Objects in memory: `bucket/key` or `bucket/key version` -> bytes, or the error that reading raises."""
 
     def __init__(self, **objects: bytes | Exception) -> None:
         super().__init__(max_bytes=1e6)
@@ -32,13 +32,13 @@ class Shelf(Buckets):
 
 
 @pytest.fixture
-def shelf() -> Shelf:
-    return Shelf()
+def buckets() -> FakeBuckets:
+    return FakeBuckets()
 
 
 @pytest.fixture
-def events(detection: Detection, shelf: Shelf) -> Events:
-    return Events(detection, shelf)
+def events(detection: Detection, buckets: FakeBuckets) -> Events:
+    return Events(detection, buckets)
 
 
 def request_1(data: bytes, media_type: str = "image/png", **query: list[str]) -> dict[str, Any]:
@@ -122,15 +122,15 @@ def test_http_is_refused_with_a_problem(events: Events, event: dict[str, Any]) -
     assert json.loads(answer["body"])["known"] == ["buttons", MODEL]
 
 
-def test_a_query_says_a_thing_once(events: Events) -> None:
+def test_a_query_with_a_repeated_parameter_is_refused(events: Events) -> None:
     for event in (request_1(WHITE, model=[MODEL, MODEL]), request_2(WHITE, query=f"model={MODEL}&model={MODEL}")):
         assert events(event, None)["statusCode"] == 422
 
 
 def test_every_object_of_an_event_gets_its_answer(
-    events: Events, shelf: Shelf, capsys: pytest.CaptureFixture[str]
+    events: Events, buckets: FakeBuckets, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    shelf.objects |= {"pictures/ä.png v2": WHITE, "pictures/notes.txt": b"hello"}
+    buckets.objects |= {"pictures/ä.png v2": WHITE, "pictures/notes.txt": b"hello"}
 
     jobs = events({"Records": [put(), put("%C3%A4.png", "v2"), put("notes.txt"), put("gone.png")]}, None)["jobs"]
 
@@ -139,14 +139,14 @@ def test_every_object_of_an_event_gets_its_answer(
     ]  # fmt: skip
     assert [job["status"] for job in jobs] == ["succeeded", "succeeded", "failed", "failed"]
     assert [job["error"] and job["error"]["code"] for job in jobs[2:]] == ["picture_unknown_format", "picture_missing"]
-    # Without a database these lines are all that stays of them.
+    # Without a database the answers are only on these lines.
     assert lines(capsys) == jobs
 
 
-def test_an_event_of_s3_comes_again_where_an_object_can_not_be_read_now(
-    events: Events, shelf: Shelf, capsys: pytest.CaptureFixture[str]
+def test_an_event_of_s3_is_delivered_again_if_an_object_can_not_be_read_now(
+    events: Events, buckets: FakeBuckets, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    shelf.objects["pictures/denied.png"] = StoreUnavailable("s3://pictures/denied.png can't be read: Forbidden")
+    buckets.objects["pictures/denied.png"] = StoreUnavailable("s3://pictures/denied.png can't be read: Forbidden")
 
     with pytest.raises(Unavailable, match=r"denied\.png"):
         events({"Records": [put("denied.png"), put()]}, None)
@@ -154,7 +154,7 @@ def test_an_event_of_s3_comes_again_where_an_object_can_not_be_read_now(
     assert [job["source"] for job in lines(capsys)] == ["s3://pictures/a b.png"]
 
 
-def test_names_that_can_not_be_stored_are_written_so_that_they_can(events: Events) -> None:
+def test_keys_are_quoted_and_shortened_for_the_database(events: Events) -> None:
     [strange, long] = events({"Records": [put("a%00%0Ab.png"), put("x" * 1024)]}, None)["jobs"]
 
     assert strange["source"] == "s3://pictures/a%00%0Ab.png"
@@ -176,10 +176,10 @@ def test_messages_are_answered(events: Events, capsys: pytest.CaptureFixture[str
     assert [job["source"] for job in jobs] == ["s3://pictures/a b.png", "s3://pictures/a b.png", "here"]
 
 
-def test_only_messages_whose_trouble_may_pass_come_again(
-    events: Events, shelf: Shelf, capsys: pytest.CaptureFixture[str]
+def test_only_messages_that_met_an_outage_are_delivered_again(
+    events: Events, buckets: FakeBuckets, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    shelf.objects |= {"pictures/denied.png": StoreUnavailable("Forbidden"), "pictures/damaged.png": DAMAGED}
+    buckets.objects |= {"pictures/denied.png": StoreUnavailable("Forbidden"), "pictures/damaged.png": DAMAGED}
     given = messages(
         {"uri": "s3://pictures/denied.png"},
         *GOOD,
@@ -194,7 +194,7 @@ def test_only_messages_whose_trouble_may_pass_come_again(
     assert [job["error"]["code"] for job in lines(capsys) if job["error"]] == ["picture_undecodable", "picture_missing"]
 
 
-def test_a_model_that_is_out_gives_every_message_back(events: Events, server: ServedModel) -> None:
+def test_every_message_is_delivered_again_if_the_model_server_is_out(events: Events, server: ServedModel) -> None:
     server.stop()
 
     failures = events(messages(*GOOD), None)["batchItemFailures"]
@@ -202,10 +202,10 @@ def test_a_model_that_is_out_gives_every_message_back(events: Events, server: Se
     assert [failure["itemIdentifier"] for failure in failures] == ["message-0", "message-1", "message-2"]
 
 
-def test_what_lies_behind_a_database_that_is_out_comes_again_untried(
-    events: Events, shelf: Shelf, capsys: pytest.CaptureFixture[str]
+def test_messages_after_an_outage_of_the_database_are_delivered_again_untried(
+    events: Events, buckets: FakeBuckets, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    shelf.objects["pictures/out.png"] = DatabaseUnavailable("It does not answer.")
+    buckets.objects["pictures/out.png"] = DatabaseUnavailable("It does not answer.")
 
     failures = events(messages(GOOD[0], {"uri": "s3://pictures/out.png"}, *GOOD), None)["batchItemFailures"]
 
@@ -228,20 +228,20 @@ REFUSED = {
 
 
 @pytest.mark.parametrize(("body", "code"), REFUSED.values(), ids=REFUSED)
-def test_a_message_that_makes_no_sense_is_told_and_does_not_come_again(
+def test_a_message_that_is_refused_is_printed_and_not_delivered_again(
     events: Events, capsys: pytest.CaptureFixture[str], body: Any, code: str
 ) -> None:
     assert events(messages(body, GOOD[0]), None) == {"batchItemFailures": []}
 
-    told, job = lines(capsys)
-    assert (told["message_id"], told["problem"]["code"]) == ("message-0", code)
+    refused, job = lines(capsys)
+    assert (refused["message_id"], refused["problem"]["code"]) == ("message-0", code)
     assert job["status"] == "succeeded"
 
 
-def test_a_fault_of_our_own_in_one_message_hurts_no_other(
-    events: Events, shelf: Shelf, capsys: pytest.CaptureFixture[str]
+def test_an_error_of_the_function_affects_only_one_message(
+    events: Events, buckets: FakeBuckets, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    shelf.objects["pictures/bug.png"] = RuntimeError("a bug")
+    buckets.objects["pictures/bug.png"] = RuntimeError("a bug")
 
     answer = events(messages({"uri": "s3://pictures/bug.png"}, GOOD[0]), None)
 
@@ -249,7 +249,7 @@ def test_a_fault_of_our_own_in_one_message_hurts_no_other(
     assert [job["status"] for job in lines(capsys)] == ["succeeded"]
 
 
-def test_what_s3_sends_to_try_the_way_is_nothing_to_do(events: Events) -> None:
+def test_the_test_event_of_s3_is_ignored(events: Events) -> None:
     test = {"Service": "Amazon S3", "Event": "s3:TestEvent", "Bucket": "pictures"}
 
     assert events(test, None) == {"jobs": []}
@@ -257,15 +257,15 @@ def test_what_s3_sends_to_try_the_way_is_nothing_to_do(events: Events) -> None:
 
 
 @pytest.mark.parametrize(
-    ("event", "told"),
+    ("event", "detail"),
     [
-        ({"key1": "value1"}, "it has key1"),
-        ({}, "it has nothing"),
-        ([1], "no JSON object"),
-        ({"Records": [{"eventSource": "aws:kinesis"}]}, "it has Records from"),
+        ({"key1": "value1"}, "It has key1"),
+        ({}, "It has nothing"),
+        ([1], "not a JSON object"),
+        ({"Records": [{"eventSource": "aws:kinesis"}]}, "It has Records from"),
         ({"Records": [put(name="ObjectRemoved:Delete")]}, "ObjectRemoved:Delete"),
     ],
 )
-def test_another_event_is_an_error_that_says_so(events: Events, event: Any, told: str) -> None:
-    with pytest.raises(UnknownEvent, match=told):
+def test_an_unknown_event_is_refused(events: Events, event: Any, detail: str) -> None:
+    with pytest.raises(UnknownEvent, match=detail):
         events(event, None)

@@ -1,5 +1,7 @@
-"""The custom handler of Azure Functions, asked as its host asks it; behind it stands a detection that only keeps what
-it was asked for. With the real one, in processes of its own: tests/isolation/test_azure.py."""
+"""The custom handler of Azure Functions, with the requests of its host. `Detection` is a fake that records its calls.
+
+tests/isolation/test_azure.py tests the handler with the real one, in its own processes.
+"""
 
 import base64
 import json
@@ -15,7 +17,8 @@ import pytest
 
 import serverless.azure_functions.handler
 from cli.address import free_port
-from jobs.errors import DatabaseUnavailable, UnknownModel
+from detectors.errors import UnknownModel
+from jobs.errors import DatabaseUnavailable
 from jobs.settings import PREFIX, ROOT, Settings
 from serverless.azure_functions.handler import Handler
 from tests.functions_host import FunctionsHost, TriedAgain, functions, settings
@@ -27,20 +30,22 @@ HELD_SECONDS = 0.3
 
 
 class Detection:
-    """Answers what it is told to, and keeps what it was asked for."""
+    """Records its calls. Returns a fixed answer, or raises `error`."""
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
-        self.asked: list[dict[str, Any]] = []
+        self.calls: list[dict[str, Any]] = []
         self.error: Exception | None = None
+        self.changes: dict[str, Any] = {}
 
     def answer(self, data: bytes, **arguments: Any) -> dict[str, Any]:
-        self.asked.append({"data": data, **{name: value for name, value in arguments.items() if value is not None}})
+        self.calls.append({"data": data, **{name: value for name, value in arguments.items() if value is not None}})
         if self.error:
             raise self.error
         found = [{"label": "textbox", "class_id": 0, "score": 0.97, "box": [1.0, 2.0, 3.0, 4.0]}]
         source = arguments.get("source")
-        return {"id": "0199", "status": "succeeded", "source": source, "detections": found, "error": None}
+        succeeded = {"id": "0199", "status": "succeeded", "source": source, "detections": found, "error": None}
+        return succeeded | self.changes
 
 
 @pytest.fixture
@@ -61,7 +66,7 @@ def host(detection: Detection) -> FunctionsHost:
 
 @pytest.fixture
 def held(monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    """Seconds that answers were held back for, which nobody waits for here."""
+    """The delays of responses in seconds. The test does not wait for them."""
     seconds: list[float] = []
     monkeypatch.setattr(serverless.azure_functions.handler, "time", SimpleNamespace(sleep=seconds.append))
     return seconds
@@ -70,13 +75,13 @@ def held(monkeypatch: pytest.MonkeyPatch) -> list[float]:
 # ------------------------------------------------------------------------------------------------------------ HTTP
 
 
-def test_a_request_is_answered_as_it_came(host: FunctionsHost, detection: Detection) -> None:
+def test_a_request_is_answered(host: FunctionsHost, detection: Detection) -> None:
     response = host.http("detect", PICTURE, headers={"Content-Type": "image/png"}, model="cards", source="a.png")
 
     assert (response.status_code, response.headers["Content-Type"]) == (200, "application/json")
     assert response.json()["status"] == "succeeded"
-    # The key of the function, which stands in the address too, is none of its business.
-    assert detection.asked == [{"data": PICTURE, "model": "cards", "source": "a.png"}]
+    # The key of the function, which is in the address too, is not passed on.
+    assert detection.calls == [{"data": PICTURE, "model": "cards", "source": "a.png"}]
 
 
 @pytest.mark.parametrize(
@@ -87,14 +92,14 @@ def test_a_request_is_answered_as_it_came(host: FunctionsHost, detection: Detect
         (bytes(600_000), {}, 413, "request_too_large"),
     ],
 )
-def test_a_request_is_refused_as_the_service_does_it(
+def test_a_request_is_refused_as_by_the_service(
     host: FunctionsHost, detection: Detection, body: bytes, query: dict[str, str], status: int, code: str
 ) -> None:
     response = host.http("detect", body, headers={"Content-Type": "image/png"}, **query)
 
     assert (response.status_code, response.json()["code"]) == (status, code)
     assert response.headers["Content-Type"] == "application/problem+json"
-    assert detection.asked == []
+    assert detection.calls == []
 
 
 @pytest.mark.parametrize(
@@ -102,10 +107,10 @@ def test_a_request_is_refused_as_the_service_does_it(
     [
         (UnknownModel("crads", ["cards-pytorch"]), 422, "unknown_model"),
         (DatabaseUnavailable("It does not answer."), 503, "database_unavailable"),
-        (RuntimeError("a secret of the function's own"), 500, "internal_error"),
+        (RuntimeError("a secret of the function"), 500, "internal_error"),
     ],
 )
-def test_what_goes_wrong_has_its_status(
+def test_an_error_has_its_status(
     host: FunctionsHost, detection: Detection, held: list[float], error: Exception, status: int, code: str
 ) -> None:
     detection.error = error
@@ -115,7 +120,7 @@ def test_what_goes_wrong_has_its_status(
     assert (response.status_code, response.json()["code"]) == (status, code)
     assert ("Retry-After" in response.headers) == (status == 503)
     assert "secret" not in response.text
-    # Whoever asks can wait himself.
+    # A client waits by itself, so the response is not delayed.
     assert held == []
 
 
@@ -128,34 +133,42 @@ def test_every_folder_is_a_function(host: FunctionsHost) -> None:
     assert host.message("queue", {"image_base64": TEXT}, "m-1").outputs.keys() == {"boxqueue-answers/m-1.json"}
 
 
-def test_a_blob_becomes_a_document_and_a_line_of_the_log(host: FunctionsHost, detection: Detection) -> None:
+def test_a_blob_becomes_a_document_and_a_log_line(host: FunctionsHost, detection: Detection) -> None:
     returned = host.blob("blob", f"{URI}?sig=secret", "card.png", PICTURE)
 
     [content] = returned.outputs.values()
     assert json.loads(content)["source"] == URI
     assert returned.logs == [f"{URI}: succeeded, 1 detections"]
-    [asked] = detection.asked
-    assert (asked["data"], asked["source"]) == (PICTURE, URI)
+    [call] = detection.calls
+    assert (call["data"], call["source"]) == (PICTURE, URI)
 
 
-def test_a_delivery_keeps_its_name_when_it_comes_again(host: FunctionsHost, detection: Detection) -> None:
+def test_a_job_that_was_cancelled_is_an_answer(host: FunctionsHost, detection: Detection) -> None:
+    detection.changes = {"status": "cancelled", "detections": None}
+
+    returned = host.blob("blob", URI, "card.png", PICTURE)
+
+    assert returned.logs == [f"{URI}: cancelled"]
+
+
+def test_a_repeated_event_keeps_its_name(host: FunctionsHost, detection: Detection) -> None:
     for content in (PICTURE, PICTURE, b"another"):
         host.blob("blob", URI, "card.png", content)
     for message_id in ("m-1", "m-1", "m-2"):
         host.message("queue", {"image_base64": TEXT}, message_id)
 
-    first, again, written_over, message, message_again, other = (asked["event"] for asked in detection.asked)
+    first, again, written_over, message, message_again, other = (call["event"] for call in detection.calls)
     assert (again, message_again) == (first, message)
     assert len({first, written_over, message, other}) == 4
 
 
-def test_a_message_asks_for_what_a_request_can(host: FunctionsHost, detection: Detection) -> None:
+def test_a_message_has_the_options_of_a_request(host: FunctionsHost, detection: Detection) -> None:
     wanted = {"model": "cards", "min_score": 0.4, "max_detections": 5, "metadata": {"page": 3}, "source": "a.png"}
 
     host.message("queue", {"image_base64": TEXT, **wanted}, "m-1")
 
-    [asked] = detection.asked
-    assert asked == {"data": PICTURE, "event": asked["event"], **wanted}
+    [call] = detection.calls
+    assert call == {"data": PICTURE, "event": call["event"], **wanted}
 
 
 def test_the_message_of_the_documentation_is_read(host: FunctionsHost, detection: Detection) -> None:
@@ -168,8 +181,8 @@ def test_the_message_of_the_documentation_is_read(host: FunctionsHost, detection
     response = host.post("queue", json.dumps(body).encode())
 
     assert response.status_code == 200
-    [asked] = detection.asked
-    assert asked["data"] == PICTURE
+    [call] = detection.calls
+    assert call["data"] == PICTURE
 
 
 @pytest.mark.parametrize(
@@ -186,15 +199,13 @@ def test_the_message_of_the_documentation_is_read(host: FunctionsHost, detection
         ([], "malformed_json"),
     ],
 )
-def test_a_message_that_would_be_refused_each_time_has_its_answer(
-    host: FunctionsHost, detection: Detection, message: Any, code: str
-) -> None:
+def test_the_refusal_of_a_message_is_stored(host: FunctionsHost, detection: Detection, message: Any, code: str) -> None:
     returned = host.message("queue", message, "m-1")
 
     [content] = returned.outputs.values()
     assert (json.loads(content)["code"], json.loads(content)["status"] >= 400) == (code, True)
     assert returned.logs[0].startswith(f"message m-1: {code}, ")
-    assert detection.asked == []
+    assert detection.calls == []
 
 
 @pytest.mark.parametrize(
@@ -207,9 +218,7 @@ def test_a_message_that_would_be_refused_each_time_has_its_answer(
         (bytes(600_000), 413, "request_too_large"),
     ],
 )
-def test_what_is_no_call_of_a_function_ends_in_the_poison_queue(
-    host: FunctionsHost, body: bytes, status: int, code: str
-) -> None:
+def test_a_malformed_invocation_is_refused(host: FunctionsHost, body: bytes, status: int, code: str) -> None:
     for function in ("blob", "queue"):
         response = host.post(function, body)
 
@@ -217,7 +226,7 @@ def test_what_is_no_call_of_a_function_ends_in_the_poison_queue(
     assert host.post("blub", b"{}").status_code == 404
 
 
-def test_in_an_outage_the_host_is_to_try_again(host: FunctionsHost, detection: Detection, held: list[float]) -> None:
+def test_in_an_outage_the_host_tries_again(host: FunctionsHost, detection: Detection, held: list[float]) -> None:
     detection.error = DatabaseUnavailable("It does not answer.")
 
     with pytest.raises(TriedAgain) as message:
@@ -238,7 +247,7 @@ def test_in_an_outage_the_host_is_to_try_again(host: FunctionsHost, detection: D
 @pytest.mark.parametrize(
     ("environment", "sentence"),
     [
-        ({}, "FUNCTIONS_CUSTOMHANDLER_PORT: the Functions host sets it; to start by hand, give a free port."),
+        ({}, "FUNCTIONS_CUSTOMHANDLER_PORT: the Functions host sets it; to start by hand, set it to a free port."),
         (
             {"FUNCTIONS_CUSTOMHANDLER_PORT": "8080", f"{PREFIX}THREADS": "0"},
             f"{PREFIX}THREADS: must be auto or at least 1",
@@ -254,7 +263,7 @@ def test_a_wrong_setting_stops_the_start_with_a_sentence(environment: dict[str, 
     assert (done.returncode, done.stderr) == (2, f"{sentence}\n")
 
 
-def test_what_can_not_be_served_ends_the_process_with_a_sentence(tmp_path: Path) -> None:
+def test_a_target_that_cannot_be_served_ends_the_process_with_a_sentence(tmp_path: Path) -> None:
     environment = {
         "FUNCTIONS_CUSTOMHANDLER_PORT": str(free_port("127.0.0.1")),
         "TARGET_API": "pytroch",

@@ -1,10 +1,11 @@
-"""Which models a function has: TARGET_API picks them."""
+"""The models of a function, which TARGET_API selects."""
 
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from detectors.base import Detector
 from detectors.errors import ModelUnusable
 from jobs.errors import ConfigurationError
 from jobs.settings import ROOT, Settings
@@ -28,7 +29,7 @@ def answer(target: str, data: Path) -> dict[str, Any]:
         ("frozen_graph", "tensorflow", "cards-frozen"),
     ],
 )
-def test_target_api_picks_the_runtime_and_the_model(
+def test_target_api_selects_the_runtime_and_the_model(
     detector_processes: DetectorProcesses, tmp_path: Path, target: str, runtime: str, model: str
 ) -> None:
     process = detector_processes[runtime]
@@ -49,39 +50,43 @@ def test_target_api_picks_the_runtime_and_the_model(
         ("pytorch", ModelUnusable, "cards.pt2 can't be read"),
     ],
 )
-def test_what_can_not_be_served_stops_the_start_with_a_sentence(
+def test_a_target_that_cannot_be_served_is_refused_at_the_start(
     catalogue: Path, tmp_path: Path, target: str, error: type[Exception], sentence: str
 ) -> None:
     with pytest.raises(error, match=sentence):
         Detection(Settings(data=tmp_path, catalogue=(catalogue,)), target)
 
 
-def test_the_model_that_was_not_used_for_longest_makes_room(tmp_path: Path, server: ServedModel) -> None:
+def test_the_least_recently_used_model_is_unloaded(tmp_path: Path, server: ServedModel) -> None:
     models = {name: catalogues.served(server.url) for name in ("one", "two", "three")}
     catalogue = catalogues.write(tmp_path / "catalogue.toml", models)
     detection = Detection(Settings(data=tmp_path, catalogue=(catalogue,), models_in_memory=2), "remote")
-    detectors = {name: detection.models.detector(detection.models.entry(name)) for name in ("one", "two")}
 
-    assert detection.models.detector(detection.models.entry("one")) is detectors["one"]
-    detection.models.detector(detection.models.entry("three"))
+    def detector(name: str) -> Detector:
+        with detection.models.detector(detection.models.entry(name)) as loaded:
+            return loaded
 
-    assert detection.models.detector(detection.models.entry("one")) is detectors["one"]
-    assert detection.models.detector(detection.models.entry("two")) is not detectors["two"]
+    first = {name: detector(name) for name in ("one", "two")}
+    assert detector("one") is first["one"]
+    detector("three")
+
+    assert detector("one") is first["one"]
+    assert detector("two") is not first["two"]
     detection.close()
 
 
-def test_a_database_needs_a_store_that_others_see(catalogue: Path, tmp_path: Path) -> None:
+def test_a_database_needs_a_shared_image_store(catalogue: Path, tmp_path: Path) -> None:
     settings = Settings(data=tmp_path, catalogue=(catalogue,), database_url="postgresql://db/boxqueue")
 
     with pytest.raises(ConfigurationError, match=r"^BOXQUEUE_STORE_URL: "):
         Detection(settings, "remote")
 
 
-def test_the_environment_says_which(monkeypatch: pytest.MonkeyPatch, catalogue: Path, tmp_path: Path) -> None:
+def test_settings_come_from_the_environment(monkeypatch: pytest.MonkeyPatch, catalogue: Path, tmp_path: Path) -> None:
     monkeypatch.setenv("TARGET_API", "remote")
     monkeypatch.setenv("BOXQUEUE_CATALOGUE", str(catalogue))
     monkeypatch.setenv("BOXQUEUE_DATA", str(tmp_path))
 
-    detection = Detection.open()
+    detection = Detection.from_environment()
 
     assert (detection.models.entry(None).name, detection.stored) == ("distant", False)

@@ -1,4 +1,4 @@
-"""A picture over HTTP, in each way of sending it, and everything that is refused: as the API does."""
+"""A picture over HTTP, in every form of body, and all refusals. Both are as in the service."""
 
 import base64
 import json
@@ -43,12 +43,12 @@ def base64_of(data: bytes) -> str:
     return base64.b64encode(data).decode()
 
 
-ASKED = (("model", "buttons"), ("min_score", "0.2"), ("metadata", '{"page": 3}'), ("source", "card.png"))
+OPTIONS = (("model", "buttons"), ("min_score", "0.2"), ("metadata", '{"page": 3}'), ("source", "card.png"))
 WAYS = {
-    "as it is": post("image/png", WHITE, *ASKED),
-    "as it is, without a type": post("application/octet-stream", WHITE, *ASKED),
+    "as it is": post("image/png", WHITE, *OPTIONS),
+    "as it is, without a type": post("application/octet-stream", WHITE, *OPTIONS),
     "a form": post(FORM, form(("image", WHITE), model="buttons", min_score="0.2", metadata='{"page": 3}')),
-    "a form with a query": post(FORM, form(("image", WHITE), metadata='{"page": 3}'), *ASKED[:2]),
+    "a form with a query": post(FORM, form(("image", WHITE), metadata='{"page": 3}'), *OPTIONS[:2]),
     "JSON": post(
         "application/json; charset=utf-8",
         as_json(image_base64=base64_of(WHITE), model="buttons", min_score=0.2, metadata={"page": 3}, source="card.png"),
@@ -57,7 +57,7 @@ WAYS = {
 
 
 @pytest.mark.parametrize("request_", WAYS.values(), ids=WAYS)
-def test_every_way_of_sending_a_picture_gets_the_same_answer(detection: Detection, request_: Request) -> None:
+def test_every_form_of_body_gets_the_same_answer(detection: Detection, request_: Request) -> None:
     response = respond(detection, request_)
 
     job = json.loads(response.body)
@@ -71,7 +71,7 @@ def test_every_way_of_sending_a_picture_gets_the_same_answer(detection: Detectio
     assert found["box"] == [2 * edge for edge in (BOX[0], BOX[1], BOX[2], 16.0)]
 
 
-def test_the_answer_has_the_form_that_the_api_documents(detection: Detection) -> None:
+def test_the_answer_fits_the_openapi_document(detection: Detection) -> None:
     app = create_app(Settings(data=detection.settings.data, catalogue=detection.settings.catalogue))
     document = Document(app.api_doc)
     path = "/v1/jobs/0199c1d2-7c1e-7aa0-8000-0123456789ab"
@@ -84,7 +84,7 @@ def test_the_answer_has_the_form_that_the_api_documents(detection: Detection) ->
     app.extensions["boxqueue"].db.close()
 
 
-def test_what_is_asked_chooses_what_is_shown(detection: Detection) -> None:
+def test_options_choose_the_detections_that_are_shown(detection: Detection) -> None:
     assert detected(respond(detection, post("image/png", WHITE, ("min_score", "0.95")))) == []
     assert len(detected(respond(detection, post("image/png", WHITE, ("max_detections", "1"))))) == 1
 
@@ -114,8 +114,8 @@ REFUSED = {
     "no base64": (post("application/json", as_json(model=MODEL)), 400, "no_picture"),
     "an empty picture": (post("image/png", b""), 400, "picture_empty"),
     "text": (post("image/jpeg", b"hello " * 99), 415, "picture_unknown_format"),
-    "more bytes than are taken": (post("image/png", bytes(1_000_001)), 413, "picture_too_large"),
-    "more pixels than are taken": (post("image/png", png_header(30000, 30000)), 413, "picture_too_large"),
+    "too many bytes": (post("image/png", bytes(1_000_001)), 413, "picture_too_large"),
+    "too many pixels": (post("image/png", png_header(30000, 30000)), 413, "picture_too_large"),
     "a body over the limit": (post("image/png", bytes(64_000_001)), 413, "request_too_large"),
     "two files": (post(FORM, form(("image", WHITE), ("image", WHITE))), 413, "too_many_pictures"),
     "a file of another name": (post(FORM, form(("picture", WHITE))), 422, "invalid_parameter"),
@@ -157,7 +157,7 @@ def test_a_refusal_has_a_status_a_code_and_a_sentence(
     assert server.answered == 0
 
 
-def test_a_server_that_is_out_is_a_503(detection: Detection, server: ServedModel) -> None:
+def test_an_outage_of_the_model_server_is_503(detection: Detection, server: ServedModel) -> None:
     server.stop()
     response = respond(detection, post("image/png", WHITE))
 
@@ -168,7 +168,7 @@ def test_a_server_that_is_out_is_a_503(detection: Detection, server: ServedModel
     assert detected(respond(detection, post("image/png", WHITE)))
 
 
-def test_a_model_that_fails_on_a_blank_picture_too_blames_no_picture(detection: Detection, server: ServedModel) -> None:
+def test_a_model_that_also_fails_for_a_blank_picture_is_503(detection: Detection, server: ServedModel) -> None:
     server.fault = "NaN"
     response = respond(detection, post("image/png", WHITE))
 

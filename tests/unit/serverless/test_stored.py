@@ -1,4 +1,4 @@
-"""With the service's database: a picture is a job there, accepted once and counted once, whatever happens meanwhile."""
+"""With a database: a picture becomes a job that is accepted once, also after outages and crashes."""
 
 import threading
 from collections.abc import Iterator
@@ -9,8 +9,13 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
+import engine.acceptance
+import engine.claim_run
+import engine.leases
 import serverless.stored
-from detectors.catalogue import PIPELINE_REVISION, ModelEntry
+from detectors.base import Detector
+from detectors.catalogue import PIPELINE_REVISION
+from engine.claim_run import ClaimRun
 from engine.inspection import inspect
 from jobs import store
 from jobs.database import Database
@@ -18,18 +23,19 @@ from jobs.errors import DatabaseUnavailable, KeyInFlight, PictureEmpty, StoreUna
 from jobs.image_store import ImageStore
 from jobs.queue import claims, recovery
 from jobs.queue.claims import HeldClaim, Outcome
-from jobs.records import DetectionRecord, NewJob
+from jobs.records import ClaimableModel, DetectionRecord, NewJob
 from jobs.settings import Settings
 from jobs.tables import Claim, Job, new_id
 from jobs.tables import Detection as DetectionRow
 from serverless.detection import Detection
-from serverless.models import Look
 from tests.faults import faulty
 from tests.served_model import ServedModel, colour_of
 from tests.services.waiting import wait_for
 from tests.unit.serverless.conftest import DAMAGED, MODEL, WHITE, encoded
 from wire.serializers import job_json
 
+WARM = 1
+"""Pictures that warm up a model on a model server."""
 EVENT = "s3://pictures/card.png"
 FOUND = DetectionRecord("button", 0, 0.5, 1.0, 2.0, 3.0, 4.0)
 
@@ -54,7 +60,7 @@ def detection(settings: Settings) -> Iterator[Detection]:
 
 @pytest.fixture
 def hasty(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Iterator[Detection]:
-    """Its leases are shorter than the settings allow, for tests in which one runs out or is extended."""
+    """Its leases are shorter than the settings allow, for tests in which a lease expires or is extended."""
     monkeypatch.setattr(serverless.stored, "POLL_SECONDS", 0.02)
     detection = Detection(settings.model_copy(update={"lease_seconds": 0.2}), "remote")
     yield detection
@@ -93,7 +99,7 @@ def test_a_function_takes_its_own_job_and_no_other(detection: Detection, db: Dat
     assert store.get_job(db, others.id).status == "queued"
 
 
-def test_a_picture_that_had_its_answer_gets_it_without_the_model(
+def test_a_picture_with_a_stored_answer_does_not_run_the_model(
     detection: Detection, db: Database, server: ServedModel
 ) -> None:
     first = detection.answer(WHITE)
@@ -101,11 +107,11 @@ def test_a_picture_that_had_its_answer_gets_it_without_the_model(
 
     assert second["id"] != first["id"]
     assert (second["repeated"], second["detections"]) == (True, first["detections"])
-    assert server.answered == 1
+    assert server.answered == WARM + 1
     assert len(rows(db, Claim.id)) == 1
 
 
-def test_an_event_that_comes_again_makes_no_second_job(detection: Detection, db: Database, server: ServedModel) -> None:
+def test_a_repeated_event_makes_no_second_job(detection: Detection, db: Database, server: ServedModel) -> None:
     first = detection.answer(WHITE, event=EVENT)
     second = detection.answer(WHITE, event=EVENT)
     other = detection.answer(WHITE, event="s3://pictures/other.png")
@@ -113,31 +119,31 @@ def test_an_event_that_comes_again_makes_no_second_job(detection: Detection, db:
     assert second == first
     assert (other["id"] != first["id"], other["repeated"]) == (True, True)
     assert len(rows(db, Job.id)) == 2
-    assert server.answered == 1
+    assert server.answered == WARM + 1
 
 
-def test_an_event_that_is_being_accepted_elsewhere_comes_again(
+def test_an_event_that_another_process_accepts_raises_unavailable(
     detection: Detection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def in_flight(*_: object) -> None:
         raise KeyInFlight("accepted by another function")
 
     with monkeypatch.context() as patch:
-        patch.setattr(serverless.stored, "reserve_key", in_flight)
-        with pytest.raises(Unavailable, match="being accepted already"):
+        patch.setattr(engine.acceptance, "reserve_key", in_flight)
+        with pytest.raises(Unavailable, match="Another process accepts this event"):
             detection.answer(WHITE, event=EVENT)
 
     assert detection.answer(WHITE, event=EVENT)["status"] == "succeeded"
 
 
-def test_an_event_whose_picture_could_not_be_kept_is_accepted_the_next_time(
+def test_an_event_is_accepted_again_after_an_outage_of_the_image_store(
     detection: Detection, db: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def put(*_: object) -> None:
         raise StoreUnavailable("The image store can't be written.")
 
     with monkeypatch.context() as patch:
-        patch.setattr(ImageStore, "put", put)
+        patch.setattr(ImageStore, "put_many", put)
         with pytest.raises(StoreUnavailable):
             detection.answer(WHITE, event=EVENT)
     assert rows(db, Job.id) == []
@@ -160,14 +166,14 @@ def test_a_broken_picture_of_an_event_is_a_job_that_failed(
     assert detection.answer(data, source="a.png", event=EVENT)["id"] == job["id"]
 
 
-def test_a_broken_picture_that_somebody_waits_for_is_refused(detection: Detection, db: Database) -> None:
+def test_a_broken_picture_of_a_request_is_refused(detection: Detection, db: Database) -> None:
     with pytest.raises(PictureEmpty):
         detection.answer(b"")
 
     assert rows(db, Job.id) == []
 
 
-def test_a_model_that_is_out_leaves_the_job_for_the_next_delivery(
+def test_a_job_of_a_model_outage_is_run_at_the_next_delivery(
     detection: Detection, db: Database, server: ServedModel
 ) -> None:
     server.stop()
@@ -184,10 +190,10 @@ def test_a_model_that_is_out_leaves_the_job_for_the_next_delivery(
     assert sorted(outcome for _, outcome in rows(db, Claim.id, Claim.outcome)) == ["finished", "given_back"]
 
 
-def test_a_picture_that_takes_its_model_server_down_fails_in_the_end(detection: Detection, db: Database) -> None:
+def test_a_picture_that_crashes_its_model_server_fails_in_the_end(detection: Detection, db: Database) -> None:
     poison = encoded(colour_of("reset"))
 
-    # Once among others, as far as anybody knows, and then alone with the server.
+    # At first other pictures might be the cause. Then the picture is alone on the model server.
     for _ in range(1 + recovery.MAX_ABSENCES):
         with pytest.raises(Unavailable):
             detection.answer(poison, event=EVENT)
@@ -198,21 +204,21 @@ def test_a_picture_that_takes_its_model_server_down_fails_in_the_end(detection: 
 
 
 class Killed(BaseException):
-    """What ends a function in the middle of its work."""
+    """Ends a function in the middle of its work."""
 
 
-def stop_in_the_model(detection: Detection, monkeypatch: pytest.MonkeyPatch, error: BaseException) -> None:
-    def look(*_: object, **__: object) -> Look:
+def stop_in_the_model(monkeypatch: pytest.MonkeyPatch, error: BaseException) -> None:
+    def outcomes(*_: object) -> list[Outcome]:
         raise error
 
-    monkeypatch.setattr(detection.models, "look", look)
+    monkeypatch.setattr(ClaimRun, "outcomes", outcomes)
 
 
-def test_a_function_that_was_killed_leaves_the_job_for_the_next_delivery(
+def test_a_job_of_a_killed_function_is_run_at_the_next_delivery(
     hasty: Detection, db: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as patch:
-        stop_in_the_model(hasty, patch, Killed())
+        stop_in_the_model(patch, Killed())
         with pytest.raises(Killed):
             hasty.answer(WHITE, event=EVENT)
     [(job_id, status)] = rows(db, Job.id, Job.status)
@@ -224,8 +230,8 @@ def test_a_function_that_was_killed_leaves_the_job_for_the_next_delivery(
     assert rows(db, Job.id, Job.absences) == [(job_id, 1)]
 
 
-def test_a_fault_of_our_own_does_not_come_round_for_ever(detection: Detection, monkeypatch: pytest.MonkeyPatch) -> None:
-    stop_in_the_model(detection, monkeypatch, RuntimeError("a bug"))
+def test_a_job_fails_after_errors_of_the_function(detection: Detection, monkeypatch: pytest.MonkeyPatch) -> None:
+    stop_in_the_model(monkeypatch, RuntimeError("a bug"))
 
     for _ in range(recovery.MAX_CRASHES):
         with pytest.raises(RuntimeError):
@@ -235,7 +241,7 @@ def test_a_fault_of_our_own_does_not_come_round_for_ever(detection: Detection, m
     assert (job["status"], job["error"]["code"]) == ("failed", "worker_lost")
 
 
-def test_a_long_look_keeps_its_lease(hasty: Detection, db: Database, server: ServedModel) -> None:
+def test_a_slow_model_keeps_its_lease(hasty: Detection, db: Database, server: ServedModel) -> None:
     infer, over = server.infer, threading.Event()
     server.infer = lambda pictures: infer(pictures) if over.wait(60) else {}  # type: ignore[method-assign]
     answers: list[dict[str, Any]] = []
@@ -264,7 +270,7 @@ def test_a_lease_survives_a_heartbeat_that_the_database_missed(
             raise DatabaseUnavailable("gone")
         return claims.extend_leases(*given)
 
-    monkeypatch.setattr(serverless.stored, "extend_leases", heartbeat)
+    monkeypatch.setattr(engine.leases, "extend_leases", heartbeat)
     infer = server.infer
 
     def infer_late(pictures: Any) -> Any:
@@ -284,9 +290,9 @@ def leave_queued(detection: Detection, server: ServedModel) -> None:
     server.start()
 
 
-def take(detection: Detection, db: Database) -> HeldClaim:
-    """As a worker of the service does."""
-    models = {MODEL: (detection.models.entry(None).digest, 8)}
+def claim_as_worker(detection: Detection, db: Database) -> HeldClaim:
+    """Claims the jobs as a worker does."""
+    models = {MODEL: ClaimableModel(detection.models.entry(None).digest, 8)}
     held = claims.claim(db, "remote", models, worker_id=new_id(), task_id=new_id(), lease_seconds=60)
     assert held
     return held
@@ -297,10 +303,10 @@ def test_a_job_that_a_worker_has_taken_is_waited_for(
 ) -> None:
     detection = Detection(settings.model_copy(update={"lease_seconds": 30}), "remote")
     leave_queued(detection, server)
-    held = take(detection, db)
+    held = claim_as_worker(detection, db)
 
     def claim(*given: Any, **named: Any) -> HeldClaim | None:
-        """The worker is done once the function has seen that there is nothing to claim."""
+        """The worker finishes after the function has found nothing to claim."""
         claimed = claims.claim(*given, **named)
         claims.finish(db, held, [Outcome(held.jobs[0].id, [FOUND])], device="cuda:0")
         return claimed
@@ -315,25 +321,27 @@ def test_a_job_that_a_worker_has_taken_is_waited_for(
     detection.close()
 
 
-def test_a_job_that_somebody_else_keeps_comes_again(hasty: Detection, db: Database, server: ServedModel) -> None:
+def test_a_job_that_another_process_holds_too_long_raises_unavailable(
+    hasty: Detection, db: Database, server: ServedModel
+) -> None:
     leave_queued(hasty, server)
-    held = take(hasty, db)
+    held = claim_as_worker(hasty, db)
 
-    with pytest.raises(Unavailable, match=f"Job {held.jobs[0].id} is running elsewhere"):
+    with pytest.raises(Unavailable, match=f"Job {held.jobs[0].id} is running in another process"):
         hasty.answer(WHITE, event=EVENT)
 
 
-def test_what_is_cancelled_meanwhile_is_not_written(
+def test_the_answer_of_a_cancelled_job_is_not_written(
     detection: Detection, db: Database, server: ServedModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    look = detection.models.look
+    outcomes = ClaimRun.outcomes
 
-    def look_while_it_is_cancelled(entry: ModelEntry, data: bytes, *, suspect: bool) -> Look:
+    def outcomes_of_a_cancelled_job(run: ClaimRun, detector: Detector) -> list[Outcome]:
         [(job_id,)] = rows(db, Job.id)
         store.cancel_job(db, job_id)
-        return look(entry, data, suspect=suspect)
+        return outcomes(run, detector)
 
-    monkeypatch.setattr(detection.models, "look", look_while_it_is_cancelled)
+    monkeypatch.setattr(ClaimRun, "outcomes", outcomes_of_a_cancelled_job)
 
     job = detection.answer(WHITE)
 
@@ -341,7 +349,7 @@ def test_what_is_cancelled_meanwhile_is_not_written(
     assert rows(db, DetectionRow.job_id) == []
 
 
-def test_a_job_that_waited_for_a_model_which_is_no_more_gets_the_present_one(
+def test_a_job_for_an_old_model_version_gets_the_current_one(
     detection: Detection, settings: Settings, catalogue: Path, server: ServedModel
 ) -> None:
     leave_queued(detection, server)
@@ -355,7 +363,7 @@ def test_a_job_that_waited_for_a_model_which_is_no_more_gets_the_present_one(
     replaced.close()
 
 
-def test_a_picture_that_was_replaced_meanwhile_does_not_answer_for_the_first(
+def test_an_object_that_was_replaced_does_not_answer_for_the_accepted_picture(
     detection: Detection, server: ServedModel
 ) -> None:
     leave_queued(detection, server)
@@ -365,7 +373,7 @@ def test_a_picture_that_was_replaced_meanwhile_does_not_answer_for_the_first(
     assert (job["status"], job["image"]["sha256"]) == ("succeeded", sha256(WHITE).hexdigest())
 
 
-def test_a_picture_that_was_replaced_and_is_lost_is_an_answer(
+def test_a_replaced_picture_that_is_missing_fails_the_job(
     detection: Detection, settings: Settings, server: ServedModel
 ) -> None:
     leave_queued(detection, server)
@@ -377,11 +385,11 @@ def test_a_picture_that_was_replaced_and_is_lost_is_an_answer(
     assert (job["status"], job["error"]["code"]) == ("failed", "picture_missing")
 
 
-def test_an_outage_of_the_database_at_the_end_is_waited_out(
+def test_it_tries_again_if_the_database_is_out_when_the_answer_is_written(
     detection: Detection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     outage = [DatabaseUnavailable("gone"), DatabaseUnavailable("gone")]
-    monkeypatch.setattr(serverless.stored, "finish", faulty(claims.finish, *outage))
-    monkeypatch.setattr(serverless.stored, "BACKOFF_SECONDS", (0.01,) * len(serverless.stored.BACKOFF_SECONDS))
+    monkeypatch.setattr(engine.claim_run, "finish", faulty(claims.finish, *outage))
+    monkeypatch.setattr(engine.claim_run, "PAUSES_SECONDS", (0.01,))
 
     assert detection.answer(WHITE)["status"] == "succeeded"

@@ -4,7 +4,7 @@ from random import Random
 import pytest
 from PIL import Image, ImageDraw
 
-from training.cards.rendering.sheet import Box
+from training.boxes import Box
 from training.data.datasets import Example
 
 SHAPES = ("disc", "square")

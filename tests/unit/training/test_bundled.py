@@ -6,7 +6,7 @@ import torch
 from detectors.catalogue import Catalogue
 from jobs.settings import ROOT
 from training.cards.generator import draw_card
-from training.catalogue_entries import catalogue_text, described_by
+from training.catalogue_entries import catalogue_text, read_description
 from training.data.datasets import Example
 from training.data.views import INPUT
 from training.evaluate.scores import score
@@ -16,7 +16,7 @@ from training.model.trial import found_by
 
 WEIGHTS = ROOT / "weights"
 UNUSED = 1 << 52
-"""Cards with seeds from here on were neither trained nor measured on."""
+"""No training and no evaluation draws cards with seeds from here on."""
 
 
 @pytest.mark.parametrize("name", ["cards-pytorch", "cards-tensorflow", "cards-frozen"])
@@ -34,7 +34,7 @@ def test_the_catalogue_is_what_the_training_writes() -> None:
     catalogue = WEIGHTS / "catalogue.toml"
     digests = [entry.sha256 for entry in Catalogue.load(catalogue).entries.values()]
 
-    assert catalogue.read_text(encoding="utf-8") == catalogue_text(described_by(catalogue), digests)
+    assert catalogue.read_text(encoding="utf-8") == catalogue_text(read_description(catalogue), digests)
 
 
 def test_it_is_small() -> None:

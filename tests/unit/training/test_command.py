@@ -1,14 +1,16 @@
-"""What `python -m training` refuses before it trains for hours."""
+"""What `python -m training` refuses before it starts to train."""
 
+import importlib.util
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from tests.unit.training.conftest import SHAPES, draw_shapes
+from training import command_line
 from training.__main__ import _split, main
 from training.catalogue_entries import Description, catalogue_text
-from training.data.datasets import write_coco
+from training.data.coco import write_coco
 
 
 @pytest.fixture
@@ -18,25 +20,25 @@ def data(tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize(
-    ("given", "said"),
+    ("arguments", "message"),
     [
-        (("--name", "my parts"), "is no name"),
-        (("--name", "a/b"), "is no name"),
+        (("--name", "my parts"), "is not a valid name"),
+        (("--name", "a/b"), "is not a valid name"),
         (("--steps", "0"), "at least 1"),
         (("--threads", "-1"), "at least 1"),
         (("--held-out", "1"), "from 0 to 0.9"),
         (("--held-out", "nan"), "from 0 to 0.9"),
-        (("--device", "tpu"), "is not here"),
+        (("--device", "tpu"), "has no device tpu"),
     ],
 )
 def test_senseless_options_are_refused(
-    data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], given: tuple[str, str], said: str
+    data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], arguments: tuple[str, str], message: str
 ) -> None:
     with pytest.raises(SystemExit) as ended:
-        main(["--data", str(data), "--out", str(tmp_path / "out"), *given])
+        main(["--data", str(data), "--out", str(tmp_path / "out"), *arguments])
 
     assert ended.value.code == 2
-    assert said in capsys.readouterr().err
+    assert message in capsys.readouterr().err
 
 
 def test_a_folder_with_another_models_catalogue_is_not_touched(
@@ -73,3 +75,14 @@ def test_something_is_always_left_to_learn_from(tmp_path: Path, pictures: int, s
 
     assert len(measured) == held
     assert sorted(example.file for example in learnt + measured) == [example.file for example in examples]
+
+
+def test_a_missing_package_ends_a_command_in_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "pycocotools" else object())
+
+    with pytest.raises(SystemExit) as ended:
+        importlib.reload(command_line)
+
+    assert ended.value.code == (
+        "Training and evaluation need requirements/training.txt (pycocotools missing): run `make .venv/training`."
+    )

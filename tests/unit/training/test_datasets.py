@@ -6,8 +6,9 @@ from typing import Any
 import pytest
 from PIL import Image, ImageChops, ImageOps
 
-from training.cards.rendering.sheet import Box
-from training.data.datasets import DatasetUnusable, Example, read, write_coco
+from training.boxes import Box
+from training.data.coco import write_coco
+from training.data.datasets import DatasetUnusable, Example, read
 
 Object = tuple[str, float, float, float, float]
 
@@ -26,9 +27,9 @@ def voc(path: Path, *objects: Object, size: tuple[int, int] | None = None, filen
         "</bndbox></object>"
         for name, x1, y1, x2, y2 in objects
     )
-    given = f"<size><width>{size[0]}</width><height>{size[1]}</height></size>" if size else ""
+    written_size = f"<size><width>{size[0]}</width><height>{size[1]}</height></size>" if size else ""
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(f"<annotation><filename>{filename}</filename>{given}{found}</annotation>")
+    path.write_text(f"<annotation><filename>{filename}</filename>{written_size}{found}</annotation>")
 
 
 def coco(path: Path, images: list[dict[str, Any]], annotations: list[dict[str, Any]], *names: str) -> None:
@@ -111,7 +112,7 @@ def test_a_picture_that_is_listed_twice_is_one_example(tmp_path: Path) -> None:
     assert example.boxes == (Box("car", 0, 0, 10, 10), Box("car", 20, 0, 30, 10))
 
 
-def test_what_cannot_be_trusted_is_named_and_left_out(tmp_path: Path) -> None:
+def test_unusable_annotations_are_listed_and_left_out(tmp_path: Path) -> None:
     for name in ("good", "other-size"):
         picture(tmp_path / f"{name}.png")
         voc(tmp_path / f"{name}.xml", ("car", 10, 10, 60, 30), size=(200, 100) if name == "good" else (400, 200))
@@ -163,16 +164,16 @@ def test_an_unknown_label_is_an_unclear_place(tmp_path: Path) -> None:
     voc(tmp_path / "a.xml", ("car", 0, 0, 10, 10), ("\\", 20, 0, 30, 10), ("\\", 40, 0, 50, 10), ("tree", 0, 50, 9, 60))
 
     found = read(tmp_path)
-    given = read(tmp_path, ["car", "ship"])
+    wanted = read(tmp_path, ["car", "ship"])
 
     assert found.labels == ("car", "tree")
     assert found.examples[0].unclear == (Box("\\", 20, 0, 30, 10), Box("\\", 40, 0, 50, 10))
     assert found.skipped == ["a.xml: 2 boxes have the unknown label '\\\\'."]
-    assert [box.label for box in given.examples[0].unclear] == ["\\", "\\", "tree"]
-    assert given.skipped[1:] == ["a.xml: 1 box has the unknown label 'tree'."]
+    assert [box.label for box in wanted.examples[0].unclear] == ["\\", "\\", "tree"]
+    assert wanted.skipped[1:] == ["a.xml: 1 box has the unknown label 'tree'."]
 
 
-def test_given_labels_count_as_looked_for_where_the_folder_has_them_at_all(tmp_path: Path) -> None:
+def test_a_wanted_label_counts_as_annotated_if_a_box_of_the_folder_has_it(tmp_path: Path) -> None:
     for name, label in (("a", "car"), ("b", "tree")):
         picture(tmp_path / f"{name}.png")
         voc(tmp_path / f"{name}.xml", (label, 0, 0, 10, 10))
@@ -210,7 +211,7 @@ def test_a_turned_picture_whose_boxes_were_drawn_upright(tmp_path: Path) -> None
     assert example.boxes == (Box("car", 8, 16, 32, 70),)
 
 
-def test_json_that_is_not_as_coco_has_it_is_named(tmp_path: Path) -> None:
+def test_json_that_is_not_in_cocos_format_is_listed(tmp_path: Path) -> None:
     picture(tmp_path / "a.png")
     coco(tmp_path / "good.json", [{"id": 1, "file_name": "a.png"}], [], "car")
     coco(tmp_path / "odd.json", [{"file_name": "a.png"}], [], "car")
@@ -225,7 +226,7 @@ def test_json_that_is_not_as_coco_has_it_is_named(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("content", ["nothing", "no folder", "both", "no picture"])
-def test_a_folder_that_gives_nothing_is_refused_in_a_sentence(tmp_path: Path, content: str) -> None:
+def test_an_unusable_folder_is_refused_in_a_sentence(tmp_path: Path, content: str) -> None:
     folder = tmp_path / "data"
     if content != "no folder":
         folder.mkdir()
@@ -238,7 +239,7 @@ def test_a_folder_that_gives_nothing_is_refused_in_a_sentence(tmp_path: Path, co
         read(folder)
 
 
-def test_what_is_written_as_coco_is_read_back(tmp_path: Path) -> None:
+def test_a_written_coco_dataset_is_read_back(tmp_path: Path) -> None:
     file = picture(tmp_path / "deep" / "a.png")
     known = frozenset({"tree", "car"})
     example = Example(file, 200, 100, (Box("car", 1, 2, 30, 40),), known, (Box("tree", 50, 50, 60, 60),))

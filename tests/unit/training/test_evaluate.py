@@ -9,8 +9,9 @@ from PIL import Image
 from detectors.digest import digest_of
 from tests import catalogues, tiny_models
 from tests.unit.cli import fake_service
-from training.cards.rendering.sheet import Box
-from training.data.datasets import Example, write_coco
+from training.boxes import Box
+from training.data.coco import write_coco
+from training.data.datasets import Example
 from training.evaluate.__main__ import main
 from training.evaluate.scores import Found, score
 
@@ -23,15 +24,15 @@ def example(name: str, *boxes: Box, known: Sequence[str] = LABELS, unclear: Sequ
     return Example(Path(f"{name}.png"), 200, 100, boxes, frozenset(known), tuple(unclear))
 
 
-def answers(*scored: tuple[float, Box]) -> Found:
+def results(*scored: tuple[float, Box]) -> Found:
     return [(box.label, certainty, box) for certainty, box in scored]
 
 
-def test_perfect_answers_score_one() -> None:
+def test_perfect_results_score_one() -> None:
     picture = Box("image", 0, 40, 100, 100)
     examples = [example("a", FIRST, SECOND), example("b", THIRD, picture)]
 
-    report = score(examples, LABELS, [answers((0.9, FIRST), (0.2, SECOND)), answers((0.5, THIRD), (0.4, picture))])
+    report = score(examples, LABELS, [results((0.9, FIRST), (0.2, SECOND)), results((0.5, THIRD), (0.4, picture))])
 
     assert [(row.label, row.boxes) for row in report.rows] == [("textbox", 3), ("image", 1)]
     for row in (*report.rows, report.mean):
@@ -44,7 +45,7 @@ def test_a_case_computed_by_hand() -> None:
     # Sorted by score: right, wrong, right, right; a fourth box is missed. So the precision is 1 up to recall 1/4, 3/4
     # up to recall 3/4, and 0 from there: 26, 50 and 25 of the 101 recalls that COCO reads.
     examples = [example("a", FIRST, SECOND), example("b", FIRST, THIRD)]
-    found = [answers((0.9, FIRST), (0.7, SECOND)), answers((0.8, NOWHERE), (0.6, FIRST))]
+    found = [results((0.9, FIRST), (0.7, SECOND)), results((0.8, NOWHERE), (0.6, FIRST))]
 
     row = score(examples, ["textbox"], found).rows[0]
 
@@ -55,13 +56,13 @@ def test_a_case_computed_by_hand() -> None:
 def test_a_box_that_lies_half_over_counts_at_low_overlaps_only() -> None:
     wide = Box("textbox", 0, 10, 30, 30)  # IoU 2/3: of the ten thresholds, 0.5, 0.55, 0.6 and 0.65
 
-    row = score([example("a", FIRST)], ["textbox"], [answers((0.9, wide))]).rows[0]
+    row = score([example("a", FIRST)], ["textbox"], [results((0.9, wide))]).rows[0]
 
     assert (row.ap50, row.ap75, row.ap) == pytest.approx((1, 0, 0.4))
 
 
 def test_unclear_places_do_not_count() -> None:
-    found = [answers((0.9, NOWHERE), (0.8, FIRST))]
+    found = [results((0.9, NOWHERE), (0.8, FIRST))]
 
     clear = score([example("a", FIRST)], LABELS, found)
     unclear = score([example("a", FIRST, unclear=[NOWHERE])], LABELS, found)
@@ -71,35 +72,35 @@ def test_unclear_places_do_not_count() -> None:
     assert unclear.pictures[0].wrong == 0
 
 
-def test_a_label_counts_only_where_it_was_looked_for() -> None:
+def test_a_label_counts_only_where_it_is_annotated() -> None:
     wrong = Box("image", 0, 40, 100, 100)
     right = Box("image", 100, 0, 200, 100)
     examples = [example("a", FIRST, right, known=["textbox"]), example("b", right)]
 
-    row = score(examples, LABELS, [answers((0.9, wrong), (0.9, FIRST)), answers((0.5, right))]).rows[1]
+    row = score(examples, LABELS, [results((0.9, wrong), (0.9, FIRST)), results((0.5, right))]).rows[1]
 
     assert (row.ap50, row.boxes, row.pictures) == pytest.approx((1, 1, 1))
 
 
-def test_where_there_is_nothing_to_find_there_is_no_figure() -> None:
-    report = score([example("a", FIRST)], LABELS, [answers((0.9, Box("image", 0, 0, 9, 9)), (0.8, FIRST))])
+def test_a_label_without_boxes_has_no_figures() -> None:
+    report = score([example("a", FIRST)], LABELS, [results((0.9, Box("image", 0, 0, 9, 9)), (0.8, FIRST))])
 
     assert (report.rows[1].ap50, report.rows[1].ap50_interval) == (None, None)
     assert report.mean.ap50 == pytest.approx(1)
 
 
-def test_nothing_found_scores_nothing() -> None:
+def test_no_detections_score_zero() -> None:
     report = score([example("a", FIRST)], LABELS, [[]])
 
     assert (report.rows[0].ap50, report.rows[0].best_score) == (0, None)
     assert (report.pictures[0].missed, report.pictures[0].boxes) == (1, 1)
 
 
-def test_the_interval_is_wide_where_pictures_differ_and_nothing_where_they_do_not() -> None:
+def test_the_interval_is_wide_if_pictures_differ_and_empty_if_they_do_not() -> None:
     # Each picture gives the curve that was computed by hand, however often it is drawn.
-    curve = answers((0.9, FIRST), (0.8, NOWHERE), (0.7, SECOND))
+    curve = results((0.9, FIRST), (0.8, NOWHERE), (0.7, SECOND))
     same = score([example(name, FIRST, SECOND) for name in "abc"], LABELS, [curve] * 3).rows[0]
-    differing = score([example(name, FIRST) for name in "abcd"], LABELS, [*[answers((0.9, FIRST))] * 2, [], []]).rows[0]
+    differing = score([example(name, FIRST) for name in "abcd"], LABELS, [*[results((0.9, FIRST))] * 2, [], []]).rows[0]
 
     assert same.ap50 == pytest.approx((51 + 50 * 2 / 3) / 101)
     assert same.ap50_interval == pytest.approx((same.ap50, same.ap50))
@@ -112,7 +113,7 @@ def test_the_worst_pictures_come_first() -> None:
     examples = [example("good", FIRST), example("worse", FIRST, SECOND), example("bad", FIRST)]
 
     report = score(
-        examples, LABELS, [answers((0.9, FIRST)), answers((0.9, NOWHERE), (0.9, FIRST)), answers((0.9, NOWHERE))]
+        examples, LABELS, [results((0.9, FIRST)), results((0.9, NOWHERE), (0.9, FIRST)), results((0.9, NOWHERE))]
     )
 
     assert [(one.file.stem, one.missed, one.wrong) for one in report.pictures] == [
@@ -123,7 +124,7 @@ def test_the_worst_pictures_come_first() -> None:
 
 
 class OneBoxEach(fake_service.FakeService):
-    """Finds a box at the left of the first picture, further right in each one after it; tells the last one first."""
+    """Finds a box at the left of the first picture, further right in each later one. Returns the results in reverse."""
 
     made = 0
 
@@ -146,7 +147,7 @@ def service() -> Iterator[OneBoxEach]:
 
 
 def labelled(folder: Path, *names: str) -> Path:
-    """Pictures whose only box is where the service finds it, if it is asked in this order."""
+    """Pictures whose only box is where `OneBoxEach` finds it, if they are sent in this order."""
     examples = []
     for number, name in enumerate(names):
         file = folder / f"{name}.png"
@@ -181,7 +182,7 @@ def test_a_request_that_is_too_large_is_divided(service: OneBoxEach, tmp_path: P
     assert [job["source"] for job in service.jobs[::-1]] == ["a.png", "b.png", "c.png", "d.png", "e.png"]
 
 
-def test_a_failed_picture_is_named_and_nothing_is_measured(
+def test_a_failed_picture_is_listed_and_nothing_is_measured(
     service: OneBoxEach, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     folder = labelled(tmp_path / "data", "a", "bad")
@@ -207,11 +208,11 @@ def test_lost_results_are_an_error(service: OneBoxEach, tmp_path: Path, capsys: 
     ("model", "url", "sentence"),
     [
         ("crads", None, "There is no model named 'crads'"),
-        ("cards", "http://127.0.0.1:1", "No service answers at http://127.0.0.1:1"),
-        ("cards", "127.0.0.1:8000", "is no address of a service"),
+        ("cards", "http://127.0.0.1:1", "No service responds at http://127.0.0.1:1"),
+        ("cards", "127.0.0.1:8000", "is not the URL of a service"),
     ],
 )
-def test_what_cannot_be_asked_is_one_sentence(
+def test_a_model_that_cannot_be_run_is_one_sentence(
     service: OneBoxEach,
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],

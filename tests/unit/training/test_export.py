@@ -9,7 +9,7 @@ from detectors.pictures.preprocess import to_tensor
 from jobs.settings import ROOT
 from tests.unit.training.conftest import SHAPES
 from training.__main__ import start
-from training.catalogue_entries import Description, catalogue_text, described_by
+from training.catalogue_entries import Description, catalogue_text, read_description
 from training.data.datasets import Example
 from training.data.views import INPUT
 from training.export import export, folded, trained, unfolded
@@ -24,7 +24,7 @@ def bundled() -> CenterNet:
     return trained(ROOT / "weights" / "cards.pt2")
 
 
-def test_what_is_written_about_a_model_is_what_the_workers_read(tmp_path: Path) -> None:
+def test_the_workers_read_the_catalogue_as_it_was_described(tmp_path: Path) -> None:
     described = Description("my.parts-2", ("Schraube", 'a "quoted" one', "螺丝 🔩"), "Screws\nand nuts.", "CC0-1.0")
     (tmp_path / "catalogue.toml").write_text(catalogue_text(described, ["a" * 64, "b" * 64, "c" * 64]), "utf-8")
 
@@ -36,26 +36,22 @@ def test_what_is_written_about_a_model_is_what_the_workers_read(tmp_path: Path) 
         ("my.parts-2-frozen", "tensorflow", "frozen_graph", "my.parts-2.pb"),
     ]
     assert {entry.labels for entry in entries.values()} == {described.labels}
-    assert described_by(tmp_path / "catalogue.toml") == described
+    assert read_description(tmp_path / "catalogue.toml") == described
 
 
-def test_a_twin_that_finds_something_else_is_not_written_and_nor_is_the_rest(
-    bundled: CenterNet, tmp_path: Path
-) -> None:
+def test_nothing_is_written_if_tensorflow_finds_something_else(bundled: CenterNet, tmp_path: Path) -> None:
     samples = sorted((ROOT / "samples").glob("*.png"))
     pictures = torch.from_numpy(to_tensor([decode(file.read_bytes(), INPUT).pixels for file in samples], INPUT))
-    # Something that the network does and its weights do not tell.
+    # A change of the network that its weights do not have.
     bundled.heat.register_forward_hook(lambda _, __, heat: heat + torch.tensor(0.02))
 
-    with pytest.raises(
-        RuntimeError, match=r"times they find something else than PyTorch does:\ncards\.saved_model, picture"
-    ):
+    with pytest.raises(RuntimeError, match=r"detections differ from those of PyTorch:\ncards\.saved_model, picture"):
         export(bundled, tmp_path / "weights", CARDS, pictures)
 
     assert list((tmp_path / "weights").iterdir()) == []
 
 
-def test_a_network_to_be_trained_further_answers_as_before(bundled: CenterNet) -> None:
+def test_an_unfolded_network_predicts_as_before(bundled: CenterNet) -> None:
     torch.manual_seed(0)
     pixels = torch.rand(2, 3, 128, 192) * 2 - 1
 
@@ -64,13 +60,11 @@ def test_a_network_to_be_trained_further_answers_as_before(bundled: CenterNet) -
         for one, other in zip(bundled(pixels), whole(pixels), strict=True):
             torch.testing.assert_close(one, other, rtol=1e-3, atol=1e-3)
         for one, other in zip(bundled(pixels), folded(whole)(pixels), strict=True):
-            # What the statistics of the first batch were has been mixed with itself since.
+            # The forward passes above have updated the running statistics.
             torch.testing.assert_close(one, other, rtol=0.05, atol=0.1)
 
 
-def test_a_model_of_ones_own_keeps_what_the_bundled_one_knows_of_its_labels(
-    bundled: CenterNet, shapes: list[Example]
-) -> None:
+def test_a_new_model_starts_with_the_bundled_heads_of_its_labels(bundled: CenterNet, shapes: list[Example]) -> None:
     labels = (SHAPES[0], "checkbox", SHAPES[1])
     ours, theirs = labels.index("checkbox"), LABELS.index("checkbox")
 

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from training.cards.rendering.sheet import Box
+from training.boxes import Box
 from training.data.datasets import Example
 from training.data.folds import folds, groups
 
@@ -93,7 +93,7 @@ def test_pictures_without_boxes_are_compared_as_a_whole(album: Album) -> None:
     assert names(groups(bare)) == [["a", "b"], ["c"]]
 
 
-def test_every_example_is_in_one_fold_and_a_group_is_never_torn(album: Album) -> None:
+def test_every_example_is_in_one_fold_and_a_group_is_never_split(album: Album) -> None:
     twins = [album.picture(f"{n}{which}", [10 * n, 10 * n + 1]) for n in range(1, 7) for which in "ab"]
 
     made = folds(twins, 3, seed=1)

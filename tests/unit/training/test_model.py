@@ -17,7 +17,7 @@ def maps(*peaks: tuple[int, int, int, float]) -> tuple[torch.Tensor, torch.Tenso
 
 
 def unmoved(corners: torch.Tensor, _: torch.Tensor) -> torch.Tensor:
-    """Rough corners are good enough."""
+    """No refinement."""
     return corners
 
 
@@ -46,8 +46,8 @@ def test_neighbours_and_other_classes_stay() -> None:
     assert (scores[0, :3] > 0.7).all()
 
 
-def test_a_double_is_left_out_and_the_rest_stays_sorted() -> None:
-    # Two rows apart, but wide enough to overlap by more than DOUBLE.
+def test_a_duplicate_is_suppressed_and_the_rest_stays_sorted() -> None:
+    # Two rows apart, but wide enough to overlap by more than NMS_IOU.
     heat, _ = maps((0, 40, 40, 3.0), (0, 42, 40, 2.0), (0, 80, 40, 1.0))
     distances = torch.log(torch.tensor([30.0, 6.0, 30.0, 6.0])).repeat(6)[None, :, None, None].expand(1, 24, 128, 128)
 
@@ -90,7 +90,7 @@ def test_a_picture_of_one_colour_is_no_error() -> None:
     assert boxes.isfinite().all()
 
 
-def test_corners_are_moved_before_doubles_are_looked_for() -> None:
+def test_corners_are_refined_before_duplicates_are_suppressed() -> None:
     # Two boxes that overlap by a third become one.
     def together(corners: torch.Tensor, kinds: torch.Tensor) -> torch.Tensor:
         assert kinds.shape == corners.shape[:2]

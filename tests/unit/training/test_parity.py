@@ -18,13 +18,13 @@ from tests.conftest import DetectorProcesses
 from training.cards.generator import draw_card
 from training.data.views import INPUT
 from training.export import trained
-from training.model.border_refinement import Borders
+from training.model.border_refinement import BorderRefinement
 from training.model.network import decode
 from training.model.parity import differences, furthest
 
 GENERATED = 26
 UNUSED = 1 << 52
-"""Cards with seeds from here on were neither trained nor measured on."""
+"""No training and no evaluation draws cards with seeds from here on."""
 
 
 def samples() -> list[np.ndarray]:
@@ -82,7 +82,7 @@ def test_both_decodings_choose_the_same_of_equals(detector_processes: DetectorPr
 
 def test_both_move_the_sides_of_boxes_alike(detector_processes: DetectorProcesses) -> None:
     torch.manual_seed(0)
-    borders = Borders(6)
+    borders = BorderRefinement(6)
     torch.nn.init.normal_(borders.kind)
     torch.nn.init.normal_(borders.move)
     edges = torch.randn(2, 32, 128, 128)
@@ -102,7 +102,7 @@ def test_both_move_the_sides_of_boxes_alike(detector_processes: DetectorProcesse
 
 
 @pytest.mark.parametrize(
-    ("other", "told"),
+    ("other", "lines"),
     [
         ([[10, 10, 30, 30.1], [50, 50, 70, 70]], 0),
         ([[10, 10, 30, 31], [50, 50, 70, 70]], 2),
@@ -110,12 +110,12 @@ def test_both_move_the_sides_of_boxes_alike(detector_processes: DetectorProcesse
     ],
     ids=["within the margin", "another box", "one is missing"],
 )
-def test_differences_are_told(other: list[list[float]], told: int) -> None:
+def test_differences_are_listed(other: list[list[float]], lines: int) -> None:
     def detections(boxes: list[list[float]]) -> Detections:
         n = len(boxes)
         return Detections(np.array(boxes, np.float32), np.full(n, 0.5, np.float32), np.zeros(n, np.int64))
 
-    assert len(differences(detections([[10, 10, 30, 30], [50, 50, 70, 70]]), detections(other))) == told
+    assert len(differences(detections([[10, 10, 30, 30], [50, 50, 70, 70]]), detections(other))) == lines
 
 
 def test_how_far_the_same_detections_are_apart() -> None:

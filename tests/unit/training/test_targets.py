@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from training.cards.rendering.sheet import Box
+from training.boxes import Box
 from training.data.targets import Targets, targets
 from training.data.views import View
 from training.model.layout import LABELS, STRIDE, VIEW_SIZE
@@ -12,8 +12,8 @@ GREY = np.zeros((VIEW_SIZE, VIEW_SIZE, 3), np.uint8)
 CELLS = VIEW_SIZE // STRIDE
 
 
-def answers(wanted: Targets) -> tuple[torch.Tensor, torch.Tensor]:
-    """What a perfect network would give for these targets."""
+def outputs(wanted: Targets) -> tuple[torch.Tensor, torch.Tensor]:
+    """The outputs of a network that predicts these targets exactly."""
     logits = torch.logit(torch.from_numpy(wanted.heat).clamp(0.001, 0.999))[None]
     sides = torch.zeros(len(LABELS), 4, CELLS, CELLS)
     kind, row, column = torch.from_numpy(wanted.cells).unbind(1)
@@ -25,7 +25,7 @@ def test_decoding_the_targets_gives_the_boxes_back() -> None:
     boxes = (Box("textbox", 40, 20, 300, 45), Box("rating", 50, 150, 130, 170), Box("image", 0, 200, 150, 448))
 
     found, scores, classes = decode(
-        *answers(targets(View(GREY, boxes, ()), LABELS, LABELS)), lambda corners, _: corners
+        *outputs(targets(View(GREY, boxes, ()), LABELS, LABELS)), lambda corners, _: corners
     )
 
     for box in boxes:
@@ -37,7 +37,7 @@ def test_decoding_the_targets_gives_the_boxes_back() -> None:
 def test_rows_two_cells_apart_stay_apart() -> None:
     rows = tuple(Box("radiobutton", 20, top, 60, top + 7.5) for top in range(20, 380, 9))
 
-    _, scores, classes = decode(*answers(targets(View(GREY, rows, ()), LABELS, LABELS)), lambda corners, _: corners)
+    _, scores, classes = decode(*outputs(targets(View(GREY, rows, ()), LABELS, LABELS)), lambda corners, _: corners)
 
     assert int((scores[0] > 0.9).sum()) == len(rows)
     assert set(classes[0, : len(rows)].tolist()) == {LABELS.index("radiobutton")}
@@ -53,18 +53,18 @@ def test_a_check_box_is_found_by_its_square_and_text_by_its_middle() -> None:
     assert np.argwhere(heat[LABELS.index("textbox")] == 1).tolist() == [[52, 45]]
 
 
-def test_labels_that_nobody_looked_for_count_for_nothing() -> None:
+def test_labels_that_are_not_annotated_are_masked() -> None:
     view = View(GREY, (Box("textbox", 40, 40, 200, 80),), (Box("?", 0, 224, 448, 448),))
 
-    care = targets(view, LABELS, {"textbox", "checkbox"}).care
+    mask = targets(view, LABELS, {"textbox", "checkbox"}).mask
 
     text, image = LABELS.index("textbox"), LABELS.index("image")
-    assert care[text, : CELLS // 2].all()
-    assert not care[text, CELLS // 2 :].any()  # something is there, but nobody knows what
-    assert not care[image].any()
+    assert mask[text, : CELLS // 2].all()
+    assert not mask[text, CELLS // 2 :].any()  # an object of an unknown class is there
+    assert not mask[image].any()
 
 
-def test_of_boxes_on_one_place_the_smaller_wins_and_each_weighs_one() -> None:
+def test_where_boxes_overlap_the_smaller_has_the_cells_and_each_weighs_one() -> None:
     large, small = Box("image", 0, 0, 400, 400), Box("image", 180, 180, 220, 220)
 
     wanted = targets(View(GREY, (large, small), ()), LABELS, LABELS)

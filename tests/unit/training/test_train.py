@@ -5,20 +5,22 @@ from pathlib import Path
 import pytest
 import torch
 from PIL import Image
+from torch.optim.swa_utils import AveragedModel
 from torch.utils.data import DataLoader
 
 from tests.unit.training.conftest import SHAPES
 from training.data.batches import Batches, Source
 from training.data.datasets import Example
 from training.model.layout import VIEW_SIZE
+from training.model.losses import _class_loss, _focal_loss, _generalised_iou
 from training.model.network import CenterNet
-from training.model.train import Plan, Progress, _confused, _focal, _generous_overlap, train
+from training.model.train import Plan, Progress, _rate_factor, _update_average, train
 
 PLAN = Plan(steps=4, rate=1e-3, batch=2, seed=3)
 
 
 class Stopped(Exception):
-    """Somebody pressed Ctrl-C."""
+    """Ctrl-C was pressed."""
 
 
 def learn(examples: list[Example], checkpoint: Path, plan: Plan = PLAN, stop_after: int | None = None) -> CenterNet:
@@ -48,7 +50,7 @@ def same(one: CenterNet, other: CenterNet) -> bool:
     return all(torch.equal(a, b) for a, b in zip(one.state_dict().values(), other.state_dict().values(), strict=True))
 
 
-def test_a_stopped_training_goes_on_to_the_same_weights(
+def test_a_stopped_training_resumes_to_the_same_weights(
     shapes: list[Example], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("training.model.train.CHECKPOINT_SECONDS", 0.0)
@@ -62,7 +64,7 @@ def test_a_stopped_training_goes_on_to_the_same_weights(
     assert not same(whole, learn(shapes, tmp_path / "other.pt", Plan(steps=4, rate=1e-3, batch=2, seed=4)))
 
 
-def test_what_is_complete_is_not_learnt_again_unless_the_pictures_differ(shapes: list[Example], tmp_path: Path) -> None:
+def test_a_complete_training_is_not_repeated_unless_the_pictures_differ(shapes: list[Example], tmp_path: Path) -> None:
     plan, checkpoint = Plan(steps=1, rate=1e-3, batch=2), tmp_path / "checkpoint.pt"
     first = learn(shapes, checkpoint, plan)
 
@@ -87,12 +89,34 @@ def test_it_learns(shapes: list[Example], tmp_path: Path) -> None:
         report=losses.append,
     )
 
-    # Averages, of which the first step is still more than half; with a wrong sign somewhere they rise.
+    # These are averages in which the first step still has more than half the weight. With a wrong sign they would rise.
     assert losses[-1].heat_loss < 0.95 * losses[0].heat_loss
     assert losses[-1].box_loss < 0.95 * losses[0].box_loss
 
 
-def test_what_nobody_knows_costs_nothing_and_a_missed_peak_does() -> None:
+def test_the_learning_rate_rises_during_the_warm_up_and_falls_along_half_a_cosine() -> None:
+    rates = [_rate_factor(done) for done in (0.0, 0.02, 0.04, 0.28, 0.52, 1.0)]
+
+    assert rates == pytest.approx([0.025, 0.525, 1.0, 0.5 + 0.5 / math.sqrt(2), 0.5, 0.0])
+
+
+def test_the_average_starts_at_the_first_weights_and_follows_slower_over_time() -> None:
+    network = torch.nn.Linear(1, 1, bias=False)
+    average = AveragedModel(network, multi_avg_fn=_update_average)
+    average.update_parameters(network)
+    assert torch.equal(average.module.weight, network.weight)
+    shares = []
+    network.weight.data.fill_(1.0)
+    for _ in range(6000):
+        average.module.weight.data.zero_()
+        average.update_parameters(network)
+        shares.append(average.module.weight.item())
+
+    assert shares[:2] == pytest.approx([10 / 11, 10 / 12])
+    assert shares[-1] == pytest.approx(0.002, rel=1e-3)
+
+
+def test_masked_cells_have_no_loss_and_a_missed_peak_has() -> None:
     heat, wanted = torch.full((1, 1, 4, 4), -4.0), torch.zeros(1, 1, 4, 4)
     everywhere = torch.ones(1, 1, 4, 4, dtype=torch.bool)
     wanted[0, 0, 1, 1] = 1.0
@@ -101,31 +125,31 @@ def test_what_nobody_knows_costs_nothing_and_a_missed_peak_does() -> None:
     nowhere = everywhere.clone()
     nowhere[0, 0, 1, 1] = False
 
-    assert _focal(heat, wanted, everywhere) > 10 * _focal(found, wanted, everywhere)
-    assert _focal(heat, wanted, nowhere) < 0.1 * _focal(heat, wanted, everywhere)
+    assert _focal_loss(heat, wanted, everywhere) > 10 * _focal_loss(found, wanted, everywhere)
+    assert _focal_loss(heat, wanted, nowhere) < 0.1 * _focal_loss(heat, wanted, everywhere)
 
 
-def test_a_class_is_weighed_only_against_those_that_are_not_there() -> None:
+def test_the_class_loss_compares_only_with_absent_classes() -> None:
     heat, kind = torch.tensor([[1.0, 1.0, 5.0]]), torch.tensor([0])
     all_known = torch.ones(1, 3, dtype=torch.bool)
     alone, both = torch.tensor([[1.0, 0.0, 0.0]]), torch.tensor([[1.0, 0.0, 0.9]])
 
-    # Against the third, which is louder; against the second alone, as loud, where the third is there too or unknown.
-    assert _confused(heat, alone, all_known, kind).item() > 4
-    assert _confused(heat, both, all_known, kind).item() == pytest.approx(math.log(2))
-    assert _confused(heat, alone, torch.tensor([[True, True, False]]), kind).item() == pytest.approx(math.log(2))
+    # Compared with the third, whose heat is higher; with the second alone if the third is present or unknown.
+    assert _class_loss(heat, alone, all_known, kind).item() > 4
+    assert _class_loss(heat, both, all_known, kind).item() == pytest.approx(math.log(2))
+    assert _class_loss(heat, alone, torch.tensor([[True, True, False]]), kind).item() == pytest.approx(math.log(2))
 
 
-def test_the_overlap_is_one_for_the_same_box_and_less_than_nothing_far_away() -> None:
+def test_the_generalised_iou_is_one_for_the_same_box_and_small_far_away() -> None:
     box = torch.tensor([[2.0, 3.0, 4.0, 5.0]])
 
-    assert _generous_overlap(box, box).item() == pytest.approx(1.0)
+    assert _generalised_iou(box, box).item() == pytest.approx(1.0)
     # Half as wide to the right: 4 x 8 of 6 x 8 cells.
-    assert _generous_overlap(torch.tensor([[2.0, 3.0, 2.0, 5.0]]), box).item() == pytest.approx(4 / 6)
-    assert _generous_overlap(torch.tensor([[9.0, 9.0, 9.0, 9.0]]), box).item() < 0.2
+    assert _generalised_iou(torch.tensor([[2.0, 3.0, 2.0, 5.0]]), box).item() == pytest.approx(4 / 6)
+    assert _generalised_iou(torch.tensor([[9.0, 9.0, 9.0, 9.0]]), box).item() < 0.2
 
 
-def test_both_sources_are_looked_at_and_the_number_of_feeders_changes_nothing(shapes: list[Example]) -> None:
+def test_both_sources_are_drawn_and_the_number_of_loaders_changes_nothing(shapes: list[Example]) -> None:
     bare = [replace(example, boxes=()) for example in shapes[6:]]
     batches = Batches([Source(shapes[:6], 0.5), Source(bare, 0.5)], SHAPES, size=4, count=6, seed=1)
 
@@ -138,7 +162,7 @@ def test_both_sources_are_looked_at_and_the_number_of_feeders_changes_nothing(sh
         assert all(torch.equal(one[name], other[name]) for name in one)
 
 
-def test_a_few_very_long_pictures_among_others_are_no_trouble(shapes: list[Example], tmp_path: Path) -> None:
+def test_a_few_very_long_pictures_fit_into_batches(shapes: list[Example], tmp_path: Path) -> None:
     long = []
     for number in range(2):
         Image.new("RGB", (30, 600), "white").save(tmp_path / f"long{number}.png")

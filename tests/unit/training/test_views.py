@@ -6,9 +6,9 @@ import pytest
 from PIL import Image
 
 from detectors.pictures.preprocess import PADDING
-from training.cards.rendering.sheet import Box
+from training.boxes import Box
 from training.data.datasets import Example
-from training.data.views import plain, varied
+from training.data.views import augmented, plain
 from training.model.layout import VIEW_SIZE
 
 RED, WHITE = (255, 0, 0), (255, 255, 255)
@@ -36,7 +36,7 @@ def test_a_plain_view_is_what_the_detector_sees(example: Example) -> None:
 def test_boxes_move_with_what_they_are_around(example: Example) -> None:
     checked = 0
     for seed in range(60):
-        view = varied(Random(seed), example)
+        view = augmented(Random(seed), example)
         for box in view.boxes:
             # Colours change, but inside of the rectangle the picture has one colour and just outside another.
             inside = view.pixels[round(box.y1 + box.y2) // 2, round(box.x1 + 6) : round(box.x2 - 6)].astype(int)
@@ -48,8 +48,8 @@ def test_boxes_move_with_what_they_are_around(example: Example) -> None:
     assert checked > 30
 
 
-def test_what_is_cut_off_by_half_is_unclear_and_not_nothing(example: Example) -> None:
-    views = [varied(Random(seed), example, room=(224, 224)) for seed in range(40)]
+def test_a_box_that_is_half_cut_off_becomes_unclear(example: Example) -> None:
+    views = [augmented(Random(seed), example, size=(224, 224)) for seed in range(40)]
 
     assert all(view.pixels.shape == (224, 224, 3) for view in views)
     assert any(view.unclear for view in views)
@@ -61,7 +61,7 @@ def test_what_is_cut_off_by_half_is_unclear_and_not_nothing(example: Example) ->
 
 
 def test_the_same_seed_gives_the_same_view(example: Example) -> None:
-    first, again, other = (varied(Random(seed), example) for seed in (5, 5, 6))
+    first, again, other = (augmented(Random(seed), example) for seed in (5, 5, 6))
 
     assert first.pixels.tobytes() == again.pixels.tobytes()
     assert first.boxes == again.boxes

@@ -1,4 +1,4 @@
-"""The entry that shows that a worker is there, while the database comes and goes."""
+"""The heartbeat of a worker during outages of the database."""
 
 from types import SimpleNamespace
 
@@ -16,7 +16,7 @@ from worker.heartbeat import Heartbeat
 AWAY = DatabaseUnavailable("The database does not answer.")
 
 
-def go_wrong(monkeypatch: pytest.MonkeyPatch, **faults: list[Exception]) -> None:
+def raise_first(monkeypatch: pytest.MonkeyPatch, **faults: list[Exception]) -> None:
     """What the first calls of functions of the worker registry raise; later calls work."""
     patched = {name: faulty(getattr(worker_registry, name), *raised) for name, raised in faults.items()}
     monkeypatch.setattr(
@@ -27,7 +27,7 @@ def go_wrong(monkeypatch: pytest.MonkeyPatch, **faults: list[Exception]) -> None
 
 
 @pytest.fixture
-def presence(db: Database) -> Heartbeat:
+def beating(db: Database) -> Heartbeat:
     plan = SimpleNamespace(
         worker_id=new_id(), runtime="pytorch", device="cpu", digests={"cards": "d" * 64}, versions={}
     )
@@ -38,27 +38,27 @@ def alive(db: Database) -> list[int]:
     return [queue.workers for queue in worker_registry.queues(db) if queue.workers]
 
 
-def test_it_enters_when_the_database_is_back_whatever_went_wrong_before(
-    db: Database, presence: Heartbeat, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+def test_it_registers_the_worker_after_an_outage_or_an_unexpected_error(
+    db: Database, beating: Heartbeat, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    go_wrong(monkeypatch, refresh=[AWAY, KeyError("surprise"), AWAY])
+    raise_first(monkeypatch, refresh=[AWAY, KeyError("surprise"), AWAY])
 
-    presence.start()
+    beating.start()
 
     wait_for(lambda: alive(db) == [1], "the entry")
-    presence.leave()
-    assert (alive(db), presence.is_alive()) == ([], False)
-    assert "this worker can't say that it is there: The database does not answer." in caplog.text
+    beating.stop()
+    assert (alive(db), beating.is_alive()) == ([], False)
+    assert "this worker's entry could not be refreshed: The database does not answer." in caplog.text
 
 
-def test_it_ends_although_its_entry_can_not_be_taken_away(
-    db: Database, presence: Heartbeat, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+def test_it_ends_although_its_entry_can_not_be_removed(
+    db: Database, beating: Heartbeat, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    go_wrong(monkeypatch, unregister=[AWAY])
-    presence.start()
+    raise_first(monkeypatch, unregister=[AWAY])
+    beating.start()
     wait_for(lambda: alive(db) == [1], "the entry")
 
-    presence.leave()
+    beating.stop()
 
-    assert (alive(db), presence.is_alive()) == ([1], False)
-    assert "this worker's entry stays: The database does not answer." in caplog.text
+    assert (alive(db), beating.is_alive()) == ([1], False)
+    assert "this worker's entry could not be removed: The database does not answer." in caplog.text

@@ -1,4 +1,4 @@
-"""Which devices a worker's processes get."""
+"""The devices of a worker's processes."""
 
 import logging
 import subprocess
@@ -11,25 +11,25 @@ from detectors.errors import DeviceUnavailable
 
 
 def machine(monkeypatch: pytest.MonkeyPatch, gpu: bool, *devices: str) -> list[list[str]]:
-    """A machine with or without a GPU's driver, on which the framework finds these devices; what was asked of it."""
-    asked: list[list[str]] = []
+    """A machine with or without a GPU driver, on which the framework lists these devices. Returns the commands run."""
+    commands: list[list[str]] = []
 
     def run(command: list[str], **_: object) -> subprocess.CompletedProcess[str]:
-        asked.append(command)
-        said = "".join(f"{worker.plan._MARK}{device}\n" for device in devices)
-        return subprocess.CompletedProcess(command, 0 if devices else 1, "a banner\n" + said, "no driver")
+        commands.append(command)
+        lines = "".join(f"{worker.plan._DEVICE_PREFIX}{device}\n" for device in devices)
+        return subprocess.CompletedProcess(command, 0 if devices else 1, "a banner\n" + lines, "no driver")
 
     monkeypatch.setattr(worker.plan, "_has_gpu", lambda: gpu)
     monkeypatch.setattr(worker.plan, "subprocess", SimpleNamespace(run=run))
-    return asked
+    return commands
 
 
 @pytest.mark.parametrize("wanted", ["auto", "cpu"])
-def test_without_a_gpu_no_framework_is_asked(monkeypatch: pytest.MonkeyPatch, wanted: str) -> None:
-    asked = machine(monkeypatch, False)
+def test_without_a_gpu_no_framework_is_loaded(monkeypatch: pytest.MonkeyPatch, wanted: str) -> None:
+    commands = machine(monkeypatch, False)
 
     assert worker.plan._devices(wanted, "pytorch") == ("cpu",)
-    assert asked == []
+    assert commands == []
 
 
 @pytest.mark.parametrize(
@@ -43,14 +43,14 @@ def test_every_gpu_is_used_unless_one_is_named(
     assert worker.plan._devices(wanted, "pytorch") == devices
 
 
-def test_a_framework_that_can_not_tell_leaves_the_cpu(
+def test_a_framework_that_lists_no_devices_means_the_cpu(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     machine(monkeypatch, True)
 
     with caplog.at_level(logging.ERROR):
         assert worker.plan._devices("auto", "pytorch") == ("cpu",)
-    assert "asking pytorch for its devices failed: no driver" in caplog.text
+    assert "the devices of pytorch could not be listed: no driver" in caplog.text
 
 
 def test_a_gpu_that_is_not_there_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -60,8 +60,8 @@ def test_a_gpu_that_is_not_there_is_refused(monkeypatch: pytest.MonkeyPatch) -> 
         worker.plan._devices("cuda:1", "pytorch")
 
 
-def test_a_model_server_has_devices_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
-    asked = machine(monkeypatch, True, "cuda:0")
+def test_a_model_server_chooses_its_own_devices(monkeypatch: pytest.MonkeyPatch) -> None:
+    commands = machine(monkeypatch, True, "cuda:0")
 
     assert worker.plan._devices("cuda", "remote") == ("remote",)
-    assert asked == []
+    assert commands == []

@@ -1,20 +1,18 @@
-"""A finished card and what befalls its picture: cameras, scanners, chat programs, an unsteady hand."""
-
-from __future__ import annotations
+"""A finished card, and what happens to its picture: cameras, scanners, chat programs, drawing by hand."""
 
 import io
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from random import Random
 
 from PIL import Image, ImageChops, ImageFilter
 
-from training.cards.looks import PAGES
+from training.boxes import Box
 from training.cards.rendering.photos import table_top
-from training.cards.rendering.sheet import Box
+from training.cards.style import PAGES
 
 SMALLEST_BOX = 3.0
-"""Pixels: what is left of a box at the edge of the sheet counts only if it is at least this wide and high."""
+"""Pixels. A box that is cut off at the edge stays only if it is still at least this wide and high."""
 
 
 @dataclass(frozen=True)
@@ -26,22 +24,18 @@ class Card:
 
 
 def cut(card: Card) -> Card:
-    """Boxes clipped to the picture; those of which almost nothing is left are gone."""
+    """The card with its boxes clipped to the picture. Boxes of which half or less is left are removed."""
     width, height = card.image.size
     kept = []
     for box in card.boxes:
-        inside = replace(
-            box, x1=max(0.0, box.x1), y1=max(0.0, box.y1), x2=min(float(width), box.x2), y2=min(float(height), box.y2)
-        )
-        whole = (box.x2 - box.x1) * (box.y2 - box.y1)
-        wide, high = inside.x2 - inside.x1, inside.y2 - inside.y1
-        if wide >= SMALLEST_BOX and high >= SMALLEST_BOX and wide * high > 0.5 * whole:
+        inside = box.clipped(float(width), float(height))
+        if inside.width >= SMALLEST_BOX and inside.height >= SMALLEST_BOX and inside.area > 0.5 * box.area:
             kept.append(inside)
     return Card(card.image, tuple(kept))
 
 
 def damaged(rng: Random, card: Card) -> Card:
-    """What cameras, scanners, chat programs and hasty screenshots do to pictures."""
+    """The card after random damage, as cameras, scanners, chat programs and screenshots do it."""
     if rng.random() < 0.15:
         card = surrounded(rng, card)
     if rng.random() < 0.06:
@@ -60,18 +54,17 @@ def damaged(rng: Random, card: Card) -> Card:
 
 
 def surrounded(rng: Random, card: Card) -> Card:
-    """The card with strips of what lay around it on the screen, at some of its sides."""
+    """The card with strips of the screen around it at some of its sides."""
     width, height = card.image.size
     most = max(3, (width + height) // 45)
     left, top, right, bottom = (rng.choice((0, 2, rng.randint(1, most))) for _ in range(4))
     image = Image.new("RGB", (left + width + right, top + height + bottom), rng.choice(PAGES))
     image.paste(card.image, (left, top))
-    moved = (replace(b, x1=b.x1 + left, y1=b.y1 + top, x2=b.x2 + left, y2=b.y2 + top) for b in card.boxes)
-    return Card(image, tuple(moved))
+    return Card(image, tuple(box.moved(left, top) for box in card.boxes))
 
 
 def fringed(image: Image.Image) -> Image.Image:
-    """With coloured edges, as type on a flat screen has them: red and blue a third of a pixel apart from green."""
+    """The picture with coloured edges, like subpixel rendering: red and blue are a third of a pixel from green."""
     red, green, blue = image.split()
     red = Image.blend(red, ImageChops.offset(red, 1, 0), 1 / 3)
     blue = Image.blend(blue, ImageChops.offset(blue, -1, 0), 1 / 3)
@@ -86,7 +79,7 @@ def as_jpeg(image: Image.Image, quality: int) -> Image.Image:
 
 
 def photographed(rng: Random, card: Card, w: int, h: int, degrees: float = 3.0) -> Card:
-    """The card in the middle of a table of w x h pixels, turned by up to so many degrees."""
+    """The card in the middle of a table of w x h pixels, turned by at most `degrees`."""
     width, height = card.image.size
     table = table_top(rng, w, h)
     angle = rng.uniform(-degrees, degrees)
@@ -99,11 +92,10 @@ def photographed(rng: Random, card: Card, w: int, h: int, degrees: float = 3.0) 
     sine, cosine = math.sin(math.radians(angle)), math.cos(math.radians(angle))
 
     def place(box: Box) -> Box:
-        """Pillow turns counter-clockwise about the middle; the corners of the turned box keep its size."""
+        """The box around the turned box. Pillow turns counter-clockwise about the middle."""
         x, y = (box.x1 + box.x2 - width) / 2, (box.y1 + box.y2 - height) / 2
         cx, cy = w / 2 + x * cosine + y * sine, h / 2 - x * sine + y * cosine
-        wide = (box.x2 - box.x1) / 2
-        high = (box.y2 - box.y1) / 2
+        wide, high = box.width / 2, box.height / 2
         half_w, half_h = wide * cosine + high * abs(sine), high * cosine + wide * abs(sine)
         return Box(box.label, cx - half_w, cy - half_h, cx + half_w, cy + half_h)
 
@@ -111,7 +103,7 @@ def photographed(rng: Random, card: Card, w: int, h: int, degrees: float = 3.0) 
 
 
 def wobbly(rng: Random, card: Card, em: int) -> Card:
-    """The lines bent as if drawn by hand, by less than the margin of a box."""
+    """The card with lines bent as if drawn by hand, by less than the margin of a box."""
     width, height = card.image.size
     step, most = 3 * em, 0.11 * em
     columns, lines = math.ceil(width / step), math.ceil(height / step)

@@ -1,18 +1,17 @@
-"""Small signs on a generated card."""
+"""Icons and badges on a generated card."""
 
-from __future__ import annotations
-
-from training.cards.looks import BLACK, WHITE, Colour, mix, vivid
-from training.cards.rendering.sheet import LINE, Box, Sheet
+from training.boxes import Box
+from training.cards.rendering.sheet import LINE, Sheet
 from training.cards.rendering.toggles import draw_tick
+from training.cards.style import BLACK, WHITE, Colour, mix, vivid
 
 GREEN, RED, ORANGE = (20, 150, 70), (200, 40, 40), (240, 150, 40)
 
 
 def icon(sheet: Sheet, box: Box, colour: Colour) -> None:
-    """A sign that is no part of the content and has no box: dots, an arrow, a pin, a frame, a cross, a tick."""
-    rng, draw, thick = sheet.rng, sheet.draw, max(1, round((box.x2 - box.x1) / 9))
-    x, y, size = box.x1, box.y1, box.x2 - box.x1
+    """Draws an icon, which has no box: dots, an arrow, a pin, a frame, a cross or a tick."""
+    rng, draw, thick = sheet.rng, sheet.draw, max(1, round(box.width / 9))
+    x, y, size = box.x1, box.y1, box.width
     kind = rng.randrange(6)
     if kind == 0:
         for third in range(3):
@@ -29,7 +28,7 @@ def icon(sheet: Sheet, box: Box, colour: Colour) -> None:
             ((x + size * 0.2, y + size * 0.45), (x + size / 2, y + size), (x + size * 0.8, y + size * 0.45)), tint
         )
         draw.ellipse((x + size * 0.18, y, x + size * 0.82, y + size * 0.64), tint)
-        draw.ellipse((x + size * 0.38, y + size * 0.2, x + size * 0.62, y + size * 0.44), sheet.look.card)
+        draw.ellipse((x + size * 0.38, y + size * 0.2, x + size * 0.62, y + size * 0.44), sheet.style.card)
     elif kind == 3:
         corners = ((x + size / 2, y), (x, y), (x, y + size), (x + size, y + size), (x + size, y + size / 2))
         draw.line(corners, colour, thick)
@@ -41,13 +40,12 @@ def icon(sheet: Sheet, box: Box, colour: Colour) -> None:
         draw_tick(draw, x, y, size, rng.choice((GREEN, (80, 190, 230))), 0.1)
 
 
-def badge(sheet: Sheet, words: str, x: float, y: float) -> float:
-    """A word or number on a small spot of colour, which is a text box. Returns its right edge."""
-    em, fill = sheet.look.em, mix(vivid(sheet.rng), WHITE, sheet.rng.uniform(0.1, 0.6))
+def badge(sheet: Sheet, words: str, x: float, y: float) -> None:
+    """Draws a word or number on a coloured background, which is a text box."""
+    em, fill = sheet.style.em, mix(vivid(sheet.rng), WHITE, sheet.rng.uniform(0.1, 0.6))
     wide = max(1.6 * em, sheet.length(words, 0.85) + 0.9 * em)
     box = Box("textbox", x, y, x + wide, y + 1.5 * em)
     sheet.frame(box, fill)
     colour = BLACK if sum(fill) > 420 else WHITE
     sheet.ink(words, x, y + (1.5 - LINE * 0.85) * em / 2, wide, size=0.85, align="centre", colour=colour)
     sheet.boxes.append(box)
-    return x + wide

@@ -1,6 +1,4 @@
-"""Pictures that generated cards show or lie on."""
-
-from __future__ import annotations
+"""Pictures on generated cards and behind them."""
 
 from collections.abc import Sequence
 from random import Random
@@ -8,14 +6,15 @@ from random import Random
 import numpy as np
 from PIL import Image, ImageDraw, ImageFilter
 
-from training.cards.looks import Colour, mix, vivid
-from training.cards.rendering.sheet import Box, Sheet
+from training.boxes import Box
+from training.cards.rendering.sheet import Sheet
 from training.cards.rendering.typefaces import font
+from training.cards.style import Colour, mix, vivid
 
 SIGNS = ("Main Street", "Harbour", "CAFE", "Contact us", "Exit 12", "now", "OPEN")
-"""What may be written inside a picture; it is part of the picture."""
+"""Words inside a picture. They are part of the picture and have no box."""
 FINEST = 160
-"""Pixels: pictures are drawn no larger than this and enlarged, which is faster and as soft as photographs are."""
+"""Pixels. Pictures are drawn at most this large and then enlarged, which is faster and as soft as a photo."""
 
 
 def photo(rng: Random, width: int, height: int) -> Image.Image:
@@ -88,13 +87,13 @@ def _street_map(rng: Random, width: int, height: int) -> Image.Image:
 
 
 def paper(rng: Random, colour: Colour, width: int, height: int) -> Image.Image:
-    """A sheet of paper, RGB, of this size in pixels."""
+    """Paper of this size in pixels, RGB."""
     sheet = Image.new("RGB", (max(8, width // 3), max(8, height // 3)), colour)
     return _grain(rng, sheet).filter(ImageFilter.GaussianBlur(0.8)).resize((width, height))
 
 
 def gradient(top: Colour, bottom: Colour, width: int, height: int) -> Image.Image:
-    """From one colour to another within the width, RGB, of this size in pixels."""
+    """A gradient from one colour to another, of this size in pixels, RGB."""
     return Image.merge(
         "RGB",
         [
@@ -105,7 +104,7 @@ def gradient(top: Colour, bottom: Colour, width: int, height: int) -> Image.Imag
 
 
 def table_top(rng: Random, width: int, height: int) -> Image.Image:
-    """Planks of wood, RGB, of this size in pixels."""
+    """Planks of wood of this size in pixels, RGB."""
     grain = np.random.default_rng(rng.getrandbits(32))
     wood = np.array(mix((120, 80, 50), (215, 195, 170), rng.random()))
     rows = 90
@@ -129,8 +128,8 @@ def _grain(rng: Random, picture: Image.Image) -> Image.Image:
 
 
 def paste_photo(sheet: Sheet, box: Box, round_: bool = False) -> None:
-    """A picture into this box, round or with square corners, marked."""
-    size = max(8, round(box.x2 - box.x1)), max(8, round(box.y2 - box.y1))
+    """Pastes a random picture into this box, round or with square corners, and adds its box to the sheet."""
+    size = max(8, round(box.width)), max(8, round(box.height))
     x, y = round(box.x1), round(box.y1)
     mask = None
     if round_:

@@ -1,48 +1,35 @@
-"""The sheet that a generated card is drawn on: it writes, draws and remembers the true boxes."""
-
-from __future__ import annotations
+"""The sheet on which a generated card is drawn, with the exact boxes of what is drawn."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from random import Random
+from typing import TypedDict, Unpack
 
 from PIL import Image, ImageDraw
 
-from training.cards.looks import Colour, Look
+from training.boxes import Box
 from training.cards.rendering.typefaces import Font, font
+from training.cards.style import Colour, Style
 
 ASCENT, DESCENT = 0.8, 0.25
-"""For the boxes, a line of text reaches from 0.8 of its size above the baseline to 0.25 below it, always."""
+"""For its box, every line of text reaches from 0.8 of its size above the baseline to 0.25 below it."""
 LINE = ASCENT + DESCENT
 """Height of a line of text in ems."""
 ALIGNED = {"left": 0.0, "centre": 0.5, "right": 1.0}
-"""Share of the free room that stands at the left of a line."""
+"""Share of the free width that is at the left of a line."""
 AIR = 0.15
-"""Ems between ink and its box, as those have that people draw."""
+"""Ems between ink and its box, as in boxes that people draw."""
 LONGEST_SHEET = 1000
-"""Pixels: the height that a card has at most, about."""
+"""Approximate largest height of a card in pixels."""
 
 
-@dataclass(frozen=True)
-class Box:
-    """One part of a card: its label and its corners in pixels of the picture, x1 < x2 and y1 < y2."""
+class Writing(TypedDict, total=False):
+    """How text is written: the options of `Sheet.ink`."""
 
-    label: str
-    x1: float
-    y1: float
-    x2: float
-    y2: float
-
-    def grown(self, margin: float) -> Box:
-        """With this many more pixels on every side."""
-        return Box(self.label, self.x1 - margin, self.y1 - margin, self.x2 + margin, self.y2 + margin)
-
-
-def hull(label: str, boxes: list[Box]) -> Box:
-    """The smallest box around all of these."""
-    return Box(
-        label, min(b.x1 for b in boxes), min(b.y1 for b in boxes), max(b.x2 for b in boxes), max(b.y2 for b in boxes)
-    )
+    size: float
+    bold: bool
+    colour: Colour | None
+    align: str
 
 
 @dataclass
@@ -51,7 +38,7 @@ class Sheet:
 
     image: Image.Image
     rng: Random
-    look: Look
+    style: Style
     boxes: list[Box] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -60,18 +47,18 @@ class Sheet:
     @property
     def gap(self) -> float:
         """The usual distance between two parts."""
-        return self.look.em * 0.8 * self.look.dense
+        return self.style.em * 0.8 * self.style.dense
 
     def mark(self, box: Box) -> None:
-        """Remember the box of some ink, with a little air around it."""
-        self.boxes.append(box.grown(AIR * self.look.em))
+        """Adds the box of some ink, with a small margin."""
+        self.boxes.append(box.grown(AIR * self.style.em))
 
     def face(self, size: float = 1.0, bold: bool = False) -> Font:
-        """This card's font at a size in ems."""
-        return font(self.look.faces[bold], max(7, round(self.look.em * size)))
+        """The card's font at a size in ems."""
+        return font(self.style.faces[bold], max(7, round(self.style.em * size)))
 
     def length(self, text: str, size: float = 1.0, bold: bool = False) -> float:
-        """How wide a line of text is, in pixels."""
+        """Width of a line of text in pixels."""
         return self.face(size, bold).getlength(text)
 
     def ink(
@@ -86,54 +73,47 @@ class Sheet:
         colour: Colour | None = None,
         align: str = "left",
     ) -> Box:
-        """Write text, wrapped at `width`, its top left corner at (x, y), size in ems. Returns its extent, unmarked."""
-        pixels = max(7, round(self.look.em * size))
-        face = font(self.look.faces[bold], pixels)
-        heavy = 0.02 * pixels if bold and not self.look.faces[1] else 0.0
+        """Writes text with its top left corner at (x, y), wrapped at `width`, with `size` in ems. Adds no box.
+
+        Returns its extent.
+        """
+        pixels = max(7, round(self.style.em * size))
+        face = self.face(size, bold)
+        heavy = 0.02 * pixels if bold and not self.style.faces[1] else 0.0
         lines = _wrap(text, lambda piece: face.getlength(piece) <= width)
-        pitch = pixels * self.look.leading
+        pitch = pixels * self.style.leading
         left, right = x + width, x
         for number, line in enumerate(lines):
             length = face.getlength(line)
             start = x + (width - length) * ALIGNED[align]
             baseline = y + ASCENT * pixels + number * pitch
-            fill = colour or self.look.text
+            fill = colour or self.style.text
             self.draw.text((start, baseline), line, fill, face, anchor="ls", stroke_width=heavy, stroke_fill=fill)
             left, right = min(left, start), max(right, start + length)
         bottom = y + (len(lines) - 1) * pitch + (ASCENT + DESCENT) * pixels
         return Box("textbox", left, y, right, bottom)
 
     def text(
-        self,
-        text: str,
-        x: float,
-        y: float,
-        width: float,
-        *,
-        size: float = 1.0,
-        bold: bool = False,
-        colour: Colour | None = None,
-        align: str = "left",
-        close: bool = False,
+        self, text: str, x: float, y: float, width: float, *, close: bool = False, **writing: Unpack[Writing]
     ) -> float:
-        """Like `ink`, but marks the text as a text box and returns where the next thing may start.
+        """Like `ink`, but adds a text box and returns the y at which the next part may start.
 
-        Two blocks of the same style can be told from one of two lines by nothing but the distance, so it is more than
-        that between lines; `close` is for what is followed by text of another style.
+        The gap below is larger than between lines, because nothing else distinguishes two blocks of the same style from
+        one block of two lines. `close` makes it small, for text that is followed by text of another style.
         """
-        extent = self.ink(text, x, y, width, size=size, bold=bold, colour=colour, align=align)
+        extent = self.ink(text, x, y, width, **writing)
         self.mark(extent)
-        apart = 0.35 * self.look.dense if close else self.look.leading - LINE + 0.45 * self.look.dense
-        return extent.y2 + self.look.em * apart
+        apart = 0.35 * self.style.dense if close else self.style.leading - LINE + 0.45 * self.style.dense
+        return extent.y2 + self.style.em * apart
 
     def frame(self, box: Box, fill: Colour | None = None, outline: Colour | None = None) -> None:
-        """A rectangle with the corners of this card's style."""
-        radius = min(self.look.radius, (box.y2 - box.y1) / 2, (box.x2 - box.x1) / 2)
+        """Draws a rectangle with the corners of the card's style."""
+        radius = min(self.style.radius, box.height / 2, box.width / 2)
         self.draw.rounded_rectangle((box.x1, box.y1, box.x2, box.y2), radius, fill, outline)
 
 
 def _wrap(text: str, fits: Callable[[str], bool]) -> list[str]:
-    """Words into lines that fit; a word that is too long for a line is broken."""
+    """Breaks text into lines that fit, and words that are too long for a line."""
     lines: list[str] = []
     for word in text.split():
         if lines and fits(f"{lines[-1]} {word}"):

@@ -1,6 +1,4 @@
-"""The fonts that generated cards are written in: those of the machine, of font packages and Pillow's own."""
-
-from __future__ import annotations
+"""The fonts of generated cards: those of the machine, of font packages, and Pillow's own."""
 
 from functools import cache
 from importlib.metadata import entry_points
@@ -11,20 +9,20 @@ from PIL import ImageFont
 
 Font = ImageFont.FreeTypeFont
 Faces = tuple[str, str]
-"""Font files: regular, bold. The empty string is the scalable font that Pillow brings."""
+"""Font files: regular, bold. The empty string is Pillow's own scalable font."""
 
 FOLDERS = ("/usr/share/fonts", "/usr/local/share/fonts", "/Library/Fonts", "C:/Windows/Fonts")
 PACKAGES = "fonts_ttf"
-"""Entry points of this group load to {name of a face: its file}."""
+"""Group of entry points. Each loads a dictionary of names and font files."""
 UNFIT = ("math", "mono", "symbol", "emoji", "icons", "cjk", "variable", "wingdings")
-"""Font files whose names contain one of these are left out."""
+"""Font files with one of these in their names are left out."""
 SERIF = ("serif", "caladea", "times", "georgia")
 HAND = ("amatic", "intuitive", "comic", "caveat")
 
 
 @cache
 def families() -> dict[str, tuple[Faces, ...]]:
-    """Usable fonts by kind: sans, serif, hand. Each is in the order of the files' names."""
+    """Usable fonts by kind: sans, serif, hand. Each list is sorted by file name."""
     files = [path for folder in FOLDERS for path in Path(folder).rglob("*.[to]tf")]
     for entry in entry_points(group=PACKAGES):
         files += [Path(file) for file in entry.load().values()]
@@ -41,7 +39,7 @@ def families() -> dict[str, tuple[Faces, ...]]:
 
 
 def choose_faces(rng: Random, hand: bool = False) -> Faces:
-    """The fonts of a card: mostly without serifs, as screens have them."""
+    """Random fonts for a card, mostly without serifs, as on screens."""
     kinds = families()
     kind = "hand" if hand else "serif" if rng.random() < 0.1 else "sans"
     return rng.choice(kinds[kind] or kinds["sans"])
@@ -49,7 +47,7 @@ def choose_faces(rng: Random, hand: bool = False) -> Faces:
 
 @cache
 def font(file: str, size: int) -> Font:
-    """A font file at a size in pixels."""
+    """A font at a size in pixels."""
     loaded = ImageFont.truetype(file, size) if file else ImageFont.load_default(size)
     assert isinstance(loaded, ImageFont.FreeTypeFont), "Pillow was built without FreeType"
     return loaded

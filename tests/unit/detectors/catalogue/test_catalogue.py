@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from detectors.catalogue import Catalogue, ModelEntry
-from detectors.errors import CatalogueError, ModelUnusable, UnknownEntry
+from detectors.errors import CatalogueError, ModelUnusable, UnknownModel
 
 ENTRY = """
 [cards]
@@ -38,7 +38,7 @@ def test_an_entry_is_found_by_name_and_alias(path: Path) -> None:
 
 
 def test_an_unknown_model_names_the_known_ones(path: Path) -> None:
-    with pytest.raises(UnknownEntry, match="cards, forms"):
+    with pytest.raises(UnknownModel, match="cards, forms"):
         Catalogue.load(path, aliases={"forms": "cards"}).get("crads")
 
 
@@ -63,7 +63,7 @@ def test_a_faulty_entry_is_named_with_its_file_and_field(path: Path, old: str, n
     assert all(part in str(caught.value) for part in (str(path), "cards", named))
 
 
-def test_no_catalogue_and_no_toml_are_told(tmp_path: Path) -> None:
+def test_a_missing_catalogue_and_invalid_toml_are_errors(tmp_path: Path) -> None:
     with pytest.raises(CatalogueError, match="No such file"):
         Catalogue.load(tmp_path / "none.toml")
     (tmp_path / "bad.toml").write_text("[cards")
@@ -86,11 +86,11 @@ def test_another_file_than_the_digest_names_is_refused(path: Path) -> None:
         entry.verify()
 
 
-def test_a_file_that_is_missing_is_told(path: Path) -> None:
+def test_a_missing_model_file_is_an_error(path: Path) -> None:
     entry = Catalogue.load(path).get("cards")
     entry.file.unlink()
 
-    with pytest.raises(ModelUnusable, match=f"cards: {entry.file} can't be read: No such file .* Put it there"):
+    with pytest.raises(ModelUnusable, match=f"cards: {entry.file} can't be read: No such file .* Put the file there"):
         entry.verify()
 
 
@@ -101,18 +101,19 @@ def test_a_folder_has_the_digest_of_what_sha256sum_lists(path: Path) -> None:
         (folder / name).write_text(name)
     (folder / "empty").mkdir()
     listed = "find . -type f -printf '%P\\0' | LC_ALL=C sort -z | xargs -0 sha256sum | sha256sum"
-    told = subprocess.run(listed, shell=True, cwd=folder, capture_output=True, text=True, check=True).stdout.split()[0]
-    path.write_text(path.read_text().replace("model.pt2", "model").replace(hashlib.sha256(MODEL).hexdigest(), told))
+    done = subprocess.run(listed, shell=True, cwd=folder, capture_output=True, text=True, check=True)
+    digest = done.stdout.split()[0]
+    path.write_text(path.read_text().replace("model.pt2", "model").replace(hashlib.sha256(MODEL).hexdigest(), digest))
     entry = Catalogue.load(path).get("cards")
 
     entry.verify()
     (folder / "a").rename(folder / "c")
 
-    with pytest.raises(ModelUnusable, match=told):
+    with pytest.raises(ModelUnusable, match=digest):
         entry.verify()
 
 
-def test_the_digest_tells_how_a_model_is_read_as_well(path: Path) -> None:
+def test_the_digest_covers_input_and_output(path: Path) -> None:
     before = Catalogue.load(path).get("cards").digest
     path.write_text(path.read_text().replace("width = 64", "width = 128"))
 
@@ -139,7 +140,7 @@ def test_the_precision_is_part_of_a_version_and_the_layout_is_not(path: Path) ->
         ("torchscript", "channels_last = true"),
     ],
 )
-def test_what_a_format_can_not_do_is_refused(path: Path, kind: str, field: str) -> None:
+def test_fields_that_the_format_does_not_support_are_refused(path: Path, kind: str, field: str) -> None:
     path.write_text(path.read_text().replace('format = "pt2"', f'format = "{kind}"\n{field}'))
 
     with pytest.raises(CatalogueError, match=f"{field.partition(' ')[0]} is for the formats .*, not for {kind}"):
@@ -164,7 +165,7 @@ def test_several_catalogues_count_as_one(path: Path) -> None:
         ('"labels.json"', ("a", "b"), [1, 90]),
     ],
 )
-def test_labels_are_listed_or_have_ids_or_stand_in_a_file(
+def test_labels_are_a_list_or_a_table_of_ids_or_a_file(
     path: Path, labels: str, names: tuple[str, ...], ids: list[int]
 ) -> None:
     (path.parent / "labels.txt").write_text("a\nb\n")
@@ -178,7 +179,7 @@ def test_labels_are_listed_or_have_ids_or_stand_in_a_file(
 
 
 @pytest.mark.parametrize(
-    ("labels", "told"),
+    ("labels", "message"),
     [
         ('"none.txt"', "can't be read"),
         ('{ one = "a" }', "one"),
@@ -187,10 +188,10 @@ def test_labels_are_listed_or_have_ids_or_stand_in_a_file(
         ('{ 1 = "a" }\noutput.first_class = 1', "first_class"),
     ],
 )
-def test_labels_that_make_no_sense_are_told(path: Path, labels: str, told: str) -> None:
+def test_invalid_labels_are_an_error(path: Path, labels: str, message: str) -> None:
     path.write_text(path.read_text().replace('["textbox", "image"]', labels))
 
-    with pytest.raises(CatalogueError, match=told) as caught:
+    with pytest.raises(CatalogueError, match=message) as caught:
         Catalogue.load(path)
 
     assert all(part in str(caught.value) for part in (str(path), "cards"))
@@ -238,7 +239,7 @@ def test_a_model_on_a_server_has_no_file(tmp_path: Path) -> None:
     entry = served(tmp_path).get("distant")
 
     entry.verify()
-    assert entry.place == "http://models:8000 cards version 3"
+    assert entry.location == "http://models:8000 cards version 3"
     # As it travels to the processes of a worker.
     assert ModelEntry.model_validate(entry.model_dump(mode="json")) == entry
 
@@ -253,20 +254,20 @@ def test_another_server_model_or_version_is_another_digest(tmp_path: Path, chang
     assert served(tmp_path, names).get("distant").digest != served(tmp_path, names, change).get("distant").digest
 
 
-def test_how_long_a_server_may_take_is_no_part_of_the_digest(tmp_path: Path) -> None:
+def test_the_timeout_of_a_server_is_no_part_of_the_digest(tmp_path: Path) -> None:
     slow = ('version = "3"', 'version = "3", timeout_s = 60, requests = 1, binary = true')
 
     assert served(tmp_path).get("distant").digest == served(tmp_path, slow).get("distant").digest
 
 
-def test_answers_are_repeated_only_where_it_is_known_who_gave_them(path: Path, tmp_path: Path) -> None:
+def test_answers_are_repeated_only_if_the_version_is_known(path: Path, tmp_path: Path) -> None:
     assert Catalogue.load(path).get("cards").repeats
     assert served(tmp_path).get("distant").repeats
     assert not served(tmp_path, (', version = "3"', "")).get("distant").repeats
 
 
 @pytest.mark.parametrize(
-    ("old", "new", "told"),
+    ("old", "new", "message"),
     [
         ("server = {", "#", "needs a table server"),
         ('format = "oip"', 'format = "pt2"', "oip or tf_serving"),
@@ -279,8 +280,8 @@ def test_answers_are_repeated_only_where_it_is_known_who_gave_them(path: Path, t
         ('version = "3"', "timeout_s = 600", "server.timeout_s"),
     ],
 )
-def test_an_entry_of_a_server_that_makes_no_sense_is_told(tmp_path: Path, old: str, new: str, told: str) -> None:
-    with pytest.raises(CatalogueError, match=told):
+def test_an_invalid_entry_of_a_server_is_an_error(tmp_path: Path, old: str, new: str, message: str) -> None:
+    with pytest.raises(CatalogueError, match=message):
         served(tmp_path, (old, new))
 
 

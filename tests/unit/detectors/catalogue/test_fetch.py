@@ -22,7 +22,7 @@ def cached(folder: Path) -> list[Path]:
     return [path for path in (folder / "cache").rglob("*") if path.is_file()]
 
 
-def test_a_file_comes_from_any_file_system_and_once(tmp_path: Path) -> None:
+def test_a_file_is_fetched_from_any_file_system_and_only_once(tmp_path: Path) -> None:
     bucket = fsspec.filesystem("memory")
     bucket.pipe_file("/bucket/model.pt2", MODEL)
     entry = far(tmp_path, "memory://bucket/model.pt2")
@@ -36,7 +36,15 @@ def test_a_file_comes_from_any_file_system_and_once(tmp_path: Path) -> None:
     assert entry.file.name == "model.pt2"
 
 
-def test_a_folder_comes_whole(tmp_path: Path) -> None:
+def test_a_folder_that_can_not_be_written_is_an_error(tmp_path: Path) -> None:
+    fsspec.filesystem("memory").pipe_file("/bucket/model.pt2", MODEL)
+    (tmp_path / "cache").write_text("a file in place of the folder")
+
+    with pytest.raises(ModelUnusable, match=r"far: .* can't be read"):
+        far(tmp_path, "memory://bucket/model.pt2").verify()
+
+
+def test_a_folder_is_fetched_whole(tmp_path: Path) -> None:
     folder = tmp_path / "elsewhere" / "saved"
     for name in ("saved_model.pb", "variables/variables.index"):
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
@@ -50,17 +58,17 @@ def test_a_folder_comes_whole(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("uri", "told"),
+    ("uri", "message"),
     [
         ("memory://bucket/other.pt2", "has sha256"),
         ("memory://bucket/none.pt2", "can't be fetched"),
         ("nosuch://bucket/model.pt2", "can't be fetched: Protocol not known"),
     ],
 )
-def test_what_can_not_be_had_or_is_another_file_leaves_nothing(tmp_path: Path, uri: str, told: str) -> None:
+def test_a_failed_fetch_or_a_wrong_file_leaves_nothing(tmp_path: Path, uri: str, message: str) -> None:
     fsspec.filesystem("memory").pipe_file("/bucket/other.pt2", b"other weights")
 
-    with pytest.raises(ModelUnusable, match=told) as caught:
+    with pytest.raises(ModelUnusable, match=message) as caught:
         far(tmp_path, uri).verify()
 
     assert all(part in str(caught.value) for part in ("far", uri))
@@ -80,7 +88,7 @@ def test_a_fetch_that_breaks_off_leaves_nothing(tmp_path: Path, monkeypatch: pyt
     assert cached(tmp_path) == []
 
 
-def test_a_file_that_was_spoilt_in_the_cache_is_refused(tmp_path: Path) -> None:
+def test_a_damaged_file_in_the_cache_is_refused(tmp_path: Path) -> None:
     fsspec.filesystem("memory").pipe_file("/bucket/model.pt2", MODEL)
     entry = far(tmp_path, "memory://bucket/model.pt2")
     entry.verify()

@@ -28,27 +28,27 @@ item { id: 3  name: 'car' }
         ),
     ],
 )
-def test_labels_come_from_what_people_have(tmp_path: Path, name: str, text: str, labels: object) -> None:
+def test_labels_are_read_from_every_supported_file(tmp_path: Path, name: str, text: str, labels: object) -> None:
     (tmp_path / name).write_text(text)
 
     assert read_labels(tmp_path / name) == labels
 
 
 @pytest.mark.parametrize(
-    ("name", "data", "told"),
+    ("name", "data", "message"),
     [
         ("map.pbtxt", b"items {}", "no labels"),
-        ("map.pbtxt", b'item { id: 1 name: "a" } item { id: 1 name: "b" }', "two labels for one id"),
+        ("map.pbtxt", b'item { id: 1 name: "a" } item { id: 1 name: "b" }', "two labels for one class id"),
         ("coco.json", b'{"categories": [{"id": 1}]}', "name"),
         ("coco.json", b"[1]", "categories"),
         ("coco.json", b"{", "categories"),
         ("labels.txt", b"\xff\xfe", "UTF-8"),
     ],
 )
-def test_what_has_no_labels_says_so(tmp_path: Path, name: str, data: bytes, told: str) -> None:
+def test_a_file_without_labels_is_an_error(tmp_path: Path, name: str, data: bytes, message: str) -> None:
     (tmp_path / name).write_bytes(data)
 
-    with pytest.raises(CatalogueError, match=told) as caught:
+    with pytest.raises(CatalogueError, match=message) as caught:
         read_labels(tmp_path / name)
 
     assert str(tmp_path / name) in str(caught.value)

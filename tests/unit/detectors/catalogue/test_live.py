@@ -47,7 +47,7 @@ def test_one_of_several_may_change(path: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("broken", ["[cards", "[cards]\nruntime = 3", None])
-def test_a_broken_one_is_refused_once_and_the_old_stays(
+def test_an_invalid_catalogue_is_refused_once_and_the_old_one_stays(
     path: Path, broken: str | None, caplog: pytest.LogCaptureFixture
 ) -> None:
     live = LiveCatalogue(path)
@@ -80,7 +80,7 @@ def test_a_file_that_is_being_written_is_left_alone(path: Path, monkeypatch: pyt
     assert list(live.now().entries) == ["half"]
 
 
-def test_what_was_read_elsewhere_stays_until_the_files_can_be_read(path: Path) -> None:
+def test_a_catalogue_that_was_read_elsewhere_stays_until_the_files_are_valid(path: Path) -> None:
     elsewhere = LiveCatalogue(path).now()
     path.write_text("[cards")
     os.utime(path, (1e9, 1e9))

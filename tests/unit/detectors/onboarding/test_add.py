@@ -1,4 +1,4 @@
-"""A model file, looked into and entered, finds what the model finds: every format, told by what is in the file."""
+"""`add` infers the entry of a model file, in every format, and a worker finds with it what the model finds."""
 
 import os
 from argparse import Namespace
@@ -52,7 +52,7 @@ def picture(red: int, green: int, blue: int) -> np.ndarray:
         ("frozen_graph", None),
     ],
 )
-def test_a_model_that_was_entered_finds_what_it_finds(
+def test_an_added_model_finds_what_the_model_finds(
     detector_processes: DetectorProcesses, tmp_path: Path, model_format: str, size: tuple[int, int] | None
 ) -> None:
     file = tmp_path / "model.bin"
@@ -71,7 +71,7 @@ def test_a_model_that_was_entered_finds_what_it_finds(
     np.testing.assert_allclose(found.boxes, tiny_models.BOXES * 2, atol=1e-4)
 
 
-def test_a_model_is_tried_and_its_columns_are_told_from_a_blank_picture(
+def test_input_and_columns_are_inferred_from_a_blank_picture(
     detector_processes: DetectorProcesses, tmp_path: Path
 ) -> None:
     file = tmp_path / "columns.pt"
@@ -83,42 +83,42 @@ def test_a_model_is_tried_and_its_columns_are_told_from_a_blank_picture(
     entry = Catalogue.load(tmp_path / "mine.toml").get("tiny")
     assert (entry.input.layout, entry.input.dtype, entry.input.scale) == ("NCHW", "float32", pytest.approx(1 / 255))
     assert (entry.output.background, entry.output.activation) == ("last", "softmax")
-    assert "scale = 0.00392156862745098 # guessed: " in made["entry"]
+    assert "scale = 0.00392156862745098 # inferred: " in made["entry"]
     (found,) = process.detect(entry, [picture(255, 0, 255)])
     assert found.class_ids.tolist() == [1]
     np.testing.assert_allclose(found.boxes, tiny_models.BOXES[1:2] * 2, atol=1e-4)
 
 
 @pytest.mark.parametrize(
-    ("model_format", "given", "told"),
+    ("model_format", "given", "message"),
     [
-        ("torchscript", {}, r"how large its pictures are: --size"),
-        ("pt2", {"size": (64, 64)}, r"takes uint8 any × 32 × 32 × 3, which is not what --size says"),
-        ("pt2", {"labels": None}, r"--labels gives a label for each class"),
-        ("pt2", {"labels": "red,green"}, r"found class 2, for which its entry has no label"),
+        ("torchscript", {}, r"does not state the size of its input: add --size"),
+        ("pt2", {"size": (64, 64)}, r"takes uint8 any × 32 × 32 × 3, which does not fit --size"),
+        ("pt2", {"labels": None}, r"Add --labels with a label for each class"),
+        ("pt2", {"labels": "red,green"}, r"found class 2, but its entry has no label for it"),
         ("pt2", {"labels": "none.txt"}, r"none\.txt can't be read"),
         ("pt2", {"name": "a b"}, r"field name"),
-        ("pt2", {"builder": SSDLITE}, r"no state dict but of the format pt2"),
+        ("pt2", {"builder": SSDLITE}, r"has the format pt2, and --builder is only for state dicts"),
     ],
 )
-def test_what_can_not_be_entered_says_so_and_writes_nothing(
-    detector_processes: DetectorProcesses, tmp_path: Path, model_format: str, given: dict[str, Any], told: str
+def test_a_model_that_cannot_be_added_is_an_error_and_nothing_is_written(
+    detector_processes: DetectorProcesses, tmp_path: Path, model_format: str, given: dict[str, Any], message: str
 ) -> None:
     file = tmp_path / "model.bin"
     process = detector_processes["pytorch"]
     process.run(tiny_models.write, model_format, file)
 
-    with pytest.raises(DetectorError, match=told):
+    with pytest.raises(DetectorError, match=message):
         process.run(add, asked(file, **given))
 
     assert os.listdir(tmp_path) == ["model.bin"]
 
 
 @pytest.mark.parametrize("content", [b"", b"PK\x03\x04 and no more", b"ONNX, say"])
-def test_another_file_is_no_model(tmp_path: Path, content: bytes) -> None:
+def test_a_file_of_no_supported_format_is_refused(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "model.pt2").write_bytes(content)
 
-    with pytest.raises(ModelUnusable, match="no model that is known here"):
+    with pytest.raises(ModelUnusable, match="no supported format"):
         add(asked(tmp_path / "model.pt2"))
 
 
@@ -144,13 +144,13 @@ def weights(detector_processes: DetectorProcesses, tmp_path_factory: pytest.Temp
     return file
 
 
-def test_a_state_dict_tells_its_builder_and_how_many_labels_it_needs(
+def test_builder_and_number_of_labels_are_found_from_a_state_dict(
     detector_processes: DetectorProcesses, weights: Path
 ) -> None:
     process = detector_processes[OWN]
-    with pytest.raises(CatalogueError, match="gives 3 labels, or 4 where"):
+    with pytest.raises(CatalogueError, match="with 3 labels, or 4 if"):
         process.run(add, asked(weights, labels=None))
-    with pytest.raises(CatalogueError, match=r"needs 3 labels, or 4 where .*, and --labels has 2 labels"):
+    with pytest.raises(CatalogueError, match=r"needs 3 labels, or 4 if .*, but --labels has 2 labels"):
         process.run(add, asked(weights, labels="a,b"))
     (weights.parent / "labels.txt").write_text("red\ngreen\nblue\n")
 
@@ -166,9 +166,11 @@ def test_weights_that_fit_several_builders_or_none(detector_processes: DetectorP
     process = detector_processes[OWN]
     process.run(torchvision_models.write, FASTER_RCNN, tmp_path / "shop.pth")
 
-    with pytest.raises(ModelUnusable, match=f"fit {FASTER_RCNN} and fasterrcnn_mobilenet_v3_large_fpn: --builder"):
+    with pytest.raises(
+        ModelUnusable, match=f"fit {FASTER_RCNN} and fasterrcnn_mobilenet_v3_large_fpn; choose one with --builder"
+    ):
         process.run(add, asked(tmp_path / "shop.pth"))
-    with pytest.raises(ModelUnusable, match=f"are not those of {SSDLITE}"):
+    with pytest.raises(ModelUnusable, match=f"do not fit {SSDLITE}"):
         process.run(add, asked(tmp_path / "shop.pth", builder=SSDLITE))
     with pytest.raises(ModelUnusable, match="there is no builder 'ssdlite'"):
         process.run(add, asked(tmp_path / "shop.pth", builder="ssdlite"))
@@ -182,7 +184,9 @@ def test_a_file_that_holds_more_than_weights_is_not_run(detector_processes: Dete
         process.run(add, asked(tmp_path / "whole.pth"))
 
 
-def test_files_elsewhere_are_named_in_full(detector_processes: DetectorProcesses, tmp_path: Path) -> None:
+def test_files_outside_of_the_catalogues_folder_have_absolute_paths(
+    detector_processes: DetectorProcesses, tmp_path: Path
+) -> None:
     process = detector_processes["pytorch"]
     process.run(tiny_models.write, "pt2", tmp_path / "model.pt2")
     (tmp_path / "labels.txt").write_text("red\ngreen\nblue\n")

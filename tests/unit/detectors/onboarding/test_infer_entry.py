@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from detectors.errors import ModelUnusable
-from detectors.onboarding.infer_entry import columns_fields, output_fields
-from detectors.onboarding.writing import Guess
+from detectors.onboarding.edit_catalogue import Inferred
+from detectors.onboarding.infer_entry import infer_columns, infer_output
 
 N, K = 2, 5
 BOXES = np.tile(np.float32([3, 4, 20, 30]), (N, K, 1))
@@ -16,8 +16,8 @@ IDS = np.ones((N, K), np.int64)
 
 
 def plain(fields: dict[str, Any]) -> dict[str, Any]:
-    """Guesses without their remarks."""
-    return {name: value.value if isinstance(value, Guess) else value for name, value in fields.items()}
+    """Inferred values without their comments."""
+    return {name: value.value if isinstance(value, Inferred) else value for name, value in fields.items()}
 
 
 @pytest.mark.parametrize(
@@ -78,28 +78,37 @@ def plain(fields: dict[str, Any]) -> dict[str, Any]:
     ],
     ids=["Object Detection API", "torchvision", "DETR", "by type", "by name", "four classes"],
 )
-def test_roles(outputs: Any, fields: dict[str, Any]) -> None:
-    assert plain(output_fields(outputs)) == fields
+def test_well_known_names_and_shapes_give_the_output_table(outputs: Any, fields: dict[str, Any]) -> None:
+    assert plain(infer_output(outputs)) == fields
 
 
-def test_two_outputs_that_nothing_tells_apart_are_scores_and_then_classes() -> None:
-    fields = output_fields({0: BOXES, 1: SCORES, 2: SCORES})
+def test_two_indistinguishable_outputs_are_scores_and_then_classes() -> None:
+    fields = infer_output({0: BOXES, 1: SCORES, 2: SCORES})
 
     assert (fields["scores"], fields["classes"].value) == (1, 2)
-    assert "guessed" in fields["classes"].remark
+    assert "inferred" in fields["classes"].comment
+
+
+def test_a_few_boxes_of_negative_size_do_not_hide_that_boxes_are_corners() -> None:
+    boxes = np.tile(BOXES, (1, 10, 1))
+    boxes[0, :3] = boxes[0, :3, ::-1]
+
+    fields = infer_output({0: boxes, 1: np.ones(boxes.shape[:2]), 2: np.ones(boxes.shape[:2], int)})
+
+    assert fields["box_order"].value == "xyxy"
 
 
 @pytest.mark.parametrize(
-    ("outputs", "told"),
+    ("outputs", "message"),
     [
-        ({0: SCORES}, r"It gives 0 2 × 5, and nothing of it is n × k × 4"),
+        ({0: SCORES}, r"returns 0 2 × 5, and none of these is boxes, n × k × 4"),
         ({0: BOXES, 1: SCORES}, r"n × k scores and n × k class ids"),
         ({0: BOXES, 1: IDS, 2: IDS}, r"n × k scores, which are floating"),
     ],
 )
-def test_what_is_no_detector_is_told(outputs: Any, told: str) -> None:
-    with pytest.raises(ModelUnusable, match=told):
-        output_fields(outputs)
+def test_a_model_without_boxes_or_scores_is_refused(outputs: Any, message: str) -> None:
+    with pytest.raises(ModelUnusable, match=message):
+        infer_output(outputs)
 
 
 FIRST = np.tile(np.float32([9, 0, -2, 1]), (N, K, 1))
@@ -119,4 +128,4 @@ SIGMOID = np.full((N, K, 4), 0.1, np.float32)
     ],
 )
 def test_columns(scores: Any, labels: Any, fields: dict[str, Any]) -> None:
-    assert plain(columns_fields(scores, labels)) == fields
+    assert plain(infer_columns(scores, labels)) == fields

@@ -52,7 +52,7 @@ def test_box_is_seen_on_every_ground(colour: object) -> None:
 
     around = {picture.getpixel((x, 70)) for x in range(36, 45)}
     assert colour_of(0) in around
-    assert len(around) > 1, "the line can't be told from the ground"
+    assert len(around) > 1, "the line can't be seen on the ground"
 
 
 def test_colour_belongs_to_the_class() -> None:

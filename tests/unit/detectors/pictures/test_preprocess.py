@@ -7,7 +7,7 @@ from PIL import Image
 from detectors.catalogue import Input
 from detectors.errors import PictureUndecodable
 from detectors.pictures.decode import decode
-from detectors.pictures.preprocess import place, to_tensor
+from detectors.pictures.preprocess import resize, to_tensor
 
 SMALL = Input(width=64, height=64)
 
@@ -41,14 +41,14 @@ def test_every_mode_becomes_rgb(mode: str) -> None:
     assert np.abs(pixels.astype(int) - (255 if mode == "1" else 128)).max() <= 2
 
 
-def test_what_is_transparent_is_seen_on_white() -> None:
+def test_transparent_pixels_are_put_on_white() -> None:
     pixels = decode(encoded(Image.new("RGBA", (8, 8), (0, 0, 0, 0)), "PNG")).pixels
 
     assert (pixels == 255).all()
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
-def test_the_picture_is_as_a_person_sees_it(orientation: int) -> None:
+def test_the_picture_is_turned_upright(orientation: int) -> None:
     exif = Image.Exif()
     exif[0x0112] = orientation
     stored = gradient(60, 40)
@@ -78,10 +78,10 @@ def test_a_large_photo_is_decoded_small_and_looks_the_same(orientation: int) -> 
 
     assert (small.width, small.height) == (whole.width, whole.height)
     assert small.pixels.shape[:2] == ((32, 64) if orientation == 1 else (64, 32))
-    assert np.abs(place(small.pixels, SMALL).astype(int) - place(whole.pixels, SMALL)).mean() < 2
+    assert np.abs(resize(small.pixels, SMALL).astype(int) - resize(whole.pixels, SMALL)).mean() < 2
 
 
-def test_a_photo_on_its_side_is_decoded_as_large_as_its_model_sees_it() -> None:
+def test_a_turned_photo_is_decoded_as_large_as_its_model_needs() -> None:
     exif = Image.Exif()
     exif[0x0112] = 6
     stored = gradient(400, 800)
@@ -93,10 +93,19 @@ def test_a_photo_on_its_side_is_decoded_as_large_as_its_model_sees_it() -> None:
     small, whole = decode(data, wide), decode(data)
 
     assert small.pixels.shape == (64, 128, 3)
-    assert np.abs(small.pixels.astype(int) - place(whole.pixels, wide)[:, :128]).mean() < 2
+    assert np.abs(small.pixels.astype(int) - resize(whole.pixels, wide)[:, :128]).mean() < 2
 
 
-def test_boxes_are_told_in_pixels_of_the_whole_picture() -> None:
+def test_a_picture_that_was_accepted_is_not_too_large_for_pillow() -> None:
+    # More than twice Pillow's own limit, and less than BOXQUEUE_MAX_PICTURE_MEGAPIXELS.
+    width, height = 14_000, 13_500
+
+    picture = decode(encoded(Image.new("L", (width, height), 200), "JPEG", quality=10), SMALL)
+
+    assert (picture.width, picture.height) == (width, height)
+
+
+def test_boxes_are_in_pixels_of_the_whole_picture() -> None:
     found = decode(encoded(gradient(2000, 1000), "PNG"), SMALL)
 
     assert found.pixels.shape == (32, 64, 3)
@@ -104,7 +113,7 @@ def test_boxes_are_told_in_pixels_of_the_whole_picture() -> None:
 
 
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "GIF"])
-def test_a_picture_cut_in_half_is_told(kind: str) -> None:
+def test_a_truncated_picture_is_an_error(kind: str) -> None:
     rng = np.random.default_rng(0)
     data = encoded(Image.fromarray(rng.integers(0, 255, (200, 200, 3), np.uint8)), kind)
 
@@ -113,7 +122,7 @@ def test_a_picture_cut_in_half_is_told(kind: str) -> None:
 
 
 def test_a_letterboxed_picture_lies_at_the_top_left() -> None:
-    canvas = place(np.full((50, 100, 3), 7, np.uint8), SMALL)
+    canvas = resize(np.full((50, 100, 3), 7, np.uint8), SMALL)
 
     assert canvas.shape == (64, 64, 3)
     assert (canvas[:32] == 7).all()
@@ -124,16 +133,16 @@ def test_a_letterboxed_picture_lies_at_the_top_left() -> None:
 def test_a_picture_is_stretched_or_keeps_its_size_where_the_entry_says_so() -> None:
     picture = np.full((50, 100, 3), 7, np.uint8)
 
-    stretched = place(picture, Input(width=64, height=64, resize="stretch"))
+    stretched = resize(picture, Input(width=64, height=64, resize="stretch"))
 
     assert (stretched.shape, (stretched == 7).all()) == ((64, 64, 3), True)
-    assert place(picture, Input(width=640, height=640, resize="none")).shape == (50, 100, 3)
-    assert place(picture, Input(width=64, height=64, resize="none")).shape == (32, 64, 3)
+    assert resize(picture, Input(width=640, height=640, resize="none")).shape == (50, 100, 3)
+    assert resize(picture, Input(width=64, height=64, resize="none")).shape == (32, 64, 3)
 
 
 @pytest.mark.parametrize("size", [(1, 1), (1, 5000), (5000, 1)])
-def test_extreme_shapes_keep_a_pixel(size: tuple[int, int]) -> None:
-    assert place(np.zeros((size[1], size[0], 3), np.uint8), SMALL).shape == (64, 64, 3)
+def test_extreme_shapes_keep_at_least_a_pixel(size: tuple[int, int]) -> None:
+    assert resize(np.zeros((size[1], size[0], 3), np.uint8), SMALL).shape == (64, 64, 3)
 
 
 def test_a_tensor_has_the_layout_and_range_of_its_entry() -> None:

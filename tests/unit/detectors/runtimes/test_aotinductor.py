@@ -16,14 +16,14 @@ from tests.conftest import DetectorProcesses
 @pytest.mark.parametrize(
     ("metadata", "sentence"),
     [
-        ({"BOXQUEUE_TORCH": "1.0.0"}, "compiled by PyTorch 1.0.0, and this is 2."),
+        ({"BOXQUEUE_TORCH": "1.0.0"}, "PyTorch 1.0.0 compiled it, and this is 2."),
         ({"BOXQUEUE_INSTRUCTIONS": "avx9000 sse4_2"}, "a processor with avx9000, which this one lacks"),
         ({"AOTI_DEVICE_KEY": "cuda"}, "compiled for cuda, not for cpu"),
         (
             {"BOXQUEUE_PICTURES": "uint8 64 × 32 NHWC"},
             "for uint8 64 × 32 NHWC, but its entry says float32 32 × 32 NCHW",
         ),
-        (None, "it is no package of AOTInductor"),
+        (None, "it is no AOTInductor package"),
     ],
 )
 def test_a_package_for_another_machine_is_refused(

@@ -185,14 +185,14 @@ def test_nothing_found_is_an_empty_answer(model: Subject) -> None:
     assert (found.boxes.shape, found.scores.shape, found.class_ids.shape) == ((0, 4), (0,), (0,))
 
 
-def test_there_are_never_more_than_the_model_has_and_what_lies_behind_its_count_is_left_out(model: Subject) -> None:
+def test_rows_after_the_models_count_are_left_out(model: Subject) -> None:
     (found,) = model.detect(picture((255, 255, 255)))
 
     assert found.scores.tolist() == [1.0, 1.0, 1.0]
     assert found.class_ids.tolist() == [0, 1, 2]
 
 
-def test_no_number_is_a_failure_and_the_others_can_be_tried_again(model: Subject) -> None:
+def test_nan_is_a_failure_and_the_others_can_be_tried_again(model: Subject) -> None:
     good, bad = picture((255, 0, 0)), picture(tiny_models.MAGENTA)
 
     with pytest.raises(DetectionFailed, match="not finite"):
@@ -205,14 +205,14 @@ def test_no_pictures_have_no_answers(model: Subject) -> None:
     assert model.detect() == []
 
 
-def test_an_output_that_the_model_lacks_is_told(model: Subject) -> None:
+def test_a_missing_output_is_an_error(model: Subject) -> None:
     entry = model.entry_with(name="wrong", output={**model.entry.output.model_dump(), "boxes": "bxs"})
 
     with pytest.raises((ModelUnusable, DetectionFailed), match=r"wrong.*it has no output 'bxs', but "):
         model.process.detect(entry, [picture((0, 0, 0))])
 
 
-def test_a_file_of_another_kind_is_told(model: Subject, tmp_path: Path) -> None:
+def test_a_file_of_another_format_is_an_error(model: Subject, tmp_path: Path) -> None:
     file = tmp_path / "model"
     file.write_bytes(b"\xffno model")
     entry = model.entry_with(name="broken", file=file, sha256=digest_of(file))
@@ -222,15 +222,16 @@ def test_a_file_of_another_kind_is_told(model: Subject, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("change", "told"), [({"width": 64}, "takes"), ({"dtype": "float32"}, "float32"), ({"name": "x"}, "no input 'x'")]
+    ("change", "message"),
+    [({"width": 64}, "takes"), ({"dtype": "float32"}, "float32"), ({"name": "x"}, "no input 'x'")],
 )
 def test_tensorflow_refuses_an_entry_that_its_model_does_not_fit(
-    detector_processes: DetectorProcesses, tmp_path: Path, change: dict[str, Any], told: str
+    detector_processes: DetectorProcesses, tmp_path: Path, change: dict[str, Any], message: str
 ) -> None:
     model = subject(detector_processes, tmp_path, "frozen_graph")
     entry = model.entry_with(input={**INTO.model_dump(), **change})
 
-    with pytest.raises(ModelUnusable, match=told):
+    with pytest.raises(ModelUnusable, match=message):
         model.process.detect(entry, [picture((0, 0, 0))])
 
 
@@ -244,7 +245,7 @@ def test_tensorflow_takes_pictures_in_their_own_sizes(detector_processes: Detect
     assert other.boxes.tolist() == [pytest.approx([25, 25, 125, 75])]
 
 
-def test_the_frameworks_stay_apart(detector_processes: DetectorProcesses) -> None:
+def test_no_process_loads_two_frameworks(detector_processes: DetectorProcesses) -> None:
     names = ("torch", "torchvision", "tensorflow")
 
     assert detector_processes["pytorch"].run(modules, *names) == ["torch"]

@@ -53,22 +53,25 @@ def refused(processes: DetectorProcesses, file: Path) -> str:
     ],
     ids=["another schema", "an unknown operator", "a field that is not there"],
 )
-def test_one_of_another_version_names_both(
+def test_the_error_names_both_versions_of_pytorch(
     detector_processes: DetectorProcesses, program: Path, change: Callable[[dict[str, Any]], object]
 ) -> None:
     rewritten(program, lambda said: said.update(torch_version="2.99.0"))
     rewritten(program, change)
 
-    told = refused(detector_processes, program)
+    message = refused(detector_processes, program)
 
     assert (
-        f"tiny: {program} can't be loaded: it was exported by PyTorch 2.99.0, and this is {torch.__version__}" in told
+        f"tiny: {program} can't be loaded: PyTorch 2.99.0 exported it, and this is PyTorch {torch.__version__}"
+        in message
     )
-    assert "export it anew" in told
+    assert "export it again" in message
 
 
 @pytest.mark.parametrize("kind", ["weights", "a pickle of a model", "text"])
-def test_what_is_none_is_told_and_not_run(detector_processes: DetectorProcesses, tmp_path: Path, kind: str) -> None:
+def test_a_file_that_is_no_exported_program_is_refused(
+    detector_processes: DetectorProcesses, tmp_path: Path, kind: str
+) -> None:
     file = tmp_path / "tiny.pt2"
     if kind == "text":
         file.write_text("no program")

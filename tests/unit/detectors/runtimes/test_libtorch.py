@@ -18,7 +18,7 @@ from jobs.settings import ROOT
 from tests import tiny_models
 from tests.conftest import DetectorProcesses, missing
 
-DETECT = ROOT / "detectors" / "libtorch" / "bin" / "detect"
+DETECT = ROOT / "detectors" / "runtimes" / "libtorch" / "bin" / "detect"
 pytestmark = [pytest.mark.compiler, pytest.mark.libtorch]
 
 
@@ -52,7 +52,7 @@ def test_pictures_in_their_own_sizes_are_refused(detector_processes: DetectorPro
         detector_processes["libtorch"].detect(entry, [])
 
 
-def test_where_it_is_not_built_the_sentence_says_how(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_error_says_how_to_build_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(FRAMEWORKS, "libtorch", "detectors.runtimes.libtorch.not_built")
 
     with pytest.raises(ModelUnusable, match="make libtorch"):
@@ -65,7 +65,7 @@ def test_where_it_is_not_built_the_sentence_says_how(monkeypatch: pytest.MonkeyP
 def detect(
     package: Path, *pictures: Path, size: str = "32x32", labels: str = "red,green,blue"
 ) -> tuple[int, list[Any]]:
-    """The exit code of `detect`, and what it told of each picture; what it said of itself where it told nothing."""
+    """The exit code of `detect`, and the JSON of each line that it printed; without any, the lines of its stderr."""
     if not DETECT.exists():
         missing("The program detect (make libtorch, with the headers of libjpeg and libpng)")
     done = subprocess.run(
@@ -90,10 +90,10 @@ def orange(size: tuple[int, int]) -> Image.Image:
 def test_the_program_gives_boxes_in_the_pictures_own_pixels(tiny_package: Path, tmp_path: Path) -> None:
     picture = saved(tmp_path, "wide.png", orange((128, 64)))
 
-    code, told = detect(tiny_package, picture)
+    code, printed = detect(tiny_package, picture)
 
     assert code == 0
-    assert told == [
+    assert printed == [
         {
             "picture": str(picture),
             "width": 128,
@@ -107,7 +107,7 @@ def test_the_program_gives_boxes_in_the_pictures_own_pixels(tiny_package: Path, 
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
-def test_the_program_turns_as_the_service_does(tiny_package: Path, tmp_path: Path, orientation: int) -> None:
+def test_the_program_turns_pictures_as_the_service_does(tiny_package: Path, tmp_path: Path, orientation: int) -> None:
     # Its corners are red, green, blue and white: the one that is at the top left in the end decides.
     image = Image.new("RGB", (64, 48))
     for place, colour in ((0, 0), "red"), ((32, 0), "lime"), ((0, 24), "blue"), ((32, 24), "white"):
@@ -117,15 +117,15 @@ def test_the_program_turns_as_the_service_does(tiny_package: Path, tmp_path: Pat
     picture = saved(tmp_path, "turned.jpg", image, exif=exif, quality=95)
     at_top_left = ["red", "red", "green", "white", "blue", "red", "blue", "white", "green"][orientation]
 
-    code, (told,) = detect(tiny_package, picture)
+    code, (printed,) = detect(tiny_package, picture)
 
     assert code == 0
-    assert (told["width"], told["height"]) == ((48, 64) if orientation >= 5 else (64, 48))
-    labels = [one["label"] for one in told["detections"]]
+    assert (printed["width"], printed["height"]) == ((48, 64) if orientation >= 5 else (64, 48))
+    labels = [one["label"] for one in printed["detections"]]
     assert labels == [at_top_left] or (at_top_left == "white" and sorted(labels) == ["blue", "green", "red"])
 
 
-def test_a_picture_that_is_damaged_hurts_no_other(tiny_package: Path, tmp_path: Path) -> None:
+def test_a_damaged_picture_does_not_affect_the_others(tiny_package: Path, tmp_path: Path) -> None:
     whole = {}
     for kind in ("JPEG", "PNG"):
         encoded = io.BytesIO()
@@ -137,21 +137,21 @@ def test_a_picture_that_is_damaged_hurts_no_other(tiny_package: Path, tmp_path: 
         (tmp_path / name).write_bytes(data)
     good = saved(tmp_path, "good.png", orange((32, 32)))
 
-    code, told = detect(tiny_package, *(tmp_path / name for name in bad), tmp_path / "none.png", good)
+    code, printed = detect(tiny_package, *(tmp_path / name for name in bad), tmp_path / "none.png", good)
 
     assert code == 1
-    assert [one.get("error", {}).get("code") for one in told] == ["picture_undecodable"] * 5 + [None]
-    assert len(told[-1]["detections"]) == 2
+    assert [one.get("error", {}).get("code") for one in printed] == ["picture_undecodable"] * 5 + [None]
+    assert len(printed[-1]["detections"]) == 2
 
 
-def test_what_the_model_does_not_fit_has_a_sentence(tiny_package: Path, tmp_path: Path) -> None:
+def test_options_that_do_not_fit_the_model_are_an_error(tiny_package: Path, tmp_path: Path) -> None:
     picture = saved(tmp_path, "orange.png", orange((32, 32)))
 
-    too_large, told = detect(tiny_package, picture, size="64x64")
-    assert (too_large, "expected: 32, but got: 64" in told[-1]) == (2, True)
+    too_large, printed = detect(tiny_package, picture, size="64x64")
+    assert (too_large, "expected: 32, but got: 64" in printed[-1]) == (2, True)
 
     too_few, (told_of_one,) = detect(tiny_package, picture, labels="red")
     assert (too_few, told_of_one["error"]["code"]) == (1, "detection_failed")
 
-    no_model, told = detect(picture, picture)
-    assert (no_model, told[-1][:36]) == (2, "detect: the model can't be loaded: F")
+    no_model, printed = detect(picture, picture)
+    assert (no_model, printed[-1][:36]) == (2, "detect: the model can't be loaded: F")

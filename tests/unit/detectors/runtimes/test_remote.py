@@ -125,7 +125,7 @@ def test_a_picture_that_the_server_fails_has_a_code_and_the_others_their_boxes(
 
 @pytest.mark.parametrize("kind", ["oip", "tf_serving"])
 @pytest.mark.parametrize("fault", FAULTS)
-def test_a_server_that_fails_whatever_it_is_given_blames_no_picture(
+def test_a_server_that_fails_on_every_picture_blames_none(
     server: ServedModel, detector: Make, kind: str, fault: str
 ) -> None:
     model = detector(kind, timeout_s=TIMEOUT_S if fault in LATE else 10)
@@ -148,7 +148,7 @@ def test_a_server_that_is_gone_blames_no_picture_and_may_return(server: ServedMo
     with pytest.raises(ModelUnavailable) as caught:
         model.detect([WHITE])
 
-    assert (caught.value.code, caught.value.doubt) == ("server_unreachable", None)
+    assert (caught.value.code, caught.value.suspicion) == ("server_unreachable", None)
     server.start()
     assert len(model.detect([WHITE])[0].scores) == 1
 
@@ -163,7 +163,7 @@ def test_what_fails_while_a_version_is_being_loaded_blames_no_picture(server: Se
 
 
 @pytest.mark.parametrize("kind", ["oip", "tf_serving"])
-def test_a_server_that_goes_down_with_a_picture_had_it(server: ServedModel, detector: Make, kind: str) -> None:
+def test_a_server_that_crashes_on_a_picture_had_received_it(server: ServedModel, detector: Make, kind: str) -> None:
     model = detector(kind)
     model.detect([WHITE])
 
@@ -177,10 +177,10 @@ def test_a_server_that_goes_down_with_a_picture_had_it(server: ServedModel, dete
 
     # What was asked last could not be sent.
     assert caught.value.code == "server_unreachable"
-    assert "broke off" in str(caught.value.doubt)
+    assert "broke off" in str(caught.value.suspicion)
 
 
-def test_what_happened_to_the_picture_is_told_apart_from_what_is_wrong_afterwards(
+def test_the_fault_of_the_picture_and_the_outage_after_it_are_both_reported(
     server: ServedModel, detector: Make
 ) -> None:
     model = detector("oip")
@@ -194,7 +194,7 @@ def test_what_happened_to_the_picture_is_told_apart_from_what_is_wrong_afterward
         model.detect([WHITE])
 
     assert caught.value.code == "server_unavailable"
-    assert getattr(caught.value.doubt, "code", None) == "server_failed"
+    assert getattr(caught.value.suspicion, "code", None) == "server_failed"
 
 
 REFUSED, LATE_TO_CONNECT = ServerUnreachable("refused", sent=False), ServerTimeout("no time left", sent=False)
@@ -202,7 +202,7 @@ BROKE_OFF, NO_ANSWER = ServerUnreachable("broke off"), ServerTimeout("no answer"
 
 
 @pytest.mark.parametrize(
-    ("faults", "told"),
+    ("faults", "raised"),
     [
         ((REFUSED, LATE_TO_CONNECT), REFUSED),
         ((REFUSED, NO_ANSWER), NO_ANSWER),
@@ -212,23 +212,23 @@ BROKE_OFF, NO_ANSWER = ServerUnreachable("broke off"), ServerTimeout("no answer"
     ],
     ids=lambda value: "-".join(map(str, value)) if isinstance(value, tuple) else "",
 )
-def test_of_the_faults_of_a_request_that_is_told_which_says_the_most(
-    server: ServedModel, monkeypatch: pytest.MonkeyPatch, faults: tuple[NoAnswer, ...], told: NoAnswer
+def test_the_most_telling_fault_of_a_request_is_raised(
+    server: ServedModel, monkeypatch: pytest.MonkeyPatch, faults: tuple[NoAnswer, ...], raised: NoAnswer
 ) -> None:
     connection = Connection(entry(server, "oip").server)  # type: ignore[arg-type]
     monkeypatch.setattr(detectors.runtimes.remote.connection, "PAUSES_SECONDS", (0.01, 0.01, 0.01))
-    monkeypatch.setattr(connection, "_ask_once", Mock(side_effect=faults))
+    monkeypatch.setattr(connection, "_request_once", Mock(side_effect=faults))
 
     with pytest.raises(NoAnswer) as caught:
         connection.get("/v2")
 
-    assert caught.value is told
+    assert caught.value is raised
 
 
-def test_a_timeout_is_not_repeated(server: ServedModel, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_timeout_is_not_retried(server: ServedModel, monkeypatch: pytest.MonkeyPatch) -> None:
     connection = Connection(entry(server, "oip").server)  # type: ignore[arg-type]
     asked = Mock(side_effect=[NO_ANSWER, BROKE_OFF])
-    monkeypatch.setattr(connection, "_ask_once", asked)
+    monkeypatch.setattr(connection, "_request_once", asked)
 
     with pytest.raises(ServerTimeout):
         connection.get("/v2")
@@ -244,7 +244,7 @@ def test_a_picture_without_an_answer_was_sent(detector: Make, fault: str) -> Non
     assert caught.value.sent
 
 
-def test_a_moment_of_trouble_is_not_noticed(server: ServedModel, detector: Make) -> None:
+def test_a_short_outage_is_hidden_by_retries(server: ServedModel, detector: Make) -> None:
     model = detector("oip")
     answer = server.fault_of
     faults = iter(["503", "reset"])
@@ -275,7 +275,7 @@ def test_a_named_version_is_asked_and_another_one_is_missing(server: ServedModel
     assert caught.value.code == "server_refused"
 
 
-def test_requests_go_side_by_side_up_to_the_limit_over_kept_connections(server: ServedModel, detector: Make) -> None:
+def test_requests_run_concurrently_up_to_the_limit_over_kept_connections(server: ServedModel, detector: Make) -> None:
     model = detector("oip", request_size=1, requests=2)
     server.wait_s = 0.05
 
@@ -303,7 +303,7 @@ def test_answers_of_another_picture_are_a_failure(detector: Make) -> None:
         model.detect([picture("a picture too many"), picture("a picture too few")])
 
 
-def test_a_picture_in_its_own_size_goes_alone(server: ServedModel, detector: Make) -> None:
+def test_a_picture_in_its_own_size_is_sent_alone(server: ServedModel, detector: Make) -> None:
     given = entry(server, "oip")
     given = given.model_copy(update={"input": given.input.model_copy(update={"resize": "none"})})
     model = detector("oip", of=given)

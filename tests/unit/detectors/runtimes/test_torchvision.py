@@ -86,7 +86,7 @@ def test_less_than_full_precision_is_refused_on_the_cpu(process: DetectorProcess
     process.run(torchvision_models.write, SSDLITE, tmp_path / "weights.pth")
     half = entry(tmp_path, SSDLITE).model_copy(update={"precision": "half"})
 
-    with pytest.raises(ModelUnusable, match=r"shop: the precision half is for CUDA.*BOXQUEUE_DEVICE=cuda"):
+    with pytest.raises(ModelUnusable, match=r"shop: precision half needs CUDA.*BOXQUEUE_DEVICE=cuda"):
         process.detect(half, [])
 
 
@@ -118,22 +118,22 @@ def test_weights_come_in_the_usual_wrappings(process: DetectorProcess, tmp_path:
 
 
 @pytest.mark.parametrize(
-    ("wrapping", "builder", "labels", "told"),
+    ("wrapping", "builder", "labels", "message"),
     [
         ("whole model", SSDLITE, '["a", "b", "c"]', "more than weights"),
         ("", "fasterrcnn", '["a", "b", "c"]', "no builder 'fasterrcnn'; there are fasterrcnn_"),
-        ("", SSDLITE, '["a", "b"]', "class ids from 0 to 2"),
-        ("", SSDLITE, '{ 1 = "a", 7 = "b" }', "class ids from 0 to 7"),
-        ("", "retinanet_resnet50_fpn", '["a", "b", "c"]', "are not those of retinanet_resnet50_fpn"),
+        ("", SSDLITE, '["a", "b"]', "class ids 0 to 2"),
+        ("", SSDLITE, '{ 1 = "a", 7 = "b" }', "class ids 0 to 7"),
+        ("", "retinanet_resnet50_fpn", '["a", "b", "c"]', "do not fit retinanet_resnet50_fpn"),
     ],
     ids=["a pickle of a model", "an unknown builder", "too few labels", "other ids", "another model"],
 )
-def test_what_does_not_fit_says_so(
-    process: DetectorProcess, tmp_path: Path, wrapping: str, builder: str, labels: str, told: str
+def test_weights_that_do_not_fit_are_refused(
+    process: DetectorProcess, tmp_path: Path, wrapping: str, builder: str, labels: str, message: str
 ) -> None:
     process.run(torchvision_models.write, SSDLITE, tmp_path / "weights.pth", wrapping)
 
-    with pytest.raises(ModelUnusable, match=told) as caught:
+    with pytest.raises(ModelUnusable, match=message) as caught:
         process.detect(entry(tmp_path, builder, labels), [np.zeros((320, 320, 3), np.uint8)])
 
     assert "shop" in str(caught.value)

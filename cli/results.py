@@ -1,0 +1,99 @@
+"""The results of a demo: a table, and the pictures with their boxes drawn."""
+
+import json
+import mimetypes
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from rich.table import Table
+from rich.text import Text
+
+from cli.client import ServiceClient
+from cli.errors import CommandError
+
+# A row of the table has room for this many labels.
+MOST_LABELS = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """One picture through one model. `milliseconds`: decoding and the model, without waiting in the queue."""
+
+    source: str
+    model: str
+    boxes: int
+    best: str
+    milliseconds: float | None
+    error: str
+    annotated: str | None
+
+
+def result_of(job: dict[str, Any]) -> Result:
+    """The result of a finished job."""
+    found = job["detections"] or []  # None if it did not succeed
+    timings = job["timings_ms"] or {}
+    spent = [timings[part] for part in ("decode", "inference") if timings.get(part) is not None]
+    error = job["error"]
+    return Result(
+        source=job["source"] or job["id"],
+        model=job["model"],
+        boxes=len(found),
+        best=best_labels(found),
+        milliseconds=sum(spent) if spent else None,
+        error=f"{error['code']}: {error['message']}" if error else "cancelled" if job["status"] == "cancelled" else "",
+        annotated=job["links"].get("annotated") if job["status"] == "succeeded" else None,
+    )
+
+
+def best_labels(detections: list[dict[str, Any]]) -> str:
+    """Each label once, with its best score and its count, the highest score first."""
+    found: dict[str, list[float]] = {}
+    for detection in detections:  # sorted by score
+        found.setdefault(detection["label"], []).append(detection["score"])
+    named = [
+        f"{label} {scores[0]:.2f}" + (f" ×{len(scores)}" if len(scores) > 1 else "") for label, scores in found.items()
+    ]
+    return ", ".join(named[:MOST_LABELS])
+
+
+def results_of(lines: Iterable[str]) -> list[Result]:
+    """The results of a batch, one line of JSON each, sorted by picture and model."""
+    return sorted((result_of(json.loads(line)) for line in lines), key=lambda result: (result.source, result.model))
+
+
+def table_of(results: Iterable[Result]) -> Table:
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    for heading in ("picture", "model"):
+        table.add_column(heading, overflow="fold")
+    table.add_column("boxes", justify="right")
+    table.add_column("best labels")
+    table.add_column("ms", justify="right")
+    for result in results:
+        milliseconds = "" if result.milliseconds is None else f"{result.milliseconds:.0f}"
+        labels = Text(result.error, "red") if result.error else Text(result.best)
+        boxes = "–" if result.error else str(result.boxes)
+        table.add_row(Text(result.source), Text(result.model), boxes, labels, milliseconds)
+    return table
+
+
+def write_annotated(client: ServiceClient, results: Iterable[Result], destination: Path) -> None:
+    """Writes destination/<model>/<picture>; with a further suffix if the service returns another format (a.bmp.png)."""
+    for result in results:
+        if result.annotated is None:
+            continue
+        content, media_type = client.download(result.annotated)
+        path = destination / result.model / _below(result.source)
+        if mimetypes.guess_type(path.name)[0] != media_type:
+            path = path.with_name(path.name + (mimetypes.guess_extension(media_type) or ""))
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(content)
+        except OSError as error:
+            raise CommandError(f"Can't write {path}: {error.strerror}.") from None
+
+
+def _below(source: str) -> Path:
+    """A source as a relative path without `..`, so that it stays below the destination."""
+    return Path(*(part for part in PurePosixPath(source).parts if part not in ("/", "..")))

@@ -1,0 +1,9 @@
+"""The pydantic base of everything that people write by hand."""
+
+from pydantic import BaseModel, ConfigDict
+
+
+class Strict(BaseModel):
+    """Refuses fields that it does not know, and can't be changed once it is made."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
