@@ -88,7 +88,7 @@ class Stored:
         return claim(
             self._db,
             self._models.runtime,
-            {entry.name: claimable(entry, 1, self._models.entries)},
+            claimable([entry], lambda _: 1, self._models.entries),
             worker_id=self._worker_id,
             task_id=new_id(),
             lease_seconds=self._lease_seconds,
