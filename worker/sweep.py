@@ -13,6 +13,8 @@ from worker.logs import configure_logging
 
 
 def main() -> None:
+    if len(sys.argv) != 1:
+        sys.exit("usage: python -m worker.sweep    (the settings come from the environment)")
     try:
         settings = Settings.load()
         configure_logging(settings)

@@ -40,6 +40,13 @@ def test_every_setting_that_is_named_exists(file: Any) -> None:
     assert set(re.findall(rf"\b{PREFIX}[A-Z_]+\b", file.read_text())) <= known
 
 
+def test_compose_passes_on_every_setting() -> None:
+    passed = {name for service in COMPOSE.values() for name in service.get("environment", ())}
+    in_image = set(re.findall(rf"\b{PREFIX}[A-Z_]+(?==)", "".join(DOCKERFILES.values())))
+
+    assert {PREFIX + name.upper() for name in Settings.model_fields} <= passed | in_image
+
+
 def test_kubernetes_runs_the_images_that_are_built() -> None:
     images = {
         container["image"]
