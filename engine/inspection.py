@@ -1,4 +1,4 @@
-"""What a picture's header says, before anything is decoded: its type, its size, and whether it is taken at all."""
+"""Reads a picture's header, before anything is decoded: its type, its size, and whether it is accepted."""
 
 import hashlib
 import io

@@ -16,7 +16,7 @@ from cli.client import ServiceClient
 from cli.diagnosis import diagnose
 from cli.errors import INTERRUPTED, SOME_FAILED, CommandError, StopRequested, WrongUsage
 from cli.local.stop_signals import stop_signals
-from cli.options import SOME_ID, JsonOption, UrlOption, examples, service
+from cli.options import EXAMPLE_ID, JsonOption, UrlOption, examples, service
 from cli.pictures import picture_files, requests_of, require_folder
 from cli.progress import PictureProgress
 from cli.terminal import print_json, say
@@ -32,7 +32,7 @@ app = typer.Typer()
 @app.command(
     epilog=examples(
         "boxqueue ingest scans --model cards-pytorch --recursive --output results.jsonl",
-        f"boxqueue ingest --resume {SOME_ID} --output results.jsonl",
+        f"boxqueue ingest --resume {EXAMPLE_ID} --output results.jsonl",
     )
 )
 def ingest(

@@ -14,7 +14,7 @@ TARGETS = {
 }
 
 
-def of_target(entries: Mapping[str, ModelEntry], target: str) -> dict[str, ModelEntry]:
+def entries_for_target(entries: Mapping[str, ModelEntry], target: str) -> dict[str, ModelEntry]:
     """The entries of that target, in their order."""
     runtime, only = TARGETS[target]
     return {

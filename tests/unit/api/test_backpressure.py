@@ -168,7 +168,7 @@ def test_retry_after_is_what_the_queue_needs(client: FlaskClient, service: Servi
 
     answer = client.post("/v1/jobs", data=form((encoded(colour="yellow"), "a"), (encoded(colour="black"), "b")))
 
-    assert "no worker is there" in nobody.json["detail"]
+    assert "no live worker" in nobody.json["detail"]
     assert answer.headers["Retry-After"] == "10"  # two places
 
 
