@@ -27,9 +27,8 @@ def submit(service: Service, upload: Upload, *, batch_id: str | None = None, key
     """
     options = upload.options
     entry = service.catalogue.get(options.model)
-    inspected = [
-        InspectedPicture.from_data(file.data, file.source, service.settings.picture_limits) for file in upload.files
-    ]
+    limits = service.settings.picture_limits
+    inspected = [InspectedPicture.read(file.data, file.source, limits) for file in upload.files]
     if batch_id is None:
         _require_pictures(inspected)
     fields = options.model_dump(include={"min_score", "max_detections", "metadata", "priority", "cache"})

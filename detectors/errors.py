@@ -65,7 +65,7 @@ class RetryableError(DetectorError):
     """The error that came while the model server had the pictures, if one of them may be its cause."""
 
 
-class ServerNotAnswering(RetryableError):
+class ServerOutage(RetryableError):
     """Base: the model server did not answer a request.
 
     `sent` is false if the server never received the request. Then no picture in it can be the cause.
@@ -77,19 +77,19 @@ class ServerNotAnswering(RetryableError):
         self.suspicion = self if sent else None
 
 
-class ServerUnreachable(ServerNotAnswering):
+class ServerUnreachable(ServerOutage):
     """No connection to the model server, or it broke off before the answer was complete."""
 
     code = "server_unreachable"
 
 
-class ServerTimeout(ServerNotAnswering):
+class ServerTimeout(ServerOutage):
     """The model server did not answer within the entry's time limit."""
 
     code = "server_timeout"
 
 
-class ServerUnavailable(ServerNotAnswering):
+class ServerUnavailable(ServerOutage):
     """The model server says that it can't answer now (429, 502, 503, 504), or that the model is not ready."""
 
     code = "server_unavailable"

@@ -45,7 +45,7 @@ class Detections:
 
     def rows(self, picture: DecodedPicture, labels: Sequence[str]) -> Iterator[Row]:
         """Each detection with its label, and its box in pixels of the original picture."""
-        boxes = picture.scale_to_original(self.boxes).tolist()
+        boxes = picture.to_original(self.boxes).tolist()
         for box, score, class_id in zip(boxes, self.scores.tolist(), self.class_ids.tolist(), strict=True):
             yield labels[class_id], class_id, score, *box
 

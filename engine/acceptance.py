@@ -20,14 +20,14 @@ class InspectedPicture:
     """A picture's file, and what its header says."""
 
     data: bytes
-    """Empty where the file could not be read."""
+    """Empty if the file could not be read."""
     picture: Picture | None
     refusal: PictureRefused | PictureMissing | None
     """Why there is no `picture`."""
     source: str | None
 
     @classmethod
-    def from_data(
+    def read(
         cls, data: bytes | PictureRefused | PictureMissing, source: str | None, limits: Mapping[str, float]
     ) -> "InspectedPicture":
         """`data` is the picture's file, or why it could not be read; `limits` are `Settings.picture_limits`."""

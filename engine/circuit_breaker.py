@@ -91,7 +91,7 @@ class CircuitBreakers:
 
 
 def _probe_once(detector: Detector, outage: DetectorError) -> DetectorError | None:
-    """What is wrong now; None where the server answers."""
+    """What is wrong now; None if the server answers."""
     try:
         detector.detect([detector.blank()])
     except ModelUnavailable as now:

@@ -65,9 +65,7 @@ def write_answers(
         return taken
 
     def log_retry(state: RetryCallState) -> None:
-        log.warning(
-            "the answers of claim %s can't be written yet: %s", claim.id, state.outcome and state.outcome.exception()
-        )
+        log.warning("claim %s can't be answered yet: %s", claim.id, state.outcome and state.outcome.exception())
 
     retrying = Retrying(
         retry=retry_if_exception_type(DatabaseUnavailable),

@@ -57,7 +57,7 @@ class Leases(threading.Thread):
             self._held.clear()
 
     def holds(self, claim: HeldClaim) -> bool:
-        """False where the claim was dropped, or its lease was lost."""
+        """False if the claim was dropped, or its lease was lost."""
         with self._lock:
             return claim.id in self._held
 

@@ -57,17 +57,13 @@ class Database:
     @contextmanager
     def read(self) -> Iterator[Connection]:
         """A transaction that only reads."""
-        with _translate_errors(), self.engine.connect() as connection:
+        with _map_errors(), self.engine.connect() as connection:
             yield connection
 
     @contextmanager
     def write(self) -> Iterator[Connection]:
         """A transaction that writes: committed at the end of the block, rolled back if the block raises."""
-        with (
-            _translate_errors(),
-            self.engine.connect().execution_options(writes=True) as connection,
-            connection.begin(),
-        ):
+        with _map_errors(), self.engine.connect().execution_options(writes=True) as connection, connection.begin():
             yield connection
 
     def execute(self, statement: sa.UpdateBase) -> int:
@@ -105,7 +101,7 @@ class Deadlock(DatabaseUnavailable):
 
 
 @contextmanager
-def _translate_errors() -> Iterator[None]:
+def _map_errors() -> Iterator[None]:
     try:
         yield
     except OperationalError as error:

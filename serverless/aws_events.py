@@ -15,7 +15,7 @@ from serverless.messages import Message
 from serverless.requests import Request, respond
 from wire.bodies import decode_base64, json_object, validate
 from wire.fields import CONTROL_CHARACTERS, MAX_SOURCE_LENGTH
-from wire.problems import PROBLEM_ERRORS, Refusal, invalid_parameters, problem_of
+from wire.problems import REFUSALS, Refusal, invalid_parameters, problem_of
 
 log = logging.getLogger(__name__)
 
@@ -95,7 +95,7 @@ class EventHandler:
             except Unavailable as error:
                 log.warning("message %s has to be delivered again: %s", record["messageId"], error)
                 failed.append(record["messageId"])
-            except PROBLEM_ERRORS as error:
+            except REFUSALS as error:
                 # It would be refused every time.
                 _write({"message_id": record["messageId"], "problem": problem_of(error).body})
             except Exception:

@@ -67,7 +67,7 @@ class Detection:
         Raises `UnknownModel`, `PictureRefused`, `PictureMissing`, or `Unavailable` if the same call may succeed later.
         """
         entry = self.models.entry(model)
-        inspected = InspectedPicture.from_data(data, source, self.settings.picture_limits)
+        inspected = InspectedPicture.read(data, source, self.settings.picture_limits)
         if inspected.refusal and event is None:
             raise inspected.refusal
         new = new_job(entry, inspected, min_score=min_score, max_detections=max_detections, metadata=metadata)

@@ -130,8 +130,8 @@ class Maintenance(threading.Thread):
             self._on_new_plan(self._plan)
             self._heartbeat.set_models(self._plan.digests)
             self._plan_is_new = False
-        catalogue_age_s = time.monotonic() - self._read_at
-        moved = move_to_current(self._db, self._plan.runtime, self._plan.digests, catalogue_age_s=catalogue_age_s)
+        catalogue_age = time.monotonic() - self._read_at
+        moved = move_to_current(self._db, self._plan.runtime, self._plan.digests, catalogue_age=catalogue_age)
         for model, count in moved.items():
             log.info("%d jobs that waited for another version of %s are moved to the current version", count, model)
 

@@ -226,7 +226,7 @@ def _say_how_to_continue(url: str, batch_id: str, why: str) -> None:
         with ServiceClient(url) as client:
             accepted = str(client.post(f"/v1/batches/{batch_id}/close")["total"])
     except CommandError:
-        pass  # the service is out of reach, or the batch was cancelled: accepted pictures stay accepted
+        pass  # the service can't be reached, or the batch was cancelled: accepted pictures stay accepted
     say(f"{why} The service accepted {accepted} pictures in batch {batch_id} and continues with them.")
     say(f"  follow it:  boxqueue ingest --resume {batch_id}")
     say(f"  cancel it:  boxqueue batches {batch_id} --cancel")

@@ -50,9 +50,7 @@ class Output(Strict):
     background: Literal["first", "last"] | None = Field(
         None, description="The column of `class_scores` that means that there is no object."
     )
-    several_classes: bool = Field(
-        False, description="With `class_scores`: a box may be found for several classes, not only for its best."
-    )
+    several_classes: bool = Field(False, description="With `class_scores`: a box may have several classes.")
     nms: float | None = Field(
         None, gt=0, le=1, description="Non-maximum suppression: the largest IoU of two boxes of a class."
     )

@@ -22,7 +22,7 @@ from detectors.errors import CatalogueError, ModelUnusable
 from detectors.onboarding import command_line
 from detectors.onboarding.choose_labels import Labels, choose_labels
 from detectors.onboarding.detect_format import RUNTIMES, detect_format
-from detectors.onboarding.edit_catalogue import InferredValue, add_entry, table_of
+from detectors.onboarding.edit_catalogue import Guess, add_entry, table_of
 from detectors.onboarding.infer_entry import Fields, infer_columns, infer_input, infer_output
 from detectors.onboarding.probe import DEFAULT_BATCH_SIZE, probe
 from detectors.runtimes.devices import load_runtime
@@ -92,7 +92,7 @@ def _infer_torchvision(options: argparse.Namespace) -> Fields:
 
 def _labels(labels: Labels, file: Path | None, options: argparse.Namespace) -> Fields:
     field = list(labels) if file is None else _path(file, options.catalogue[0])
-    return {"labels": field if options.labels is not None else InferredValue(field, "found beside the model")}
+    return {"labels": field if options.labels is not None else Guess(field, "found beside the model")}
 
 
 def _path(file: Path, catalogue: Path) -> str:

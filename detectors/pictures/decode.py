@@ -16,7 +16,7 @@ from detectors.pictures.preprocess import Pixels, content_size
 
 @dataclass(frozen=True, slots=True)
 class DecodedPicture:
-    """A decoded picture, which may be smaller than the original. `scale_to_original` converts its boxes."""
+    """A decoded picture, which may be smaller than the original. `to_original` converts its boxes."""
 
     pixels: Pixels
     """RGB uint8, H×W×3, turned upright by EXIF."""
@@ -24,7 +24,7 @@ class DecodedPicture:
     """Of the original picture in pixels, as a person sees it."""
     height: int
 
-    def scale_to_original(self, boxes: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:
+    def to_original(self, boxes: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:
         """Boxes k × 4 in pixels of `pixels` -> in pixels of the original picture, rounded to two decimals."""
         height, width = self.pixels.shape[:2]
         scale = np.array([self.width / width, self.height / height] * 2)

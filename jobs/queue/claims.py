@@ -191,7 +191,7 @@ def _write_claim(
 
 
 def _end(connection: Connection, held: HeldClaim, outcome: str) -> bool:
-    """Ends the claim; False where it had ended before."""
+    """Ends the claim; False if it had ended before."""
     update = sa.update(Claim).where(Claim.id == held.id, Claim.ended_at.is_(None))
     return connection.execute(update.values(ended_at=now(), outcome=outcome)).rowcount == 1
 

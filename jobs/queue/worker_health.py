@@ -8,7 +8,7 @@ from sqlalchemy.engine import Connection
 from jobs.clock import now, seconds_since
 from jobs.database import Database
 from jobs.queue.queries import waiting_jobs
-from jobs.queue.worker_registry import LOST_AFTER_SECONDS, started_within
+from jobs.queue.worker_registry import LOST_SECONDS, started_within
 from jobs.tables import Claim, Job, Worker
 
 # An idle worker takes a job within a sweep, even if Redis lost its doorbell. A worker is stuck if it took no job for
@@ -36,7 +36,7 @@ def diagnose_worker(db: Database, runtime: str, host: str) -> str | None:
         ).first()
         if worker is None:
             return f"No worker of the queue {runtime} on {host} is registered. Is `python -m worker` running?"
-        if worker.silent_s > LOST_AFTER_SECONDS:
+        if worker.silent_s > LOST_SECONDS:
             return f"The worker of the queue {runtime} has sent no heartbeat for {worker.silent_s:.0f} s. Restart it."
         if worker.age_s < STUCK_SECONDS or _takes_jobs(connection, worker.id):
             return None

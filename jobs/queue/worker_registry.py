@@ -17,7 +17,7 @@ from jobs.tables import FINISHED, RUNNING, Claim, Job, Worker, first_id_of
 
 # Seconds between two heartbeats of a worker. After three missing heartbeats it counts as lost.
 HEARTBEAT_SECONDS = 3.0
-LOST_AFTER_SECONDS = 4 * HEARTBEAT_SECONDS
+LOST_SECONDS = 4 * HEARTBEAT_SECONDS
 RATE_SECONDS = 60.0
 # The largest difference between the database's clock and the clocks of workers, from which claims get their ids.
 MAX_CLOCK_SKEW_SECONDS = 30.0
@@ -187,4 +187,4 @@ def _outages_of(connection: Connection, worker_id: str) -> dict[str, Any]:
 
 
 def _alive() -> sa.ColumnElement[bool]:
-    return Worker.last_seen > now(-LOST_AFTER_SECONDS)
+    return Worker.last_seen > now(-LOST_SECONDS)

@@ -14,7 +14,7 @@ from detectors.errors import (
     DetectorError,
     ServerAnswerInvalid,
     ServerFailed,
-    ServerNotAnswering,
+    ServerOutage,
     ServerRefused,
     ServerTimeout,
     ServerUnavailable,
@@ -64,16 +64,16 @@ class Connection:
 
     def _request(self, method: str, path: str, content: bytes, headers: Mapping[str, str]) -> Reply:
         deadline = time.monotonic() + self._timeout_s
-        failures: list[ServerNotAnswering] = []
+        failures: list[ServerOutage] = []
 
         def attempt() -> Reply:
             try:
                 return self._request_once(method, self._url + path, content, headers, deadline)
-            except ServerNotAnswering as error:
+            except ServerOutage as error:
                 failures.append(error)
                 raise
 
-        with suppress(ServerNotAnswering):
+        with suppress(ServerOutage):
             return _retrying(self._timeout_s)(attempt)
         raise _root_cause(failures)
 
@@ -101,9 +101,7 @@ class Connection:
         except (httpx.DecodingError, httpx.InvalidURL) as error:
             raise ServerAnswerInvalid(f"{url} gave an answer that can't be read: {error}.") from error
         if not response.is_success:
-            raise _error_of(
-                response.status_code, f"{url} answered {response.status_code}{_message_of(bytes(received))}"
-            )
+            raise _error(response.status_code, f"{url} answered {response.status_code}{_message_of(bytes(received))}")
         return Reply(response.headers, bytes(received))
 
 
@@ -112,7 +110,7 @@ def _retrying(timeout_s: float) -> Retrying:
     is not retried: that would double the load of a server that is too slow already."""
     return Retrying(
         retry=retry_if_exception(
-            lambda error: isinstance(error, ServerNotAnswering) and not isinstance(error, ServerTimeout)
+            lambda error: isinstance(error, ServerOutage) and not isinstance(error, ServerTimeout)
         ),
         wait=wait_chain(*(wait_random(0.5 * pause, 1.5 * pause) for pause in PAUSES_SECONDS)),
         stop=stop_after_attempt(1 + len(PAUSES_SECONDS)) | stop_before_delay(timeout_s),
@@ -120,7 +118,7 @@ def _retrying(timeout_s: float) -> Retrying:
     )
 
 
-def _root_cause(failures: Sequence[ServerNotAnswering]) -> ServerNotAnswering:
+def _root_cause(failures: Sequence[ServerOutage]) -> ServerOutage:
     """The first failure after a request was sent, because a server that crashed on it can't be reached afterwards.
     Without one, the last failure, unless that is a retry that had no time left."""
     sent = [failure for failure in failures if failure.sent]
@@ -128,7 +126,7 @@ def _root_cause(failures: Sequence[ServerNotAnswering]) -> ServerNotAnswering:
     return sent[0] if sent else (in_time or failures)[-1]
 
 
-def _error_of(status: int, sentence: str) -> DetectorError:
+def _error(status: int, sentence: str) -> DetectorError:
     if status in RETRYABLE_STATUSES:
         return ServerUnavailable(sentence)
     if status >= 500:

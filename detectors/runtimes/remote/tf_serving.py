@@ -41,9 +41,7 @@ class TensorFlowServing:
         except (ValueError, TypeError, LookupError, AttributeError) as error:
             raise ServerAnswerInvalid(f"The status of {self._path} can't be read: {error}.") from error
         if not ready or (states and "AVAILABLE" not in states):
-            raise ServerUnavailable(
-                f"{self._path} is not ready: {', '.join(map(str, states)) or 'the server says so'}."
-            )
+            raise ServerUnavailable(f"{self._path} is not ready: {', '.join(map(str, states)) or 'no details'}.")
 
     def infer(self, batch: Array | Sequence[Array]) -> list[list[Array]]:
         """The outputs of `entry.output.wanted` for n pictures, each a list of n arrays.

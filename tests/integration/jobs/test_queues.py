@@ -29,9 +29,7 @@ def lose(db: Database, worker_id: str) -> None:
     """Makes the worker's last heartbeat old, as if it was killed or hung."""
     with db.write() as connection:
         connection.execute(
-            sa.update(Worker)
-            .where(Worker.id == worker_id)
-            .values(last_seen=now(-worker_registry.LOST_AFTER_SECONDS - 1))
+            sa.update(Worker).where(Worker.id == worker_id).values(last_seen=now(-worker_registry.LOST_SECONDS - 1))
         )
 
 

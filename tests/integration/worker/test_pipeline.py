@@ -333,9 +333,7 @@ def fragile(child: SimpleNamespace, monkeypatch: pytest.MonkeyPatch) -> Fragile:
     child.images.get = lambda _: next(shades)
     child.detector = lambda _: fragile
     monkeypatch.setattr(
-        engine.inference,
-        "decode",
-        lambda shade, _: DecodedPicture(np.full((8, 8, 3), shade, np.uint8), width=8, height=8),
+        engine.inference, "decode", lambda shade, _: DecodedPicture(np.full((8, 8, 3), shade, np.uint8), 8, 8)
     )
     child.announced = set()
     child.doorbell.announce = child.announced.update
