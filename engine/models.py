@@ -68,7 +68,7 @@ class LoadedModels:
         return self._detectors.pop(entry, None)
 
     def drop(self, entry: ModelEntry) -> None:
-        """Closes a detector. It is loaded anew when it is needed again."""
+        """Closes a detector. It is loaded again when it is needed."""
         if detector := self.take(entry):
             detector.close()
 

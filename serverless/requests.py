@@ -40,7 +40,7 @@ class PictureDocument(RequestOptions):
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """An HTTP request, whichever cloud sent it. `query`: the decoded pairs of the query string."""
+    """An HTTP request from any cloud. `query`: the decoded pairs of the query string."""
 
     method: str
     content_type: str

@@ -52,11 +52,11 @@ class Action(Enum):
     SUSPECT = auto()
     CRASH = auto()
     ABSENCE = auto()
-    ABSENCE_BEHIND = auto()
+    ABSENCE_LAST_IN_QUEUE = auto()
     FAIL = auto()
 
 
-_ABSENCES = (Action.ABSENCE, Action.ABSENCE_BEHIND)
+_ABSENCES = (Action.ABSENCE, Action.ABSENCE_LAST_IN_QUEUE)
 
 
 class Ending(Enum):
@@ -68,7 +68,7 @@ class Ending(Enum):
     CRASHED            = DIED,       Action.SUSPECT, Action.CRASH,   Action.CRASH
     CRASHED_BY_JOB = DIED,       Action.SUSPECT, Action.FAIL,    Action.FAIL
     LEASE_EXPIRED      = EXPIRED,    Action.SUSPECT, Action.ABSENCE, Action.ABSENCE
-    NO_ANSWER          = GIVEN_BACK, Action.SUSPECT, Action.SUSPECT, Action.ABSENCE_BEHIND
+    NO_ANSWER          = GIVEN_BACK, Action.SUSPECT, Action.SUSPECT, Action.ABSENCE_LAST_IN_QUEUE
     # fmt: on
 
 
@@ -196,7 +196,7 @@ def _apply(connection: Connection, action: Action, jobs: Sequence[AnyRow], cause
         if jobs[0].absences + 1 >= MAX_ABSENCES:
             _fail(connection, jobs[0], cause, message, **marks)
             return
-        if action is Action.ABSENCE_BEHIND:
+        if action is Action.ABSENCE_LAST_IN_QUEUE:
             marks["turn"] = last_turn(connection, jobs[0]) + 1
         _requeue(connection, jobs, suspect=True, **marks)
     elif action is Action.FAIL or jobs[0].deaths + 1 >= MAX_CRASHES:

@@ -36,7 +36,7 @@ class RemoteDetector(Detector):
     """Asks a model server, with several requests at once. Thread-safe.
 
     An HTTP status does not show the cause of an error: servers answer 500 for a picture that the model can't process,
-    and for a GPU that is gone. So after every error the server gets a blank picture. If that fails too, the server has
+    and for a GPU that failed. So after every error the server gets a blank picture. If that fails too, the server has
     an outage, and `ModelUnavailable` is raised. If it succeeds, an error in the server's answer was caused by the
     picture. The cause of a `ServerOutage` stays open: a short outage of the server, or the picture.
     """

@@ -103,7 +103,7 @@ def child(db: Database, leases: Leases, watchdog: Watchdog, monkeypatch: pytest.
         plan=PLAN,
         device="cpu",
         settings=Settings(drain_seconds=0, lease_seconds=1.0),
-        registry=SimpleNamespace(follow=lambda: False, models={"cards": CARDS}),
+        registry=SimpleNamespace(reload=lambda: False, models={"cards": CARDS}),
         claimable=lambda: {"cards": ClaimableModel(DIGEST, 8)},
         stopping=threading.Event(),
         quiet_until=0.0,
