@@ -63,12 +63,12 @@ class Ending(Enum):
     """How claims ended without an answer: the outcome of the claims, and what becomes of their jobs."""
 
     # fmt: off
-    #                    outcome     several jobs    one job         one job that was a suspect
-    INTERRUPTED        = GIVEN_BACK, Action.REQUEUE, Action.REQUEUE, Action.REQUEUE
-    CRASHED            = DIED,       Action.SUSPECT, Action.CRASH,   Action.CRASH
+    #                outcome     several jobs    one job         one job that was a suspect
+    INTERRUPTED    = GIVEN_BACK, Action.REQUEUE, Action.REQUEUE, Action.REQUEUE
+    CRASHED        = DIED,       Action.SUSPECT, Action.CRASH,   Action.CRASH
     CRASHED_BY_JOB = DIED,       Action.SUSPECT, Action.FAIL,    Action.FAIL
-    LEASE_EXPIRED      = EXPIRED,    Action.SUSPECT, Action.ABSENCE, Action.ABSENCE
-    NO_ANSWER          = GIVEN_BACK, Action.SUSPECT, Action.SUSPECT, Action.ABSENCE_LAST_IN_QUEUE
+    LEASE_EXPIRED  = EXPIRED,    Action.SUSPECT, Action.ABSENCE, Action.ABSENCE
+    NO_ANSWER      = GIVEN_BACK, Action.SUSPECT, Action.SUSPECT, Action.ABSENCE_LAST_IN_QUEUE
     # fmt: on
 
 
