@@ -1,4 +1,4 @@
-"""The models that a process takes jobs of, as a claim needs them."""
+"""Describes a model for a claim: its version, its batch size, and the models on the same server."""
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable

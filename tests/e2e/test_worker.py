@@ -230,7 +230,7 @@ def test_an_image_store_that_is_away_makes_jobs_wait(sqlite_rig: Rig) -> None:
 @pytest.mark.parametrize(
     ("setting", "value", "sentence"),
     [
-        ("device", "cuda", "BOXQUEUE_DEVICE: cuda was asked for"),
+        ("device", "cuda", "BOXQUEUE_DEVICE: cuda was requested"),
         ("lease_seconds", "soon", "BOXQUEUE_LEASE_SECONDS"),
         ("catalogue", "/nowhere.toml", "/nowhere.toml can't be read"),
     ],

@@ -93,4 +93,4 @@ def test_the_program_stays_within_its_tolerance(with_libtorch: Path, detector_pr
         assert given.class_ids.tolist() == found.class_ids[shown].tolist()
         # The tolerance in docs/models.md.
         np.testing.assert_allclose(given.scores, found.scores[shown], atol=0.03)
-        np.testing.assert_allclose(given.boxes, picture.whole(found.boxes[shown]), atol=2 * pixels)
+        np.testing.assert_allclose(given.boxes, picture.to_original(found.boxes[shown]), atol=2 * pixels)

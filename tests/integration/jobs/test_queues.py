@@ -29,7 +29,7 @@ def lose(db: Database, worker_id: str) -> None:
     """Makes the worker's last heartbeat old, as if it was killed or hung."""
     with db.write() as connection:
         connection.execute(
-            sa.update(Worker).where(Worker.id == worker_id).values(last_seen=now(-worker_registry.ALIVE_SECONDS - 1))
+            sa.update(Worker).where(Worker.id == worker_id).values(last_seen=now(-worker_registry.LOST_SECONDS - 1))
         )
 
 
@@ -116,7 +116,7 @@ def test_the_rate_counts_claims_that_were_not_lost(db: Database) -> None:
 
 
 def test_a_worker_sends_heartbeats_until_it_stops(db: Database, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(worker.heartbeat.worker_registry, "SEEN_SECONDS", 0.05)
+    monkeypatch.setattr(worker.heartbeat.worker_registry, "HEARTBEAT_SECONDS", 0.05)
     presence = Heartbeat(db, Plan(new_id(), "pytorch", {}, ("cpu",), 1, 1, {}))
     presence.start()
     wait_for(lambda: worker_registry.queues(db), "its entry")

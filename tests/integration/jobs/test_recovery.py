@@ -70,7 +70,7 @@ def test_a_crash_with_proof_fails_the_job_at_once(db: Database) -> None:
     (job,) = submit(db, new_job())
     take(db, task="segfault")
 
-    recovery.record_crash(db, "segfault", proof=True)
+    recovery.record_crash(db, "segfault", caused_by_job=True)
 
     assert store.get_job(db, job.id).error_code == "worker_lost"
 

@@ -42,7 +42,7 @@ def life(db: Database) -> None:
     )
     worker_registry.refresh(db, worker)
     worker_registry.set_models(db, worker, {"cards": DIGEST})
-    worker_registry.remove_dead(db, 3600)
+    worker_registry.remove_lost(db, 3600)
     batch = batches.create_batch(db, "May").id
     _keys(db)
     _work(db, batch)
@@ -112,7 +112,7 @@ def _read(db: Database, batch: str) -> None:
     worker_registry.set_models(db, stranger, {"seals": "e" * 64, "signs": DIGEST})
     worker_registry.remove_model(db, stranger, "signs", DIGEST)
     submit(db, new_job(40, model="seals"))
-    model_versions.move_to_current(db, "pytorch", {"seals": "e" * 64}, read_ago=-60.0)
+    model_versions.move_to_current(db, "pytorch", {"seals": "e" * 64}, catalogue_age=-60.0)
     worker_registry.unregister(db, stranger)
 
 

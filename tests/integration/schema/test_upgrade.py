@@ -87,7 +87,7 @@ def test_the_statements_of_earlier_versions_do_the_same_on_the_newest_schema(
 def test_a_doorbell_has_its_version_where_an_old_worker_ignores_it(
     redis_server: RedisServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(jobs.queue.doorbell, "RING_BUDGET_SECONDS", 60)
+    monkeypatch.setattr(jobs.queue.doorbell, "RING_TIMEOUT_SECONDS", 60)
     server, queue = redis.Redis(unix_socket_path=str(redis_server.socket)), f"queue-{new_id()}"
 
     Doorbell(Settings(redis_url=redis_server.url)).ring(queue)

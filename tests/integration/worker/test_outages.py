@@ -38,7 +38,7 @@ class World:
     def __init__(self, db: Database, url: str, folder: Path, server: ServedModel) -> None:
         entry = catalogues.served(server.url, server={"timeout_s": 5}, batch_size=4)
         catalogue = catalogues.write(folder / "catalogue.toml", {"distant": entry})
-        models = Catalogue.load(catalogue).of_runtime("remote")
+        models = Catalogue.load(catalogue).entries_for_runtime("remote")
         self.entry = models["distant"]
         settings = Settings(database_url=url, data=folder, catalogue=str(catalogue), redis_url="redis://127.0.0.1:1/0")
         self.db = db
@@ -106,7 +106,7 @@ class World:
 def world(
     db: Database, database_url: str, tmp_path: Path, server: ServedModel, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[World]:
-    for name in ("FIRST_PAUSE_SECONDS", "LONGEST_PAUSE_SECONDS"):
+    for name in ("FIRST_PAUSE_SECONDS", "MAX_PAUSE_SECONDS"):
         monkeypatch.setattr(engine.circuit_breaker, name, 0.1)
     world = World(db, database_url, tmp_path, server)
     (job,) = world.submit(GOOD)

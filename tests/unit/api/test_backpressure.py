@@ -168,15 +168,15 @@ def test_retry_after_is_what_the_queue_needs(client: FlaskClient, service: Servi
 
     answer = client.post("/v1/jobs", data=form((encoded(colour="yellow"), "a"), (encoded(colour="black"), "b")))
 
-    assert "no worker is there" in nobody.json["detail"]
+    assert "no live worker" in nobody.json["detail"]
     assert answer.headers["Retry-After"] == "10"  # two places
 
 
 def test_a_queue_whose_oldest_job_waits_too_long_is_full(
     client: FlaskClient, service: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(service.backpressure, "_most_jobs", 0)
-    monkeypatch.setattr(service.backpressure, "_most_seconds", 60.0)
+    monkeypatch.setattr(service.backpressure, "_max_jobs", 0)
+    monkeypatch.setattr(service.backpressure, "_max_seconds", 60.0)
     for colour in COLOURS[: LIMIT + 1]:
         assert client.post("/v1/jobs", data=form((encoded(colour=colour), "a.png"))).status_code == 202
     first = client.get("/v1/jobs").json["jobs"][-1]["id"]

@@ -42,7 +42,7 @@ def test_every_picture_is_sent_once_in_requests_of_several(
 def test_a_request_has_only_so_many_bytes(
     ingest: Boxqueue, service: FakeService, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("cli.pictures.MOST_BYTES", 2 * len(b"bytes of 0.png"))
+    monkeypatch.setattr("cli.pictures.MAX_BYTES", 2 * len(b"bytes of 0.png"))
     fill(folder, *(f"{number}.png" for number in range(5)), f"{'x' * 50}.png")
 
     ingest()
@@ -153,7 +153,7 @@ def test_a_full_queue_is_waited_for_as_long_as_it_asks(
 
     assert result.exit_code == 0, result.output
     assert waited == [1, 1]
-    assert "waits 1 s, then goes on: The queue pytorch is full" in result.stderr
+    assert "tries again in 1 s: The queue pytorch is full" in result.stderr
     assert [job["source"] for job in service.jobs] == ["a.png"]
 
 

@@ -61,7 +61,7 @@ def test_a_data_folder_that_cant_be_made_is_a_sentence(tmp_path: Path) -> None:
 
 
 def test_a_full_disk_is_a_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(data_folder, "LEAST_FREE_MB", 10**12)
+    monkeypatch.setattr(data_folder, "MIN_FREE_MB_TO_START", 10**12)
 
     with pytest.raises(CommandError, match="is full"):
         with data_folder.locked(tmp_path):

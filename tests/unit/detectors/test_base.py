@@ -182,7 +182,7 @@ def test_an_answer_for_every_picture_or_none(tmp_path: Path) -> None:
     def lose_one(self: Scripted, batch: Any) -> Any:
         return tuple(part[:-1] for part in Scripted._infer(self, batch))
 
-    with pytest.raises(DetectionFailed, match=r"answers for \[1, 1, 1\] pictures, where 2 were asked"):
+    with pytest.raises(DetectionFailed, match=r"answers for \[1, 1, 1\] pictures, but got 2"):
         detector(tmp_path, _infer=lose_one).detect([PICTURE] * 2)
 
 

@@ -42,7 +42,7 @@ class World(SimpleNamespace):
 @pytest.fixture
 def world(migrated_sqlite: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
     monkeypatch.setattr(engine.circuit_breaker, "FIRST_PAUSE_SECONDS", 0.05)
-    monkeypatch.setattr(engine.circuit_breaker, "LONGEST_PAUSE_SECONDS", 0.05)
+    monkeypatch.setattr(engine.circuit_breaker, "MAX_PAUSE_SECONDS", 0.05)
     world = World(db=Database(migrated_sqlite), served=True, rung=[], closed=[])
     worker_id = new_id()
     worker_registry.register(world.db, worker_id, runtime="remote", host="h", models={}, device="remote", versions={})

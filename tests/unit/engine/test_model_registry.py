@@ -59,10 +59,10 @@ def test_a_changed_entry_is_another_version(folder: Folder) -> None:
     registry = ModelRegistry(folder.settings, "pytorch")
     before = digests(registry)
 
-    assert not registry.follow()
+    assert not registry.reload()
     folder.catalogue(cards=entry(folder.model("other", b"second"), file="other"), signs=entry("0" * 64))
 
-    assert registry.follow()
+    assert registry.reload()
     assert list(digests(registry)) == ["cards"]  # the file of signs is another one
     assert digests(registry) != before
 
@@ -73,7 +73,7 @@ def test_a_batch_size_is_no_version_but_counts(folder: Folder) -> None:
 
     folder.catalogue(cards=entry(folder.model("model", b"first"), batch_size=2))
 
-    assert registry.follow()
+    assert registry.reload()
     assert digests(registry) == before
     assert registry.models["cards"].batch_size == 2
 
@@ -87,28 +87,28 @@ def test_a_file_that_is_not_the_right_one_leaves_the_version_before_and_is_tried
 
     with caplog.at_level(logging.ERROR):
         folder.catalogue(cards=entry(second, file="other"))
-        registry.follow()
+        registry.reload()
     assert digests(registry) == before
     assert "Its former version stays in use." in caplog.text
 
     folder.model("other", b"second")
-    assert not registry.follow()  # not at every look
-    monkeypatch.setattr(engine.model_registry, "CHECK_AGAIN_SECONDS", 0.0)
+    assert not registry.reload()  # not at every look
+    monkeypatch.setattr(engine.model_registry, "RECHECK_SECONDS", 0.0)
     registry._check_again_at = time.monotonic()
-    assert registry.follow()
+    assert registry.reload()
     assert registry.models["cards"].sha256 == second
 
 
 def test_the_same_complaint_is_made_once(
     folder: Folder, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(engine.model_registry, "CHECK_AGAIN_SECONDS", 0.0)
+    monkeypatch.setattr(engine.model_registry, "RECHECK_SECONDS", 0.0)
     folder.catalogue(cards=entry("1" * 64))
 
     with caplog.at_level(logging.ERROR):
         registry = ModelRegistry(folder.settings, "pytorch")
         for _ in range(3):
-            assert not registry.follow()
+            assert not registry.reload()
 
     assert len(caplog.records) == 1
     assert "It is not served." in caplog.text
@@ -119,12 +119,12 @@ def test_a_model_that_can_not_be_loaded_is_left_out_until_the_catalogue_changes(
     cards = registry.models["cards"]
 
     registry.drop(cards)
-    registry.follow()
+    registry.reload()
     assert not registry.models
     assert not registry.loadable(cards)
 
     folder.catalogue(cards=entry(cards.sha256))
-    registry.follow()
+    registry.reload()
     assert registry.loadable(cards)
     assert list(registry.models) == ["cards"]
 
@@ -135,6 +135,6 @@ def test_a_process_that_starts_while_the_catalogue_is_broken_serves_what_it_was_
     folder.write("[cards")
 
     registry = ModelRegistry(folder.settings, "pytorch", plan.models)
-    registry.follow()
+    registry.reload()
 
     assert registry.models == models

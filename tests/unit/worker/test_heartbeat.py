@@ -22,7 +22,7 @@ def raise_first(monkeypatch: pytest.MonkeyPatch, **faults: list[Exception]) -> N
     monkeypatch.setattr(
         worker.heartbeat,
         "worker_registry",
-        SimpleNamespace(**{**vars(worker_registry), **patched, "SEEN_SECONDS": 0.01}),
+        SimpleNamespace(**{**vars(worker_registry), **patched, "HEARTBEAT_SECONDS": 0.01}),
     )
 
 

@@ -34,7 +34,7 @@ def test_an_entry_is_found_by_name_and_alias(path: Path) -> None:
 
     assert catalogue.get("forms") is catalogue.get("cards")
     assert catalogue.get("cards").file == path.parent / "model.pt2"
-    assert list(catalogue.of_runtime("pytorch")) == ["cards"]
+    assert list(catalogue.entries_for_runtime("pytorch")) == ["cards"]
 
 
 def test_an_unknown_model_names_the_known_ones(path: Path) -> None:
@@ -261,9 +261,9 @@ def test_the_timeout_of_a_server_is_no_part_of_the_digest(tmp_path: Path) -> Non
 
 
 def test_answers_are_repeated_only_if_the_version_is_known(path: Path, tmp_path: Path) -> None:
-    assert Catalogue.load(path).get("cards").repeats
-    assert served(tmp_path).get("distant").repeats
-    assert not served(tmp_path, (', version = "3"', "")).get("distant").repeats
+    assert Catalogue.load(path).get("cards").is_reproducible
+    assert served(tmp_path).get("distant").is_reproducible
+    assert not served(tmp_path, (', version = "3"', "")).get("distant").is_reproducible
 
 
 @pytest.mark.parametrize(

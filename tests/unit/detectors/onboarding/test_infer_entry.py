@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from detectors.errors import ModelUnusable
-from detectors.onboarding.edit_catalogue import Inferred
+from detectors.onboarding.edit_catalogue import Guess
 from detectors.onboarding.infer_entry import infer_columns, infer_output
 
 N, K = 2, 5
@@ -17,7 +17,7 @@ IDS = np.ones((N, K), np.int64)
 
 def plain(fields: dict[str, Any]) -> dict[str, Any]:
     """Inferred values without their comments."""
-    return {name: value.value if isinstance(value, Inferred) else value for name, value in fields.items()}
+    return {name: value.value if isinstance(value, Guess) else value for name, value in fields.items()}
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ from detectors.errors import (
     DetectionFailed,
     DetectorError,
     ModelUnavailable,
-    NoAnswer,
+    ServerOutage,
     ServerTimeout,
     ServerUnreachable,
 )
@@ -213,13 +213,13 @@ BROKE_OFF, NO_ANSWER = ServerUnreachable("broke off"), ServerTimeout("no answer"
     ids=lambda value: "-".join(map(str, value)) if isinstance(value, tuple) else "",
 )
 def test_the_most_telling_fault_of_a_request_is_raised(
-    server: ServedModel, monkeypatch: pytest.MonkeyPatch, faults: tuple[NoAnswer, ...], raised: NoAnswer
+    server: ServedModel, monkeypatch: pytest.MonkeyPatch, faults: tuple[ServerOutage, ...], raised: ServerOutage
 ) -> None:
     connection = Connection(entry(server, "oip").server)  # type: ignore[arg-type]
     monkeypatch.setattr(detectors.runtimes.remote.connection, "PAUSES_SECONDS", (0.01, 0.01, 0.01))
     monkeypatch.setattr(connection, "_request_once", Mock(side_effect=faults))
 
-    with pytest.raises(NoAnswer) as caught:
+    with pytest.raises(ServerOutage) as caught:
         connection.get("/v2")
 
     assert caught.value is raised
@@ -238,7 +238,7 @@ def test_a_timeout_is_not_retried(server: ServedModel, monkeypatch: pytest.Monke
 
 @pytest.mark.parametrize("fault", ["reset", "truncated", "slow", "503"])
 def test_a_picture_without_an_answer_was_sent(detector: Make, fault: str) -> None:
-    with pytest.raises(NoAnswer) as caught:
+    with pytest.raises(ServerOutage) as caught:
         detector("oip", timeout_s=TIMEOUT_S if fault in LATE else 10).detect([picture(fault)])
 
     assert caught.value.sent

@@ -12,7 +12,7 @@ import sqlalchemy as sa
 import engine.acceptance
 import engine.claim_run
 import engine.leases
-import serverless.stored
+import serverless.database_backend
 from detectors.base import Detector
 from detectors.catalogue import PIPELINE_REVISION
 from engine.claim_run import ClaimRun
@@ -61,7 +61,7 @@ def detection(settings: Settings) -> Iterator[Detection]:
 @pytest.fixture
 def hasty(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Iterator[Detection]:
     """Its leases are shorter than the settings allow, for tests in which a lease expires or is extended."""
-    monkeypatch.setattr(serverless.stored, "POLL_SECONDS", 0.02)
+    monkeypatch.setattr(serverless.database_backend, "POLL_SECONDS", 0.02)
     detection = Detection(settings.model_copy(update={"lease_seconds": 0.2}), "remote")
     yield detection
     detection.close()
@@ -311,8 +311,8 @@ def test_a_job_that_a_worker_has_taken_is_waited_for(
         claims.finish(db, held, [Outcome(held.jobs[0].id, [FOUND])], device="cuda:0")
         return claimed
 
-    monkeypatch.setattr(serverless.stored, "claim", claim)
-    monkeypatch.setattr(serverless.stored, "POLL_SECONDS", 0.02)
+    monkeypatch.setattr(serverless.database_backend, "claim", claim)
+    monkeypatch.setattr(serverless.database_backend, "POLL_SECONDS", 0.02)
 
     job = detection.answer(WHITE, event=EVENT)
 
