@@ -81,7 +81,7 @@ def service(monkeypatch: pytest.MonkeyPatch) -> Service:
     return service
 
 
-def test_a_service_that_kept_its_promises_has_only_zeros(service: Service, ledger: Ledger) -> None:
+def test_a_service_that_kept_its_promises_has_only_zero_counts(service: Service, ledger: Ledger) -> None:
     finding = checker.check("", ledger.path)
 
     assert not any(finding.counts.values())
@@ -149,7 +149,7 @@ def test_each_broken_promise_is_counted(
     assert verdict(finding, [])
 
 
-def test_a_key_that_gave_other_jobs_the_second_time_is_counted(service: Service, ledger: Ledger) -> None:
+def test_a_key_that_gave_other_jobs_for_a_repeated_request_is_counted(service: Service, ledger: Ledger) -> None:
     ledger.write([{"type": "again", "key": "key-a", "first": ["a"], "ids": ["z"]}])
 
     assert checker.check("", ledger.path).counts["duplicated"] == 1

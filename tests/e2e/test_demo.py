@@ -38,7 +38,7 @@ def demo(folder: Path, pictures: Path, **settings: object) -> subprocess.Popen[s
     )
 
 
-def test_it_shows_a_table_draws_the_boxes_and_leaves_nothing_else(tmp_path: Path, pictures: Path) -> None:
+def test_the_demo_shows_a_table_draws_boxes_and_cleans_up(tmp_path: Path, pictures: Path) -> None:
     (pictures / "empty.png").touch()
     # The demo must not touch the user's own service.
     started = demo(tmp_path, pictures, data=tmp_path / "mine", database_url="postgresql://nobody@127.0.0.1:1/none")
@@ -59,7 +59,7 @@ def test_it_shows_a_table_draws_the_boxes_and_leaves_nothing_else(tmp_path: Path
     assert list((tmp_path / "tmp").iterdir()) == []
 
 
-def test_a_taken_port_is_a_sentence(tmp_path: Path, pictures: Path) -> None:
+def test_a_taken_port_gives_an_error_message(tmp_path: Path, pictures: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         started = demo(tmp_path, pictures, port=port)
@@ -71,7 +71,7 @@ def test_a_taken_port_is_a_sentence(tmp_path: Path, pictures: Path) -> None:
     )
 
 
-def test_ctrl_c_is_a_sentence_and_leaves_no_process(tmp_path: Path, pictures: Path) -> None:
+def test_ctrl_c_gives_a_message_and_leaves_no_process(tmp_path: Path, pictures: Path) -> None:
     started = demo(tmp_path, pictures)
     process = psutil.Process(started.pid)
     wait_for(lambda: len(process.children(recursive=True)) > 3, "its processes")

@@ -143,7 +143,7 @@ def test_jobs_wait_while_the_server_is_out_and_go_on_when_it_is_back(remote_on_e
     log.info("%d jobs, %g s out, the last answer %.1f s later, claims %s", JOBS, OUTAGE_SECONDS, seconds, dict(claims))
 
 
-def test_a_server_that_is_out_when_the_worker_starts_is_waited_for(remote: Rig, server: ServedModel) -> None:
+def test_a_worker_waits_for_a_server_that_is_out_when_it_starts(remote: Rig, server: ServedModel) -> None:
     server.stop()
     remote.start_worker()
     batch, _ = remote.submit([GOOD] * 5)
@@ -177,7 +177,7 @@ def test_a_server_that_fails_every_picture_fails_no_job(
     assert [(job.status, job.deaths) for job in results] == [("succeeded", 0)] * 5
 
 
-def test_a_picture_that_the_server_fails_fails_alone_with_its_code(remote: Rig) -> None:
+def test_only_pictures_that_the_server_fails_on_fail_with_their_codes(remote: Rig) -> None:
     remote.start_worker()
     codes = {
         "400": "server_refused",
@@ -202,7 +202,7 @@ def test_a_picture_that_the_server_fails_fails_alone_with_its_code(remote: Rig) 
     [(DEADLY, "server_unreachable"), (PARALYSING, "server_timeout")],
     ids=["ends", "hangs"],
 )
-def test_a_picture_that_takes_the_server_down_fails_and_hurts_no_other(
+def test_only_the_picture_that_takes_the_server_down_fails(
     remote_of_mortal: Rig, mortal: ServerProcess, bad: tuple[int, int, int], code: str
 ) -> None:
     remote = remote_of_mortal

@@ -73,7 +73,7 @@ def pytorch_alone(tmp_path: Path) -> Path:
     return catalogues.write(tmp_path / "catalogue.toml", alone)
 
 
-def test_it_serves_and_a_second_one_says_why_it_cant_start(
+def test_up_serves_and_a_second_up_says_why_it_cannot_start(
     shared: Shared, start: Start, white: bytes, tmp_path: Path
 ) -> None:
     up = shared.up()
@@ -98,7 +98,7 @@ def test_a_crashed_process_is_started_again(shared: Shared, white: bytes) -> Non
     wait_for(lambda: "redis ended (terminated by SIGKILL) and is started again" in up.said, "a word about it")
 
 
-def test_a_killed_queue_loses_nothing_and_the_other_does_not_notice(shared: Shared) -> None:
+def test_a_killed_worker_loses_no_job_and_does_not_affect_the_other_worker(shared: Shared) -> None:
     up = shared.up()
     before = up.said
     image = (ROOT / "samples" / "lunch-poll.png").read_bytes()
@@ -122,7 +122,7 @@ def test_a_killed_queue_loses_nothing_and_the_other_does_not_notice(shared: Shar
     assert "worker-pytorch ended" not in said
 
 
-def test_one_variable_moves_a_client_from_one_model_to_the_other_and_ctrl_c_leaves_nothing(shared: Shared) -> None:
+def test_an_alias_moves_a_client_to_another_model_and_ctrl_c_leaves_no_process(shared: Shared) -> None:
     image = (ROOT / "samples" / "lunch-poll.png").read_bytes()
     up = shared.up("cards-pytorch")
     with up.client() as client:
@@ -147,7 +147,7 @@ def test_one_variable_moves_a_client_from_one_model_to_the_other_and_ctrl_c_leav
         assert one["score"] == pytest.approx(other["score"], abs=1e-3)
 
 
-def test_no_process_is_left_after_any_kill_and_the_next_service_starts(shared: Shared) -> None:
+def test_a_killed_service_leaves_no_process_and_the_next_one_starts(shared: Shared) -> None:
     up = shared.up()
     family = up.family()
 
@@ -186,7 +186,7 @@ def test_a_catalogue_with_models_of_one_framework_needs_no_worker_of_the_other(
         assert why in wrong.said
 
 
-def test_a_setting_that_cant_be_met_ends_it_with_the_workers_log(start: Start, pytorch_alone: Path) -> None:
+def test_an_impossible_setting_ends_up_with_the_log_of_the_worker(start: Start, pytorch_alone: Path) -> None:
     up = start(device="cuda:63", catalogue=pytorch_alone)
 
     assert up.wait() == 1

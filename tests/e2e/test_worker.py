@@ -36,7 +36,7 @@ def test_jobs_are_answered(shared_rig: Rig) -> None:
 
 
 @pytest.mark.parametrize("victim", ["a child", "a child and at once its successor", "the parent"])
-def test_a_killed_process_loses_nothing(shared_rig: Rig, victim: str) -> None:
+def test_a_killed_process_loses_no_job(shared_rig: Rig, victim: str) -> None:
     rig, worker = shared_rig, shared_rig.worker
     batch, _ = rig.submit([SLOW] * 40)
     rig.wait_running()
@@ -56,7 +56,7 @@ def test_a_killed_process_loses_nothing(shared_rig: Rig, victim: str) -> None:
     wait_for(lambda: len(worker.children()) == 2, "as many children as before")
 
 
-def test_poison_fails_with_its_code_and_hurts_no_other(sqlite_rig: Rig) -> None:
+def test_poison_fails_with_its_code_and_all_other_jobs_succeed(sqlite_rig: Rig) -> None:
     rig = sqlite_rig
     # The time limit of a picture is longer than a pause of a busy machine.
     rig.given |= {"picture_seconds": 5, "child_memory_mb": 250, "lease_seconds": 60}
@@ -121,7 +121,7 @@ def stop_outside_of_transactions(rig: Rig, pids: list[int]) -> None:
     wait_for(stopped, "a moment without a transaction")
 
 
-def test_a_terminated_worker_finishes_or_requeues(sqlite_rig: Rig) -> None:
+def test_a_terminated_worker_finishes_or_requeues_its_jobs(sqlite_rig: Rig) -> None:
     rig = sqlite_rig
     worker = rig.start_worker()
     _, jobs = rig.submit([SLOW] * 200)
@@ -135,7 +135,7 @@ def test_a_terminated_worker_finishes_or_requeues(sqlite_rig: Rig) -> None:
     assert sum(queue.workers for queue in worker_registry.queues(rig.db)) == 0
 
 
-def test_a_picture_that_breaks_the_detector_for_good_hurts_no_other(sqlite_rig: Rig) -> None:
+def test_only_the_picture_that_breaks_the_detector_fails(sqlite_rig: Rig) -> None:
     rig = sqlite_rig
     rig.given["children"] = 1
     rig.start_worker()
@@ -188,7 +188,7 @@ def outcomes(rig: Rig) -> set[str | None]:
         return set(connection.scalars(sa.select(Claim.outcome)))
 
 
-def test_a_child_that_can_not_start_swallows_no_doorbell(sqlite_rig: Rig) -> None:
+def test_a_child_that_cannot_start_loses_no_doorbell(sqlite_rig: Rig) -> None:
     rig = sqlite_rig
     unloadable = rig.settings.data / poison.UNLOADABLE
     unloadable.touch()
@@ -201,7 +201,7 @@ def test_a_child_that_can_not_start_swallows_no_doorbell(sqlite_rig: Rig) -> Non
     assert [job.status for job in rig.wait_finished(batch)] == ["succeeded"] * len(jobs)
 
 
-def test_a_redis_that_comes_back_empty_loses_nothing(sqlite_rig: Rig, redis_server: RedisServer) -> None:
+def test_an_empty_redis_after_a_restart_loses_no_job(sqlite_rig: Rig, redis_server: RedisServer) -> None:
     rig = sqlite_rig
     rig.start_worker()
     redis_server.kill()
@@ -214,7 +214,7 @@ def test_a_redis_that_comes_back_empty_loses_nothing(sqlite_rig: Rig, redis_serv
     assert [job.status for job in rig.wait_finished(batch)] == ["succeeded"] * 10
 
 
-def test_an_image_store_that_is_away_makes_jobs_wait(sqlite_rig: Rig) -> None:
+def test_jobs_wait_during_an_outage_of_the_image_store(sqlite_rig: Rig) -> None:
     rig = sqlite_rig
     batch, jobs = rig.submit([GOOD] * 5)
     folder, away = rig.settings.data / "images", rig.settings.data / "away"
@@ -235,7 +235,7 @@ def test_an_image_store_that_is_away_makes_jobs_wait(sqlite_rig: Rig) -> None:
         ("catalogue", "/nowhere.toml", "/nowhere.toml can't be read"),
     ],
 )
-def test_a_worker_that_can_not_work_says_why(sqlite_rig: Rig, setting: str, value: str, sentence: str) -> None:
+def test_a_worker_that_cannot_start_says_why(sqlite_rig: Rig, setting: str, value: str, sentence: str) -> None:
     sqlite_rig.given[setting] = value
 
     done = output_of(python("worker", "poison"), sqlite_rig.environment)

@@ -75,11 +75,11 @@ def assert_found(job: dict[str, Any], expected: Boxes) -> None:
     assert same(boxes(job), expected)
 
 
-def test_the_environment_lacks_what_it_should() -> None:
+def test_the_environment_has_one_framework_and_no_service_packages() -> None:
     assert installed(PYTHON, *FRAMEWORKS, "flask", "typer", "awslambdaric") == ["torch", "torchvision"]
 
 
-def test_a_request_is_answered_with_the_boxes_of_a_worker(
+def test_a_request_gets_the_same_boxes_as_from_a_worker(
     alone: RunningHandler, expected: Boxes, measured: Measured
 ) -> None:
     response = alone.http("detect", CARD.read_bytes(), headers=PNG, source="poll")
@@ -130,7 +130,7 @@ def web(folder: Path) -> Iterator[str]:
         (BROKEN, "picture_undecodable"),
     ],
 )
-def test_a_blob_that_is_no_picture_is_answered_and_not_tried_again(
+def test_a_blob_that_is_no_picture_gets_an_error_and_is_not_retried(
     alone: RunningHandler, picture: bytes, code: str
 ) -> None:
     returned = alone.blob("blob", URI, "broken.png", picture)
@@ -140,7 +140,7 @@ def test_a_blob_that_is_no_picture_is_answered_and_not_tried_again(
     assert returned.logs == [f"{URI}: failed, {code}"]
 
 
-def test_messages_bring_a_picture_or_say_where_it_lies(alone: RunningHandler, expected: Boxes) -> None:
+def test_messages_contain_a_picture_or_its_address(alone: RunningHandler, expected: Boxes) -> None:
     with web(CARD.parent) as url:
         sent = alone.message("queue", {"image_base64": TEXT, "source": "poll"}, "m-1")
         named = alone.message(
@@ -172,7 +172,7 @@ def test_a_message_for_an_unknown_model_gets_an_error(alone: RunningHandler) -> 
     assert (problem["status"], problem["code"], problem["known"]) == (422, "unknown_model", ["cards-pytorch"])
 
 
-def test_requests_that_come_at_once_wait_their_turn(alone: RunningHandler, expected: Boxes) -> None:
+def test_concurrent_requests_are_all_answered(alone: RunningHandler, expected: Boxes) -> None:
     with ThreadPoolExecutor(4) as clients:
         asked = [clients.submit(alone.http, "detect", CARD.read_bytes(), headers=PNG) for _ in range(8)]
         jobs = [one.result().json() for one in asked]
@@ -222,7 +222,7 @@ def test_results_are_in_the_database_of_the_service(tmp_path: Path, expected: Bo
     assert ImageStore(store).get(written["image"]["sha256"]) == CARD.read_bytes()
 
 
-def test_an_outage_of_the_database_is_outlasted(tmp_path: Path, migrated_postgres: str, expected: Boxes) -> None:
+def test_an_outage_of_the_database_loses_no_job(tmp_path: Path, migrated_postgres: str, expected: Boxes) -> None:
     store = f"file://{tmp_path / 'images'}"
     ImageStore(store).prepare()
     message = {"image_base64": TEXT}

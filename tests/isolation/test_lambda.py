@@ -176,12 +176,12 @@ def base64_of(data: bytes) -> str:
     return base64.b64encode(data).decode()
 
 
-def test_the_environment_has_one_framework_and_no_service() -> None:
+def test_the_environment_has_one_framework_and_no_service_packages() -> None:
     assert installed(LAMBDA, *FRAMEWORKS) == ["torch", "torchvision"]
     assert installed(LAMBDA, "flask", "gunicorn", "typer", "supervisor") == []
 
 
-def test_it_answers_every_kind_of_event(
+def test_a_function_answers_every_kind_of_event(
     mortal_store: Store, tmp_path: Path, detector_processes: DetectorProcesses, measured: Measured
 ) -> None:
     store = mortal_store
@@ -242,7 +242,7 @@ def test_it_answers_every_kind_of_event(
         assert raised.value.kind == "StoreUnavailable"
 
 
-def test_with_a_database_its_jobs_are_the_service_s(
+def test_with_a_database_the_service_has_the_jobs_of_a_function(
     database_url: str, store: Store, tmp_path: Path, detector_processes: DetectorProcesses, measured: Measured
 ) -> None:
     expected = detector_processes.shown(MODEL, PICTURE)

@@ -36,7 +36,7 @@ def tree(files: list[Path], tmp_path: Path) -> Iterator[Path]:
 
 
 @pytest.mark.parametrize("sabotage", SABOTAGES, ids=lambda sabotage: sabotage.name)
-def test_it_is_seen(sabotage: Sabotage, tree: Path) -> None:
+def test_a_sabotage_fails_its_tests(sabotage: Sabotage, tree: Path) -> None:
     sabotage.make(tree)
 
     run = run_tests(tree, sabotage.tests)
@@ -49,7 +49,7 @@ def test_it_is_seen(sabotage: Sabotage, tree: Path) -> None:
     assert not run.failures[0].startswith(OF_BROKEN_CODE), f"The code is broken, not the promise.\n{run.output}"
 
 
-def test_nothing_is_seen_where_nothing_is_wrong(tree: Path) -> None:
+def test_the_named_tests_pass_without_a_sabotage(tree: Path) -> None:
     named = dict.fromkeys(test for sabotage in SABOTAGES for test in sabotage.tests)
 
     run = run_tests(tree, named, stop_at_first=False)
@@ -58,7 +58,7 @@ def test_nothing_is_seen_where_nothing_is_wrong(tree: Path) -> None:
     assert run.passed + run.skipped >= len(named)
 
 
-def test_the_modules_of_the_copy_are_what_runs(tree: Path) -> None:
+def test_the_modules_of_the_copy_are_imported(tree: Path) -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())
     packages = [pattern.rstrip("*") for pattern in project["tool"]["setuptools"]["packages"]["find"]["include"]]
     asked = f"import {', '.join(packages)}; print(*({', '.join(f'{name}.__file__' for name in packages)},), sep='\\n')"
@@ -71,5 +71,5 @@ def test_the_modules_of_the_copy_are_what_runs(tree: Path) -> None:
     assert [Path(line) for line in told.stdout.splitlines()] == [tree / name / "__init__.py" for name in packages]
 
 
-def test_there_are_enough_of_them() -> None:
+def test_there_are_enough_sabotages() -> None:
     assert len({sabotage.name for sabotage in SABOTAGES}) == len(SABOTAGES) >= FEWEST

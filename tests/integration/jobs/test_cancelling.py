@@ -58,7 +58,7 @@ def test_a_cancellation_counts_at_once(db: Database, big: str) -> None:
     assert Backpressure(db, BIG // 2, None).refusal("pytorch", 0, 1) is None
 
 
-def test_jobs_behind_a_cancelled_batch_are_next(db: Database, big: str) -> None:
+def test_jobs_behind_a_cancelled_batch_are_claimed_next(db: Database, big: str) -> None:
     (job,) = submit(db, new_job(1, priority=-1))
 
     batches.cancel_batch(db, big)
@@ -88,7 +88,7 @@ with patch.object(sweep, "cancel_rows", some_rows):
 """
 
 
-def test_the_next_sweep_continues_one_that_was_killed(
+def test_a_sweep_continues_the_work_of_a_killed_sweep(
     db: Database, database_url: str, redis_server: RedisServer
 ) -> None:
     batch, number = batches.create_batch(db, None).id, 20_000

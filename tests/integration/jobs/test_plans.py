@@ -159,7 +159,7 @@ def test_the_last_turn_is_found_without_reading_the_queue(deep: Database) -> Non
     assert "TEMP B-TREE" not in last[0]
 
 
-def test_has_waiting_does_not_read_the_queue(deep: Database) -> None:
+def test_checking_for_waiting_jobs_does_not_read_the_queue(deep: Database) -> None:
     for plan in plans(deep, lambda: has_waiting(deep, "pytorch", claim_of(("cards", DIGEST), ("forms", DIGEST)))):
         assert "ix_jobs_queued_model" in plan
 

@@ -58,7 +58,7 @@ def test_a_job_with_an_absence_waits_until_the_server_is_free(db: Database) -> N
     assert ids(held) == [job.id]
 
 
-def test_nothing_else_starts_on_its_server_meanwhile(db: Database) -> None:
+def test_no_other_job_starts_on_the_server_of_a_job_with_an_absence(db: Database) -> None:
     job = absent(db)
     held = take(db)
     assert held
@@ -73,7 +73,7 @@ def test_nothing_else_starts_on_its_server_meanwhile(db: Database) -> None:
     assert {ids(one)[0] for one in taken if one} == {other.id for other in others}
 
 
-def test_jobs_of_other_servers_go_on(db: Database) -> None:
+def test_jobs_of_other_servers_are_claimed(db: Database) -> None:
     absent(db)
     held = take(db)
     submit(db, new_job(1, model="seals"))
@@ -82,7 +82,7 @@ def test_jobs_of_other_servers_go_on(db: Database) -> None:
     assert take(db, "cards", "seals", servers={"cards": "http://here", "seals": "http://there"})
 
 
-def test_a_steady_flow_to_another_model_of_the_server_does_not_starve_it(db: Database) -> None:
+def test_other_jobs_of_the_server_do_not_starve_a_job_with_an_absence(db: Database) -> None:
     submit(db, new_job(1, model="forms"))
     at_work = take(db)
     job = absent(db)
@@ -100,7 +100,7 @@ def test_a_steady_flow_to_another_model_of_the_server_does_not_starve_it(db: Dat
     raise AssertionError("it never had its turn")
 
 
-def test_it_is_alone_with_many_workers_at_the_same_time(db: Database) -> None:
+def test_a_job_with_an_absence_is_alone_although_many_workers_claim(db: Database) -> None:
     jobs = [absent(db), absent(db, 1, model="forms"), *submit(db, *(new_job(number) for number in range(2, 30)))]
     suspects = {job.id for job in jobs[:2]}
     at_work: dict[str, bool] = {}

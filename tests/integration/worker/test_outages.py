@@ -116,7 +116,7 @@ def world(
     world.close()
 
 
-def test_all_jobs_that_a_server_had_when_it_crashed_are_suspects(world: World) -> None:
+def test_all_jobs_that_a_crashed_server_had_received_are_suspects(world: World) -> None:
     jobs = world.submit(GOOD, (1, 1, 1), GOOD)
     world.crashes_with((1, 1, 1))
 
@@ -129,7 +129,7 @@ def test_all_jobs_that_a_server_had_when_it_crashed_are_suspects(world: World) -
         assert (held.alone, ids(held)) == (True, [job.id])
 
 
-def test_jobs_that_a_server_never_had_are_no_suspects(world: World, server: ServedModel) -> None:
+def test_jobs_that_a_server_never_received_are_no_suspects(world: World, server: ServedModel) -> None:
     jobs = world.submit(GOOD, GOOD)
     server.stop()
 
@@ -139,7 +139,7 @@ def test_jobs_that_a_server_never_had_are_no_suspects(world: World, server: Serv
     assert (held.alone, ids(held)) == (False, [job.id for job in jobs])
 
 
-def test_a_suspect_that_a_server_crashes_with_has_an_absence(world: World) -> None:
+def test_a_suspect_whose_server_crashes_gets_an_absence(world: World) -> None:
     suspect = world.suspect()
     world.crashes_with(GOOD)
 

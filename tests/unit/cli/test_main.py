@@ -20,7 +20,7 @@ from tests.unit.cli.fake_service import FakeService
         (OSError(errno.EDQUOT, ""), 1, "There is no room left on the disk.\n"),
     ],
 )
-def test_it_ends_with_a_sentence_and_a_code(
+def test_an_error_gives_a_message_and_an_exit_code(
     boxqueue: Boxqueue,
     service: FakeService,
     monkeypatch: pytest.MonkeyPatch,
@@ -38,7 +38,7 @@ def test_it_ends_with_a_sentence_and_a_code(
     assert (result.exit_code, result.stderr) == (code, said)
 
 
-def test_a_fault_of_our_own_is_not_hidden(
+def test_an_unexpected_error_is_raised(
     boxqueue: Boxqueue, service: FakeService, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def show(*_: object) -> None:

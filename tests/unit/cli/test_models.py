@@ -53,7 +53,7 @@ def here(for_real: Boxqueue, in_a_process_that_stays: None) -> Boxqueue:
     return for_real
 
 
-def test_check_tells_what_a_request_would_get_and_draws_it(for_real: Boxqueue, tmp_path: Path) -> None:
+def test_check_shows_and_draws_the_detections_of_a_request(for_real: Boxqueue, tmp_path: Path) -> None:
     Image.new("RGB", (64, 64), (204, 102, 0)).save(tmp_path / "red.jpg", quality=100, subsampling=0)
 
     asked = ("--picture", tmp_path / "red.jpg", "--output", tmp_path / "drawn", "--json")
@@ -72,7 +72,7 @@ def test_check_tells_what_a_request_would_get_and_draws_it(for_real: Boxqueue, t
     assert (abs(drawn - (204, 102, 0)).sum(axis=2) > 60).any()
 
 
-def test_check_without_a_picture_tells_of_times_alone(here: Boxqueue) -> None:
+def test_check_without_a_picture_shows_only_times(here: Boxqueue) -> None:
     done = here("models", "check", "tiny")
 
     assert done.exit_code == 0
@@ -88,14 +88,14 @@ def test_check_without_a_picture_tells_of_times_alone(here: Boxqueue) -> None:
         (["tiny", "--picture", "mine.toml"], "picture_undecodable: "),
     ],
 )
-def test_what_can_not_be_checked_has_a_sentence(here: Boxqueue, arguments: list[str], sentence: str) -> None:
+def test_a_failed_check_gives_an_error_message(here: Boxqueue, arguments: list[str], sentence: str) -> None:
     done = here("models", "check", *arguments)
 
     assert done.exit_code == 1
     assert sentence in done.stderr
 
 
-def test_a_file_that_is_not_the_one_meant_is_not_run(here: Boxqueue, tmp_path: Path) -> None:
+def test_a_file_with_another_digest_is_not_run(here: Boxqueue, tmp_path: Path) -> None:
     (tmp_path / "tiny.pt2").write_bytes(b"something else")
 
     done = here("models", "check", "tiny")
@@ -106,7 +106,7 @@ def test_a_file_that_is_not_the_one_meant_is_not_run(here: Boxqueue, tmp_path: P
 
 
 @pytest.mark.compiler
-def test_a_compiled_model_stands_beside_the_other_and_answers_the_same(for_real: Boxqueue, catalogue: Path) -> None:
+def test_a_compiled_model_is_added_beside_the_original_and_finds_the_same(for_real: Boxqueue, catalogue: Path) -> None:
     picture = catalogue.parent / "red.png"
     Image.new("RGB", (64, 64), (204, 102, 0)).save(picture)
 
@@ -156,7 +156,7 @@ def test_an_entry_is_found_in_the_catalogue_that_has_it(catalogue: Path, tmp_pat
         copy_entry(catalogue, "tiny", "tiny", {})
 
 
-def test_a_runtime_that_nobody_has_is_named(catalogue: Path) -> None:
+def test_an_unknown_runtime_is_named(catalogue: Path) -> None:
     entry = Catalogue.load(catalogue).entries["tiny"].model_copy(update={"runtime": "paper"})
 
     with pytest.raises(ModelUnusable, match="no runtime 'paper'; there are "):

@@ -42,7 +42,7 @@ def png_header(width: int, height: int) -> bytes:
         ("TIFF", "image/tiff"),
     ],
 )
-def test_known_formats_are_told_by_their_content(kind: str, media_type: str) -> None:
+def test_formats_are_recognised_by_their_content(kind: str, media_type: str) -> None:
     picture = look(encoded(kind))
 
     assert (picture.media_type, picture.width, picture.height) == (media_type, 40, 20)
@@ -58,7 +58,7 @@ def test_a_quarter_turn_swaps_width_and_height() -> None:
     assert (picture.width, picture.height) == (20, 40)
 
 
-def test_a_picture_is_named_by_all_of_its_bytes() -> None:
+def test_the_digest_covers_all_bytes_of_a_picture() -> None:
     data = encoded("BMP", (400, 300))
     other = data[:-1] + b"\0"
 
@@ -73,7 +73,7 @@ def test_an_empty_file_is_refused() -> None:
 @pytest.mark.parametrize(
     "data", [b"just text, whatever its name says", b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"II*\0"]
 )
-def test_what_is_no_picture_is_refused(data: bytes) -> None:
+def test_a_file_that_is_no_picture_is_refused(data: bytes) -> None:
     with pytest.raises(PictureUnknownFormat):
         look(data)
 

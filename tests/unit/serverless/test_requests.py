@@ -98,7 +98,7 @@ def detected(response: Response) -> Any:
     [(DAMAGED, "picture_undecodable"), (encoded(colour_of("NaN")), "detection_failed")],
     ids=["damaged", "the model raises on it"],
 )
-def test_a_picture_that_fails_is_an_answer(detection: Detection, data: bytes, code: str) -> None:
+def test_a_failed_picture_is_a_normal_response(detection: Detection, data: bytes, code: str) -> None:
     response = respond(detection, post("image/png", data))
 
     job = json.loads(response.body)
@@ -144,7 +144,7 @@ REFUSED = {
 
 
 @pytest.mark.parametrize(("request_", "status", "code"), REFUSED.values(), ids=REFUSED)
-def test_a_refusal_has_a_status_a_code_and_a_sentence(
+def test_a_refusal_has_a_status_a_code_and_a_message(
     detection: Detection, server: ServedModel, request_: Request, status: int, code: str
 ) -> None:
     response = respond(detection, request_)

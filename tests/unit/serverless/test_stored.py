@@ -87,7 +87,7 @@ def test_a_picture_becomes_a_job_with_its_claim_and_its_picture(
     assert ImageStore(settings.store_url).get(job["image"]["sha256"]) == WHITE
 
 
-def test_a_function_takes_its_own_job_and_no_other(detection: Detection, db: Database) -> None:
+def test_a_function_claims_only_its_own_job(detection: Detection, db: Database) -> None:
     entry = detection.models.entry(None)
     picture = inspect(encoded(size=(9, 9)), max_bytes=1e6, max_pixels=1e6)
     waiting = NewJob(entry.name, entry.digest, entry.runtime, picture, priority=100)
@@ -190,7 +190,7 @@ def test_a_job_of_a_model_outage_is_run_at_the_next_delivery(
     assert sorted(outcome for _, outcome in rows(db, Claim.id, Claim.outcome)) == ["finished", "given_back"]
 
 
-def test_a_picture_that_crashes_its_model_server_fails_in_the_end(detection: Detection, db: Database) -> None:
+def test_a_picture_that_keeps_crashing_its_model_server_fails(detection: Detection, db: Database) -> None:
     poison = encoded(colour_of("reset"))
 
     # At first other pictures might be the cause. Then the picture is alone on the model server.
@@ -385,7 +385,7 @@ def test_a_replaced_picture_that_is_missing_fails_the_job(
     assert (job["status"], job["error"]["code"]) == ("failed", "picture_missing")
 
 
-def test_it_tries_again_if_the_database_is_out_when_the_answer_is_written(
+def test_writing_an_answer_is_retried_if_the_database_is_out(
     detection: Detection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     outage = [DatabaseUnavailable("gone"), DatabaseUnavailable("gone")]

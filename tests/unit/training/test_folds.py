@@ -51,7 +51,7 @@ def names(of: list[list[Example]]) -> list[list[str]]:
     return [[example.file.stem for example in group] for group in of]
 
 
-def test_the_same_parts_on_another_ground_and_elsewhere_are_the_same_thing(album: Album) -> None:
+def test_pictures_with_the_same_parts_in_other_places_are_one_group(album: Album) -> None:
     first = album.picture("first", [1, 2, 3])
     other = album.picture("other", [4, 5, 6])
     again = album.picture("again", [3, 9, 1], places=[(120, 200), (20, 30), (60, 100)], ground=0)
@@ -59,14 +59,14 @@ def test_the_same_parts_on_another_ground_and_elsewhere_are_the_same_thing(album
     assert names(groups([first, other, again])) == [["first", "again"], ["other"]]
 
 
-def test_a_picture_that_is_part_of_another_is_the_same_thing(album: Album) -> None:
+def test_a_picture_that_is_part_of_another_is_in_its_group(album: Album) -> None:
     piece = album.picture("piece", [1, 2])
     whole = album.picture("whole", list(range(9)))
 
     assert names(groups([piece, whole])) == [["piece", "whole"]]
 
 
-def test_a_header_that_many_share_makes_no_group(album: Album) -> None:
+def test_a_header_that_many_pictures_share_makes_no_group(album: Album) -> None:
     places = [[(10, 10), (10, 40), (20 * n, 80), (100, 30 * n + 60)] for n in range(7)]
     family = [album.picture(str(n), [1, 2, 10 * n, 10 * n + 1], places=places[n]) for n in range(1, 7)]
 
@@ -74,7 +74,7 @@ def test_a_header_that_many_share_makes_no_group(album: Album) -> None:
     assert len(groups(family[:2])) == 1  # what only two have in common is much
 
 
-def test_the_same_places_are_the_same_template_whatever_the_size(album: Album) -> None:
+def test_boxes_in_the_same_places_are_one_group_at_any_size(album: Album) -> None:
     places = [(10, 10), (60, 40), (10, 70), (100, 100), (10, 130), (90, 160)]
     wider = [(x + 50, y + y // 3) for x, y in places]
     first = album.picture("first", [1, 2, 3, 4, 5, 6], places=places)

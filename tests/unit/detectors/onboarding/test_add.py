@@ -52,7 +52,7 @@ def picture(red: int, green: int, blue: int) -> np.ndarray:
         ("frozen_graph", None),
     ],
 )
-def test_an_added_model_finds_what_the_model_finds(
+def test_an_added_model_finds_the_same_as_the_original(
     detector_processes: DetectorProcesses, tmp_path: Path, model_format: str, size: tuple[int, int] | None
 ) -> None:
     file = tmp_path / "model.bin"
@@ -122,9 +122,7 @@ def test_a_file_of_no_supported_format_is_refused(tmp_path: Path, content: bytes
         add(asked(tmp_path / "model.pt2"))
 
 
-def test_a_fixed_number_of_pictures_is_taken_from_the_program(
-    detector_processes: DetectorProcesses, tmp_path: Path
-) -> None:
+def test_a_fixed_batch_size_is_read_from_the_program(detector_processes: DetectorProcesses, tmp_path: Path) -> None:
     process = detector_processes["pytorch"]
     process.run(tiny_models.write, "pt2", tmp_path / "one.pt2", 1)
     process.run(tiny_models.write, "pt2", tmp_path / "four.pt2", 4)
@@ -162,7 +160,9 @@ def test_builder_and_number_of_labels_are_found_from_a_state_dict(
     assert (entry.labels, list(entry.class_ids)) == (("red", "green", "blue"), [1, 2, 3])
 
 
-def test_weights_that_fit_several_builders_or_none(detector_processes: DetectorProcesses, tmp_path: Path) -> None:
+def test_weights_that_fit_several_builders_or_none_are_refused(
+    detector_processes: DetectorProcesses, tmp_path: Path
+) -> None:
     process = detector_processes[OWN]
     process.run(torchvision_models.write, FASTER_RCNN, tmp_path / "shop.pth")
 

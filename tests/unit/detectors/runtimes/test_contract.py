@@ -158,9 +158,7 @@ def test_tiny_and_huge_pictures_have_an_answer(model: Subject, size: tuple[int, 
     ],
     ids=["grey", "16 bits", "CMYK", "transparent", "animated", "EXIF turned"],
 )
-def test_every_kind_of_picture_is_understood(
-    model: Subject, made: Callable[[], np.ndarray], scores: list[float]
-) -> None:
+def test_every_kind_of_picture_is_read(model: Subject, made: Callable[[], np.ndarray], scores: list[float]) -> None:
     (found,) = model.detect(made())
 
     assert found.scores.tolist() == pytest.approx(scores, abs=0.02)

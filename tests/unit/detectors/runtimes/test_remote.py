@@ -95,7 +95,7 @@ def picture(fault: str) -> np.ndarray:
 
 
 @pytest.mark.parametrize("kind", FORMATS)
-def test_what_the_server_finds_is_found(server: ServedModel, detector: Make, kind: str) -> None:
+def test_detections_of_the_server_are_returned(server: ServedModel, detector: Make, kind: str) -> None:
     found = detector(kind).detect([WHITE] * 3)
 
     assert [one.boxes.tolist() for one in found] == [[BOX]] * 3
@@ -125,7 +125,7 @@ def test_a_picture_that_the_server_fails_has_a_code_and_the_others_their_boxes(
 
 @pytest.mark.parametrize("kind", ["oip", "tf_serving"])
 @pytest.mark.parametrize("fault", FAULTS)
-def test_a_server_that_fails_on_every_picture_blames_none(
+def test_a_server_that_fails_on_every_picture_counts_as_an_outage(
     server: ServedModel, detector: Make, kind: str, fault: str
 ) -> None:
     model = detector(kind, timeout_s=TIMEOUT_S if fault in LATE else 10)
@@ -140,7 +140,7 @@ def test_a_server_that_fails_on_every_picture_blames_none(
 
 
 @pytest.mark.parametrize("kind", ["oip", "tf_serving"])
-def test_a_server_that_is_gone_blames_no_picture_and_may_return(server: ServedModel, detector: Make, kind: str) -> None:
+def test_a_stopped_server_makes_no_suspect_and_may_return(server: ServedModel, detector: Make, kind: str) -> None:
     model = detector(kind)
     model.detect([WHITE])
     server.stop()
@@ -153,7 +153,7 @@ def test_a_server_that_is_gone_blames_no_picture_and_may_return(server: ServedMo
     assert len(model.detect([WHITE])[0].scores) == 1
 
 
-def test_what_fails_while_a_version_is_being_loaded_blames_no_picture(server: ServedModel, detector: Make) -> None:
+def test_a_failure_while_a_version_is_being_loaded_counts_as_an_outage(server: ServedModel, detector: Make) -> None:
     server.state = "LOADING"
 
     with pytest.raises(ModelUnavailable, match="is not ready: LOADING") as caught:
@@ -163,7 +163,7 @@ def test_what_fails_while_a_version_is_being_loaded_blames_no_picture(server: Se
 
 
 @pytest.mark.parametrize("kind", ["oip", "tf_serving"])
-def test_a_server_that_crashes_on_a_picture_had_received_it(server: ServedModel, detector: Make, kind: str) -> None:
+def test_the_picture_that_a_server_crashed_on_is_a_suspect(server: ServedModel, detector: Make, kind: str) -> None:
     model = detector(kind)
     model.detect([WHITE])
 
@@ -180,9 +180,7 @@ def test_a_server_that_crashes_on_a_picture_had_received_it(server: ServedModel,
     assert "broke off" in str(caught.value.suspicion)
 
 
-def test_the_fault_of_the_picture_and_the_outage_after_it_are_both_reported(
-    server: ServedModel, detector: Make
-) -> None:
+def test_an_outage_after_a_failed_picture_reports_both_errors(server: ServedModel, detector: Make) -> None:
     model = detector("oip")
 
     def fail_and_start_anew(pictures: np.ndarray) -> str:
@@ -212,7 +210,7 @@ BROKE_OFF, NO_ANSWER = ServerUnreachable("broke off"), ServerTimeout("no answer"
     ],
     ids=lambda value: "-".join(map(str, value)) if isinstance(value, tuple) else "",
 )
-def test_the_most_telling_fault_of_a_request_is_raised(
+def test_the_most_informative_error_of_all_attempts_is_raised(
     server: ServedModel, monkeypatch: pytest.MonkeyPatch, faults: tuple[NoAnswer, ...], raised: NoAnswer
 ) -> None:
     connection = Connection(entry(server, "oip").server)  # type: ignore[arg-type]
@@ -237,7 +235,7 @@ def test_a_timeout_is_not_retried(server: ServedModel, monkeypatch: pytest.Monke
 
 
 @pytest.mark.parametrize("fault", ["reset", "truncated", "slow", "503"])
-def test_a_picture_without_an_answer_was_sent(detector: Make, fault: str) -> None:
+def test_an_error_without_an_answer_says_that_the_picture_was_sent(detector: Make, fault: str) -> None:
     with pytest.raises(NoAnswer) as caught:
         detector("oip", timeout_s=TIMEOUT_S if fault in LATE else 10).detect([picture(fault)])
 
@@ -254,7 +252,7 @@ def test_a_short_outage_is_hidden_by_retries(server: ServedModel, detector: Make
 
 
 @pytest.mark.parametrize("fault", LATE)
-def test_a_request_ends_in_time(server: ServedModel, detector: Make, fault: str) -> None:
+def test_a_request_ends_at_its_timeout(server: ServedModel, detector: Make, fault: str) -> None:
     model = detector("oip", timeout_s=TIMEOUT_S)
     started = time.monotonic()
 
@@ -265,7 +263,9 @@ def test_a_request_ends_in_time(server: ServedModel, detector: Make, fault: str)
 
 
 @pytest.mark.parametrize("kind", ["oip", "tf_serving"])
-def test_a_named_version_is_asked_and_another_one_is_missing(server: ServedModel, detector: Make, kind: str) -> None:
+def test_the_configured_version_is_requested_and_an_unknown_one_is_an_error(
+    server: ServedModel, detector: Make, kind: str
+) -> None:
     assert len(detector(kind, version="1").detect([WHITE])[0].scores) == 1
     assert any("/versions/1" in path for path in server.requests)
 
@@ -295,7 +295,7 @@ def test_answers_keep_the_order_of_the_pictures(server: ServedModel, detector: M
     assert [one.boxes[0, 0] for one in found] == [4, 8, 16, 32]
 
 
-def test_answers_of_another_picture_are_a_failure(detector: Make) -> None:
+def test_answers_with_a_wrong_number_of_pictures_are_a_failure(detector: Make) -> None:
     model = detector("oip", request_size=1)
 
     # Two answers for the two of them together.

@@ -50,7 +50,7 @@ def pictures() -> list[np.ndarray]:
 
 
 @pytest.mark.parametrize("builder", [SSDLITE, FASTER_RCNN])
-def test_it_finds_what_torchvision_finds(
+def test_the_detector_finds_the_same_as_torchvision(
     process: DetectorProcess, tmp_path: Path, pictures: list[np.ndarray], builder: str
 ) -> None:
     file = tmp_path / "weights.pth"
