@@ -49,12 +49,12 @@ def _detect(entry: ModelEntry, images: Sequence[np.ndarray]) -> list[Detections]
 def run_module(module: str, arguments: Sequence[str], folder: str) -> tuple[int, str, str]:
     """What `python -m MODULE ARGUMENTS` ends with in that folder, and says on its two streams. It has a `main()`."""
     os.chdir(folder)
-    with redirect_stdout(io.StringIO()) as said, redirect_stderr(io.StringIO()) as complained:
+    with redirect_stdout(io.StringIO()) as output, redirect_stderr(io.StringIO()) as complained:
         try:
             code = import_module(module).main(arguments)
         except SystemExit as end:
             code = end.code
-    return code, said.getvalue(), complained.getvalue()
+    return code, output.getvalue(), complained.getvalue()
 
 
 def class_path(entry_point: str) -> str:

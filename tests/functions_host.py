@@ -25,7 +25,7 @@ FOLDER = ROOT / "serverless" / "azure_functions"
 START_SECONDS = 200.0
 
 
-class TriedAgain(Exception):
+class InvocationFailed(Exception):
     """The function failed: the host delivers once more, or puts the message into the poison queue."""
 
     def __init__(self, status: int, problem: dict[str, Any]) -> None:
@@ -47,7 +47,7 @@ def functions() -> dict[str, list[dict[str, Any]]]:
 
 
 @dataclass(frozen=True)
-class Returned:
+class FunctionResult:
     """What a function gave to its host."""
 
     outputs: dict[str, bytes]
@@ -70,7 +70,7 @@ class FunctionsHost:
         query |= {"code": "the-key-of-the-function"}
         return self._client.post(f"/api/{function}", params=query, headers=dict(headers), content=iter([body]))
 
-    def blob(self, function: str, uri: str, name: str, content: bytes) -> Returned:
+    def blob(self, function: str, uri: str, name: str, content: bytes) -> FunctionResult:
         """A blob was written."""
         trigger = _trigger(function, "blobTrigger")
         assert trigger["dataType"] == "binary"
@@ -83,7 +83,7 @@ class FunctionsHost:
         }
         return self._invoke(function, {trigger["name"]: base64.b64encode(content).decode()}, metadata, {"name": name})
 
-    def message(self, function: str, message: Any, message_id: str) -> Returned:
+    def message(self, function: str, message: Any, message_id: str) -> FunctionResult:
         """A message came out of the queue; its text is this as JSON."""
         trigger = _trigger(function, "queueTrigger")
         metadata = {
@@ -103,17 +103,17 @@ class FunctionsHost:
 
     def _invoke(
         self, function: str, data: dict[str, str], metadata: dict[str, Any], expressions: dict[str, str]
-    ) -> Returned:
+    ) -> FunctionResult:
         response = self.post(function, json.dumps({"Data": data, "Metadata": metadata}).encode())
         if not response.is_success:
-            raise TriedAgain(response.status_code, response.json())
+            raise InvocationFailed(response.status_code, response.json())
         answer = response.json()
         outputs = {}
         for name, value in answer["Outputs"].items():
             (binding,) = (one for one in functions()[function] if one["name"] == name)
             assert (binding["direction"], binding["type"]) == ("out", "blob")
             outputs[binding["path"].format(**expressions)] = value.encode()
-        return Returned(outputs, answer["Logs"])
+        return FunctionResult(outputs, answer["Logs"])
 
 
 class RunningHandler(FunctionsHost):
@@ -146,12 +146,12 @@ def started(python: Path, environment: Mapping[str, str], log: Path) -> Iterator
     port = free_port()
     url = f"http://127.0.0.1:{port}"
     began = time.monotonic()
-    with log.open("wb") as said:
+    with log.open("wb") as output:
         process = subprocess.Popen(
             [python, *handler["arguments"]],
             cwd=FOLDER,
             env={**environment, "FUNCTIONS_CUSTOMHANDLER_PORT": str(port), "FUNCTIONS_WORKER_RUNTIME": "custom"},
-            stdout=said,
+            stdout=output,
             stderr=subprocess.STDOUT,
         )
     try:

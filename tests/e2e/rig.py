@@ -72,7 +72,7 @@ class Rig:
         return environment(**self.given) | {"PYTHONPATH": poison.PATH}
 
     @property
-    def said(self) -> str:
+    def output(self) -> str:
         """The output of the workers."""
         return self.log.read_text()
 

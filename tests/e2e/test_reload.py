@@ -39,8 +39,8 @@ def test_every_job_is_answered_by_one_version_while_the_model_changes(rig: Rig) 
     later = rig.wait_finished(late)
 
     assert [job.status for job in (*results, *later)] == ["succeeded"] * 1020
-    said = {(job.model_digest, found.label) for job in (*results, *later) for found in job.detections or ()}
-    assert said == {(first, "box"), (second, "crate")}
+    labels = {(job.model_digest, found.label) for job in (*results, *later) for found in job.detections or ()}
+    assert labels == {(first, "box"), (second, "crate")}
     assert {job.model_digest for job in later} == {second}
     wait_for(lambda: worker_registry.live_models(rig.db) == {(poison.MODEL, second)}, "the entry of the worker")
 
@@ -66,4 +66,4 @@ def test_old_and_new_processes_ignore_a_broken_catalogue(sqlite_rig: Rig) -> Non
 
     assert [job.status for job in results] == ["succeeded"] * 8
     assert {found.label for job in results for found in job.detections or ()} == {"crate"}
-    assert "The last valid catalogue stays in use." in rig.said
+    assert "The last valid catalogue stays in use." in rig.output

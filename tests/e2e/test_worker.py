@@ -194,7 +194,7 @@ def test_a_child_that_cannot_start_loses_no_doorbell(sqlite_rig: Rig) -> None:
     unloadable.touch()
     rig.start_worker()
     batch, jobs = rig.submit([GOOD] * 5)
-    wait_for(lambda: "this process can't start" in rig.said, "the reason in the log")
+    wait_for(lambda: "this process can't start" in rig.output, "the reason in the log")
 
     unloadable.unlink()
 
@@ -206,7 +206,7 @@ def test_an_empty_redis_after_a_restart_loses_no_job(sqlite_rig: Rig, redis_serv
     rig.start_worker()
     redis_server.kill()
     batch, _ = rig.submit([GOOD] * 10)
-    wait_for(lambda: "Redis does not answer" in rig.said, "a sweep that can not ring")
+    wait_for(lambda: "Redis does not answer" in rig.output, "a sweep that can not ring")
     assert store.list_jobs(rig.db, status="queued")
 
     redis_server.start()
@@ -220,7 +220,7 @@ def test_jobs_wait_during_an_outage_of_the_image_store(sqlite_rig: Rig) -> None:
     folder, away = rig.settings.data / "images", rig.settings.data / "away"
     folder.rename(away)
     rig.start_worker()
-    wait_for(lambda: "is returned: " in rig.said, "the claim that is returned")
+    wait_for(lambda: "is returned: " in rig.output, "the claim that is returned")
 
     away.rename(folder)
 

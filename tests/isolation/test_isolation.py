@@ -115,12 +115,12 @@ def test_tensorflow_prints_errors_and_nothing_else() -> None:
     code = """
 import os, sys
 
-class Speaker:
+class NoisyImport:
     def find_spec(self, name, *_):
         if name == "tensorflow":
             os.write(2, b"I0000 00:00:1.0 1 port.cc:1] all is well\\nE0000 00:00:1.0 1 cuda.cc:1] no driver\\n")
 
-sys.meta_path.insert(0, Speaker())
+sys.meta_path.insert(0, NoisyImport())
 from detectors.runtimes.tensorflow import configure, tf
 configure("cpu", 1)
 print(int(tf.constant(1) + 1))

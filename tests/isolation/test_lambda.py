@@ -97,7 +97,7 @@ def store() -> Iterator[Store]:
 
 
 @pytest.fixture
-def mortal_store() -> Iterator[Store]:
+def own_store() -> Iterator[Store]:
     """A store for a test that stops it."""
     with closing(Store()) as store:
         yield store
@@ -182,9 +182,9 @@ def test_the_environment_has_one_framework_and_no_service_packages() -> None:
 
 
 def test_a_function_answers_every_kind_of_event(
-    mortal_store: Store, tmp_path: Path, detector_processes: DetectorProcesses, measured: Measured
+    own_store: Store, tmp_path: Path, detector_processes: DetectorProcesses, measured: Measured
 ) -> None:
-    store = mortal_store
+    store = own_store
     expected, other = (detector_processes.shown(MODEL, picture) for picture in (PICTURE, OTHER))
     assert expected != other
     store.put("pictures/a%20b.png", PICTURE)

@@ -75,7 +75,7 @@ class Up(Process):
         return Client(self.url)
 
     def wait_until_up(self) -> None:
-        self.wait_for(lambda: "Ctrl-C stops it" in self.said, "the service", UP_SECONDS)
+        self.wait_for(lambda: "Ctrl-C stops it" in self.output, "the service", UP_SECONDS)
 
     def supervisor(self) -> psutil.Process:
         return psutil.Process(int((self.data / "supervisord.pid").read_text()))

@@ -43,7 +43,7 @@ class Server(Api):
         return socket.create_connection(("127.0.0.1", self.port), timeout=20)
 
     def refusals(self) -> list[str]:
-        return [line for line in self.said.splitlines() if "api.problems" in line]
+        return [line for line in self.output.splitlines() if "api.problems" in line]
 
 
 def settings_for(folder: Path, redis_url: str) -> dict[str, object]:
@@ -167,7 +167,7 @@ def test_the_api_survives_a_client_that_closes_the_connection_early(server: Serv
         connection.sendall(HEAD + b"Content-Length: 500000\r\n\r\n--b\r\n")
 
     assert httpx.get(f"{server.url}/v1/jobs?limit=1").status_code == 200
-    assert "Traceback" not in server.said
+    assert "Traceback" not in server.output
 
 
 def subscribers(redis_server: RedisServer) -> int:
@@ -242,7 +242,7 @@ def test_stopping_answers_the_waiting_requests(tmp_path: Path, redis_server: Red
     # A request that still waited when the time for a stop is up would get no answer.
     waiter.join()
     assert statuses == ["queued"]
-    assert "Traceback" not in server.said
+    assert "Traceback" not in server.output
 
 
 def test_without_redis_jobs_are_accepted_and_long_polling_works(tmp_path: Path) -> None:

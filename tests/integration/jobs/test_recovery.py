@@ -38,7 +38,7 @@ def test_a_suspect_is_never_claimed_with_other_jobs(db: Database) -> None:
     assert set(ids(claimed[2])) == others
 
 
-def test_jobs_of_two_claims_of_a_crashed_process_become_suspects(db: Database) -> None:
+def test_a_crash_with_two_claims_counts_against_none_of_their_jobs(db: Database) -> None:
     first, second = submit(db, new_job(1), new_job(2))
     take(db, most=1, task="doomed")
     take(db, most=1, task="doomed")

@@ -30,7 +30,7 @@ def take(db: Database, *models: str, servers: Mapping[str, str] = HERE) -> HeldC
     )
 
 
-def absent(db: Database, number: int = 0, *, model: str = "cards") -> JobRecord:
+def job_with_absence(db: Database, number: int = 0, *, model: str = "cards") -> JobRecord:
     """A job with an absence: its server went away while it was alone there."""
     (job,) = submit(db, new_job(number, model=model))
     for _ in range(2):
@@ -45,7 +45,7 @@ def test_a_job_with_an_absence_waits_until_the_server_is_free(db: Database) -> N
     first, second = take(db), take(db)
     assert first
     assert second
-    job = absent(db)
+    job = job_with_absence(db)
 
     assert take(db) is None
     finish(db, first)
@@ -59,7 +59,7 @@ def test_a_job_with_an_absence_waits_until_the_server_is_free(db: Database) -> N
 
 
 def test_no_other_job_starts_on_the_server_of_a_job_with_an_absence(db: Database) -> None:
-    job = absent(db)
+    job = job_with_absence(db)
     held = take(db)
     assert held
     others = [submit(db, new_job(1, model=model))[0] for model in HERE]
@@ -74,7 +74,7 @@ def test_no_other_job_starts_on_the_server_of_a_job_with_an_absence(db: Database
 
 
 def test_jobs_of_other_servers_are_claimed(db: Database) -> None:
-    absent(db)
+    job_with_absence(db)
     held = take(db)
     submit(db, new_job(1, model="seals"))
 
@@ -85,7 +85,7 @@ def test_jobs_of_other_servers_are_claimed(db: Database) -> None:
 def test_other_jobs_of_the_server_do_not_starve_a_job_with_an_absence(db: Database) -> None:
     submit(db, new_job(1, model="forms"))
     at_work = take(db)
-    job = absent(db)
+    job = job_with_absence(db)
 
     for number in range(2, 6):
         submit(db, new_job(number, model="forms"))
@@ -101,7 +101,11 @@ def test_other_jobs_of_the_server_do_not_starve_a_job_with_an_absence(db: Databa
 
 
 def test_a_job_with_an_absence_is_alone_although_many_workers_claim(db: Database) -> None:
-    jobs = [absent(db), absent(db, 1, model="forms"), *submit(db, *(new_job(number) for number in range(2, 30)))]
+    jobs = [
+        job_with_absence(db),
+        job_with_absence(db, 1, model="forms"),
+        *submit(db, *(new_job(number) for number in range(2, 30))),
+    ]
     suspects = {job.id for job in jobs[:2]}
     at_work: dict[str, bool] = {}
     company: list[dict[str, bool]] = []

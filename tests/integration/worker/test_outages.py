@@ -22,8 +22,8 @@ from jobs.settings import Settings
 from jobs.tables import Job, new_id
 from tests import catalogues
 from tests.databases import close_when_idle
+from tests.fake_model_server import FakeModelServer, colour_of
 from tests.integration.jobs.engine import ids
-from tests.served_model import ServedModel, colour_of
 from tests.services.waiting import wait_for
 from worker.child import Child
 from worker.pipeline import Pipeline
@@ -35,8 +35,8 @@ GOOD = (250, 250, 250)
 class World:
     """A child of a worker that has used its model server before, and jobs for it."""
 
-    def __init__(self, db: Database, url: str, folder: Path, server: ServedModel) -> None:
-        entry = catalogues.served(server.url, server={"timeout_s": 5}, batch_size=4)
+    def __init__(self, db: Database, url: str, folder: Path, server: FakeModelServer) -> None:
+        entry = catalogues.server_entry(server.url, server={"timeout_s": 5}, batch_size=4)
         catalogue = catalogues.write(folder / "catalogue.toml", {"distant": entry})
         models = Catalogue.load(catalogue).of_runtime("remote")
         self.entry = models["distant"]
@@ -104,7 +104,7 @@ class World:
 
 @pytest.fixture
 def world(
-    db: Database, database_url: str, tmp_path: Path, server: ServedModel, monkeypatch: pytest.MonkeyPatch
+    db: Database, database_url: str, tmp_path: Path, server: FakeModelServer, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[World]:
     for name in ("FIRST_PAUSE_SECONDS", "LONGEST_PAUSE_SECONDS"):
         monkeypatch.setattr(engine.circuit_breaker, name, 0.1)
@@ -129,7 +129,7 @@ def test_all_jobs_that_a_crashed_server_had_received_are_suspects(world: World) 
         assert (held.alone, ids(held)) == (True, [job.id])
 
 
-def test_jobs_that_a_server_never_received_are_no_suspects(world: World, server: ServedModel) -> None:
+def test_jobs_that_a_server_never_received_are_no_suspects(world: World, server: FakeModelServer) -> None:
     jobs = world.submit(GOOD, GOOD)
     server.stop()
 
@@ -149,7 +149,7 @@ def test_a_suspect_whose_server_crashes_gets_an_absence(world: World) -> None:
 
 
 @pytest.mark.parametrize("fault", ["500", "503", "reset"])
-def test_an_outage_before_a_suspect_was_sent_does_not_count(world: World, server: ServedModel, fault: str) -> None:
+def test_an_outage_before_a_suspect_was_sent_does_not_count(world: World, server: FakeModelServer, fault: str) -> None:
     suspect = world.suspect()
     server.fault = fault
     world.work(2 * recovery.MAX_ABSENCES)
@@ -173,7 +173,7 @@ def test_a_picture_without_an_answer_from_a_working_server_fails_with_its_code(w
     assert not world.is_out()
 
 
-def test_a_server_that_is_back_at_once_fails_no_job(world: World, server: ServedModel) -> None:
+def test_a_server_that_is_back_at_once_fails_no_job(world: World, server: FakeModelServer) -> None:
     jobs = world.submit(GOOD, GOOD)
     # Three failed tries of a request, then two answers to blank pictures, for the claim and for each of its pictures.
     faults = iter([*["reset"] * 3, None, None, *["reset"] * 3, None, None, *["reset"] * 3])
@@ -185,7 +185,7 @@ def test_a_server_that_is_back_at_once_fails_no_job(world: World, server: Served
     assert {store.get_job(world.db, job.id).status for job in jobs} == {"succeeded"}
 
 
-def test_an_outage_while_a_model_is_loaded_fails_no_job(world: World, server: ServedModel) -> None:
+def test_an_outage_while_a_model_is_loaded_fails_no_job(world: World, server: FakeModelServer) -> None:
     world.child.models.drop(world.entry)
     (job,) = world.submit(GOOD)
     faults = iter(["reset"] * 3)

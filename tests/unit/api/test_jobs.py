@@ -119,7 +119,7 @@ def test_answers_of_a_model_server_are_reused_only_if_its_version_is_named(
 ) -> None:
     (catalogue,) = settings.catalogue
     named = {"version": version} if version else {}
-    distant = catalogues.served("http://127.0.0.1:9", server=named, labels=["textbox", "radiobutton"])
+    distant = catalogues.server_entry("http://127.0.0.1:9", server=named, labels=["textbox", "radiobutton"])
     catalogues.write(catalogue, CATALOGUE | {"distant": distant})
     os.utime(catalogue, (1e9, 1e9))
     client.post("/v1/jobs", data=form((encoded(), "card.png"), model="distant"))

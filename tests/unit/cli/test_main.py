@@ -11,7 +11,7 @@ from tests.unit.cli.fake_service import FakeService
 
 
 @pytest.mark.parametrize(
-    ("fault", "code", "said"),
+    ("fault", "code", "message"),
     [
         (KeyboardInterrupt(), 130, "Interrupted.\n"),
         (StopRequested(), 130, "Interrupted.\n"),
@@ -26,7 +26,7 @@ def test_an_error_gives_a_message_and_an_exit_code(
     monkeypatch: pytest.MonkeyPatch,
     fault: BaseException,
     code: int,
-    said: str,
+    message: str,
 ) -> None:
     def show(*_: object) -> None:
         raise fault
@@ -35,7 +35,7 @@ def test_an_error_gives_a_message_and_an_exit_code(
 
     result = boxqueue("queues", "--url", service.url)
 
-    assert (result.exit_code, result.stderr) == (code, said)
+    assert (result.exit_code, result.stderr) == (code, message)
 
 
 def test_an_unexpected_error_is_raised(

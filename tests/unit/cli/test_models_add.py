@@ -24,7 +24,7 @@ def model(detector_processes: DetectorProcesses, tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def boxqueue_here(boxqueue: Boxqueue, in_a_process_that_stays: None) -> Boxqueue:
+def boxqueue_here(boxqueue: Boxqueue, boxqueue_in_one_process: None) -> Boxqueue:
     """The command, with one process for all models, which is faster."""
     return boxqueue
 

@@ -120,7 +120,7 @@ def test_the_supervisor_has_no_control_socket_if_its_path_would_be_too_long(tmp_
 
 
 @pytest.mark.parametrize(
-    "entry", [catalogues.entry(), catalogues.served("http://127.0.0.1:9")], ids=lambda e: e["runtime"]
+    "entry", [catalogues.entry(), catalogues.server_entry("http://127.0.0.1:9")], ids=lambda e: e["runtime"]
 )
 def test_only_workers_with_a_model_in_the_catalogue_are_started(tmp_path: Path, entry: catalogues.Entry) -> None:
     catalogue = catalogues.write(tmp_path / "one.toml", {"m": entry})

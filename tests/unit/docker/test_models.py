@@ -65,7 +65,7 @@ def test_the_api_gets_all_entries_and_no_file(app: Path) -> None:
 @pytest.mark.parametrize(("target", "left"), [(["remote"], {"cards-remote"}), (["pytorch"], {"cards-pytorch"})])
 def test_a_model_on_a_server_has_no_file_to_remove(app: Path, target: list[str], left: set[str]) -> None:
     with (app / "weights" / "catalogue.toml").open("a") as catalogue:
-        catalogue.write("\n" + catalogues.text({"cards-remote": catalogues.served("http://models:8080")}))
+        catalogue.write("\n" + catalogues.text({"cards-remote": catalogues.server_entry("http://models:8080")}))
 
     assert place(app, "embedded", *target) == ""
 

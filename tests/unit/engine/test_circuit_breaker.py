@@ -19,7 +19,7 @@ from tests import catalogues
 from tests.faults import faulty
 from tests.services.waiting import wait_for
 
-ENTRY = ModelEntry.model_validate({"name": "distant", **catalogues.served("http://127.0.0.1:9")})
+ENTRY = ModelEntry.model_validate({"name": "distant", **catalogues.server_entry("http://127.0.0.1:9")})
 OUT = ModelUnavailable(ServerTimeout("It did not answer."))
 
 

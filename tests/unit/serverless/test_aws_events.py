@@ -10,7 +10,7 @@ from jobs.errors import DatabaseUnavailable, PictureMissing, StoreUnavailable, U
 from serverless.aws_events import Events, UnknownEvent
 from serverless.buckets import Buckets
 from serverless.detection import Detection
-from tests.served_model import ServedModel
+from tests.fake_model_server import FakeModelServer
 from tests.unit.serverless.conftest import DAMAGED, MODEL, WHITE
 
 QUEUE = "arn:aws:sqs:eu-central-1:123456789012:pictures"
@@ -194,7 +194,7 @@ def test_only_messages_that_met_an_outage_are_delivered_again(
     assert [job["error"]["code"] for job in lines(capsys) if job["error"]] == ["picture_undecodable", "picture_missing"]
 
 
-def test_every_message_is_delivered_again_if_the_model_server_is_out(events: Events, server: ServedModel) -> None:
+def test_every_message_is_delivered_again_if_the_model_server_is_out(events: Events, server: FakeModelServer) -> None:
     server.stop()
 
     failures = events(messages(*GOOD), None)["batchItemFailures"]

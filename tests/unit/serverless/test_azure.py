@@ -21,7 +21,7 @@ from detectors.errors import UnknownModel
 from jobs.errors import DatabaseUnavailable
 from jobs.settings import PREFIX, ROOT, Settings
 from serverless.azure_functions.handler import Handler
-from tests.functions_host import FunctionsHost, TriedAgain, functions, settings
+from tests.functions_host import FunctionsHost, InvocationFailed, functions, settings
 
 PICTURE = b"\x89PNG the bytes of a picture"
 TEXT = base64.b64encode(PICTURE).decode()
@@ -229,10 +229,10 @@ def test_a_malformed_invocation_is_refused(host: FunctionsHost, body: bytes, sta
 def test_the_host_retries_after_an_outage(host: FunctionsHost, detection: Detection, held: list[float]) -> None:
     detection.error = DatabaseUnavailable("It does not answer.")
 
-    with pytest.raises(TriedAgain) as message:
+    with pytest.raises(InvocationFailed) as message:
         host.message("queue", {"image_base64": TEXT}, "m-1")
     held_a_message = list(held)
-    with pytest.raises(TriedAgain) as blob:
+    with pytest.raises(InvocationFailed) as blob:
         host.blob("blob", URI, "card.png", PICTURE)
 
     assert (message.value.status, blob.value.status) == (503, 503)

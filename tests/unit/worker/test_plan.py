@@ -43,7 +43,7 @@ def test_every_gpu_is_used_unless_one_is_named(
     assert worker.plan._devices(wanted, "pytorch") == devices
 
 
-def test_a_framework_without_devices_uses_the_cpu(
+def test_the_cpu_is_used_if_a_framework_cannot_list_its_devices(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     machine(monkeypatch, True)

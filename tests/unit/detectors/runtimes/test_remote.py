@@ -21,7 +21,7 @@ from detectors.errors import (
 )
 from detectors.runtimes.remote.connection import Connection
 from detectors.runtimes.remote.detector import RemoteDetector
-from tests.served_model import BOX, FAULTS, SIZE, SLOW_SECONDS, STATUSES, ServedModel, colour_of
+from tests.fake_model_server import BOX, FAULTS, SIZE, SLOW_SECONDS, STATUSES, FakeModelServer, colour_of
 
 FORMATS = ("oip", "oip in bytes", "tf_serving", "tf_serving in files")
 TIMEOUT_S = 2.0
@@ -62,7 +62,7 @@ Make = Callable[..., RemoteDetector]
 
 
 @pytest.fixture
-def detector(server: ServedModel) -> Iterator[Make]:
+def detector(server: FakeModelServer) -> Iterator[Make]:
     made: list[RemoteDetector] = []
 
     def make(kind: str, of: ModelEntry | None = None, **asked: Any) -> RemoteDetector:
@@ -75,7 +75,7 @@ def detector(server: ServedModel) -> Iterator[Make]:
         one.close()
 
 
-def entry(server: ServedModel, kind: str, **asked: Any) -> ModelEntry:
+def entry(server: FakeModelServer, kind: str, **asked: Any) -> ModelEntry:
     kind, _, how = kind.partition(" in ")
     given = {"url": server.url, "model": "cards", "timeout_s": 10, **asked}
     if how == "files":
@@ -95,7 +95,7 @@ def picture(fault: str) -> np.ndarray:
 
 
 @pytest.mark.parametrize("kind", FORMATS)
-def test_detections_of_the_server_are_returned(server: ServedModel, detector: Make, kind: str) -> None:
+def test_detections_of_the_server_are_returned(server: FakeModelServer, detector: Make, kind: str) -> None:
     found = detector(kind).detect([WHITE] * 3)
 
     assert [one.boxes.tolist() for one in found] == [[BOX]] * 3
@@ -126,7 +126,7 @@ def test_a_picture_that_the_server_fails_has_a_code_and_the_others_their_boxes(
 @pytest.mark.parametrize("kind", ["oip", "tf_serving"])
 @pytest.mark.parametrize("fault", FAULTS)
 def test_a_server_that_fails_on_every_picture_counts_as_an_outage(
-    server: ServedModel, detector: Make, kind: str, fault: str
+    server: FakeModelServer, detector: Make, kind: str, fault: str
 ) -> None:
     model = detector(kind, timeout_s=TIMEOUT_S if fault in LATE else 10)
     server.fault = fault
@@ -140,7 +140,7 @@ def test_a_server_that_fails_on_every_picture_counts_as_an_outage(
 
 
 @pytest.mark.parametrize("kind", ["oip", "tf_serving"])
-def test_a_stopped_server_makes_no_suspect_and_may_return(server: ServedModel, detector: Make, kind: str) -> None:
+def test_a_stopped_server_makes_no_suspect_and_may_return(server: FakeModelServer, detector: Make, kind: str) -> None:
     model = detector(kind)
     model.detect([WHITE])
     server.stop()
@@ -153,7 +153,7 @@ def test_a_stopped_server_makes_no_suspect_and_may_return(server: ServedModel, d
     assert len(model.detect([WHITE])[0].scores) == 1
 
 
-def test_a_failure_while_a_version_is_being_loaded_counts_as_an_outage(server: ServedModel, detector: Make) -> None:
+def test_a_failure_while_a_version_is_being_loaded_counts_as_an_outage(server: FakeModelServer, detector: Make) -> None:
     server.state = "LOADING"
 
     with pytest.raises(ModelUnavailable, match="is not ready: LOADING") as caught:
@@ -163,7 +163,7 @@ def test_a_failure_while_a_version_is_being_loaded_counts_as_an_outage(server: S
 
 
 @pytest.mark.parametrize("kind", ["oip", "tf_serving"])
-def test_the_picture_that_a_server_crashed_on_is_a_suspect(server: ServedModel, detector: Make, kind: str) -> None:
+def test_the_picture_that_a_server_crashed_on_is_a_suspect(server: FakeModelServer, detector: Make, kind: str) -> None:
     model = detector(kind)
     model.detect([WHITE])
 
@@ -180,7 +180,7 @@ def test_the_picture_that_a_server_crashed_on_is_a_suspect(server: ServedModel, 
     assert "broke off" in str(caught.value.suspicion)
 
 
-def test_an_outage_after_a_failed_picture_reports_both_errors(server: ServedModel, detector: Make) -> None:
+def test_an_outage_after_a_failed_picture_reports_both_errors(server: FakeModelServer, detector: Make) -> None:
     model = detector("oip")
 
     def fail_and_start_anew(pictures: np.ndarray) -> str:
@@ -211,7 +211,7 @@ BROKE_OFF, NO_ANSWER = ServerUnreachable("broke off"), ServerTimeout("no answer"
     ids=lambda value: "-".join(map(str, value)) if isinstance(value, tuple) else "",
 )
 def test_the_most_informative_error_of_all_attempts_is_raised(
-    server: ServedModel, monkeypatch: pytest.MonkeyPatch, faults: tuple[NoAnswer, ...], raised: NoAnswer
+    server: FakeModelServer, monkeypatch: pytest.MonkeyPatch, faults: tuple[NoAnswer, ...], raised: NoAnswer
 ) -> None:
     connection = Connection(entry(server, "oip").server)  # type: ignore[arg-type]
     monkeypatch.setattr(detectors.runtimes.remote.connection, "PAUSES_SECONDS", (0.01, 0.01, 0.01))
@@ -223,7 +223,7 @@ def test_the_most_informative_error_of_all_attempts_is_raised(
     assert caught.value is raised
 
 
-def test_a_timeout_is_not_retried(server: ServedModel, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_timeout_is_not_retried(server: FakeModelServer, monkeypatch: pytest.MonkeyPatch) -> None:
     connection = Connection(entry(server, "oip").server)  # type: ignore[arg-type]
     asked = Mock(side_effect=[NO_ANSWER, BROKE_OFF])
     monkeypatch.setattr(connection, "_request_once", asked)
@@ -242,7 +242,7 @@ def test_an_error_without_an_answer_says_that_the_picture_was_sent(detector: Mak
     assert caught.value.sent
 
 
-def test_a_short_outage_is_hidden_by_retries(server: ServedModel, detector: Make) -> None:
+def test_a_short_outage_is_hidden_by_retries(server: FakeModelServer, detector: Make) -> None:
     model = detector("oip")
     answer = server.fault_of
     faults = iter(["503", "reset"])
@@ -252,7 +252,7 @@ def test_a_short_outage_is_hidden_by_retries(server: ServedModel, detector: Make
 
 
 @pytest.mark.parametrize("fault", LATE)
-def test_a_request_ends_at_its_timeout(server: ServedModel, detector: Make, fault: str) -> None:
+def test_a_request_ends_at_its_timeout(server: FakeModelServer, detector: Make, fault: str) -> None:
     model = detector("oip", timeout_s=TIMEOUT_S)
     started = time.monotonic()
 
@@ -264,7 +264,7 @@ def test_a_request_ends_at_its_timeout(server: ServedModel, detector: Make, faul
 
 @pytest.mark.parametrize("kind", ["oip", "tf_serving"])
 def test_the_configured_version_is_requested_and_an_unknown_one_is_an_error(
-    server: ServedModel, detector: Make, kind: str
+    server: FakeModelServer, detector: Make, kind: str
 ) -> None:
     assert len(detector(kind, version="1").detect([WHITE])[0].scores) == 1
     assert any("/versions/1" in path for path in server.requests)
@@ -275,7 +275,9 @@ def test_the_configured_version_is_requested_and_an_unknown_one_is_an_error(
     assert caught.value.code == "server_refused"
 
 
-def test_requests_run_concurrently_up_to_the_limit_over_kept_connections(server: ServedModel, detector: Make) -> None:
+def test_requests_run_concurrently_up_to_the_limit_over_kept_connections(
+    server: FakeModelServer, detector: Make
+) -> None:
     model = detector("oip", request_size=1, requests=2)
     server.wait_s = 0.05
 
@@ -287,7 +289,7 @@ def test_requests_run_concurrently_up_to_the_limit_over_kept_connections(server:
     assert len(server.connections) == 2
 
 
-def test_answers_keep_the_order_of_the_pictures(server: ServedModel, detector: Make) -> None:
+def test_answers_keep_the_order_of_the_pictures(server: FakeModelServer, detector: Make) -> None:
     model = detector("tf_serving", request_size=1)
 
     found = model.detect([np.zeros((side, side, 3), np.uint8) for side in (16, 32, 64, 128)])
@@ -303,7 +305,7 @@ def test_answers_with_a_wrong_number_of_pictures_are_a_failure(detector: Make) -
         model.detect([picture("a picture too many"), picture("a picture too few")])
 
 
-def test_a_picture_in_its_own_size_is_sent_alone(server: ServedModel, detector: Make) -> None:
+def test_a_picture_in_its_own_size_is_sent_alone(server: FakeModelServer, detector: Make) -> None:
     given = entry(server, "oip")
     given = given.model_copy(update={"input": given.input.model_copy(update={"resize": "none"})})
     model = detector("oip", of=given)
@@ -314,7 +316,7 @@ def test_a_picture_in_its_own_size_is_sent_alone(server: ServedModel, detector: 
     assert server.requests.count("/v2/models/cards/infer") == 2
 
 
-def test_nothing_found_is_an_empty_answer(server: ServedModel, detector: Make) -> None:
+def test_nothing_found_is_an_empty_answer(server: FakeModelServer, detector: Make) -> None:
     nothing = {"boxes": np.zeros((1, 0, 4), np.float32), "scores": np.zeros((1, 0)), "classes": np.zeros((1, 0), int)}
     server.infer = lambda _: nothing  # type: ignore[method-assign]
 

@@ -31,7 +31,7 @@ ROUTE = re.compile(r"/v[12]/models/cards(?:/versions/(?P<version>[^/:]+))?(?P<re
 
 STATUSES = {"400": 400, "404": 404, "429": 429, "500": 500, "502": 502, "503": 503, "504": 504, "redirect": 302}
 BODIES = {"not JSON": b"<html>Bad gateway</html>", "no outputs": b"{}", "a list": b"[1, 2]"}
-SPOILED: dict[str, Callable[[Answer], Answer]] = {
+INVALID: dict[str, Callable[[Answer], Answer]] = {
     "NaN": lambda answer: answer | {"scores": answer["scores"] * np.nan},
     "three corners": lambda answer: answer | {"boxes": answer["boxes"][..., :3]},
     "no scores": lambda answer: {name: array for name, array in answer.items() if name != "scores"},
@@ -40,7 +40,7 @@ SPOILED: dict[str, Callable[[Answer], Answer]] = {
     "a picture too many": lambda answer: {name: np.repeat(array, 2, axis=0) for name, array in answer.items()},
     "words": lambda answer: answer | {"scores": np.full(answer["scores"].shape, "high")},
 }
-FAULTS = ("slow", "drip", "reset", "truncated", "false shape", *STATUSES, *BODIES, *SPOILED)
+FAULTS = ("slow", "drip", "reset", "truncated", "false shape", *STATUSES, *BODIES, *INVALID)
 
 
 def colour_of(fault: str) -> tuple[int, int, int]:
@@ -48,7 +48,7 @@ def colour_of(fault: str) -> tuple[int, int, int]:
     return (1, 2, FAULTS.index(fault))
 
 
-class ServedModel:
+class FakeModelServer:
     """The server, in a thread of this process. It can be stopped, with all its connections, and started again."""
 
     def __init__(self, *, binary: bool = False, port: int = 0) -> None:
@@ -110,24 +110,24 @@ class ServedModel:
         return self.fault or (marked[0] if marked else None)
 
 
-DEADLY, PARALYSING = (1, 3, 0), (1, 3, 1)
+CRASHING, FREEZING = (1, 3, 0), (1, 3, 1)
 
 
-class MortalModel(ServedModel):
+class CrashingModelServer(FakeModelServer):
     """For a process of its own: a picture of the one colour ends that, one of the other stops it."""
 
     def fault_of(self, pictures: np.ndarray) -> str | None:
         colours = {tuple(picture[0, 0].tolist()) for picture in pictures}
-        if DEADLY in colours:
+        if CRASHING in colours:
             os._exit(1)
-        if PARALYSING in colours:
+        if FREEZING in colours:
             os.kill(os.getpid(), signal.SIGSTOP)
         return super().fault_of(pictures)
 
 
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
-    model: ServedModel
+    model: FakeModelServer
 
     def setup(self) -> None:
         super().setup()
@@ -183,7 +183,7 @@ class _Handler(BaseHTTPRequestHandler):
         else:
             if fault == "slow":
                 self.model.stopping.wait(SLOW_SECONDS)
-            answer = SPOILED.get(fault or "", lambda answer: answer)(self.model.infer(pictures))
+            answer = INVALID.get(fault or "", lambda answer: answer)(self.model.infer(pictures))
             sent = _outputs(answer, fault, binary) if of_tensors else (_predictions(answer, fault), None)
             self._send_bytes(*sent, fault=fault)
 
@@ -250,9 +250,9 @@ def _outputs(answer: Answer, fault: str | None, binary: bool) -> tuple[bytes, in
 
 
 def main() -> None:
-    """`python -m tests.served_model PORT SECONDS`: a mortal one, each of whose requests takes so long."""
+    """`python -m tests.fake_model_server PORT SECONDS`: a mortal one, each of whose requests takes so long."""
     port, seconds = sys.argv[1:]
-    MortalModel(port=int(port)).wait_s = float(seconds)
+    CrashingModelServer(port=int(port)).wait_s = float(seconds)
     signal.pause()
 
 
