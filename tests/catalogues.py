@@ -1,4 +1,4 @@
-"""Catalogues for tests: entries with what a test does not care about filled in, written as TOML."""
+"""Catalogues for tests, written as TOML. Fields that a test does not set have default values."""
 
 import copy
 from collections.abc import Mapping
@@ -9,7 +9,7 @@ import tomlkit
 
 Entry = dict[str, Any]
 NO_SHA256 = "0" * 64
-"""For a model whose file nobody reads."""
+"""For a model whose file is never read."""
 _FILE_ENTRY: Entry = {
     "runtime": "pytorch",
     "format": "pt2",
@@ -30,12 +30,12 @@ _SERVER_ENTRY: Entry = {
 
 
 def entry(**fields: Any) -> Entry:
-    """A model in a file; `fields` in place of what it has otherwise, None in place of nothing."""
+    """The entry of a model in a file. `fields` replace its default values; None removes a field."""
     return _merged(_FILE_ENTRY, fields)
 
 
 def server_entry(url: str, *, server: Mapping[str, Any] | None = None, **fields: Any) -> Entry:
-    """A model on a server, of whose table `server` is the rest."""
+    """The entry of a model on a server. `server` has more fields of its table `server`."""
     at = {**_SERVER_ENTRY["server"], "url": url, **(server or {})}
     return _merged(_SERVER_ENTRY, {"server": at, **fields})
 

@@ -196,7 +196,7 @@ def detector_processes() -> Iterator[DetectorProcesses]:
 
 @pytest.fixture
 def short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Removes the pause before another try at a model server that does not answer."""
+    """Shortens the pauses between the attempts of a request to a model server."""
     monkeypatch.setattr(detectors.runtimes.remote.connection, "PAUSES_SECONDS", (0.01, 0.02))
 
 

@@ -1,7 +1,7 @@
-"""A model server of a few lines, written from the specifications of both protocols, that fails on demand.
+"""A small model server that fails on demand. Its model finds one box in the middle of every picture of 32 × 32.
 
-https://github.com/kserve/open-inference-protocol and https://www.tensorflow.org/tfx/serving/api_rest; no binary of
-TensorFlow Serving is in a package registry. Its model finds one box in the middle of every picture of 32 × 32.
+It follows the specifications of both protocols: https://github.com/kserve/open-inference-protocol and
+https://www.tensorflow.org/tfx/serving/api_rest. No package registry has a binary of TensorFlow Serving.
 """
 
 import base64
@@ -44,24 +44,24 @@ FAULTS = ("slow", "drip", "reset", "truncated", "false shape", *STATUSES, *BODIE
 
 
 def colour_of(fault: str) -> tuple[int, int, int]:
-    """A picture of this colour makes the server fail so; every other one is answered."""
+    """The colour of pictures on which the server has this fault. Pictures of other colours are answered."""
     return (1, 2, FAULTS.index(fault))
 
 
 class FakeModelServer:
-    """The server, in a thread of this process. It can be stopped, with all its connections, and started again."""
+    """A server in a thread of this process. It can be stopped with all its connections, and started again."""
 
     def __init__(self, *, binary: bool = False, port: int = 0) -> None:
         self.binary = binary
         self.fault: str | None = None
-        """What goes wrong whatever the picture is."""
+        """The fault of all pictures; None if only pictures of a fault's colour fail."""
         self.state = "AVAILABLE"
-        """Of its one version."""
+        """The state of the only version."""
         self.wait_s = 0.0
         """Seconds that each request takes."""
         self.requests: list[str] = []
         self.answered = 0
-        """Pictures."""
+        """Number of answered pictures."""
         self.most_at_once = 0
         self.connections: set[socket.socket] = set()
         self.stopping = threading.Event()
@@ -114,7 +114,7 @@ CRASHING, FREEZING = (1, 3, 0), (1, 3, 1)
 
 
 class CrashingModelServer(FakeModelServer):
-    """For a process of its own: a picture of the one colour ends that, one of the other stops it."""
+    """A server for a separate process. A `CRASHING` picture ends the process, and a `FREEZING` one stops it."""
 
     def fault_of(self, pictures: np.ndarray) -> str | None:
         colours = {tuple(picture[0, 0].tolist()) for picture in pictures}
@@ -169,14 +169,14 @@ class _Handler(BaseHTTPRequestHandler):
         pictures, binary = self._tensor(body) if of_tensors else (_rows(body), False)
         fault = self.model.fault_of(pictures)
         if fault == "reset":
-            # Closed with this, the other side hears a reset and not an end.
+            # With this option the client sees a reset of the connection and not its normal end.
             self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
             self.rfile.close()
             self.wfile.close()
             self.connection.close()
             self.close_connection = True
         elif fault in STATUSES:
-            # An error may quote anything, NUL among it.
+            # The text of an error may contain any character, even NUL.
             self._send(STATUSES[fault], {"error": f"as it was asked to\0: {fault}"})
         elif fault in BODIES:
             self._send_bytes(BODIES[fault])
@@ -250,7 +250,7 @@ def _outputs(answer: Answer, fault: str | None, binary: bool) -> tuple[bytes, in
 
 
 def main() -> None:
-    """`python -m tests.fake_model_server PORT SECONDS`: a mortal one, each of whose requests takes so long."""
+    """`python -m tests.fake_model_server PORT SECONDS`: a server that may crash. Each request takes SECONDS."""
     port, seconds = sys.argv[1:]
     CrashingModelServer(port=int(port)).wait_s = float(seconds)
     signal.pause()

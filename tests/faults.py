@@ -5,7 +5,7 @@ from typing import Any
 
 
 def faulty(call: Callable[..., Any], *faults: Exception) -> Callable[..., Any]:
-    """`call`, but each of its first calls raises one of these."""
+    """Wraps `call`: each of the first calls raises one of `faults`, and later calls work."""
     left = list(faults)
 
     def run(*given: Any, **named: Any) -> Any:

@@ -1,4 +1,4 @@
-"""The checker sees each broken promise: a ledger, and a service whose answers differ from it."""
+"""The checker counts each broken promise. The service here gives other answers than the ledger promises."""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path

@@ -30,7 +30,7 @@ log = logging.getLogger(__name__)
 JOBS = int(os.environ.get("REMOTE_JOBS", "120"))
 KILLS = int(os.environ.get("REMOTE_KILLS", "6"))
 OUTAGE_SECONDS = float(os.environ.get("REMOTE_OUTAGE_SECONDS", "3"))
-# So that an outage has several.
+# So short that several sweeps happen during an outage.
 SWEEP_SECONDS = 0.5
 MODEL = "distant"
 
@@ -121,7 +121,7 @@ def test_jobs_wait_while_the_server_is_out_and_go_on_when_it_is_back(
     wait_for(lambda: remote.queue_now().queued < JOBS * 0.9, "the first answers")
 
     server.stop()
-    wait_for(all_breakers_open(remote), "the reason why nothing moves, and the jobs at hand to be given back")
+    wait_for(all_breakers_open(remote), "the reason of the outage, and the return of the claimed jobs")
     (outage,) = remote.queue_now().outages
     time.sleep(OUTAGE_SECONDS)
     during = remote.queue_now()
@@ -143,7 +143,7 @@ def test_jobs_wait_while_the_server_is_out_and_go_on_when_it_is_back(
     assert set(claims) == {"finished", "given_back"}
     # During the outage jobs were not claimed and requeued again and again: each process had its claims only once.
     assert claims["given_back"] <= 3 * int(remote.settings.children)
-    wait_for(lambda: not remote.queue_now().outages, "the note to be taken off")
+    wait_for(lambda: not remote.queue_now().outages, "the removal of the recorded outage")
     log.info("%d jobs, %g s out, the last answer %.1f s later, claims %s", JOBS, OUTAGE_SECONDS, seconds, dict(claims))
 
 
@@ -151,7 +151,7 @@ def test_a_worker_waits_for_a_server_that_is_out_when_it_starts(remote: Rig, ser
     server.stop()
     remote.start_worker()
     batch, _ = remote.submit([GOOD] * 5)
-    wait_for(lambda: remote.queue_now().outages, "the reason why nothing moves")
+    wait_for(lambda: remote.queue_now().outages, "the reason of the outage")
 
     server.start()
     results = remote.wait_finished(batch)
@@ -171,7 +171,7 @@ def test_a_server_that_fails_every_picture_fails_no_job(
     remote.start_worker()
     server.fault = fault
     batch, _ = remote.submit([GOOD] * 5)
-    wait_for(lambda: remote.queue_now().outages, "the reason why nothing moves")
+    wait_for(lambda: remote.queue_now().outages, "the reason of the outage")
     codes = {outage.code for outage in remote.queue_now().outages}
 
     server.fault = None
@@ -247,7 +247,7 @@ def test_a_server_that_is_killed_again_and_again_fails_no_job(
         sent.append(batch)
         wait_for(lambda started=number + 1: crashing_server.starts == started, "the server")  # type: ignore[misc]
         wait_for(lambda batch=batch: batches.get_batch(remote.db, batch.id).succeeded, "the first answers")  # type: ignore[misc]
-        # Back before a request is given up, and after it.
+        # The server returns before the retries of a request end, and after they have ended.
         crashing_server.may_come_back = (lambda: True) if number % 2 else all_breakers_open(remote)
         crashing_server.kill()
 

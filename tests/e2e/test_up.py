@@ -95,7 +95,9 @@ def test_a_crashed_process_is_started_again(shared: Shared, white: bytes) -> Non
 
     with up.client() as client:
         assert client.detect("cards-pytorch", white)["status"] == "succeeded"
-    wait_for(lambda: "redis ended (terminated by SIGKILL) and is started again" in up.output, "a word about it")
+    wait_for(
+        lambda: "redis ended (terminated by SIGKILL) and is started again" in up.output, "the log line about redis"
+    )
 
 
 def test_a_killed_worker_loses_no_job_and_does_not_affect_the_other_worker(shared: Shared) -> None:

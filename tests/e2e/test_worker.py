@@ -48,7 +48,7 @@ def test_a_killed_process_loses_no_job(shared_rig: Rig, victim: str) -> None:
         before = set(worker.children())
         next(iter(before)).kill()
         if victim == "a child and at once its successor":
-            wait_for(lambda: set(worker.children()) - before, "the successor")
+            wait_for(lambda: set(worker.children()) - before, "the next process")
             (set(worker.children()) - before).pop().kill()
     results = rig.wait_finished(batch)
 
@@ -206,7 +206,7 @@ def test_an_empty_redis_after_a_restart_loses_no_job(sqlite_rig: Rig, redis_serv
     rig.start_worker()
     redis_server.kill()
     batch, _ = rig.submit([GOOD] * 10)
-    wait_for(lambda: "Redis does not answer" in rig.output, "a sweep that can not ring")
+    wait_for(lambda: "Redis does not answer" in rig.output, "a sweep without Redis")
     assert store.list_jobs(rig.db, status="queued")
 
     redis_server.start()

@@ -7,7 +7,7 @@ FRAMEWORKS = ("torch", "torchvision", "tensorflow")
 
 @dataclass(frozen=True)
 class Kind:
-    """`budget_mb`: the greatest size beyond the base image. `lacks`: modules that can't be imported."""
+    """`budget_mb`: the maximum size in MB above the base image. `lacks`: modules that must not be importable."""
 
     name: str
     budget_mb: int

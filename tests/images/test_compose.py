@@ -1,4 +1,4 @@
-"""The stack of compose.yaml: from nothing to healthy, 1,000 pictures while it is scaled and broken, on after a stop.
+"""The stack of compose.yaml: it starts, answers 1,000 pictures while it is scaled and killed, and survives a restart.
 
 The tests run in this order: each one continues where the last one ended.
 """

@@ -29,7 +29,7 @@ class Shared:
     containers: dict[str, str]
 
     def address(self, name: str) -> str:
-        """The address on the network that it was started in."""
+        """The container's address on the network in which it was started."""
         found: str = inspect(self.containers[name])["NetworkSettings"]["Networks"]["bridge"]["IPAddress"]
         return found
 

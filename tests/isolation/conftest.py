@@ -20,7 +20,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.fixture(scope="session")
 def measured(pytestconfig: pytest.Config) -> Measured:
-    """Measurement -> its figure; printed at the end."""
+    """Name of a measurement -> its value; printed at the end."""
     return pytestconfig.stash[MEASURED]
 
 

@@ -231,7 +231,7 @@ def test_a_function_answers_every_kind_of_event(
             lambda_.invoke({"key1": "value1"})
         assert raised.value.kind == "UnknownEvent"
 
-        # Without the store, events that do not need it succeed, and the others have to be sent again.
+        # Without the store, events that do not need it succeed. The other events have to be sent again.
         store.close()
         given = messages({"uri": "s3://pictures/a b.png"}, {"image_base64": base64_of(PICTURE)}, {"Records": [put()]})
         failures = lambda_.invoke(given, 300)["batchItemFailures"]
@@ -312,7 +312,7 @@ def test_a_killed_function_loses_no_job_and_counts_none_twice(
 
     with function(store, tmp_path, measured, "to be killed", **settings) as killed:
         with db.write() as connection:
-            # Then the function can't write its result, however long it takes to start.
+            # So the function can't write its result, even if it starts slowly.
             connection.execute(sa.text("SET LOCAL idle_in_transaction_session_timeout = 0"))
             connection.execute(sa.text("LOCK TABLE detections IN EXCLUSIVE MODE"))
             killed.runtime.send(event)

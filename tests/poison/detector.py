@@ -13,7 +13,7 @@ from detectors.base import Detector
 from tests.poison import UNLOADABLE
 from tests.poison.pictures import REDS, SLOW, answer
 
-# That every picture takes.
+# The time for each picture.
 SECONDS = float(os.environ.get("POISON_SECONDS", "0"))
 MEGABYTES_EATEN = 300
 MOST_FOUND = 3

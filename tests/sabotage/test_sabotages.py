@@ -1,4 +1,4 @@
-"""Each sabotage is seen by the tests that it names, and they see nothing where there is none."""
+"""The named tests of each sabotage fail with it, and pass without it."""
 
 import shutil
 import subprocess
@@ -16,7 +16,7 @@ from tests.sabotage.tree import OF_BROKEN_CODE, copy_tree, environment_of, files
 
 pytestmark = pytest.mark.slow
 SABOTAGES = sabotages()
-# Without these, one that is moved away with its promise would go unnoticed.
+# Without this number, a deleted file of sabotages would go unnoticed.
 FEWEST = 85
 
 
@@ -31,7 +31,7 @@ def tree(files: list[Path], tmp_path: Path) -> Iterator[Path]:
     tree = tmp_path / "tree"
     copy_tree(files, tree)
     yield tree
-    # There are many of them, and each is as large as the first.
+    # There are many copies, and each of them is as large as the tree.
     shutil.rmtree(tree)
 
 
@@ -63,7 +63,7 @@ def test_the_modules_of_the_copy_are_imported(tree: Path) -> None:
     packages = [pattern.rstrip("*") for pattern in project["tool"]["setuptools"]["packages"]["find"]["include"]]
     asked = f"import {', '.join(packages)}; print(*({', '.join(f'{name}.__file__' for name in packages)},), sep='\\n')"
 
-    # As tests start processes: neither the folder of now nor that of a script is on the path.
+    # Tests start processes in this way: neither the current folder nor that of a script is on the path.
     told = subprocess.run(
         [sys.executable, "-P", "-c", asked], env=environment_of(tree), capture_output=True, text=True, check=True
     )

@@ -99,7 +99,7 @@ class Process:
         return self.wait(seconds)
 
     def descendants(self) -> list[psutil.Process]:
-        """Its descendants."""
+        """The descendants of the program."""
         found: list[psutil.Process] = psutil.Process(self.pid).children(recursive=True)
         return found
 

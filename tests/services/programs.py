@@ -49,12 +49,12 @@ class Worker(Process):
         super().__init__(python("worker", runtime, interpreter=interpreter), variables, log)
 
     def children(self) -> list[psutil.Process]:
-        """The processes of its pool."""
+        """The processes of the worker's pool."""
         return [process for process in psutil.Process(self.pid).children() if is_of_pool(process)]
 
 
 def is_of_pool(process: psutil.Process) -> bool:
-    """Whether it is a process of some worker's pool."""
+    """Whether the process is in the pool of a worker."""
     try:
         return any("spawn_main" in part for part in process.cmdline())
     except psutil.NoSuchProcess:  # a zombie, too: it has just ended

@@ -180,12 +180,12 @@ def test_cancelling_a_batch_counts_at_once(db: Database) -> None:
 
 
 def test_an_answer_is_dropped_if_its_batch_is_cancelled_in_the_same_moment(db: Database) -> None:
-    """The batch is cancelled after the token is tested and before the job is counted: nothing may be written."""
+    """The batch is cancelled after the token is checked and before the job is counted. Nothing may be written."""
     batch = batches.create_batch(db, None)
     (job,) = submit(db, new_job(1), batch_id=batch.id)
     held = take(db)
     if db.is_sqlite:
-        # SQLite has one writer at a time, so the cancellation can only come before.
+        # SQLite has one writer at a time, so the cancellation can only be committed before.
         batches.cancel_batch(db, batch.id)
         assert claims.finish(db, held, answer(held), device="cpu") == set()
     else:

@@ -1,4 +1,4 @@
-"""No job starves: single pictures behind floods, batches beside batches, models beside models."""
+"""No job starves: not behind a flood of single pictures, not behind a batch, and not behind another model."""
 
 from collections import Counter
 from typing import Any

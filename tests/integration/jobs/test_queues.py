@@ -1,4 +1,4 @@
-"""What an operator sees of the queues while something is wrong."""
+"""The state of the queues that an operator sees during faults."""
 
 import time
 
@@ -126,7 +126,7 @@ def test_a_worker_sends_heartbeats_until_it_stops(db: Database, monkeypatch: pyt
     # Its entry was removed while it was away, so it registers again.
     wait_for(lambda: worker_registry.queues(db), "its entry once more")
     expire_heartbeat(db, heartbeat._plan.worker_id)
-    wait_for(lambda: the_queue(db).workers == 1, "a sign of life")
+    wait_for(lambda: the_queue(db).workers == 1, "a heartbeat")
     heartbeat.stop()
 
     assert worker_registry.queues(db) == []

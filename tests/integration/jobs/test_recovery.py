@@ -1,4 +1,4 @@
-"""Recovery on real databases: what becomes of jobs whose claim ended without an answer."""
+"""Recovery on real databases: jobs whose claim ended without an answer are requeued or fail."""
 
 import pytest
 import sqlalchemy as sa

@@ -1,4 +1,4 @@
-"""After a model server went away with a job, the job is alone on that server; on real databases."""
+"""A job whose model server stopped answering runs alone on that server. On real databases."""
 
 import threading
 import time
@@ -31,7 +31,7 @@ def take(db: Database, *models: str, servers: Mapping[str, str] = HERE) -> HeldC
 
 
 def job_with_absence(db: Database, number: int = 0, *, model: str = "cards") -> JobRecord:
-    """A job with an absence: its server went away while it was alone there."""
+    """A job with an absence: its server stopped answering while the job was alone on it."""
     (job,) = submit(db, new_job(number, model=model))
     for _ in range(2):
         held = take_any(db, model=model)
@@ -118,7 +118,7 @@ def test_a_job_with_an_absence_is_alone_although_many_workers_claim(db: Database
             while len(answered) < len(jobs) and not over.is_set():
                 held = take(db)
                 if held is None:
-                    # SQLite's lock is not fair: without a pause the others might never get it.
+                    # SQLite's lock is not fair: without a pause the other threads might never get it.
                     time.sleep(0.005)
                     continue
                 with lock:
@@ -132,7 +132,7 @@ def test_a_job_with_an_absence_is_alone_although_many_workers_claim(db: Database
                 with lock:
                     answered.update(taken)
         finally:
-            # After an error here the others would wait for this claim for ever.
+            # After an error here the other threads would wait for this claim for ever.
             over.set()
 
     threads = [threading.Thread(target=work) for _ in range(4)]

@@ -1,4 +1,4 @@
-"""Two versions at the same time: the old one works on the migrated database, and each takes the other's doorbells."""
+"""Two versions at the same time: the old one works on the migrated database, and each accepts the other's doorbells."""
 
 import base64
 import json

@@ -33,7 +33,7 @@ GOOD = (250, 250, 250)
 
 
 class World:
-    """A child of a worker that has used its model server before, and jobs for it."""
+    """A child of a worker that has used its model server before, and jobs for the child."""
 
     def __init__(self, db: Database, url: str, folder: Path, server: FakeModelServer) -> None:
         entry = catalogues.server_entry(server.url, server={"timeout_s": 5}, batch_size=4)
@@ -67,7 +67,7 @@ class World:
         return store.submit(self.db, new, pipeline=PIPELINE_REVISION)
 
     def suspect(self) -> str:
-        """A job that the model server had when it crashed."""
+        """A job that the model server had received when it crashed."""
         (job,) = self.submit(GOOD)
         recovery.requeue_as_suspects(self.db, self.take().id, "server_unreachable", "It broke off.")
         return job.id
@@ -94,7 +94,7 @@ class World:
         def fault_of(pictures: np.ndarray) -> str | None:
             if self.server.fault is None and (pictures[:, 0, 0] != colour).any(axis=1).all():
                 return None
-            # The server answers so until the thread has stopped it.
+            # The server gives this answer until the thread has stopped it.
             self.server.fault = "reset"
             threading.Thread(target=self.server.stop).start()
             return "reset"
@@ -156,7 +156,7 @@ def test_an_outage_before_a_suspect_was_sent_does_not_count(world: World, server
     assert store.get_job(world.db, suspect).status == "queued"
 
     server.fault = None
-    wait_for(lambda: not world.is_out(), "the server to be found back")
+    wait_for(lambda: not world.is_out(), "the end of the outage")
     world.work()
 
     assert (store.get_job(world.db, suspect).status, world.absences(suspect)) == ("succeeded", 0)
@@ -192,7 +192,7 @@ def test_an_outage_while_a_model_is_loaded_fails_no_job(world: World, server: Fa
     server.fault_of = lambda _: next(faults, None)  # type: ignore[method-assign]
 
     world.work()
-    wait_for(lambda: not world.is_out(), "the server to be found back")
+    wait_for(lambda: not world.is_out(), "the end of the outage")
     world.work()
 
     assert store.get_job(world.db, job.id).status == "succeeded"

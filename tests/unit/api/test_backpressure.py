@@ -1,4 +1,4 @@
-"""A queue over its limit: which requests are refused, and which are still served."""
+"""A full queue: which requests are refused, and which are still answered."""
 
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -28,7 +28,7 @@ def settings(settings: Settings) -> Settings:
 
 @pytest.fixture(autouse=True)
 def query_each_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Otherwise the state of a queue is used for a moment."""
+    """Reads the state of a queue for each request. Otherwise it is cached for a moment."""
     monkeypatch.setattr(jobs.queue.backpressure, "REUSE_FACTOR", -1)
 
 

@@ -59,7 +59,7 @@ def document_of(schema: dict[str, Any]) -> Document:
     )
 
 
-def spoiled(content: dict[str, Any], where: str, value: Any) -> dict[str, Any]:
+def changed(content: dict[str, Any], where: str, value: Any) -> dict[str, Any]:
     """A copy with one changed member. `where` is its path, such as `jobs.0.id`."""
     copy = deepcopy(content)
     *above, last = [int(part) if part.isdigit() else part for part in where.split(".")]
@@ -105,7 +105,7 @@ def test_valid_answers_pass(document: Document) -> None:
 )
 def test_an_invalid_answer_fails(document: Document, where: str, value: Any, fault: str) -> None:
     with pytest.raises(AssertionError, match=fault):
-        document.check("get", "/v1/jobs", answer(spoiled(PAGE, where, value)))
+        document.check("get", "/v1/jobs", answer(changed(PAGE, where, value)))
 
 
 @pytest.mark.parametrize("content", [JOB | {"more": 1}, {"jobs": [JOB], "next": None}])

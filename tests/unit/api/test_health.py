@@ -79,7 +79,7 @@ def test_a_queue_without_a_worker_is_shown(client: FlaskClient, service: Service
 def test_a_queue_shows_the_versions_that_no_worker_serves(client: FlaskClient, service: Service) -> None:
     client.post("/v1/jobs", data=form((encoded(), "a.png")))
     with service.db.write() as connection:
-        # As a job is whose model was changed since.
+        # Like a job whose model has changed after the submit.
         connection.execute(sa.update(Job).values(model_digest="of yesterday"))
     client.post("/v1/jobs", data=form((encoded(), "a.png"), cache="false"))
 

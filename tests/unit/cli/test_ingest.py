@@ -1,4 +1,4 @@
-"""`boxqueue ingest` against a service that answers at once, refuses, is away, or loses its answers."""
+"""`boxqueue ingest` against a service that answers at once, refuses, is down, or loses its answers."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""The sentence and the exit code of a command that fails."""
+"""The error message and the exit code of a command that fails."""
 
 import errno
 

@@ -1,4 +1,4 @@
-"""`boxqueue models add`, on a tiny model, as a user runs it: where the entry goes, and its messages."""
+"""`boxqueue models add` on a tiny model, as a user runs it: the catalogue that gets the entry, and the messages."""
 
 import tomllib
 from pathlib import Path

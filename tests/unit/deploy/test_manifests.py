@@ -1,4 +1,4 @@
-"""The manifests: valid for Kubernetes and for KEDA, with the promised limits and rights."""
+"""The manifests are valid for Kubernetes and for KEDA, and have the promised limits and privileges."""
 
 import json
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Every way in which models write what they found means the same detections."""
+"""All output formats of models give the same detections."""
 
 from pathlib import Path
 from typing import Any

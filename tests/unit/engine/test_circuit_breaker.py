@@ -1,4 +1,4 @@
-"""Models that a worker leaves alone while their server is out."""
+"""The circuit breakers of a worker, which stop requests to a model server during its outage."""
 
 import threading
 from collections.abc import Iterator
@@ -24,7 +24,7 @@ OUT = ModelUnavailable(ServerTimeout("It did not answer."))
 
 
 class World(SimpleNamespace):
-    """A worker's entry, its circuits, and what is asked of the server: each fault once, then answers."""
+    """A registered worker with circuit breakers. Its detector raises each fault once, and then answers."""
 
     def recorded(self) -> list[str]:
         return [outage.code for queue in worker_registry.queues(self.db) for outage in queue.outages]
@@ -62,7 +62,7 @@ def test_the_reason_of_an_outage_is_recorded_and_a_doorbell_rings_at_its_end(wor
     world.breakers.open(ENTRY, detector, OUT)
 
     assert world.breakers.is_open(ENTRY)
-    wait_for(lambda: world.recorded() == ["server_failed"], "the reason of now")
+    wait_for(lambda: world.recorded() == ["server_failed"], "the current reason")
     assert world.rung == []
     detector.left.clear()
     wait_for(lambda: closed(world), "the end")
@@ -101,7 +101,7 @@ def test_an_outage_of_the_database_does_not_end_the_probing(
     monkeypatch.setattr(engine.circuit_breaker, "worker_registry", SimpleNamespace(**calls))
     detector = world.detector(*[OUT] * 10_000)
     world.breakers.open(ENTRY, detector, OUT)
-    wait_for(world.recorded, "the reason, noted at the second try")
+    wait_for(world.recorded, "the reason, recorded at the second attempt")
 
     detector.left.clear()
 

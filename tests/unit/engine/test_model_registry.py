@@ -15,7 +15,7 @@ from jobs.settings import Settings
 from tests import catalogues
 from worker.plan import Plan
 
-# A file that was written to just now is left alone, and one of the same time and size is the same.
+# A file that was just written is not read, and a file of the same time and size counts as the same file.
 _times = count(1_000_000_000)
 
 
@@ -63,7 +63,7 @@ def test_a_changed_entry_is_a_new_version(folder: Folder) -> None:
     folder.catalogue(cards=entry(folder.model("other", b"second"), file="other"), signs=entry("0" * 64))
 
     assert registry.follow()
-    assert list(digests(registry)) == ["cards"]  # the file of signs is another one
+    assert list(digests(registry)) == ["cards"]  # the file of `signs` has another digest
     assert digests(registry) != before
 
 
@@ -92,7 +92,7 @@ def test_a_file_with_another_digest_keeps_the_old_version_and_is_tried_again(
     assert "Its former version stays in use." in caplog.text
 
     folder.model("other", b"second")
-    assert not registry.follow()  # not at every look
+    assert not registry.follow()  # not at every check
     monkeypatch.setattr(engine.model_registry, "CHECK_AGAIN_SECONDS", 0.0)
     registry._check_again_at = time.monotonic()
     assert registry.follow()

@@ -73,7 +73,7 @@ def test_a_missing_store_is_an_outage_and_not_a_missing_picture(tmp_path: Path) 
 
 
 class Refused(Exception):
-    """Of a bucket's library: like botocore's errors, not an OSError."""
+    """An error of a bucket's library. Like botocore's errors, it is not an OSError."""
 
 
 class UnreachableBucket(MemoryFileSystem):

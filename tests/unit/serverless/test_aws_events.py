@@ -139,7 +139,7 @@ def test_every_object_of_an_event_gets_its_answer(
     ]  # fmt: skip
     assert [job["status"] for job in jobs] == ["succeeded", "succeeded", "failed", "failed"]
     assert [job["error"] and job["error"]["code"] for job in jobs[2:]] == ["picture_unknown_format", "picture_missing"]
-    # Without a database the answers are only on these lines.
+    # Without a database, these log lines are the only answers.
     assert lines(capsys) == jobs
 
 

@@ -60,7 +60,7 @@ def detection(settings: Settings) -> Iterator[Detection]:
 
 @pytest.fixture
 def short_lease_detection(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Iterator[Detection]:
-    """Its leases are shorter than the settings allow, for tests in which a lease expires or is extended."""
+    """Leases are shorter here than the settings allow, for tests in which a lease expires or is extended."""
     monkeypatch.setattr(serverless.stored, "POLL_SECONDS", 0.02)
     detection = Detection(settings.model_copy(update={"lease_seconds": 0.2}), "remote")
     yield detection

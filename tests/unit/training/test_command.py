@@ -1,4 +1,4 @@
-"""What `python -m training` refuses before it starts to train."""
+"""Errors of `python -m training` before it starts to train."""
 
 import importlib.util
 from dataclasses import replace

@@ -71,7 +71,7 @@ def test_a_header_that_many_pictures_share_makes_no_group(album: Album) -> None:
     family = [album.picture(str(n), [1, 2, 10 * n, 10 * n + 1], places=places[n]) for n in range(1, 7)]
 
     assert len(groups(family)) == 6
-    assert len(groups(family[:2])) == 1  # what only two have in common is much
+    assert len(groups(family[:2])) == 1  # parts that only two pictures share make a group
 
 
 def test_boxes_in_the_same_places_are_one_group_at_any_size(album: Album) -> None:
@@ -124,7 +124,9 @@ def test_boxes_are_spread_rather_than_pictures(album: Album) -> None:
 
 
 def spots(n: int) -> list[tuple[int, int]]:
-    """Four places that lie in no other picture the same way."""
+    """Four places. Each picture has a different arrangement."""
+    # parts that only two pictures share make a group
+    # two pictures with the same rare parts are one group
     rng = np.random.default_rng(n)
     return [(int(rng.integers(5, 150)), 10 + 60 * row) for row in range(4)]
 

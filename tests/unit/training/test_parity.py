@@ -86,7 +86,7 @@ def test_both_frameworks_refine_boxes_in_the_same_way(detector_processes: Detect
     torch.nn.init.normal_(borders.kind)
     torch.nn.init.normal_(borders.move)
     edges = torch.randn(2, 32, 128, 128)
-    corners = torch.rand(2, 100, 4) * 120 - 4  # some of them outside
+    corners = torch.rand(2, 100, 4) * 120 - 4  # some boxes are outside of the picture
     kinds = torch.randint(0, 6, (2, 100))
 
     with torch.no_grad():

@@ -134,7 +134,7 @@ def test_the_class_loss_compares_only_with_absent_classes() -> None:
     all_known = torch.ones(1, 3, dtype=torch.bool)
     alone, both = torch.tensor([[1.0, 0.0, 0.0]]), torch.tensor([[1.0, 0.0, 0.9]])
 
-    # Compared with the third, whose heat is higher; with the second alone if the third is present or unknown.
+    # Compared with the third class, whose heat is higher, unless that class is present or unknown.
     assert _class_loss(heat, alone, all_known, kind).item() > 4
     assert _class_loss(heat, both, all_known, kind).item() == pytest.approx(math.log(2))
     assert _class_loss(heat, alone, torch.tensor([[True, True, False]]), kind).item() == pytest.approx(math.log(2))

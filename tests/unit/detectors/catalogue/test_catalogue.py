@@ -240,7 +240,7 @@ def test_a_model_on_a_server_has_no_file(tmp_path: Path) -> None:
 
     entry.verify()
     assert entry.location == "http://models:8000 cards version 3"
-    # As it travels to the processes of a worker.
+    # A worker sends the entry to its processes in this form.
     assert ModelEntry.model_validate(entry.model_dump(mode="json")) == entry
 
 

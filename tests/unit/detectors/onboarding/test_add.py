@@ -1,4 +1,4 @@
-"""`add` infers the entry of a model file, in every format, and a worker finds with it what the model finds."""
+"""`add` infers the entry of a model file of every format. With it, a worker finds the same as the model."""
 
 import os
 from argparse import Namespace
@@ -19,7 +19,7 @@ LABELS = "red,green,blue"
 SSDLITE = "ssdlite320_mobilenet_v3_large"
 FASTER_RCNN = "fasterrcnn_mobilenet_v3_large_320_fpn"
 OWN = "torchvision"
-"""A process of its own: that of the other tests shows that nothing else imports torchvision."""
+"""The name of a separate process. The process of the other tests shows that no other code imports torchvision."""
 
 
 def asked(file: Path, **given: Any) -> Namespace:

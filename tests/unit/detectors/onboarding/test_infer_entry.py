@@ -1,4 +1,4 @@
-"""What outputs mean, by their names and shapes."""
+"""The meaning of outputs is inferred from their names and shapes."""
 
 from typing import Any
 

@@ -26,7 +26,7 @@ from tests.fake_model_server import BOX, FAULTS, SIZE, SLOW_SECONDS, STATUSES, F
 FORMATS = ("oip", "oip in bytes", "tf_serving", "tf_serving in files")
 TIMEOUT_S = 2.0
 LATE = ("slow", "drip")
-# Faults that are the same to every way of writing an answer.
+# Faults that do not depend on the format of an answer.
 TRANSPORT = (*LATE, "reset", *STATUSES)
 CODES = {
     "slow": "server_timeout",
@@ -175,7 +175,7 @@ def test_the_picture_that_a_server_crashed_on_is_a_suspect(server: FakeModelServ
     with pytest.raises(ModelUnavailable) as caught:
         model.detect([WHITE])
 
-    # What was asked last could not be sent.
+    # The last request could not be sent.
     assert caught.value.code == "server_unreachable"
     assert "broke off" in str(caught.value.suspicion)
 
@@ -300,7 +300,7 @@ def test_answers_keep_the_order_of_the_pictures(server: FakeModelServer, detecto
 def test_answers_with_a_wrong_number_of_pictures_are_a_failure(detector: Make) -> None:
     model = detector("oip", request_size=1)
 
-    # Two answers for the two of them together.
+    # The two requests have two answers in all, but not one each.
     with pytest.raises(DetectionFailed, match="answered for"):
         model.detect([picture("a picture too many"), picture("a picture too few")])
 
