@@ -51,5 +51,5 @@ def write(path: Path, entries: Mapping[str, Entry]) -> Path:
 
 
 def _merged(entry: Entry, fields: Mapping[str, Any]) -> Entry:
-    given = {**copy.deepcopy(entry), **fields}
-    return {name: value for name, value in given.items() if value is not None}
+    merged = {**copy.deepcopy(entry), **fields}
+    return {name: value for name, value in merged.items() if value is not None}

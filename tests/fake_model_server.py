@@ -245,8 +245,8 @@ def _outputs(answer: Answer, fault: str | None, binary: bool) -> tuple[bytes, in
             data += array.tobytes()
         else:
             outputs[-1]["data"] = array.ravel().tolist()
-    told = json.dumps({"model_name": "cards", "outputs": outputs}).encode()
-    return told + data, len(told) if binary else None
+    header = json.dumps({"model_name": "cards", "outputs": outputs}).encode()
+    return header + data, len(header) if binary else None
 
 
 def main() -> None:

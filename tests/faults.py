@@ -8,9 +8,9 @@ def faulty(call: Callable[..., Any], *faults: Exception) -> Callable[..., Any]:
     """Wraps `call`: each of the first calls raises one of `faults`, and later calls work."""
     left = list(faults)
 
-    def run(*given: Any, **named: Any) -> Any:
+    def run(*arguments: Any, **named: Any) -> Any:
         if left:
             raise left.pop(0)
-        return call(*given, **named)
+        return call(*arguments, **named)
 
     return run

@@ -92,8 +92,8 @@ def run(what: str, command: list[object], environment: dict[str, str], good: set
     words = [str(word) for word in command]
     done = subprocess.run(words, env={**options, **environment}, capture_output=True, text=True, check=False)
     well = done.returncode in good
-    told = f"no finding, {len(done.stdout.splitlines())} runs" if well else done.stderr[-4000:]
-    sys.stdout.write(f"{what}: {told}\n")
+    result = f"no finding, {len(done.stdout.splitlines())} runs" if well else done.stderr[-4000:]
+    sys.stdout.write(f"{what}: {result}\n")
     return 0 if well else 1
 
 

@@ -74,7 +74,7 @@ class Service:
             time.sleep(0.2)
 
     def _configure(self) -> None:
-        given = {
+        options = {
             "data": self.folder,
             "port": free_port(),
             "database_url": self.database_url,
@@ -84,9 +84,9 @@ class Service:
             **LIMITS,
             **self._given,
         }
-        self.settings = settings_of(**given)
+        self.settings = settings_of(**options)
         self.url = f"http://127.0.0.1:{self.settings.port}"
-        self._environment = environment(**given) | self._own
+        self._environment = environment(**options) | self._own
 
     def start_supervisor(self) -> None:
         programs = [Program("api", python("api"), "service")]

@@ -59,7 +59,7 @@ def test_a_killed_process_loses_no_job(shared_rig: Rig, victim: str) -> None:
 def test_poison_fails_with_its_code_and_all_other_jobs_succeed(sqlite_rig: Rig) -> None:
     rig = sqlite_rig
     # The time limit of a picture is longer than a pause of a busy machine.
-    rig.given |= {"picture_seconds": 5, "child_memory_mb": 250, "lease_seconds": 60}
+    rig.worker_settings |= {"picture_seconds": 5, "child_memory_mb": 250, "lease_seconds": 60}
     rig.start_worker()
     kinds = {
         "segfault": ("worker_lost", 1),
@@ -137,7 +137,7 @@ def test_a_terminated_worker_finishes_or_requeues_its_jobs(sqlite_rig: Rig) -> N
 
 def test_only_the_picture_that_breaks_the_detector_fails(sqlite_rig: Rig) -> None:
     rig = sqlite_rig
-    rig.given["children"] = 1
+    rig.worker_settings["children"] = 1
     rig.start_worker()
 
     batch, jobs = rig.submit([GOOD, picture("break"), *[GOOD] * 30])
@@ -151,7 +151,7 @@ def test_only_the_picture_that_breaks_the_detector_fails(sqlite_rig: Rig) -> Non
 def test_terminated_children_requeue_and_no_crash_is_counted(sqlite_rig: Rig) -> None:
     rig = sqlite_rig
     # One picture in each claim: a crash would count against it.
-    rig.given |= {"batch_size": 1, "lease_seconds": 60}
+    rig.worker_settings |= {"batch_size": 1, "lease_seconds": 60}
     worker = rig.start_worker()
     batch, jobs = rig.submit([SLOW] * 60)
 
@@ -170,7 +170,7 @@ def test_terminated_children_requeue_and_no_crash_is_counted(sqlite_rig: Rig) ->
 
 def test_a_terminated_process_group_counts_no_crash(sqlite_rig: Rig) -> None:
     rig = sqlite_rig
-    rig.given["lease_seconds"] = 60
+    rig.worker_settings["lease_seconds"] = 60
     worker = rig.start_worker()
     rig.submit([SLOW] * 200)
     rig.wait_running()
@@ -236,7 +236,7 @@ def test_jobs_wait_during_an_outage_of_the_image_store(sqlite_rig: Rig) -> None:
     ],
 )
 def test_a_worker_that_cannot_start_says_why(sqlite_rig: Rig, setting: str, value: str, sentence: str) -> None:
-    sqlite_rig.given[setting] = value
+    sqlite_rig.worker_settings[setting] = value
 
     done = output_of(python("worker", "poison"), sqlite_rig.environment)
 

@@ -38,6 +38,6 @@ def with_libtorch(tmp_path_factory: pytest.TempPathFactory) -> Path:
     require_compiler()
     catalogue = tmp_path_factory.mktemp("compiled") / "weights" / "catalogue.toml"
     shutil.copytree(ROOT / "weights", catalogue.parent)
-    asked = ["cards-pytorch", "--runtime", "libtorch", "--as", "cards-libtorch", "--catalogue", str(catalogue)]
-    subprocess.run([sys.executable, "-m", "detectors.onboarding.compile", *asked], check=True)
+    arguments = ["cards-pytorch", "--runtime", "libtorch", "--as", "cards-libtorch", "--catalogue", str(catalogue)]
+    subprocess.run([sys.executable, "-m", "detectors.onboarding.compile", *arguments], check=True)
     return catalogue

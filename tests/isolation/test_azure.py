@@ -174,8 +174,8 @@ def test_a_message_for_an_unknown_model_gets_an_error(function_host: RunningHand
 
 def test_concurrent_requests_are_all_answered(function_host: RunningHandler, expected: Boxes) -> None:
     with ThreadPoolExecutor(4) as clients:
-        asked = [clients.submit(function_host.http, "detect", CARD.read_bytes(), headers=PNG) for _ in range(8)]
-        jobs = [one.result().json() for one in asked]
+        responses = [clients.submit(function_host.http, "detect", CARD.read_bytes(), headers=PNG) for _ in range(8)]
+        jobs = [one.result().json() for one in responses]
 
     for job in jobs:
         assert_found(job, expected)
@@ -204,16 +204,16 @@ def test_results_are_in_the_database_of_the_service(tmp_path: Path, expected: Bo
         delivered_again = of(host.blob("blob", URI, "lunch-poll.png", CARD.read_bytes()))[1]
         broken = of(host.message("queue", {"image_base64": base64.b64encode(BROKEN).decode()}, "m-1"))[1]
         empty = of(host.blob("blob", URI, "lunch-poll.png", b""))[1]
-        asked = host.http("detect", CARD.read_bytes(), headers=PNG).json()
+        http_answer = host.http("detect", CARD.read_bytes(), headers=PNG).json()
 
     assert_found(written, expected)
     assert delivered_again == written
-    assert_found(asked, expected)
-    assert (written["repeated"], asked["repeated"]) == (False, True)
+    assert_found(http_answer, expected)
+    assert (written["repeated"], http_answer["repeated"]) == (False, True)
     db = Database(url)
     rows = {job.id: job for job in list_jobs(db)}
     db.close()
-    assert rows.keys() == {written["id"], broken["id"], empty["id"], asked["id"]}
+    assert rows.keys() == {written["id"], broken["id"], empty["id"], http_answer["id"]}
     stored = rows[written["id"]]
     assert (stored.status, stored.source, stored.model, stored.device) == ("succeeded", URI, "cards-pytorch", "cpu")
     assert [found.label for found in stored.detections or []][: len(expected)] == [label for label, _ in expected]
@@ -230,14 +230,14 @@ def test_an_outage_of_the_database_loses_no_job(tmp_path: Path, migrated_postgre
     own = environment_of(data=tmp_path, database_url=migrated_postgres, store_url=store)
     with started(PYTHON, own, tmp_path / "log") as host:
         refuse_connections(migrated_postgres, "false")
-        asked = host.http("detect", CARD.read_bytes(), headers=PNG)
+        http_answer = host.http("detect", CARD.read_bytes(), headers=PNG)
         with pytest.raises(InvocationFailed) as refused:
             host.message("queue", message, "m-1")
         refuse_connections(migrated_postgres, "true")
         _, job = of(host.message("queue", message, "m-1"))
 
-    assert (asked.status_code, asked.json()["code"]) == (503, "database_unavailable")
-    assert int(asked.headers["Retry-After"]) > 0
+    assert (http_answer.status_code, http_answer.json()["code"]) == (503, "database_unavailable")
+    assert int(http_answer.headers["Retry-After"]) > 0
     assert (refused.value.status, refused.value.problem["code"]) == (503, "database_unavailable")
     assert_found(job, expected)
     db = Database(migrated_postgres)

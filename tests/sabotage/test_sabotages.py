@@ -61,14 +61,16 @@ def test_the_named_tests_pass_without_a_sabotage(tree: Path) -> None:
 def test_the_modules_of_the_copy_are_imported(tree: Path) -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())
     packages = [pattern.rstrip("*") for pattern in project["tool"]["setuptools"]["packages"]["find"]["include"]]
-    asked = f"import {', '.join(packages)}; print(*({', '.join(f'{name}.__file__' for name in packages)},), sep='\\n')"
-
-    # Tests start processes in this way: neither the current folder nor that of a script is on the path.
-    told = subprocess.run(
-        [sys.executable, "-P", "-c", asked], env=environment_of(tree), capture_output=True, text=True, check=True
+    program = (
+        f"import {', '.join(packages)}; print(*({', '.join(f'{name}.__file__' for name in packages)},), sep='\\n')"
     )
 
-    assert [Path(line) for line in told.stdout.splitlines()] == [tree / name / "__init__.py" for name in packages]
+    # Tests start processes in this way: neither the current folder nor that of a script is on the path.
+    printed = subprocess.run(
+        [sys.executable, "-P", "-c", program], env=environment_of(tree), capture_output=True, text=True, check=True
+    )
+
+    assert [Path(line) for line in printed.stdout.splitlines()] == [tree / name / "__init__.py" for name in packages]
 
 
 def test_there_are_enough_sabotages() -> None:

@@ -26,10 +26,10 @@ class Api(Process):
     """`python -m api` with its own data folder and port. It needs a migrated database."""
 
     def __init__(self, *, data: Path, command: list[str] | None = None, **settings: object) -> None:
-        given = {"data": data, "port": free_port(), **settings}
-        self.settings: Settings = settings_of(**given)
+        all_settings = {"data": data, "port": free_port(), **settings}
+        self.settings: Settings = settings_of(**all_settings)
         self.url = f"http://127.0.0.1:{self.settings.port}"
-        super().__init__(command or python("api"), environment(**given), data / "api.log")
+        super().__init__(command or python("api"), environment(**all_settings), data / "api.log")
 
     def client(self, timeout: float = 120.0) -> Client:
         return Client(self.url, timeout)
@@ -65,11 +65,11 @@ class Up(Process):
     """`boxqueue up`, by default with one child for each framework."""
 
     def __init__(self, log: Path, *, data: Path, **settings: object) -> None:
-        given = {"data": data, "port": free_port(), "children": 1, **settings}
+        all_settings = {"data": data, "port": free_port(), "children": 1, **settings}
         self.data = data
-        self.port = int(str(given["port"]))
+        self.port = int(str(all_settings["port"]))
         self.url = f"http://127.0.0.1:{self.port}"
-        super().__init__(python("cli", "up"), environment(**given), log)
+        super().__init__(python("cli", "up"), environment(**all_settings), log)
 
     def client(self) -> Client:
         return Client(self.url)

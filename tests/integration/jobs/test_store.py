@@ -245,10 +245,10 @@ def test_a_copied_answer_keeps_its_detections_while_the_old_one_is_deleted(
 
     deleting = threading.Thread(target=delete)
 
-    def copy_late(*given: Any) -> None:
+    def copy_late(*arguments: Any) -> None:
         deleting.start()
         deleting.join(0.5)
-        copy(*given)
+        copy(*arguments)
 
     monkeypatch.setattr(store, "copy_detections", copy_late)
     (again,) = submit(db, new_job(7, cache=True))

@@ -143,8 +143,8 @@ def test_a_claim_whose_commit_seemed_to_fail_is_returned(
     (job,) = submit(db, new_job())
     real = claims.claim
 
-    def claim_and_break(*given: Any, **named: Any) -> None:
-        real(*given, **named)
+    def claim_and_break(*arguments: Any, **named: Any) -> None:
+        real(*arguments, **named)
         raise DatabaseUnavailable("The connection to the database broke.")
 
     monkeypatch.setattr(worker.pipeline, "claim", claim_and_break)
@@ -226,7 +226,7 @@ def test_after_a_stop_of_the_process_no_picture_counts_as_late(db: Database, mon
     held = take(db)
     watchdog = Watchdog(db, Leases(db, lease_seconds=15), memory_limit=2**40)
     ended: list[tuple[list[str], str]] = []
-    monkeypatch.setattr(watchdog, "end_process", lambda *given: ended.append(given))
+    monkeypatch.setattr(watchdog, "end_process", lambda *arguments: ended.append(arguments))
 
     with watchdog.limit(held, -1):
         watchdog._check(since=worker.watchdog.STOPPED_SECONDS + 1)

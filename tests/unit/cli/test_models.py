@@ -56,8 +56,8 @@ def boxqueue_here(boxqueue_in_new_processes: Boxqueue, boxqueue_in_one_process: 
 def test_check_shows_and_draws_the_detections_of_a_request(boxqueue_in_new_processes: Boxqueue, tmp_path: Path) -> None:
     Image.new("RGB", (64, 64), (204, 102, 0)).save(tmp_path / "red.jpg", quality=100, subsampling=0)
 
-    asked = ("--picture", tmp_path / "red.jpg", "--output", tmp_path / "drawn", "--json")
-    done = boxqueue_in_new_processes("models", "check", "tiny", *asked)
+    options = ("--picture", tmp_path / "red.jpg", "--output", tmp_path / "drawn", "--json")
+    done = boxqueue_in_new_processes("models", "check", "tiny", *options)
 
     found = json.loads(done.stdout)
     assert done.exit_code == 0

@@ -18,8 +18,8 @@ from jobs.settings import Settings
 from tests import catalogues
 
 
-def settings(folder: Path, **given: object) -> Settings:
-    return Settings(data=folder, **given)  # type: ignore[arg-type]
+def settings(folder: Path, **changes: object) -> Settings:
+    return Settings(data=folder, **changes)  # type: ignore[arg-type]
 
 
 def test_a_taken_port_gives_an_error_message(tmp_path: Path) -> None:

@@ -35,16 +35,16 @@ class Scripted(Detector):
         )
 
 
-def detector(tmp_path: Path, **given: Any) -> Scripted:
+def detector(tmp_path: Path, **parts: Any) -> Scripted:
     (tmp_path / "m").write_bytes(b"")
-    output = given.pop("output", {})
+    output = parts.pop("output", {})
     empty = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
     entry = ModelEntry(
-        name="m", runtime="r", format=given.pop("format", "script"), file=tmp_path / "m", sha256=empty,
-        labels=("a", "b"), batch_size=given.pop("batch_size", 4),
+        name="m", runtime="r", format=parts.pop("format", "script"), file=tmp_path / "m", sha256=empty,
+        labels=("a", "b"), batch_size=parts.pop("batch_size", 4),
         input=Input(width=100, height=100), output=Output(**output),
     )  # fmt: skip
-    kind = type("Given", (Scripted,), given)
+    kind = type("Fake", (Scripted,), parts)
     return kind(entry, device="cpu", threads=1)
 
 
@@ -80,18 +80,18 @@ def test_boxes_stay_inside_and_have_no_negative_size(tmp_path: Path) -> None:
 
 
 def test_detections_are_sorted_and_those_below_the_floor_are_left_out(tmp_path: Path) -> None:
-    given = {"boxes": [[1, 1, 2, 2]] * 5, "scores": [0.2, 0.9, 0.01, 0.02, 0.7], "classes": [0, 1, 0, 7, 0]}
+    parts = {"boxes": [[1, 1, 2, 2]] * 5, "scores": [0.2, 0.9, 0.01, 0.02, 0.7], "classes": [0, 1, 0, 7, 0]}
 
-    (found,) = detector(tmp_path, **given).detect([PICTURE])
+    (found,) = detector(tmp_path, **parts).detect([PICTURE])
 
     assert found.scores.tolist() == pytest.approx([0.9, 0.7, 0.2])
     assert found.class_ids.tolist() == [1, 0, 0]
 
 
 def test_class_ids_may_start_at_one(tmp_path: Path) -> None:
-    given = {"boxes": [[1, 1, 2, 2]] * 3, "scores": [0.9, 0.8, 0.7], "classes": [1, 2, 0]}
+    parts = {"boxes": [[1, 1, 2, 2]] * 3, "scores": [0.9, 0.8, 0.7], "classes": [1, 2, 0]}
 
-    (found,) = detector(tmp_path, **given, output={"first_class": 1}).detect([PICTURE])
+    (found,) = detector(tmp_path, **parts, output={"first_class": 1}).detect([PICTURE])
 
     assert found.class_ids.tolist() == [0, 1]
 
@@ -147,7 +147,7 @@ def test_nothing_found_is_an_empty_answer_of_the_right_shape(tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize(
-    "given",
+    "parts",
     [
         {"scores": [float("nan")]},
         {"boxes": [[0, 0, float("inf"), 1]]},
@@ -165,9 +165,9 @@ def test_nothing_found_is_an_empty_answer_of_the_right_shape(tmp_path: Path) -> 
         "a class that is no number",
     ],
 )
-def test_invalid_outputs_are_a_failure_and_never_an_empty_answer(tmp_path: Path, given: Any) -> None:
+def test_invalid_outputs_are_a_failure_and_never_an_empty_answer(tmp_path: Path, parts: Any) -> None:
     with pytest.raises(DetectionFailed):
-        detector(tmp_path, **given).detect([PICTURE])
+        detector(tmp_path, **parts).detect([PICTURE])
 
 
 def test_an_error_of_the_model_becomes_detection_failed(tmp_path: Path) -> None:

@@ -16,12 +16,12 @@ BOX = [20, 20, 40, 60]
 """In the picture: 10, 10, 20, 30 in the model."""
 
 
-def found(*outputs: Any, **given: Any) -> Detections:
-    into = given.pop("into", Input(width=100, height=100))
-    ids, labels = given.pop("ids", None), given.pop("labels", ("a", "b", "c"))
+def found(*outputs: Any, **fields: Any) -> Detections:
+    into = fields.pop("into", Input(width=100, height=100))
+    ids, labels = fields.pop("ids", None), fields.pop("labels", ("a", "b", "c"))
     entry = ModelEntry(
         name="m", runtime="r", format="f", file=Path("m"), sha256="0" * 64, labels=labels, ids=ids, input=into,
-        output=Output(**given),
+        output=Output(**fields),
     )  # fmt: skip
     return postprocess(entry, [np.asarray(output, float) for output in outputs], WIDTH, HEIGHT)
 
@@ -60,7 +60,7 @@ LOGITS = np.log([[0.7, 0.2, 0.06, 0.04], [0.1, 0.2, 0.1, 0.6], [0.05, 0.35, 0.45
 
 
 @pytest.mark.parametrize(
-    ("given", "scores", "classes"),
+    ("fields", "scores", "classes"),
     [
         ({"background": "last"}, [0.7, 0.45, 0.2], [0, 2, 1]),
         ({"background": "first", "first_class": 1}, [0.6, 0.45, 0.2], [2, 1, 0]),
@@ -68,8 +68,8 @@ LOGITS = np.log([[0.7, 0.2, 0.06, 0.04], [0.1, 0.2, 0.1, 0.6], [0.05, 0.35, 0.45
     ],
     ids=["background last, as DETR", "background first", "no background"],
 )
-def test_softmax_over_a_column_for_each_class(given: Any, scores: list[float], classes: list[int]) -> None:
-    one = found([[1, 1, 2, 2]] * 3, LOGITS, class_scores=1, activation="softmax", **given)
+def test_softmax_over_a_column_for_each_class(fields: Any, scores: list[float], classes: list[int]) -> None:
+    one = found([[1, 1, 2, 2]] * 3, LOGITS, class_scores=1, activation="softmax", **fields)
 
     assert one.scores.tolist() == pytest.approx(scores)
     assert one.class_ids.tolist() == classes
@@ -172,7 +172,7 @@ def test_a_model_without_any_box_gives_empty_arrays() -> None:
 
 
 @pytest.mark.parametrize(
-    ("given", "message"),
+    ("fields", "message"),
     [
         ({"background": "last"}, "background needs class_scores"),
         ({"several_classes": True}, "several_classes needs class_scores"),
@@ -181,9 +181,9 @@ def test_a_model_without_any_box_gives_empty_arrays() -> None:
         ({"nms_across_classes": True}, "needs nms"),
     ],
 )
-def test_fields_that_exclude_each_other_are_refused(given: Any, message: str) -> None:
+def test_fields_that_exclude_each_other_are_refused(fields: Any, message: str) -> None:
     with pytest.raises(ValidationError, match=message):
-        Output(**given)
+        Output(**fields)
 
 
 def test_boxes_are_clipped_to_the_picture() -> None:

@@ -180,7 +180,7 @@ def test_only_messages_that_met_an_outage_are_delivered_again(
     events: Events, buckets: FakeBuckets, capsys: pytest.CaptureFixture[str]
 ) -> None:
     buckets.objects |= {"pictures/denied.png": StoreUnavailable("Forbidden"), "pictures/damaged.png": DAMAGED}
-    given = messages(
+    event = messages(
         {"uri": "s3://pictures/denied.png"},
         *GOOD,
         {"uri": "s3://pictures/damaged.png"},
@@ -188,7 +188,7 @@ def test_only_messages_that_met_an_outage_are_delivered_again(
         {"Records": [put("denied.png"), put()]},
     )
 
-    failures = events(given, None)["batchItemFailures"]
+    failures = events(event, None)["batchItemFailures"]
 
     assert failures == [{"itemIdentifier": "message-0"}, {"itemIdentifier": "message-6"}]
     assert [job["error"]["code"] for job in lines(capsys) if job["error"]] == ["picture_undecodable", "picture_missing"]

@@ -264,11 +264,11 @@ def test_a_lease_survives_a_heartbeat_that_the_database_missed(
 ) -> None:
     beats: list[str] = []
 
-    def heartbeat(*given: Any) -> Any:
+    def heartbeat(*arguments: Any) -> Any:
         beats.append("missed" if not beats else "made")
         if beats == ["missed"]:
             raise DatabaseUnavailable("gone")
-        return claims.extend_leases(*given)
+        return claims.extend_leases(*arguments)
 
     monkeypatch.setattr(engine.leases, "extend_leases", heartbeat)
     infer = server.infer
@@ -305,9 +305,9 @@ def test_a_job_that_a_worker_has_taken_is_waited_for(
     leave_queued(detection, server)
     held = claim_as_worker(detection, db)
 
-    def claim(*given: Any, **named: Any) -> HeldClaim | None:
+    def claim(*arguments: Any, **named: Any) -> HeldClaim | None:
         """The worker finishes after the function has found nothing to claim."""
-        claimed = claims.claim(*given, **named)
+        claimed = claims.claim(*arguments, **named)
         claims.finish(db, held, [Outcome(held.jobs[0].id, [FOUND])], device="cuda:0")
         return claimed
 

@@ -65,9 +65,9 @@ Make = Callable[..., RemoteDetector]
 def detector(server: FakeModelServer) -> Iterator[Make]:
     made: list[RemoteDetector] = []
 
-    def make(kind: str, of: ModelEntry | None = None, **asked: Any) -> RemoteDetector:
+    def make(kind: str, of: ModelEntry | None = None, **changes: Any) -> RemoteDetector:
         server.binary = kind.endswith("bytes")
-        made.append(RemoteDetector(of or entry(server, kind, **asked), device="remote", threads=1))
+        made.append(RemoteDetector(of or entry(server, kind, **changes), device="remote", threads=1))
         return made[-1]
 
     yield make
@@ -75,14 +75,14 @@ def detector(server: FakeModelServer) -> Iterator[Make]:
         one.close()
 
 
-def entry(server: FakeModelServer, kind: str, **asked: Any) -> ModelEntry:
+def entry(server: FakeModelServer, kind: str, **changes: Any) -> ModelEntry:
     kind, _, how = kind.partition(" in ")
-    given = {"url": server.url, "model": "cards", "timeout_s": 10, **asked}
+    server_table = {"url": server.url, "model": "cards", "timeout_s": 10, **changes}
     if how == "files":
-        given["encoding"] = "png"
+        server_table["encoding"] = "png"
     return ModelEntry.model_validate(
         {
-            "name": "distant", "runtime": "remote", "format": kind, "server": given, "labels": ("button",),
+            "name": "distant", "runtime": "remote", "format": kind, "server": server_table, "labels": ("button",),
             "batch_size": 4,
             "input": {"name": "image", "width": SIZE, "height": SIZE, "layout": "NHWC", "dtype": "uint8"},
             "output": {"boxes": "boxes", "scores": "scores", "classes": "classes"},
@@ -225,13 +225,13 @@ def test_the_most_informative_error_of_all_attempts_is_raised(
 
 def test_a_timeout_is_not_retried(server: FakeModelServer, monkeypatch: pytest.MonkeyPatch) -> None:
     connection = Connection(entry(server, "oip").server)  # type: ignore[arg-type]
-    asked = Mock(side_effect=[NO_ANSWER, BROKE_OFF])
-    monkeypatch.setattr(connection, "_request_once", asked)
+    request_once = Mock(side_effect=[NO_ANSWER, BROKE_OFF])
+    monkeypatch.setattr(connection, "_request_once", request_once)
 
     with pytest.raises(ServerTimeout):
         connection.get("/v2")
 
-    assert asked.call_count == 1
+    assert request_once.call_count == 1
 
 
 @pytest.mark.parametrize("fault", ["reset", "truncated", "slow", "503"])
@@ -306,9 +306,9 @@ def test_answers_with_a_wrong_number_of_pictures_are_a_failure(detector: Make) -
 
 
 def test_a_picture_in_its_own_size_is_sent_alone(server: FakeModelServer, detector: Make) -> None:
-    given = entry(server, "oip")
-    given = given.model_copy(update={"input": given.input.model_copy(update={"resize": "none"})})
-    model = detector("oip", of=given)
+    own_size = entry(server, "oip")
+    own_size = own_size.model_copy(update={"input": own_size.input.model_copy(update={"resize": "none"})})
+    model = detector("oip", of=own_size)
 
     found = model.detect([np.zeros((20, 30, 3), np.uint8), np.zeros((30, 20, 3), np.uint8)])
 
