@@ -160,7 +160,7 @@ class Service:
             engine.dispose()
 
     def _worker_id(self, parent: psutil.Process) -> str:
-        """From the log of the program, whose name the supervisor puts into the environment."""
+        """The worker id in the log of the program. The supervisor puts the name of the program into the environment."""
         log = log_of(self.settings, parent.environ()["SUPERVISOR_PROCESS_NAME"]).read_text(errors="replace")
         ids = re.findall(r"poison-([0-9a-f]{12})@", log)
         return ids[-1] if ids else ""

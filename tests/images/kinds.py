@@ -38,7 +38,7 @@ KINDS = {
     )
 }
 WORKERS = {name: kind for name, kind in KINDS.items() if kind.model}
-# Clouds start these, supervise them and end them.
+# Clouds start, supervise and end these functions.
 FUNCTIONS = ("lambda", "azure")
 # Microsoft's Functions host has to run as root; the process that reads pictures drops root itself.
 AS_ROOT = ("azure",)

@@ -9,7 +9,7 @@ import pytest
 from jobs.settings import ROOT
 
 DOCKERFILES = sorted((ROOT / "docker").glob("*.Dockerfile"))
-# Clouds start these, check them and end them.
+# Clouds start, check and end these functions.
 FUNCTIONS = {"lambda": ["python", "-m", "awslambdaric"], "azure": ["tini", "--"]}
 # Microsoft's Functions host has to run as root; the process that reads pictures drops root itself.
 AS_ROOT = ("azure",)

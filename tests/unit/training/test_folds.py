@@ -14,7 +14,7 @@ PART = (40, 16)
 
 
 class Album:
-    """Draws pictures of parts, each known by its number and of its own random pattern."""
+    """Draws pictures of parts. Each part has a number and a random pattern."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -28,7 +28,7 @@ class Album:
         ground: int = 255,
         labels: list[str] | None = None,
     ) -> Example:
-        """One part below the other, or at the `places` given, their left top corners."""
+        """Draws the parts below each other, or with their top left corners at `places`."""
         places = places or [(10, 10 + 30 * number) for number in range(len(parts))]
         image = Image.new("L", (200, 300), ground)
         boxes = []
