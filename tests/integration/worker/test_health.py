@@ -90,7 +90,7 @@ def test_a_worker_that_has_just_started_is_healthy(db: Database) -> None:
     assert diagnose_worker(db, "pytorch", "h") is None
 
 
-def test_a_worker_that_works_off_a_long_queue_is_healthy(db: Database, worker_id: str) -> None:
+def test_a_worker_that_works_through_a_long_queue_is_healthy(db: Database, worker_id: str) -> None:
     submit(db, *map(new_job, range(20)))
     age(db, Job, "created_at")
 

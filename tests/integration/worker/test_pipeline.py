@@ -143,8 +143,8 @@ def test_a_claim_whose_commit_seemed_to_fail_is_returned(
     (job,) = submit(db, new_job())
     real = claims.claim
 
-    def claim_and_break(*given: Any, **named: Any) -> None:
-        real(*given, **named)
+    def claim_and_break(*arguments: Any, **named: Any) -> None:
+        real(*arguments, **named)
         raise DatabaseUnavailable("The connection to the database broke.")
 
     monkeypatch.setattr(worker.pipeline, "claim", claim_and_break)
@@ -180,7 +180,9 @@ def test_a_terminated_process_returns_its_claims(
     assert child.rings == 1, "another process can claim it at once"
 
 
-def test_an_answer_after_the_lease_is_dropped_and_the_absence_removed(db: Database, child: SimpleNamespace) -> None:
+def test_an_answer_after_the_lease_expired_is_dropped_and_the_absence_removed(
+    db: Database, child: SimpleNamespace
+) -> None:
     (job,) = submit(db, new_job())
     held = take(db, lease=-1)
     recovery.expire_leases(db)
@@ -224,7 +226,7 @@ def test_after_a_stop_of_the_process_no_picture_counts_as_late(db: Database, mon
     held = take(db)
     watchdog = Watchdog(db, Leases(db, lease_seconds=15), memory_limit=2**40)
     ended: list[tuple[list[str], str]] = []
-    monkeypatch.setattr(watchdog, "end_process", lambda *given: ended.append(given))
+    monkeypatch.setattr(watchdog, "end_process", lambda *arguments: ended.append(arguments))
 
     with watchdog.limit(held, -1):
         watchdog._check(since=worker.watchdog.STOPPED_SECONDS + 1)
@@ -286,7 +288,7 @@ def child_with(
     return child
 
 
-def test_a_model_that_cannot_be_loaded_is_not_served_any_more(db: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_model_that_cannot_be_loaded_is_no_longer_served(db: Database, monkeypatch: pytest.MonkeyPatch) -> None:
     def unusable(*_: Any, **__: Any) -> None:
         raise ModelUnusable("Model cards can't be loaded.")
 
@@ -431,7 +433,7 @@ def maintenance(
     ],
     ids=["waited for the database until the hard limit", "was terminated", "was killed"],
 )
-def test_which_ends_of_a_child_are_crashes(
+def test_exit_statuses_of_a_child_that_count_as_crashes(
     db: Database, maintenance: Maintenance, error: Exception, suspect: bool
 ) -> None:
     submit(db, new_job())
@@ -480,7 +482,7 @@ def test_an_unexpected_error_in_a_recovery_does_not_end_the_thread(
     assert maintenance.is_alive()
 
 
-def test_a_signal_of_a_crash_is_proof() -> None:
+def test_a_crash_signal_is_proof_of_a_crash() -> None:
     crash = WorkerLostError("Worker exited prematurely: signal 11 (SIGSEGV) Job: 3.")
 
     assert ChildExit.from_error(crash) == ChildExit("worker_lost", caused_by_job=True)

@@ -10,7 +10,7 @@ from jobs.errors import DatabaseUnavailable, PictureMissing, StoreUnavailable, U
 from serverless.aws_events import EventHandler, UnknownEvent
 from serverless.buckets import Buckets
 from serverless.detection import Detection
-from tests.served_model import ServedModel
+from tests.fake_model_server import FakeModelServer
 from tests.unit.serverless.conftest import DAMAGED, MODEL, WHITE
 
 QUEUE = "arn:aws:sqs:eu-central-1:123456789012:pictures"
@@ -139,7 +139,7 @@ def test_every_object_of_an_event_gets_its_answer(
     ]  # fmt: skip
     assert [job["status"] for job in jobs] == ["succeeded", "succeeded", "failed", "failed"]
     assert [job["error"] and job["error"]["code"] for job in jobs[2:]] == ["picture_unknown_format", "picture_missing"]
-    # Without a database the answers are only on these lines.
+    # Without a database, these log lines are the only answers.
     assert lines(capsys) == jobs
 
 
@@ -180,7 +180,7 @@ def test_only_messages_that_met_an_outage_are_delivered_again(
     events: EventHandler, buckets: FakeBuckets, capsys: pytest.CaptureFixture[str]
 ) -> None:
     buckets.objects |= {"pictures/denied.png": StoreUnavailable("Forbidden"), "pictures/damaged.png": DAMAGED}
-    given = messages(
+    event = messages(
         {"uri": "s3://pictures/denied.png"},
         *GOOD,
         {"uri": "s3://pictures/damaged.png"},
@@ -188,13 +188,15 @@ def test_only_messages_that_met_an_outage_are_delivered_again(
         {"Records": [put("denied.png"), put()]},
     )
 
-    failures = events(given, None)["batchItemFailures"]
+    failures = events(event, None)["batchItemFailures"]
 
     assert failures == [{"itemIdentifier": "message-0"}, {"itemIdentifier": "message-6"}]
     assert [job["error"]["code"] for job in lines(capsys) if job["error"]] == ["picture_undecodable", "picture_missing"]
 
 
-def test_every_message_is_delivered_again_if_the_model_server_is_out(events: EventHandler, server: ServedModel) -> None:
+def test_every_message_is_delivered_again_if_the_model_server_is_out(
+    events: EventHandler, server: FakeModelServer
+) -> None:
     server.stop()
 
     failures = events(messages(*GOOD), None)["batchItemFailures"]

@@ -30,18 +30,18 @@ def test_the_catalogue_describes_the_files(name: str) -> None:
     assert all(file.stat().st_size < 5_000_000 for file in files)
 
 
-def test_the_catalogue_is_what_the_training_writes() -> None:
+def test_the_training_would_write_the_same_catalogue() -> None:
     catalogue = WEIGHTS / "catalogue.toml"
     digests = [entry.sha256 for entry in Catalogue.load(catalogue).entries.values()]
 
     assert catalogue.read_text(encoding="utf-8") == catalogue_text(read_description(catalogue), digests)
 
 
-def test_it_is_small() -> None:
+def test_the_bundled_model_is_small() -> None:
     assert sum(weights.numel() for weights in trained(WEIGHTS / "cards.pt2").parameters()) < 1_500_000
 
 
-def test_it_takes_batches_of_any_size() -> None:
+def test_the_bundled_model_accepts_batches_of_any_size() -> None:
     program = torch.export.load(WEIGHTS / "cards.pt2").module()
     pictures = torch.zeros(3, INPUT.height, INPUT.width, 3, dtype=torch.uint8)
 
@@ -52,7 +52,7 @@ def test_it_takes_batches_of_any_size() -> None:
     assert torch.equal(boxes[0], boxes[2])
 
 
-def test_it_finds_the_parts_of_new_cards(tmp_path: Path) -> None:
+def test_the_bundled_model_finds_the_parts_of_new_cards(tmp_path: Path) -> None:
     examples = []
     for number in range(24):
         card = draw_card(UNUSED + number, damage=False)

@@ -39,7 +39,7 @@ def test_the_workers_read_the_catalogue_as_it_was_described(tmp_path: Path) -> N
     assert read_description(tmp_path / "catalogue.toml") == described
 
 
-def test_nothing_is_written_if_tensorflow_finds_something_else(bundled: CenterNet, tmp_path: Path) -> None:
+def test_nothing_is_written_if_tensorflow_finds_other_boxes(bundled: CenterNet, tmp_path: Path) -> None:
     samples = sorted((ROOT / "samples").glob("*.png"))
     pictures = torch.from_numpy(to_tensor([decode(file.read_bytes(), INPUT).pixels for file in samples], INPUT))
     # A change of the network that its weights do not have.
@@ -51,7 +51,7 @@ def test_nothing_is_written_if_tensorflow_finds_something_else(bundled: CenterNe
     assert list((tmp_path / "weights").iterdir()) == []
 
 
-def test_an_unfolded_network_predicts_as_before(bundled: CenterNet) -> None:
+def test_an_unfolded_network_predicts_the_same(bundled: CenterNet) -> None:
     torch.manual_seed(0)
     pixels = torch.rand(2, 3, 128, 192) * 2 - 1
 

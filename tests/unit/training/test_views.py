@@ -23,7 +23,7 @@ def example(tmp_path: Path) -> Example:
     return Example(tmp_path / "red.png", 600, 300, (Box("red", 200, 100, 400, 180),), frozenset({"red"}))
 
 
-def test_a_plain_view_is_what_the_detector_sees(example: Example) -> None:
+def test_a_plain_view_equals_the_input_of_the_detector(example: Example) -> None:
     view = plain(example)
 
     scale = VIEW_SIZE / 600
@@ -33,7 +33,7 @@ def test_a_plain_view_is_what_the_detector_sees(example: Example) -> None:
     assert (box.x1, box.y1, box.x2, box.y2) == pytest.approx((200 * scale, 100 * scale, 400 * scale, 180 * scale))
 
 
-def test_boxes_move_with_what_they_are_around(example: Example) -> None:
+def test_boxes_move_with_their_objects(example: Example) -> None:
     checked = 0
     for seed in range(60):
         view = augmented(Random(seed), example)

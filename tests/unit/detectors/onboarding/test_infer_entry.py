@@ -1,4 +1,4 @@
-"""What outputs mean, by their names and shapes."""
+"""The meaning of outputs is inferred from their names and shapes."""
 
 from typing import Any
 
@@ -127,5 +127,5 @@ SIGMOID = np.full((N, K, 4), 0.1, np.float32)
         (SIGMOID, ["a", "b", "c", "d"], {}),
     ],
 )
-def test_columns(scores: Any, labels: Any, fields: dict[str, Any]) -> None:
+def test_the_meaning_of_score_columns_is_inferred(scores: Any, labels: Any, fields: dict[str, Any]) -> None:
     assert plain(infer_columns(scores, labels)) == fields
