@@ -13,10 +13,10 @@ from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
-from benchmarks.arguments import parser_of
+from benchmarks.arguments import new_parser
 from benchmarks.database.databases import KINDS, databases
-from benchmarks.database.deep_tables import fill, settle
-from benchmarks.database.engine_work import CLAIM_SIZES, Side
+from benchmarks.database.deep_tables import fill, vacuum
+from benchmarks.database.engine_work import CLAIM_SIZES, TimedDatabase
 from benchmarks.database.plans import plans
 
 EXAMPLES = """\
@@ -25,12 +25,12 @@ EXAMPLES = """\
   python -m benchmarks.engine --only postgresql --plans        one database, and its plans in full
 """
 LIMIT = 1.5
-"""The greatest ratio, deep over empty, of a claim and of an empty doorbell."""
+"""Limit of the ratio deep over empty, for the steps in LIMITED."""
 LIMITED = ("claim", "empty doorbell")
 console = Console(width=120)
 
 
-def measure(empty: Side, deep: Side, rounds: int) -> None:
+def measure(empty: TimedDatabase, deep: TimedDatabase, rounds: int) -> None:
     """Measures the times on both sides, in turn."""
     with Progress(console=console) as progress:
         task = progress.add_task("measuring", total=rounds)
@@ -48,8 +48,8 @@ def measure(empty: Side, deep: Side, rounds: int) -> None:
             progress.update(task, completed=number + 1)
 
 
-def show_times(kind: str, empty: Side, deep: Side) -> list[str]:
-    """Prints the ratios and the absolute figures. Returns a line for each step that missed its limit."""
+def show_times(kind: str, empty: TimedDatabase, deep: TimedDatabase) -> list[str]:
+    """Prints the ratios and the absolute times. Returns a line for each step that missed its limit."""
     table = Table("", title=f"{kind}, a second", title_justify="left", box=SIMPLE, padding=(0, 1))
     for heading in ("empty", "deep", "ms, deep", "deep over empty"):
         table.add_column(heading, justify="right")
@@ -68,7 +68,7 @@ def show_times(kind: str, empty: Side, deep: Side) -> list[str]:
     return missed
 
 
-def show_plans(kind: str, deep: Side, in_full: bool) -> list[str]:
+def show_plans(kind: str, deep: TimedDatabase, in_full: bool) -> list[str]:
     """Prints the indexes that each step uses on deep tables. Returns a line for each scan of a growing table."""
     table = Table("", "indexes", title=f"{kind}, plans on deep tables", title_justify="left", box=SIMPLE)
     missed = []
@@ -91,14 +91,14 @@ def run(kind: str, finished: int, queued: int, rounds: int, *, in_full: bool) ->
         with Progress(console=console) as progress:
             task = progress.add_task(f"filling {kind}", total=finished + queued)
             fill(deep_db, finished, queued, lambda more: progress.advance(task, more))
-        settle(empty_db)
-        empty, deep = Side(empty_db), Side(deep_db)
+        vacuum(empty_db)
+        empty, deep = TimedDatabase(empty_db), TimedDatabase(deep_db)
         measure(empty, deep, rounds)
         return [*show_times(kind, empty, deep), *show_plans(kind, deep, in_full)]
 
 
 def main() -> None:
-    parser = parser_of("engine", __doc__, EXAMPLES)
+    parser = new_parser("engine", __doc__, EXAMPLES)
     parser.add_argument("--rows", type=int, default=1_000_000, help="finished jobs in the deep tables")
     parser.add_argument("--queued", type=int, default=100_000, help="queued jobs in the deep tables")
     parser.add_argument("--rounds", type=int, default=20)

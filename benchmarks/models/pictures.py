@@ -1,4 +1,4 @@
-"""The pictures of a benchmark: from your folder, or drawn cards."""
+"""The pictures of a benchmark: from a folder, or generated cards."""
 
 import tempfile
 from collections.abc import Iterator
@@ -11,7 +11,7 @@ from training.cards.generator import draw_card
 
 SIZE = (640, 480)
 SUFFIXES = {".jpg", ".jpeg", ".png", ".webp"}
-# Training draws no cards with these seeds.
+# The training draws no cards with seeds from here on.
 FIRST_SEED = 7_000_000
 
 

@@ -12,7 +12,7 @@ from random import Random
 from training.boxes import Box, hull
 from training.cards import phrases
 from training.cards.rendering.photos import paste_photo
-from training.cards.rendering.sheet import ALIGNED, Sheet
+from training.cards.rendering.sheet import LEFT_SHARE, Sheet
 
 
 def heading(
@@ -40,7 +40,7 @@ def body(sheet: Sheet, x: float, y: float, width: float, blocks: Sequence[str] |
         # In a narrow column, where a model most easily takes one block of lines for several.
         narrow = min(width, sheet.style.em * rng.uniform(6, 16))
         align = rng.choice(("left", "left", "centre", "right"))
-        x += (width - narrow) * ALIGNED[align]
+        x += (width - narrow) * LEFT_SHARE[align]
         width = narrow
     for words in blocks or [_some_text(rng) for _ in range(rng.choice((1, 1, 2, 2, 3, 4)))]:
         colour = rng.choice((sheet.style.text, sheet.style.text, sheet.style.subtle, sheet.style.accent))
@@ -63,16 +63,16 @@ def facts(sheet: Sheet, x: float, y: float, width: float, rows: Sequence[str] | 
     colon = rng.choice(("", ":"))
     for fact in rows or rng.sample(phrases.FACTS, rng.randint(2, 7)):
         name, value = fact.split(":", 1)
-        left = sheet.ink(name + colon, x, y, column - 0.5 * sheet.style.em, bold=not right)
+        left = sheet.write(name + colon, x, y, column - 0.5 * sheet.style.em, bold=not right)
         if close:
             start = max(left.x2 + 0.5 * sheet.style.em, x + 5.5 * sheet.style.em)
-            other = sheet.ink(value, start, y, x + width - start)
-            sheet.mark(hull("textbox", [left, other]))
+            other = sheet.write(value, start, y, x + width - start)
+            sheet.add_box(hull("textbox", [left, other]))
         else:
-            other = sheet.ink(value, x + column, y, width - column, align="right" if right else "left")
-            sheet.mark(left)
-            sheet.mark(other)
-        y = max(left.y2, other.y2) + sheet.style.em * 0.35 * sheet.style.dense
+            other = sheet.write(value, x + column, y, width - column, align="right" if right else "left")
+            sheet.add_box(left)
+            sheet.add_box(other)
+        y = max(left.y2, other.y2) + sheet.style.em * 0.35 * sheet.style.spacing
     return y + sheet.gap * 0.5
 
 

@@ -17,7 +17,7 @@ from tests import twin_decoding
 from tests.conftest import DetectorProcesses
 from training.cards.generator import draw_card
 from training.data.views import INPUT
-from training.export import trained
+from training.export import load_network
 from training.model.border_refinement import BorderRefinement
 from training.model.network import decode
 from training.model.parity import differences, furthest
@@ -50,7 +50,9 @@ def test_the_same_weights_find_the_same_everywhere(detector_processes: DetectorP
 def test_a_renamed_and_raw_one_finds_the_same_by_its_entry(
     detector_processes: DetectorProcesses, tmp_path: Path
 ) -> None:
-    weights = {name: weight.numpy() for name, weight in trained(ROOT / "weights" / "cards.pt2").state_dict().items()}
+    weights = {
+        name: weight.numpy() for name, weight in load_network(ROOT / "weights" / "cards.pt2").state_dict().items()
+    }
     detector_processes["tensorflow"].run(twin_decoding.write_raw, weights, tmp_path / "cards-raw")
     (tmp_path / "catalogue.toml").write_text(RAW.format(sha256=digest_of(tmp_path / "cards-raw")))
     catalogue = Catalogue.load(ROOT / "weights" / "catalogue.toml", tmp_path / "catalogue.toml")

@@ -11,7 +11,7 @@ from training.boxes import Box
 from training.cards.rendering.photos import table_top
 from training.cards.style import PAGES
 
-SMALLEST_BOX = 3.0
+MIN_BOX_SIDE = 3.0
 """Pixels. A box that is cut off at the edge stays only if it is still at least this wide and high."""
 
 
@@ -29,7 +29,7 @@ def cut(card: Card) -> Card:
     kept = []
     for box in card.boxes:
         inside = box.clipped(float(width), float(height))
-        if inside.width >= SMALLEST_BOX and inside.height >= SMALLEST_BOX and inside.area > 0.5 * box.area:
+        if inside.width >= MIN_BOX_SIDE and inside.height >= MIN_BOX_SIDE and inside.area > 0.5 * box.area:
             kept.append(inside)
     return Card(card.image, tuple(kept))
 

@@ -11,21 +11,21 @@ from training.cards.rendering.sheet import Sheet
 from training.cards.rendering.typefaces import font
 from training.cards.style import Colour, mix, vivid
 
-SIGNS = ("Main Street", "Harbour", "CAFE", "Contact us", "Exit 12", "now", "OPEN")
+SIGN_TEXTS = ("Main Street", "Harbour", "CAFE", "Contact us", "Exit 12", "now", "OPEN")
 """Words inside a picture. They are part of the picture and have no box."""
-FINEST = 160
+MAX_DRAWN_SIDE = 160
 """Pixels. Pictures are drawn at most this large and then enlarged, which is faster and as soft as a photo."""
 
 
 def photo(rng: Random, width: int, height: int) -> Image.Image:
     """A picture that could be a photograph, a drawing or a map, RGB, of this size in pixels."""
     draw_one = rng.choice((_landscape, _scene, _scene, _logo, _street_map, _street_map))
-    scale = min(1.0, FINEST / max(width, height))
+    scale = min(1.0, MAX_DRAWN_SIDE / max(width, height))
     picture = draw_one(rng, max(round(width * scale), 8), max(round(height * scale), 8)).resize((width, height))
     if rng.random() < 0.15:
         letters = font("", max(8, width // rng.randint(6, 12)))
         at = (rng.uniform(0, 0.5) * width, rng.uniform(0, 0.8) * height)
-        ImageDraw.Draw(picture).text(at, rng.choice(SIGNS), rng.choice(((255, 255, 255), (20, 20, 20))), letters)
+        ImageDraw.Draw(picture).text(at, rng.choice(SIGN_TEXTS), rng.choice(((255, 255, 255), (20, 20, 20))), letters)
     return picture
 
 

@@ -9,9 +9,9 @@ from PIL import Image, ImageDraw
 
 from training.boxes import Box
 from training.cards.rendering.sheet import Sheet
-from training.cards.style import BLACK, VISIBLE, WHITE, Colour, Style, contrast, mix
+from training.cards.style import BLACK, MIN_CONTRAST, WHITE, Colour, Style, contrast, mix
 
-FINE = 4
+SUPERSAMPLING = 4
 """Toggles are drawn this many times larger and then reduced, so that thin lines are smooth, as on a screen."""
 
 
@@ -70,7 +70,7 @@ def toggle(sheet: Sheet, label: str, toggle_style: ToggleStyle, x: float, y: flo
     """
     pixels = max(5, round(size))
     left, top = round(x), round(y)
-    image, mask = _drawn(label, toggle_style, sheet.style, pixels * FINE, chosen)
+    image, mask = _drawn(label, toggle_style, sheet.style, pixels * SUPERSAMPLING, chosen)
     small = (pixels, pixels)
     sheet.image.paste(image.resize(small, Image.Resampling.BOX), (left, top), mask.resize(small, Image.Resampling.BOX))
     return Box(label, left, top, left + pixels, top + pixels)
@@ -82,8 +82,8 @@ def _drawn(
     """The toggle as a square picture of `size` pixels, and its mask."""
     edge = toggle_style.edge or (style.text if toggle_style.colour else mix(style.text, style.card, 0.2))
     face = toggle_style.face or style.card
-    colour = toggle_style.colour or (style.accent if contrast(style.accent, face) > VISIBLE else style.text)
-    if max(contrast(edge, style.card), contrast(face, style.card)) < VISIBLE:
+    colour = toggle_style.colour or (style.accent if contrast(style.accent, face) > MIN_CONTRAST else style.text)
+    if max(contrast(edge, style.card), contrast(face, style.card)) < MIN_CONTRAST:
         edge = mix(edge, style.text, 0.3)
     if style.dark and toggle_style.face is None:
         edge = mix(edge, WHITE, 0.6)
@@ -97,7 +97,7 @@ def _drawn(
     if toggle_style.shade and not solid:
         for row in range(size):
             draw.line((0, row, size, row), mix(face, toggle_style.shade, row / size))
-    thick = max(FINE, round(toggle_style.thick * size))
+    thick = max(SUPERSAMPLING, round(toggle_style.thick * size))
     ring = solid and round_ and toggle_style.thick > 0.065 and toggle_style.corner < 0.22
     # Some solid radio buttons stay hollow: a ring and a dot of the same colour.
     if solid and not ring:

@@ -14,7 +14,7 @@ Faces = tuple[str, str]
 FOLDERS = ("/usr/share/fonts", "/usr/local/share/fonts", "/Library/Fonts", "C:/Windows/Fonts")
 PACKAGES = "fonts_ttf"
 """Group of entry points. Each loads a dictionary of names and font files."""
-UNFIT = ("math", "mono", "symbol", "emoji", "icons", "cjk", "variable", "wingdings")
+EXCLUDED = ("math", "mono", "symbol", "emoji", "icons", "cjk", "variable", "wingdings")
 """Font files with one of these in their names are left out."""
 SERIF = ("serif", "caladea", "times", "georgia")
 HAND = ("amatic", "intuitive", "comic", "caveat")
@@ -32,7 +32,7 @@ def families() -> dict[str, tuple[Faces, ...]]:
         plain = stem.removesuffix("-regular")
         bold = usable.get(f"{plain}-bold") or usable.get(f"{plain}-semibold")
         kind = "hand" if any(word in stem for word in HAND) else "serif" if any(w in stem for w in SERIF) else "sans"
-        if any(word in stem for word in UNFIT) or stem.endswith("-bold") or not (bold or kind == "hand"):
+        if any(word in stem for word in EXCLUDED) or stem.endswith("-bold") or not (bold or kind == "hand"):
             continue
         found[kind].append((path, bold or path))
     return {kind: tuple(pairs) for kind, pairs in found.items()}

@@ -1,7 +1,7 @@
-"""Writes the network as a SavedModel and as a frozen graph, and compares what they find with what PyTorch found.
+"""Writes the network as a SavedModel and as a frozen graph, and compares their detections with those of PyTorch.
 
-`python -m training.model.write_twins EXPECTED SAVED_MODEL FROZEN_GRAPH`, where EXPECTED is an .npz of weights, pictures
-and the detections of PyTorch in them.
+`python -m training.model.write_tensorflow EXPECTED SAVED_MODEL FROZEN_GRAPH`, where EXPECTED is an .npz of weights,
+pictures and PyTorch's detections in these pictures.
 """
 
 import sys
@@ -20,37 +20,38 @@ from detectors.runtimes.tensorflow import SIGNATURE, TensorFlowDetector, configu
 from training.catalogue_entries import OBJECT_DETECTION_API_OUTPUT
 from training.model.layout import INPUT_SIZE
 from training.model.parity import differences
-from training.model.twin import Twin, Weights
+from training.model.tensorflow_network import TensorFlowNetwork, Weights
 
 import tensorflow as tf  # isort: skip  # after detectors.runtimes.tensorflow, which makes it quiet
 
-SHOWN = 10
-"""How many differences the error message lists."""
-PICTURES = (None, INPUT_SIZE, INPUT_SIZE, 3)
+MAX_LISTED = 10
+"""Number of differences that the error message lists."""
+INPUT_SHAPE = (None, INPUT_SIZE, INPUT_SIZE, 3)
 
 
 def write_saved_model(weights: Weights, folder: Path) -> None:
     """Writes a SavedModel with the inputs and outputs of the Object Detection API."""
 
     def serve(input_tensor: tf.Tensor) -> dict[str, tf.Tensor]:
-        return Twin(weights).detect(input_tensor)
+        return TensorFlowNetwork(weights).detect(input_tensor)
 
-    # The weights are constants of the graph, so that TensorFlow can fuse a convolution with what follows it.
-    signature = tf.function(serve, input_signature=[tf.TensorSpec(PICTURES, tf.uint8, "input_tensor")], autograph=False)
+    # The weights are constants of the graph, so that TensorFlow can fuse a convolution with the operators after it.
+    tensor = tf.TensorSpec(INPUT_SHAPE, tf.uint8, "input_tensor")
+    signature = tf.function(serve, input_signature=[tensor], autograph=False)
     tf.saved_model.save(tf.Module(), str(folder), signatures={SIGNATURE: signature})
 
 
 def write_frozen_graph(weights: Weights, file: Path) -> None:
-    """Writes a frozen graph as TensorFlow 1 did: one file, with the weights as constants."""
+    """Writes a frozen graph like those of TensorFlow 1: one file, with the weights as constants."""
     with tf.Graph().as_default() as graph:
-        pictures = tf.compat.v1.placeholder(tf.uint8, PICTURES, "image_tensor")
-        for name, output in Twin(weights).detect(pictures).items():
+        pictures = tf.compat.v1.placeholder(tf.uint8, INPUT_SHAPE, "image_tensor")
+        for name, output in TensorFlowNetwork(weights).detect(pictures).items():
             tf.identity(output, name)
     file.write_bytes(graph.as_graph_def().SerializeToString(deterministic=True))
 
 
 def check(file: Path, kind: str, expected: Mapping[str, npt.NDArray[Any]]) -> list[str]:
-    """Loads a written file as a worker does, and returns a line for each detection that differs from PyTorch's."""
+    """Loads a written file as a worker does. Returns a line for each detection that differs from PyTorch's."""
     entry = ModelEntry(
         name=file.name,
         runtime="tensorflow",
@@ -71,7 +72,7 @@ def check(file: Path, kind: str, expected: Mapping[str, npt.NDArray[Any]]) -> li
 
 
 def main() -> int:
-    """Writes both models. Returns the exit status, which is 1 if they find something else than PyTorch."""
+    """Writes both models. Returns the exit status, which is 1 if their detections differ from PyTorch's."""
     expected = dict(np.load(sys.argv[1]))
     folder, file = map(Path, sys.argv[2:])
     weights = {name.removeprefix("weights."): array for name, array in expected.items() if name.startswith("weights.")}
@@ -80,7 +81,7 @@ def main() -> int:
     write_frozen_graph(weights, file)
     lines = check(folder, "saved_model", expected) + check(file, "frozen_graph", expected)
     if lines:
-        sys.stderr.write("\n".join([f"{len(lines)} detections differ from those of PyTorch:", *lines[:SHOWN]]))
+        sys.stderr.write("\n".join([f"{len(lines)} detections differ from those of PyTorch:", *lines[:MAX_LISTED]]))
     return 1 if lines else 0
 
 
