@@ -114,8 +114,8 @@ def _train_and_export(options: argparse.Namespace, console: Console) -> None:
         console.print(report_table(f"{len(held_out)} held-out pictures", report))
     with console.status("writing and comparing the files of both frameworks"):
         compared = load_inputs(example.file for example in (held_out or examples)[:COMPARED_PICTURES])
-        written = export(network, options.out, described, compared)
-    for path in written:
+        paths = export(network, options.out, described, compared)
+    for path in paths:
         console.print(Text(f"written: {path}"), soft_wrap=True)
     checkpoint.unlink(missing_ok=True)
     console.print(Text(f"Serve it: BOXQUEUE_CATALOGUE={options.out / CATALOGUE} make up"), soft_wrap=True)

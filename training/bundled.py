@@ -30,7 +30,7 @@ from training.train_command import add_options, count, exit_status, train_with_p
 
 TRAINING_CARDS = 12_000
 """Number of generated cards to train on; their seeds are 1 to 12,000."""
-TEST_CARDS, FIRST_TEST_SEED = 500, 1 << 50
+TEST_CARDS, FIRST_TEST = 500, 1 << 50
 """Number of generated cards to measure on, and the first of their seeds. No training draws cards with these seeds."""
 FOLDS = 3
 REAL_SHARE = 0.5
@@ -68,11 +68,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "--steps", type=count, default=15_000, metavar="N", help="training steps, 4 generated cards each [15000]"
     )
     parser.add_argument(
-        "--fine-steps",
-        type=count,
-        default=1100,
-        metavar="N",
-        help="further steps, with real pictures as well [1100]",
+        "--fine-steps", type=count, default=1100, metavar="N", help="further steps, with real pictures as well [1100]"
     )
     add_options(parser)
     parser.add_argument(
@@ -93,8 +89,7 @@ def _make_model(options: argparse.Namespace, arguments: str, console: Console) -
         console.print(Text(f"{len(real.examples)} real pictures from {options.real}"), soft_wrap=True)
     parts = _folds(real.examples) if real else []  # This fails early, before the long work, if there are too few.
     cards = _draw_cards(options.work / "cards", TRAINING_CARDS, 1, "drawing cards", console)
-    title = "drawing cards to measure on"
-    test_cards = _draw_cards(options.work / "new-cards", TEST_CARDS, FIRST_TEST_SEED, title, console)
+    test_cards = _draw_cards(options.work / "new-cards", TEST_CARDS, FIRST_TEST, "drawing cards to measure on", console)
     torch.manual_seed(options.seed)
     # The learning rates were found by experiment. The second stage only adapts what the first stage has learnt.
     first = Plan(options.steps, 1.5e-3, seed=options.seed)
@@ -113,11 +108,10 @@ def _make_model(options: argparse.Namespace, arguments: str, console: Console) -
     with console.status("measuring"):
         test_report = score(test_cards, LABELS, predict(final, test_cards, LABELS))
     with console.status("writing and comparing the files of both frameworks"):
-        pictures = load_inputs(card.file for card in test_cards[:COMPARED_PICTURES])
-        paths = export(final, options.out, DESCRIPTION, pictures)
+        paths = export(final, options.out, DESCRIPTION, load_inputs(c.file for c in test_cards[:COMPARED_PICTURES]))
     data = ModelCardData(
         command=f"python -m training.bundled {arguments}".strip(),
-        training_cards=len(cards),
+        cards=len(cards),
         first_stage_views=first.steps * first.batch,
         real_pictures=len(real.examples) if real else 0,
         second_stage_views=options.fine_steps * first.batch,

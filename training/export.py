@@ -104,13 +104,13 @@ def export(network: CenterNet, folder: Path, described: Description, pictures: T
     program = Program(network).eval()
     folder.mkdir(parents=True, exist_ok=True)
     files = [described.file(kind) for kind in FORMATS]
-    with tempfile.TemporaryDirectory(dir=folder, prefix="export-") as made:
-        pt2, saved_model, frozen_graph = (Path(made) / file for file in files)
+    with tempfile.TemporaryDirectory(dir=folder, prefix="export-") as temporary:
+        pt2, saved_model, frozen_graph = (Path(temporary) / file for file in files)
         write_program(program, pt2)
         verify(program, pt2)
         _write_tensorflow(program, saved_model, frozen_graph, pictures)
         for file in files:
-            _move_over(Path(made) / file, folder / file)
+            _move(Path(temporary) / file, folder / file)
     digests = [digest_of(folder / file) for file in files]
     (folder / CATALOGUE).write_text(catalogue_text(described, digests), encoding="utf-8")
     Catalogue.load(folder / CATALOGUE)
@@ -161,11 +161,11 @@ def _write_tensorflow(program: Program, saved_model: Path, frozen_graph: Path, p
         raise RuntimeError(f"The model was not written for TensorFlow: {done.stderr.strip()[-2000:]}")
 
 
-def _move_over(made: Path, target: Path) -> None:
+def _move(source: Path, target: Path) -> None:
     """Moves a new file or folder to `target`, and replaces an older one there."""
     if target.is_dir():
-        target.rename(made.with_name(f"{made.name}.old"))
-    made.rename(target)
+        target.rename(source.with_name(f"{source.name}.old"))
+    source.rename(target)
 
 
 def main() -> int:

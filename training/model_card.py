@@ -18,7 +18,7 @@ class ModelCardData:
     """How the model was made and what was measured."""
 
     command: str
-    training_cards: int
+    cards: int
     first_stage_views: int
     """Pictures in all steps of the first stage of the training."""
     real_pictures: int
@@ -44,8 +44,7 @@ def write_model_card(folder: Path, data: ModelCardData) -> Path:
 def _parts(data: ModelCardData) -> Iterator[str]:
     speed = f"{data.milliseconds:.0f} ms a picture on one core ({torch.backends.cpu.get_cpu_capability()})"
     yield INTRODUCTION.format(parameters=data.parameters / 1e6, size=INPUT_SIZE)
-    views = data.first_stage_views
-    yield TRAINING.format(command=data.command, cards=data.training_cards, card_views=views, size=VIEW_SIZE)
+    yield TRAINING.format(command=data.command, cards=data.cards, card_views=data.first_stage_views, size=VIEW_SIZE)
     if data.real_pictures:
         yield FINE_TUNING.format(real=data.real_pictures, real_views=data.second_stage_views)
     yield MEASUREMENT.format(sure=INTERVAL_PERCENTILES[1] - INTERVAL_PERCENTILES[0])

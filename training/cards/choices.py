@@ -1,13 +1,13 @@
 """Questions with radio buttons or check boxes below them. The functions are parts, as in `training.cards.parts`.
 
-Both kinds appear in the same layouts, equally often. A box includes the toggle and its words.
+Radio buttons and check boxes have the same layouts and are equally frequent. A box includes the toggle and its words.
 """
 
 from collections.abc import Callable, Sequence
 
 from training.boxes import Box, hull
 from training.cards import phrases
-from training.cards.options import KINDS, Choice, choose, option, option_width
+from training.cards.options import TOGGLES, Choice, choose, option, option_width
 from training.cards.rendering.photos import paste_photo
 from training.cards.rendering.sheet import LINE_HEIGHT, Sheet
 from training.cards.rendering.toggles import draw_tick
@@ -142,7 +142,7 @@ def _long(sheet: Sheet, choice: Choice, _: Sequence[str], x: float, y: float, wi
 def _sizes(sheet: Sheet, choice: Choice, answers: Sequence[str], x: float, y: float, width: float) -> float:
     """Answers of growing size. If there is room, radio buttons and check boxes are side by side."""
     em, rng = sheet.style.em, sheet.rng
-    labels = rng.sample(KINDS, 2) if width > 22 * em else [choice.label]
+    labels = rng.sample(TOGGLES, 2) if width > 22 * em else [choice.label]
     grow, share = rng.uniform(1.1, 1.25), rng.choice((0.9, 1.1, 1.4))
     selected = rng.random() < 0.7
     choice.toggle_right = False
@@ -169,12 +169,11 @@ def _bands(sheet: Sheet, choice: Choice, answers: Sequence[str], x: float, y: fl
     fitting = [words if sheet.length(words) < room else words.split()[0] for words in answers]
     for number, words in enumerate(fitting):
         chosen = number == selected and choice.label == "radiobutton"
-        pale = mix(style.card, style.text, 0.05)
-        sheet.frame(Box("band", x, y, x + wide, y + height), style.accent if chosen else pale)
+        colour = style.accent if chosen else mix(style.card, style.text, 0.05)
+        sheet.frame(Box("band", x, y, x + wide, y + height), colour)
         top = y + (height - choice.height() * em) / 2
         if chosen:
-            left, middle = x + 0.7 * em, y + height / 2
-            colour = style.card if style.dark else WHITE
+            left, middle, colour = x + 0.7 * em, y + height / 2, style.card if style.dark else WHITE
             draw_tick(sheet.draw, left, middle - size / 2, size, colour)
             text = sheet.write(words, left + size + choice.gap * em, middle - LINE_HEIGHT * em / 2, wide, colour=colour)
             tick = Box("tick", left, middle - size / 2, left + size, middle + size / 2)

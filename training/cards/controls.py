@@ -1,4 +1,4 @@
-"""The parts of a generated card that a person operates: fields, buttons, ratings. See `training.cards.parts`."""
+"""The interactive parts of a generated card: fields, buttons, ratings. See `training.cards.parts`."""
 
 import math
 from collections.abc import Sequence
@@ -51,7 +51,7 @@ def fields(sheet: Sheet, x: float, y: float, width: float, entries: Sequence[str
 
 
 def _arrow(sheet: Sheet, frame: Box) -> None:
-    """The sign of a drop-down list."""
+    """The arrow of a drop-down list."""
     em, tip, middle = sheet.style.em, frame.x2 - sheet.style.em, (frame.y1 + frame.y2) / 2
     corners = [(tip - em / 3, middle - em / 6), (tip, middle + em / 6), (tip + em / 3, middle - em / 6)]
     if sheet.rng.random() < 0.5:
@@ -63,7 +63,7 @@ def _arrow(sheet: Sheet, frame: Box) -> None:
 def actions(sheet: Sheet, x: float, y: float, width: float, buttons: Sequence[str] | None = None) -> float:
     """A row of buttons, or a stack over the whole width. All buttons together are the action set.
 
-    Draws nothing directly after another action set, because the two would look like one.
+    Draws nothing directly after another action set, because the two would look like one action set.
     """
     if sheet.boxes and sheet.boxes[-1].label == "actionset":
         return y

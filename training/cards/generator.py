@@ -10,7 +10,7 @@ from PIL import Image, ImageDraw, ImageFilter
 from training.boxes import Box
 from training.cards import controls, parts, rows
 from training.cards.choices import choices
-from training.cards.rendering.damage import Card, cut, damaged, wobbly
+from training.cards.rendering.damage import Card, clip_boxes, damaged, wobbly
 from training.cards.rendering.icons import icon
 from training.cards.rendering.photos import gradient, paper, photo
 from training.cards.rendering.sheet import MAX_HEIGHT, Sheet
@@ -31,17 +31,18 @@ PARTS: tuple[tuple[Part, float], ...] = (
     *rows.ROWS,
 )
 MAX_FILLED = 0.55
-"""A card gets no more parts when this share of its intended height is used, because the last part is often long."""
+"""No part is added after this share of the intended height is used, because the last part is often long."""
 QUESTION_SHARE = 0.4
-"""Share of the cards that always have radio buttons or check boxes. With chance, about 60 % of the cards have some."""
+"""Share of the cards that get a question for certain. Others get one by chance: about 60 % of all cards have one."""
 MAX_HEIGHT_EMS = 55
-"""Ems. A longer card is replaced, because its text would be too small in the network's input."""
+"""Largest height of a card in ems. The text of a higher card would be too small in the network's input, so another card
+is drawn instead."""
 MAX_WIDTH = 800
 """Largest width of a card in pixels."""
 
 
 def draw_card(seed: int, theme: str | None = None, *, damage: bool = True) -> Card:
-    """The card with this number: 150..800 pixels wide. `theme` is light, dark or tinted; by default the seed chooses.
+    """Draws the card of this seed, 150..800 pixels wide. `theme` is light, dark or tinted; by default it is random.
 
     With `damage`, some cards are a little blurred, compressed as JPEG or photographed at a slight angle.
     """
@@ -75,7 +76,7 @@ def draw_card(seed: int, theme: str | None = None, *, damage: bool = True) -> Ca
 
 
 def compose(rng: Random, style: Style, width: int, content: Part, *, backdrop: bool = False) -> Card:
-    """A card `width` pixels wide with this content, as high as that needs. `backdrop` puts a pale photo behind it."""
+    """Draws a card `width` pixels wide and as high as its content. `backdrop` puts a pale photo behind the content."""
     height = round(2 * MAX_HEIGHT * max(1.0, width / 800))
     sheet = Sheet(Image.new("RGB", (width, height), style.page), rng, style)
     border = style.em * rng.choice((0.0, 0.5, 1.0)) if style.page != style.card else 0.0
@@ -99,12 +100,12 @@ def compose(rng: Random, style: Style, width: int, content: Part, *, backdrop: b
         corners = (border, border, width - border - 1, bottom - border - 1)
         ImageDraw.Draw(outside).rounded_rectangle(corners, style.radius, 0)
         picture.paste(style.page, mask=outside)
-    card = cut(Card(picture, tuple(sheet.boxes)))
+    card = clip_boxes(Card(picture, tuple(sheet.boxes)))
     return wobbly(rng, card, style.em) if style.hand_drawn else card
 
 
 def _stack(sheet: Sheet, x: float, y: float, width: float, longest: float, count: int, depth: int) -> float:
-    """At most `count` parts below each other, until y exceeds `longest`. Some are in columns, some above a line."""
+    """Draws at most `count` parts below each other, until y exceeds `longest`. Some are in columns or above a line."""
     rng, style = sheet.rng, sheet.style
     for _ in range(count):
         if y > longest:
@@ -121,7 +122,7 @@ def _stack(sheet: Sheet, x: float, y: float, width: float, longest: float, count
 
 
 def _columns(sheet: Sheet, x: float, y: float, width: float, longest: float, depth: int) -> float:
-    """Two to five columns: of statistics, of pictures with captions, or of other parts."""
+    """Draws two to five columns: of statistics, of pictures with captions, or of other parts."""
     rng, em = sheet.rng, sheet.style.em
     kind = rng.choice(("statistics", "pictures", "parts", "parts") if width > 20 * em else ("statistics", "pictures"))
     most = max(2, min(5, int(width / (7 * em))))

@@ -6,7 +6,7 @@ from training.boxes import Box, hull
 from training.cards.rendering.sheet import LINE_HEIGHT, Sheet
 from training.cards.rendering.toggles import TOGGLE_STYLES, ToggleStyle, toggle
 
-KINDS = ("radiobutton", "checkbox")
+TOGGLES = ("radiobutton", "checkbox")
 
 
 @dataclass
@@ -34,11 +34,11 @@ class Choice:
 
 
 def choose(sheet: Sheet, label: str | None = None) -> Choice:
-    """A random style, and a random kind unless `label` is set."""
+    """A random style. `label` is radiobutton or checkbox; by default it is random."""
     rng = sheet.rng
     toggle_style = rng.choice(TOGGLE_STYLES)
     return Choice(
-        label=label or rng.choice(KINDS),
+        label=label or rng.choice(TOGGLES),
         toggle_style=toggle_style,
         size=max(0.75, toggle_style.size * rng.uniform(0.75, 1.25)),
         gap=rng.choice((rng.uniform(0.2, 0.6), rng.uniform(0.3, 1.2))),
@@ -55,10 +55,9 @@ def option(sheet: Sheet, choice: Choice, number: int, words: str, x: float, y: f
     size, gap = choice.size * em, choice.gap * em
     chosen = number == choice.selected if choice.label == "radiobutton" else rng.random() < 0.4
     middle = y + choice.height() * em / 2
-    room = width - size - gap
     left = x if choice.toggle_right else x + size + gap
     top = middle - LINE_HEIGHT * choice.text_size * em / 2
-    found = sheet.write(words, left, top, room, size=choice.text_size, bold=choice.bold)
+    found = sheet.write(words, left, top, width - size - gap, size=choice.text_size, bold=choice.bold)
     toggle_x = found.x2 + gap if choice.toggle_right else x
     square = toggle(sheet, choice.label, choice.toggle_style, toggle_x, middle - size / 2, size, chosen)
     box = hull(choice.label, [square, found])

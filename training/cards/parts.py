@@ -1,7 +1,7 @@
 """The parts that a generated card is made of.
 
 Every function draws one part at (x, y), at most `width` wide, adds its boxes to the sheet and returns the y below it.
-Its words are random unless they are arguments.
+Its words are random unless they are passed as arguments.
 The labels mean the same as in pic2card: a text box is any block of text, and also a whole button with a pale face;
 a radio button or check box includes the words beside it; text inside a picture or on a solid button has no box.
 """
@@ -37,7 +37,7 @@ def body(sheet: Sheet, x: float, y: float, width: float, blocks: Sequence[str] |
     """One to four blocks of running text."""
     rng, align = sheet.rng, "left"
     if not blocks and rng.random() < 0.4:
-        # In a narrow column, where a model most easily takes one block of lines for several.
+        # A narrow column: here a model most often mistakes one block of lines for several blocks.
         narrow = min(width, sheet.style.em * rng.uniform(6, 16))
         align = rng.choice(("left", "left", "centre", "right"))
         x += (width - narrow) * LEFT_SHARE[align]

@@ -32,7 +32,7 @@ def app_bar(sheet: Sheet, x: float, y: float, width: float) -> float:
 
 
 def entries(sheet: Sheet, x: float, y: float, width: float) -> float:
-    """Rows of a title and a line below it, some in frames, with a picture or an icon before and a date behind."""
+    """Rows of a title and a line below it, some in frames. A picture or an icon is at the left, a date at the right."""
     rng, em, style = sheet.rng, sheet.style.em, sheet.style
     framed, lined, pictured, dated, signed = (rng.random() < share for share in (0.4, 0.4, 0.4, 0.4, 0.3))
     size, bold, pad = em * rng.uniform(1.6, 2.8), rng.random() < 0.6, em * rng.uniform(0.4, 0.9)
@@ -71,7 +71,7 @@ def entries(sheet: Sheet, x: float, y: float, width: float) -> float:
 
 
 def tiles(sheet: Sheet, x: float, y: float, width: float) -> float:
-    """Figures on solid colour. Text there has no box."""
+    """Figures on coloured tiles. Text on a tile has no box."""
     rng, em = sheet.rng, sheet.style.em
     count = max(1, min(rng.randint(1, 4), int(width / (6 * em))))
     height, share = em * rng.uniform(3.6, 6), width / count
@@ -87,7 +87,7 @@ def tiles(sheet: Sheet, x: float, y: float, width: float) -> float:
 
 
 def forecast(sheet: Sheet, x: float, y: float, width: float) -> float:
-    """A forecast: days side by side, each with its name, a picture, one or two figures."""
+    """A weather forecast: days side by side, each with its name, a picture, and one or two figures."""
     rng, em, style = sheet.rng, sheet.style.em, sheet.style
     count = max(2, min(rng.randint(3, 6), int(width / (4.5 * em))))
     share, size, two = width / count, em * rng.uniform(1.8, 3.4), rng.random() < 0.7
@@ -105,7 +105,7 @@ def forecast(sheet: Sheet, x: float, y: float, width: float) -> float:
 
 
 def journey(sheet: Sheet, x: float, y: float, width: float) -> float:
-    """From one place at the left to another at the right, an arrow between them."""
+    """A journey from one place at the left to another place at the right, with an arrow between them."""
     rng, em, style = sheet.rng, sheet.style.em, sheet.style
     big, tint = rng.uniform(1.6, 2.6), rng.choice((style.text, style.accent))
     bottoms = []
@@ -141,7 +141,7 @@ def gallery(sheet: Sheet, x: float, y: float, width: float) -> float:
 
 
 def table(sheet: Sheet, x: float, y: float, width: float) -> float:
-    """Short cells in rows and columns, perhaps with a head, lines, a frame, signs or little pictures."""
+    """Short cells in rows and columns. Some tables have a header, lines, a frame, icons or small pictures."""
     rng, em, style = sheet.rng, sheet.style.em, sheet.style
     count = max(2, min(rng.randint(2, 5), int(width / (6 * em))))
     first = rng.uniform(0.3, 0.55) if count > 2 else rng.uniform(0.5, 0.7)
@@ -205,4 +205,4 @@ ROWS: tuple[tuple[Callable[[Sheet, float, float, float], float], float], ...] = 
     (journey, 0.5),
     (gallery, 0.3),
 )
-"""These parts and their weights in a random choice."""
+"""The parts of this module and their weights in a random choice."""

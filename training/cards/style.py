@@ -1,4 +1,4 @@
-"""The style of a generated card: its fonts, its colours, its scale."""
+"""The style of a generated card: fonts, colours, text size and spacing."""
 
 from dataclasses import dataclass
 from random import Random
@@ -10,7 +10,7 @@ Colour = tuple[int, int, int]
 WHITE: Colour = (255, 255, 255)
 BLACK: Colour = (0, 0, 0)
 MIN_CONTRAST = 170
-"""Colours with less contrast than this are hard to distinguish in a small picture."""
+"""Two colours with a smaller `contrast` are hard to distinguish in a small picture."""
 ACCENTS: tuple[Colour, ...] = (
     (0, 99, 177),
     (0, 120, 215),
@@ -56,7 +56,7 @@ class Style:
 
     @property
     def dark(self) -> bool:
-        """Whether light text stands on a dark card."""
+        """Whether the card is darker than its text."""
         return sum(self.card) < sum(self.text)
 
 
@@ -67,7 +67,7 @@ def mix(first: Colour, second: Colour, share: float) -> Colour:
 
 
 def contrast(first: Colour, second: Colour) -> int:
-    """How far apart two colours are: 0..765, from the same to black and white."""
+    """The difference of two colours: 0 for the same colour, 765 for black and white."""
     return sum(abs(a - b) for a, b in zip(first, second, strict=True))
 
 

@@ -63,21 +63,21 @@ def read_voc(folder: Path) -> Annotations:
     for root in roots:
         for file in [*sorted(root.glob("*.xml")), *sorted(root.glob("[Aa]nnotations/*.xml"))]:
             try:
-                written = ElementTree.parse(file).getroot()  # noqa: S314 - the user's own files
+                xml = ElementTree.parse(file).getroot()  # noqa: S314 - the user's own files
             except (ElementTree.ParseError, OSError, ValueError, LookupError) as error:
                 read.files += 1
                 read.unreadable.append(f"{file.name}: it can't be read as XML ({error}).")
                 continue
-            if written.tag != "annotation":
+            if xml.tag != "annotation":
                 continue  # XML of another kind
             read.files += 1
-            size = (_positive_int(written.findtext("size/width")), _positive_int(written.findtext("size/height")))
+            size = (_positive_int(xml.findtext("size/width")), _positive_int(xml.findtext("size/height")))
             read.found.append(
                 Annotation(
                     file.name,
-                    _voc_picture(file, (written.findtext("filename") or "").strip(), root),
+                    _voc_picture(file, (xml.findtext("filename") or "").strip(), root),
                     size if all(size) else None,
-                    [_voc_object(found) for found in written.findall("object")],
+                    [_voc_object(found) for found in xml.findall("object")],
                 )
             )
     return read
@@ -88,9 +88,9 @@ def _voc_picture(file: Path, filename: str, root: Path) -> Path | None:
     annotation still has the <filename> of the original."""
     folders = (file.parent, root / "JPEGImages", root / "images", root)
     names = [file.stem + ending for end in PICTURE_ENDINGS for ending in (end, end.upper())]
-    written = PurePosixPath(filename.replace("\\", "/")).name
-    if written:
-        names.insert(0 if PurePosixPath(written).stem == file.stem else len(names), written)
+    name = PurePosixPath(filename.replace("\\", "/")).name
+    if name:
+        names.insert(0 if PurePosixPath(name).stem == file.stem else len(names), name)
     return next((path for name in names for parent in folders if _is_file(path := parent / name)), None)
 
 
@@ -106,17 +106,17 @@ def read_coco(folder: Path) -> Annotations:
     pictures = Pictures(folder)
     for file in [*sorted(folder.glob("*.json")), *sorted(folder.glob("annotations/*.json"))]:
         try:
-            written = json.loads(file.read_bytes())
+            data = json.loads(file.read_bytes())
         except (ValueError, OSError, RecursionError) as error:
             read.files += 1
             read.unreadable.append(f"{file.name}: it can't be read as JSON ({error}).")
             continue
         parts = ("images", "annotations", "categories")
-        if not isinstance(written, dict) or not all(isinstance(written.get(part), list) for part in parts):
+        if not isinstance(data, dict) or not all(isinstance(data.get(part), list) for part in parts):
             continue  # JSON of another kind
         read.files += 1
         try:
-            categories, found, stray = _coco_file(written, pictures)
+            categories, found, stray = _coco_file(data, pictures)
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             read.unreadable.append(f"{file.name}: it is not in COCO's format ({type(error).__name__}: {error}).")
             continue
@@ -127,18 +127,18 @@ def read_coco(folder: Path) -> Annotations:
     return read
 
 
-def _coco_file(written: dict[str, Any], pictures: "Pictures") -> tuple[list[str], list[Annotation], int]:
+def _coco_file(data: dict[str, Any], pictures: "Pictures") -> tuple[list[str], list[Annotation], int]:
     """Labels by category id, the annotation of each picture, and the number of entries for unlisted pictures."""
-    labels = {entry["id"]: str(entry["name"]).strip() for entry in sorted(written["categories"], key=lambda c: c["id"])}
+    labels = {entry["id"]: str(entry["name"]).strip() for entry in sorted(data["categories"], key=lambda c: c["id"])}
     of_image: dict[Any, Annotation] = {}
-    for image in written["images"]:
+    for image in data["images"]:
         size = (_positive_int(image.get("width")), _positive_int(image.get("height")))
         name = str(image["file_name"])
         annotation = Annotation(name, pictures.find(name), size if all(size) else None)
         annotation.annotated_labels = frozenset(labels.values())
         of_image.setdefault(image["id"], annotation)  # An id that is listed twice is one picture.
     stray = 0
-    for entry in written["annotations"]:
+    for entry in data["annotations"]:
         if entry["image_id"] in of_image:
             of_image[entry["image_id"]].objects.append(_coco_object(entry, labels))
         else:
@@ -188,14 +188,14 @@ def _files_below(folder: Path) -> Iterator[Path]:
     return (path for path in sorted(folder.rglob("*")) if path.suffix.lower() in PICTURE_ENDINGS and path.is_file())
 
 
-def _number(written: Any) -> float:
+def _number(value: Any) -> float:
     try:
-        return float(written)
+        return float(value)
     except (TypeError, ValueError):
         return MISSING
 
 
-def _positive_int(written: Any) -> int:
+def _positive_int(value: Any) -> int:
     """The rounded number, or 0 if it is not a positive number."""
-    number = _number(written)
+    number = _number(value)
     return round(number) if math.isfinite(number) and number > 0 else 0

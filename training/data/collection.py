@@ -25,9 +25,9 @@ MANIFEST = "made.json"
 def draw_collection(folder: Path, count: int, first_seed: int, report: Callable[[int], None]) -> Dataset:
     """Draws `count` cards with the seeds from `first_seed` on, unless the folder has them. `report` is called with the
     number of drawn cards."""
-    wanted = {"count": count, "first_seed": first_seed, "fingerprint": _fingerprint(first_seed)}
+    contents = {"count": count, "first_seed": first_seed, "fingerprint": _fingerprint(first_seed)}
     manifest = folder / MANIFEST
-    if not manifest.exists() or json.loads(manifest.read_text(encoding="utf-8")) != wanted:
+    if not manifest.exists() or json.loads(manifest.read_text(encoding="utf-8")) != contents:
         manifest.unlink(missing_ok=True)
         pictures = folder / "images"
         pictures.mkdir(parents=True, exist_ok=True)
@@ -39,7 +39,7 @@ def draw_collection(folder: Path, count: int, first_seed: int, report: Callable[
                 examples.append(example)
                 report(done)
         write_coco(folder, examples, LABELS)
-        manifest.write_text(json.dumps(wanted), encoding="utf-8")
+        manifest.write_text(json.dumps(contents), encoding="utf-8")
     return read(folder, LABELS, trusted=True)
 
 

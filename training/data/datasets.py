@@ -59,13 +59,13 @@ def read(folder: Path, labels: Sequence[str] | None = None, *, trusted: bool = F
 
     Raises `DatasetUnusable`.
     """
-    written = _read_annotations(folder)
-    by_name = sorted({drawn.label for one in written.found for drawn in one.objects if drawn.evaluated})
-    named = [label for label in written.categories or by_name if any(map(str.isalnum, label))]
+    annotations = _read_annotations(folder)
+    by_name = sorted({drawn.label for one in annotations.found for drawn in one.objects if drawn.evaluated})
+    named = [label for label in annotations.categories or by_name if any(map(str.isalnum, label))]
     wanted = tuple(named if labels is None else labels)
-    skipped = list(written.unreadable)
+    skipped = list(annotations.unreadable)
     read_files: dict[Path, Example] = {}
-    for one in written.found:
+    for one in annotations.found:
         example = _example(one, wanted, skipped, trusted)
         if example is None:
             continue

@@ -110,7 +110,7 @@ def _patches(example: Example) -> list[tuple[Floats, float]]:
     decoded = decode(example.file.read_bytes())
     grey = Image.fromarray(decoded.pixels).convert("L")
     whole = Box("", 0, 0, example.width, example.height)
-    made = []
+    patches = []
     for box in (*example.boxes, *example.unclear) or (whole,):
         corners = (int(box.x1), int(box.y1), int(np.ceil(box.x2)), int(np.ceil(box.y2)))
         levels = np.asarray(grey.crop(corners), np.float32)
@@ -122,8 +122,8 @@ def _patches(example: Example) -> list[tuple[Floats, float]]:
         ink = ink[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
         patch = np.asarray(Image.fromarray(ink).resize(PATCH_SIZE, Image.Resampling.BOX)).ravel()
         patch = patch - patch.mean()
-        made.append((patch / max(1e-6, float(np.linalg.norm(patch))), ink.shape[1] / ink.shape[0]))
-    return made
+        patches.append((patch / max(1e-6, float(np.linalg.norm(patch))), ink.shape[1] / ink.shape[0]))
+    return patches
 
 
 def _same_layout(examples: Sequence[Example]) -> Bools:

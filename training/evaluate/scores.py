@@ -102,8 +102,7 @@ def score(examples: Sequence[Example], labels: Sequence[str], found: Sequence[Pr
         resampled = np.array([average_precision(matches, draw) for draw in draws])  # RESAMPLES × T
         known = sum(label in example.known for example in examples)
         boxes = int(matches.boxes.sum())
-        best = _best_score(matches)
-        rows.append(_row(label, known, boxes, ap, resampled, best) if boxes else Row(label, known, 0))
+        rows.append(_row(label, known, boxes, ap, resampled, _best_score(matches)) if boxes else Row(label, known, 0))
         if boxes:
             measured.append((ap, resampled))
     mean = Row("mean", len(examples), 0)
@@ -112,7 +111,7 @@ def score(examples: Sequence[Example], labels: Sequence[str], found: Sequence[Pr
         # The mean of a resample leaves out labels that have no boxes in it.
         resampled = np.ma.masked_invalid(resampled).mean(axis=0).filled(np.nan)
         mean = _row("mean", len(examples), sum(row.boxes for row in rows), ap.mean(axis=0), resampled)
-    return Report(tuple(rows), mean, _picture_rows(examples, rows, matched))
+    return Report(tuple(rows), mean, _errors(examples, rows, matched))
 
 
 def _evaluate(examples: Sequence[Example], labels: Sequence[str], found: Sequence[Predictions]) -> Any:
@@ -210,9 +209,7 @@ def _best_score(matches: _Matches) -> float | None:
     return float(matches.scores[np.argmax(2 * correct / (detections + matches.boxes.sum()))])
 
 
-def _picture_rows(
-    examples: Sequence[Example], rows: Sequence[Row], matched: Sequence[_Matches]
-) -> tuple[PictureRow, ...]:
+def _errors(examples: Sequence[Example], rows: Sequence[Row], matched: Sequence[_Matches]) -> tuple[PictureRow, ...]:
     n = len(examples)
     boxes, hit, wrong = (np.zeros(n, np.int64) for _ in range(3))
     for row, matches in zip(rows, matched, strict=True):

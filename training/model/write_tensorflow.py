@@ -26,7 +26,7 @@ import tensorflow as tf  # isort: skip  # after detectors.runtimes.tensorflow, w
 
 MAX_LISTED = 10
 """Number of differences that the error message lists."""
-INPUT_SHAPE = (None, INPUT_SIZE, INPUT_SIZE, 3)
+SHAPE = (None, INPUT_SIZE, INPUT_SIZE, 3)
 
 
 def write_saved_model(weights: Weights, folder: Path) -> None:
@@ -36,15 +36,14 @@ def write_saved_model(weights: Weights, folder: Path) -> None:
         return TensorFlowNetwork(weights).detect(input_tensor)
 
     # The weights are constants of the graph, so that TensorFlow can fuse a convolution with the operators after it.
-    tensor = tf.TensorSpec(INPUT_SHAPE, tf.uint8, "input_tensor")
-    signature = tf.function(serve, input_signature=[tensor], autograph=False)
+    signature = tf.function(serve, input_signature=[tf.TensorSpec(SHAPE, tf.uint8, "input_tensor")], autograph=False)
     tf.saved_model.save(tf.Module(), str(folder), signatures={SIGNATURE: signature})
 
 
 def write_frozen_graph(weights: Weights, file: Path) -> None:
     """Writes a frozen graph like those of TensorFlow 1: one file, with the weights as constants."""
     with tf.Graph().as_default() as graph:
-        pictures = tf.compat.v1.placeholder(tf.uint8, INPUT_SHAPE, "image_tensor")
+        pictures = tf.compat.v1.placeholder(tf.uint8, SHAPE, "image_tensor")
         for name, output in TensorFlowNetwork(weights).detect(pictures).items():
             tf.identity(output, name)
     file.write_bytes(graph.as_graph_def().SerializeToString(deterministic=True))
@@ -63,10 +62,10 @@ def check(file: Path, kind: str, expected: Mapping[str, npt.NDArray[Any]]) -> li
         output=Output(**tomllib.loads(OBJECT_DETECTION_API_OUTPUT), floor_score=0),
     )
     found = TensorFlowDetector(entry, device="cpu", threads=1).detect(list(expected["pictures"]))
-    wanted = map(Detections, expected["boxes"], expected["scores"], expected["classes"])
+    pytorch = map(Detections, expected["boxes"], expected["scores"], expected["classes"])
     return [
         f"{file.name}, picture {number}, {line}"
-        for number, (one, other) in enumerate(zip(wanted, found, strict=True))
+        for number, (one, other) in enumerate(zip(pytorch, found, strict=True))
         for line in differences(one, other)
     ]
 

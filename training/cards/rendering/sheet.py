@@ -1,4 +1,4 @@
-"""The sheet on which a generated card is drawn, with the exact boxes of what is drawn."""
+"""The sheet on which a generated card is drawn, with the exact boxes of the drawn content."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -16,7 +16,7 @@ ASCENT, DESCENT = 0.8, 0.25
 LINE_HEIGHT = ASCENT + DESCENT
 """Height of a line of text in ems."""
 LEFT_SHARE = {"left": 0.0, "centre": 0.5, "right": 1.0}
-"""Share of the free width that is at the left of a line."""
+"""Alignment -> share of the free width that is at the left of a line."""
 BOX_MARGIN = 0.15
 """Margin in ems around drawn content in its box. Boxes that people draw have such a margin."""
 MAX_HEIGHT = 1000
