@@ -14,7 +14,7 @@ from rich.progress import Progress
 from rich.table import Table
 
 from benchmarks.arguments import new_parser
-from benchmarks.database.databases import KINDS, databases
+from benchmarks.database.databases import DATABASE_KINDS, databases
 from benchmarks.database.deep_tables import fill, vacuum
 from benchmarks.database.engine_work import CLAIM_SIZES, TimedDatabase
 from benchmarks.database.plans import plans
@@ -24,9 +24,9 @@ EXAMPLES = """\
   python -m benchmarks.engine --rows 100000 --queued 10000     smaller
   python -m benchmarks.engine --only postgresql --plans        one database, and its plans in full
 """
-LIMIT = 1.5
-"""Limit of the ratio deep over empty, for the steps in LIMITED."""
-LIMITED = ("claim", "empty doorbell")
+MAX_RATIO = 1.5
+"""Limit of the ratio deep over empty, for the steps in LIMITED_STEPS."""
+LIMITED_STEPS = ("claim", "empty doorbell")
 console = Console(width=120)
 
 
@@ -58,10 +58,10 @@ def show_times(kind: str, empty: TimedDatabase, deep: TimedDatabase) -> list[str
     for name in empty.seconds:
         ratio = deep.median(name) / empty.median(name)
         verdict = ""
-        if name.startswith(LIMITED):
-            verdict = f"{LIMIT}: {'held' if ratio <= LIMIT else 'MISSED'}"
+        if name.startswith(LIMITED_STEPS):
+            verdict = f"{MAX_RATIO}: {'held' if ratio <= MAX_RATIO else 'MISSED'}"
         if verdict.endswith("MISSED"):
-            missed.append(f"{kind}: {name}: {ratio:.2f} times as long on deep tables, the limit is {LIMIT}")
+            missed.append(f"{kind}: {name}: {ratio:.2f} times as long on deep tables, the limit is {MAX_RATIO}")
         speeds = [f"{1 / side.median(name):,.0f}" for side in (empty, deep)]
         table.add_row(name, *speeds, f"{deep.median(name) * 1000:.2f}", f"{ratio:.2f}", verdict)
     console.print(table)
@@ -102,11 +102,11 @@ def main() -> None:
     parser.add_argument("--rows", type=int, default=1_000_000, help="finished jobs in the deep tables")
     parser.add_argument("--queued", type=int, default=100_000, help="queued jobs in the deep tables")
     parser.add_argument("--rounds", type=int, default=20)
-    parser.add_argument("--only", choices=KINDS, help="one kind of database instead of both")
+    parser.add_argument("--only", choices=DATABASE_KINDS, help="one kind of database instead of both")
     parser.add_argument("--plans", action="store_true", help="print the plans in full")
     arguments = parser.parse_args()
     missed = []
-    for kind in [arguments.only] if arguments.only else KINDS:
+    for kind in [arguments.only] if arguments.only else DATABASE_KINDS:
         missed += run(kind, arguments.rows, arguments.queued, arguments.rounds, in_full=arguments.plans)
     for line in missed:
         console.print(line, style="red", markup=False)

@@ -31,7 +31,7 @@ EXAMPLES = """\
   python -m benchmarks.soak --jobs 5000               shorter
   python -m benchmarks.soak --runtime tensorflow
 """
-LIMIT = 0.02
+MAX_GROWTH = 0.02
 WARM_UP = 0.1
 """Share of the jobs after which the memory of a process should no longer grow."""
 WINDOW = 0.05
@@ -145,12 +145,12 @@ def show(processes: list[ProcessMemory], jobs: int) -> bool:
     quarters = (0.25, 0.5, 0.75)
     for heading in ("after warm-up", *(f"{part:.0%}" for part in quarters), "at the end", "growth"):
         table.add_column(heading, justify="right")
-    table.add_column(f"limit {LIMIT:.0%}")
+    table.add_column(f"limit {MAX_GROWTH:.0%}")
     within_limit = True
     for each in processes:
         middle = [each.between((part - WINDOW / 2) * jobs, (part + WINDOW / 2) * jobs) for part in quarters]
         sizes = [each.after_warm_up(jobs), *middle, each.at_end(jobs)]
-        held = each.growth(jobs) < LIMIT
+        held = each.growth(jobs) < MAX_GROWTH
         within_limit &= held
         growth = f"{each.growth(jobs):+.2%}"
         table.add_row(each.name, *(f"{size / 2**20:.1f}" for size in sizes), growth, "held" if held else "MISSED")

@@ -21,7 +21,7 @@ from jobs.tables import new_id
 MAX_PROCESSES = 4
 """The claimers are threads of at most this many processes. Threads suffice, because a claimer mostly waits for the
 database."""
-_FOUND = [DetectionRecord("textbox", 0, score, 10.0, 20.0, 110.0, 60.0) for score in (0.9, 0.8, 0.7)]
+_DETECTIONS = [DetectionRecord("textbox", 0, score, 10.0, 20.0, 110.0, 60.0) for score in (0.9, 0.8, 0.7)]
 
 
 @dataclass(frozen=True)
@@ -146,7 +146,7 @@ def _claim_and_finish(
         took = time.perf_counter() - begin
         if held is None:
             return None
-        outcomes = [Outcome(job.id, _FOUND, timings_ms={"inference": 15.0}) for job in held.jobs]
+        outcomes = [Outcome(job.id, _DETECTIONS, timings_ms={"inference": 15.0}) for job in held.jobs]
         claims.finish(db, held, outcomes, device="cpu")
         return took
 

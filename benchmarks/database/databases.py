@@ -12,7 +12,7 @@ import sqlalchemy as sa
 from jobs.database import Database
 from jobs.migrate import migrate
 
-KINDS = ("sqlite", "postgresql")
+DATABASE_KINDS = ("sqlite", "postgresql")
 
 
 @contextmanager

@@ -17,7 +17,7 @@ RUNTIME = "pytorch"
 MODELS = ("cards", "forms", "plates")
 """The models of that runtime with finished and queued jobs."""
 DIGEST, OLD_DIGEST = "d" * 64, "e" * 64
-CHUNK = 10_000
+ROWS_PER_STATEMENT = 10_000
 """Rows of one statement."""
 
 FINISHED_BATCH = 2_000
@@ -73,8 +73,8 @@ def fill(db: Database, finished: int, queued: int, progress: Callable[[int], Non
         with db.write() as connection:
             for statement in _batches(words, finished, queued):
                 connection.execute(sa.text(statement))
-        for first in range(1, finished + queued + 1, CHUNK):
-            last = min(first + CHUNK - 1, finished + queued)
+        for first in range(1, finished + queued + 1, ROWS_PER_STATEMENT):
+            last = min(first + ROWS_PER_STATEMENT - 1, finished + queued)
             statements = [_images(words, first, last)]
             if first <= finished:
                 statements += _finished_jobs(words, first, min(last, finished))

@@ -18,7 +18,7 @@ CLAIM_SIZES = (1, 8)
 REPEATS = 10
 """How often each step runs in a round, for each size."""
 
-_FOUND = [DetectionRecord("textbox", 0, score, 10.0, 20.0, 110.0, 60.0) for score in (0.9, 0.8, 0.7)]
+_DETECTIONS = [DetectionRecord("textbox", 0, score, 10.0, 20.0, 110.0, 60.0) for score in (0.9, 0.8, 0.7)]
 Step = Callable[[], Any]
 
 
@@ -73,7 +73,7 @@ class TimedDatabase:
 
     def finish(self) -> None:
         held = self._held.pop()
-        outcomes = [Outcome(job.id, _FOUND, timings_ms={"inference": 15.0}) for job in held.jobs]
+        outcomes = [Outcome(job.id, _DETECTIONS, timings_ms={"inference": 15.0}) for job in held.jobs]
         assert claims.finish(self.db, held, outcomes, device="cpu")
 
     def empty_doorbells(self) -> dict[str, Step]:

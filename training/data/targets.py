@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from training.boxes import Box
 from training.data.views import View
-from training.model.layout import LEADING, STRIDE
+from training.model.layout import PEAK_AT_LEFT, STRIDE
 
 SIGMA_FACTOR, SIGMA_OFFSET, MAX_SIGMA = 0.09, 1 / 6 + 0.05, 3.0
 """Standard deviation of a peak in cells: SIGMA_FACTOR * size of the box + SIGMA_OFFSET, at most MAX_SIGMA."""
@@ -24,7 +24,7 @@ class Targets:
     """Targets for c classes on h x w cells. At k of the cells, distances are learnt."""
 
     heat: Floats
-    """[c, h, w], 0..1: 1 at the centre of a box, or, for classes in LEADING, of the square at its left end."""
+    """[c, h, w], 0..1: 1 at the centre of a box, or, for classes in PEAK_AT_LEFT, of the square at its left end."""
     mask: npt.NDArray[np.bool_]
     """[c, h, w]: False for cells where it is unknown whether there is an object of this class. They have no loss."""
     cells: npt.NDArray[np.int64]
@@ -47,7 +47,7 @@ def targets(view: View, labels: Sequence[str], known: Collection[str]) -> Target
     owners: dict[tuple[int, int, int], tuple[float, Box]] = {}
     for box in sorted(view.boxes, key=lambda box: box.area, reverse=True):
         kind = labels.index(box.label)
-        end = min(box.x2, box.x1 + box.height) if box.label in LEADING else box.x2
+        end = min(box.x2, box.x1 + box.height) if box.label in PEAK_AT_LEFT else box.x2
         down, top = _gaussian(box.y1 / STRIDE, box.y2 / STRIDE, rows)
         across, left = _gaussian(box.x1 / STRIDE, end / STRIDE, columns)
         peak = np.outer(down, across)

@@ -2,7 +2,7 @@
 
 LABELS = ("textbox", "radiobutton", "checkbox", "actionset", "image", "rating")
 """The classes of the bundled model: the parts of a UI card."""
-LEADING = frozenset({"radiobutton", "checkbox"})
+PEAK_AT_LEFT = frozenset({"radiobutton", "checkbox"})
 """Classes whose peak is at the control at the left end of the box instead of at its centre. Only the control, a ring or
 a square, distinguishes the two classes, and it can be far from the centre of the box."""
 INPUT_SIZE = 512
