@@ -10,9 +10,9 @@ from training.catalogue_entries import catalogue_text, read_description
 from training.data.datasets import Example
 from training.data.views import INPUT
 from training.evaluate.scores import score
-from training.export import trained
+from training.export import load_network
+from training.model.inference import predict
 from training.model.layout import DETECTIONS, LABELS
-from training.model.trial import found_by
 
 WEIGHTS = ROOT / "weights"
 UNUSED = 1 << 52
@@ -38,7 +38,7 @@ def test_the_training_would_write_the_same_catalogue() -> None:
 
 
 def test_the_bundled_model_is_small() -> None:
-    assert sum(weights.numel() for weights in trained(WEIGHTS / "cards.pt2").parameters()) < 1_500_000
+    assert sum(weights.numel() for weights in load_network(WEIGHTS / "cards.pt2").parameters()) < 1_500_000
 
 
 def test_the_bundled_model_accepts_batches_of_any_size() -> None:
@@ -59,7 +59,7 @@ def test_the_bundled_model_finds_the_parts_of_new_cards(tmp_path: Path) -> None:
         card.image.save(tmp_path / f"{number}.png")
         examples.append(Example(tmp_path / f"{number}.png", *card.image.size, card.boxes, frozenset(LABELS)))
 
-    report = score(examples, LABELS, found_by(trained(WEIGHTS / "cards.pt2"), examples, LABELS))
+    report = score(examples, LABELS, predict(load_network(WEIGHTS / "cards.pt2"), examples, LABELS))
 
     assert report.rows[LABELS.index("textbox")].ap50 == pytest.approx(1, abs=0.15)
     assert report.mean.ap50 == pytest.approx(1, abs=0.15)

@@ -13,7 +13,7 @@ from training.boxes import Box
 from training.data.coco import write_coco
 from training.data.datasets import Example
 from training.evaluate.__main__ import main
-from training.evaluate.scores import Found, score
+from training.evaluate.scores import Predictions, score
 
 LABELS = ["textbox", "image"]
 FIRST, SECOND, THIRD = (Box("textbox", x, 10, x + 20, 30) for x in (0, 40, 80))
@@ -24,7 +24,7 @@ def example(name: str, *boxes: Box, known: Sequence[str] = LABELS, unclear: Sequ
     return Example(Path(f"{name}.png"), 200, 100, boxes, frozenset(known), tuple(unclear))
 
 
-def results(*scored: tuple[float, Box]) -> Found:
+def results(*scored: tuple[float, Box]) -> Predictions:
     return [(box.label, certainty, box) for certainty, box in scored]
 
 

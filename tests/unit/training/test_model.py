@@ -3,7 +3,7 @@ import math
 import pytest
 import torch
 
-from training.export import folded
+from training.export import fold_batch_norm
 from training.model.layout import DETECTIONS, INPUT_SIZE
 from training.model.network import CenterNet, Program, decode
 
@@ -76,7 +76,7 @@ def test_folding_the_normalisation_changes_nothing() -> None:
     pixels = torch.randn(1, 3, 64, 64)
 
     with torch.no_grad():
-        for one, other in zip(network(pixels), folded(network)(pixels), strict=True):
+        for one, other in zip(network(pixels), fold_batch_norm(network)(pixels), strict=True):
             torch.testing.assert_close(one, other, rtol=1e-3, atol=1e-4)
 
 

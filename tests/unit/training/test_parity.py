@@ -13,11 +13,11 @@ from detectors.digest import digest_of
 from detectors.pictures.decode import decode as decode_picture
 from detectors.postprocess import Detections
 from jobs.settings import ROOT
-from tests import twin_decoding
+from tests import tensorflow_decoding
 from tests.conftest import DetectorProcesses
 from training.cards.generator import draw_card
 from training.data.views import INPUT
-from training.export import trained
+from training.export import load_network
 from training.model.border_refinement import BorderRefinement
 from training.model.network import decode
 from training.model.parity import differences, furthest
@@ -50,8 +50,10 @@ def test_the_same_weights_find_the_same_in_every_runtime(detector_processes: Det
 def test_a_raw_saved_model_with_other_names_finds_the_same(
     detector_processes: DetectorProcesses, tmp_path: Path
 ) -> None:
-    weights = {name: weight.numpy() for name, weight in trained(ROOT / "weights" / "cards.pt2").state_dict().items()}
-    detector_processes["tensorflow"].run(twin_decoding.write_raw, weights, tmp_path / "cards-raw")
+    weights = {
+        name: weight.numpy() for name, weight in load_network(ROOT / "weights" / "cards.pt2").state_dict().items()
+    }
+    detector_processes["tensorflow"].run(tensorflow_decoding.write_raw, weights, tmp_path / "cards-raw")
     (tmp_path / "catalogue.toml").write_text(RAW.format(sha256=digest_of(tmp_path / "cards-raw")))
     catalogue = Catalogue.load(ROOT / "weights" / "catalogue.toml", tmp_path / "catalogue.toml")
     pictures = samples()
@@ -73,11 +75,11 @@ def test_both_frameworks_choose_the_same_of_equal_peaks(detector_processes: Dete
 
     maps = torch.from_numpy(heat), torch.from_numpy(distances)
     boxes, scores, classes = (answer.numpy() for answer in decode(*maps, lambda corners, _: corners))
-    twin = detector_processes["tensorflow"].run(twin_decoding.decoded, heat, distances)
+    tensorflow = detector_processes["tensorflow"].run(tensorflow_decoding.decoded, heat, distances)
 
-    assert np.array_equal(twin["detection_classes"] - 1, classes)
-    assert twin["detection_scores"] == pytest.approx(scores, abs=1e-6)
-    assert INPUT.width * twin["detection_boxes"][..., [1, 0, 3, 2]] == pytest.approx(boxes, abs=1e-3)
+    assert np.array_equal(tensorflow["detection_classes"] - 1, classes)
+    assert tensorflow["detection_scores"] == pytest.approx(scores, abs=1e-6)
+    assert INPUT.width * tensorflow["detection_boxes"][..., [1, 0, 3, 2]] == pytest.approx(boxes, abs=1e-3)
 
 
 def test_both_frameworks_refine_boxes_in_the_same_way(detector_processes: DetectorProcesses) -> None:
@@ -93,12 +95,12 @@ def test_both_frameworks_refine_boxes_in_the_same_way(detector_processes: Detect
         picture = torch.arange(2).repeat_interleave(100)
         moved = borders(edges, picture, corners.flatten(0, 1), kinds.flatten()).reshape(2, 100, 4).numpy()
     weights = {f"borders.{name}": weight.numpy() for name, weight in borders.state_dict().items()}
-    twin = detector_processes["tensorflow"].run(
-        twin_decoding.moved, weights, edges.numpy(), corners.numpy(), kinds.numpy()
+    tensorflow = detector_processes["tensorflow"].run(
+        tensorflow_decoding.moved, weights, edges.numpy(), corners.numpy(), kinds.numpy()
     )
 
     assert np.abs(moved - corners.numpy()).max() > 1
-    assert twin == pytest.approx(moved, abs=1e-3)
+    assert tensorflow == pytest.approx(moved, abs=1e-3)
 
 
 @pytest.mark.parametrize(
