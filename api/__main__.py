@@ -30,6 +30,8 @@ class Worker(ThreadWorker):  # type: ignore[misc]
 
 def main() -> None:
     """Serves the application. Exits with status 2 and one sentence if a setting is wrong."""
+    if len(sys.argv) != 1:
+        sys.exit("usage: python -m api    (the settings come from the environment)")
     try:
         settings = Settings.load()
         logging.basicConfig(level=settings.log_level, format="%(asctime)s %(levelname)s %(name)s: %(message)s")

@@ -76,7 +76,7 @@ class _Api(OpenAPI):
 
 
 def make_app() -> OpenAPI:
-    """An application that has only the routes `/openapi.json` and `/docs` yet."""
+    """An application with the routes `/openapi.json` and `/docs` only."""
     app = _Api(
         "api",
         info=Info(title="Boxqueue", version=VERSION, description=DESCRIPTION),

@@ -9,7 +9,7 @@ from werkzeug.exceptions import HTTPException, MethodNotAllowed
 
 from detectors.errors import UnknownModel
 from jobs.errors import BoxqueueError
-from wire.problems import MEDIA_TYPE, REFUSED, Problem, Refusal, problem_json, problem_of, request_too_large
+from wire.problems import MEDIA_TYPE, REFUSALS, Problem, Refusal, problem_json, problem_of, request_too_large
 
 log = logging.getLogger(__name__)
 
@@ -26,7 +26,7 @@ HTTP_CODES = {
 
 def register(app: Flask) -> None:
     """Registers the error handlers."""
-    for error in REFUSED:
+    for error in REFUSALS:
         app.register_error_handler(error, _error)
     app.register_error_handler(HTTPException, _http)
     app.after_request(_log)

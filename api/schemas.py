@@ -13,7 +13,7 @@ from jobs.tables import STATUSES
 from wire.fields import Name, PictureOptions, Score, Source, refuse_control_characters
 
 _ID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
-LONGEST_WAIT_SECONDS = 60
+MAX_WAIT_SECONDS = 60
 
 
 def _id(text: str) -> str:
@@ -100,7 +100,7 @@ class JobQuery(Strict):
     wait: float | None = Field(
         None,
         ge=0,
-        le=LONGEST_WAIT_SECONDS,
+        le=MAX_WAIT_SECONDS,
         allow_inf_nan=False,
         description="Seconds to wait for the job's answer. The response comes as soon as the job has it.",
         json_schema_extra={"example": 30},

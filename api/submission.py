@@ -6,7 +6,7 @@ import json
 from api.service import Service
 from api.uploads import Upload
 from detectors.catalogue import PIPELINE_REVISION
-from engine.acceptance import Inspected, Key, accept, new_job
+from engine.acceptance import InspectedPicture, Key, accept, new_job
 from jobs.answers import needs_queue
 from jobs.batches import require_open
 from jobs.idempotency import known_jobs
@@ -18,16 +18,17 @@ from jobs.tables import QUEUED
 def submit(service: Service, upload: Upload, *, batch_id: str | None = None, key: str | None = None) -> list[JobRecord]:
     """Accepts the pictures of a request as jobs, all or none, in order.
 
-    A picture whose header cannot be accepted refuses the request. In a batch it becomes a job that is `failed` from
-    the start. `key` is the client's Idempotency-Key. A full queue refuses only requests whose jobs would have to wait
-    in it. It does not refuse a request that was accepted before, nor pictures that have a stored answer.
+    If the header of a picture cannot be accepted, the request is refused; in a batch the picture becomes a job that is
+    `failed` from the start. `key` is the client's Idempotency-Key. A full queue refuses only requests whose jobs would
+    wait in it. It does not refuse a request that was accepted before, nor pictures that have a stored answer.
 
     Raises `UnknownModel`, `PictureRefused`, `NotFound`, `BatchClosed`, `BatchCancelled`, `KeyReused`, `KeyInFlight`,
     `QueueFull`, `DatabaseUnavailable` or `StoreUnavailable`.
     """
     options = upload.options
     entry = service.catalogue.get(options.model)
-    inspected = [Inspected.of(file.data, file.source, service.settings.picture_limits) for file in upload.files]
+    limits = service.settings.picture_limits
+    inspected = [InspectedPicture.read(file.data, file.source, limits) for file in upload.files]
     if batch_id is None:
         _require_pictures(inspected)
     fields = options.model_dump(include={"min_score", "max_detections", "metadata", "priority", "cache"})
@@ -47,14 +48,14 @@ def submit(service: Service, upload: Upload, *, batch_id: str | None = None, key
     return jobs
 
 
-def _require_pictures(inspected: list[Inspected]) -> None:
+def _require_pictures(inspected: list[InspectedPicture]) -> None:
     """Raises the first refusal. Its message begins with the source of the picture."""
     for picture in inspected:
         if refusal := picture.refusal:
             raise type(refusal)(f"{picture.source}: {refusal}" if picture.source else str(refusal))
 
 
-def _fingerprint(upload: Upload, inspected: list[Inspected], batch_id: str | None) -> str:
+def _fingerprint(upload: Upload, inspected: list[InspectedPicture], batch_id: str | None) -> str:
     """Differs between requests with different options, pictures or batches."""
     pictures = [
         (one.picture.sha256 if one.picture else hashlib.sha256(one.data).hexdigest(), one.source) for one in inspected

@@ -3,8 +3,8 @@
 import argparse
 
 
-def parser_of(name: str, description: str | None, examples: str = "") -> argparse.ArgumentParser:
-    """The parser of `python -m benchmarks.NAME`. `description`: the module's docstring."""
+def new_parser(name: str, description: str | None, examples: str = "") -> argparse.ArgumentParser:
+    """The parser of `python -m benchmarks.NAME`. `description` is the module's docstring."""
     return argparse.ArgumentParser(
         prog=f"python -m benchmarks.{name}",
         description=description,

@@ -14,16 +14,16 @@ from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
-from benchmarks.arguments import parser_of
-from benchmarks.database.claimers import Measured, RanOut, measure
+from benchmarks.arguments import new_parser
+from benchmarks.database.claimers import Measurement, QueueEmpty, measure
 from benchmarks.database.databases import databases
-from benchmarks.database.deep_tables import fill, settle
+from benchmarks.database.deep_tables import fill, vacuum
 from benchmarks.database.doorbells import doorbells, store_reads
 from benchmarks.database.engine_work import CLAIM_SIZES
 
 CLAIMERS = (1, 4, 16, 64)
 PICTURES_PER_S = 20
-"""Of one worker: a small model on one or two cores."""
+"""Speed of one worker with a small model on one or two cores."""
 READERS = 16
 EXAMPLES = """\
   python -m benchmarks.claims                                          10 s each, beside 1,000,000 finished jobs
@@ -32,7 +32,7 @@ EXAMPLES = """\
 console = Console(width=120)
 
 
-def claims(finished: int, queued: int, seconds: float) -> list[Measured]:
+def claims(finished: int, queued: int, seconds: float) -> list[Measurement]:
     """Measures each number of claimers with each claim size, on one database with finished and queued jobs."""
     with databases("postgresql", "claims") as (db,):
         with Progress(console=console) as progress:
@@ -43,22 +43,22 @@ def claims(finished: int, queued: int, seconds: float) -> list[Measured]:
         server = backend.parent()
         assert server is not None
         url = db.engine.url.render_as_string(hide_password=False)
-        found = []
+        measurements = []
         with Progress(console=console) as progress:
             task = progress.add_task("measuring", total=len(CLAIM_SIZES) * len(CLAIMERS))
             for size in CLAIM_SIZES:
                 for claimers in CLAIMERS:
-                    settle(db)
+                    vacuum(db)
                     try:
-                        found.append(measure(url, server, claimers, size, seconds))
-                    except RanOut:
+                        measurements.append(measure(url, server, claimers, size, seconds))
+                    except QueueEmpty:
                         raise SystemExit("The queue ran out of jobs: raise --queued.") from None
                     progress.advance(task)
-        return found
+        return measurements
 
 
-def show(found: list[Measured]) -> None:
-    columns: dict[str, Callable[[Measured], str]] = {
+def show(measurements: list[Measurement]) -> None:
+    columns: dict[str, Callable[[Measurement], str]] = {
         "claimers": lambda row: f"{row.claimers}",
         "jobs a claim": lambda row: f"{row.size}",
         "claims/s": lambda row: f"{row.cycles_per_s:,.0f}",
@@ -72,22 +72,22 @@ def show(found: list[Measured]) -> None:
     table = Table(title="claims, each with its finish", title_justify="left", box=SIMPLE)
     for heading in columns:
         table.add_column(heading, justify="right")
-    for row in found:
+    for row in measurements:
         table.add_row(*(column(row) for column in columns.values()))
     console.print(table)
 
 
 def main() -> None:
-    parser = parser_of("claims", __doc__, EXAMPLES)
+    parser = new_parser("claims", __doc__, EXAMPLES)
     parser.add_argument("--rows", type=int, default=1_000_000, help="finished jobs in the tables")
     parser.add_argument("--queued", type=int, default=300_000, help="queued jobs; nine in ten are claimed")
     parser.add_argument("--seconds", type=float, default=10, help="for each number of claimers")
     arguments = parser.parse_args()
     show(claims(arguments.rows, arguments.queued, arguments.seconds))
-    rung = doorbells(arguments.seconds)
+    rates = doorbells(arguments.seconds)
     console.print(
-        f"doorbells: {rung.per_s:,.0f}/s of one client; {rung.redis_cpu_us:.0f} µs of Redis each: "
-        f"{1e6 / rung.redis_cpu_us:,.0f}/s of one Redis"
+        f"doorbells: {rates.per_s:,.0f}/s of one client; {rates.redis_cpu_us:.0f} µs of Redis each: "
+        f"{1e6 / rates.redis_cpu_us:,.0f}/s of one Redis"
     )
     written, read = store_reads(READERS)
     console.print(f"pictures of 50 kB in a folder: {written:,.0f}/s written, {read:,.0f}/s read by {READERS} threads")

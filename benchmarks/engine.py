@@ -13,10 +13,10 @@ from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
-from benchmarks.arguments import parser_of
-from benchmarks.database.databases import KINDS, databases
-from benchmarks.database.deep_tables import fill, settle
-from benchmarks.database.engine_work import CLAIM_SIZES, Side
+from benchmarks.arguments import new_parser
+from benchmarks.database.databases import DATABASE_KINDS, databases
+from benchmarks.database.deep_tables import fill, vacuum
+from benchmarks.database.engine_work import CLAIM_SIZES, TimedDatabase
 from benchmarks.database.plans import plans
 
 EXAMPLES = """\
@@ -24,13 +24,13 @@ EXAMPLES = """\
   python -m benchmarks.engine --rows 100000 --queued 10000     smaller
   python -m benchmarks.engine --only postgresql --plans        one database, and its plans in full
 """
-LIMIT = 1.5
-"""The greatest ratio, deep over empty, of a claim and of an empty doorbell."""
-LIMITED = ("claim", "empty doorbell")
+MAX_RATIO = 1.5
+"""Limit of the ratio deep over empty, for the steps in LIMITED_STEPS."""
+LIMITED_STEPS = ("claim", "empty doorbell")
 console = Console(width=120)
 
 
-def measure(empty: Side, deep: Side, rounds: int) -> None:
+def measure(empty: TimedDatabase, deep: TimedDatabase, rounds: int) -> None:
     """Measures the times on both sides, in turn."""
     with Progress(console=console) as progress:
         task = progress.add_task("measuring", total=rounds)
@@ -48,8 +48,8 @@ def measure(empty: Side, deep: Side, rounds: int) -> None:
             progress.update(task, completed=number + 1)
 
 
-def show_times(kind: str, empty: Side, deep: Side) -> list[str]:
-    """Prints the ratios and the absolute figures. Returns a line for each step that missed its limit."""
+def show_times(kind: str, empty: TimedDatabase, deep: TimedDatabase) -> list[str]:
+    """Prints the ratios and the absolute times. Returns a line for each step that missed its limit."""
     table = Table("", title=f"{kind}, a second", title_justify="left", box=SIMPLE, padding=(0, 1))
     for heading in ("empty", "deep", "ms, deep", "deep over empty"):
         table.add_column(heading, justify="right")
@@ -58,17 +58,17 @@ def show_times(kind: str, empty: Side, deep: Side) -> list[str]:
     for name in empty.seconds:
         ratio = deep.median(name) / empty.median(name)
         verdict = ""
-        if name.startswith(LIMITED):
-            verdict = f"{LIMIT}: {'held' if ratio <= LIMIT else 'MISSED'}"
+        if name.startswith(LIMITED_STEPS):
+            verdict = f"{MAX_RATIO}: {'held' if ratio <= MAX_RATIO else 'MISSED'}"
         if verdict.endswith("MISSED"):
-            missed.append(f"{kind}: {name}: {ratio:.2f} times as long on deep tables, the limit is {LIMIT}")
+            missed.append(f"{kind}: {name}: {ratio:.2f} times as long on deep tables, the limit is {MAX_RATIO}")
         speeds = [f"{1 / side.median(name):,.0f}" for side in (empty, deep)]
         table.add_row(name, *speeds, f"{deep.median(name) * 1000:.2f}", f"{ratio:.2f}", verdict)
     console.print(table)
     return missed
 
 
-def show_plans(kind: str, deep: Side, in_full: bool) -> list[str]:
+def show_plans(kind: str, deep: TimedDatabase, in_full: bool) -> list[str]:
     """Prints the indexes that each step uses on deep tables. Returns a line for each scan of a growing table."""
     table = Table("", "indexes", title=f"{kind}, plans on deep tables", title_justify="left", box=SIMPLE)
     missed = []
@@ -91,22 +91,22 @@ def run(kind: str, finished: int, queued: int, rounds: int, *, in_full: bool) ->
         with Progress(console=console) as progress:
             task = progress.add_task(f"filling {kind}", total=finished + queued)
             fill(deep_db, finished, queued, lambda more: progress.advance(task, more))
-        settle(empty_db)
-        empty, deep = Side(empty_db), Side(deep_db)
+        vacuum(empty_db)
+        empty, deep = TimedDatabase(empty_db), TimedDatabase(deep_db)
         measure(empty, deep, rounds)
         return [*show_times(kind, empty, deep), *show_plans(kind, deep, in_full)]
 
 
 def main() -> None:
-    parser = parser_of("engine", __doc__, EXAMPLES)
+    parser = new_parser("engine", __doc__, EXAMPLES)
     parser.add_argument("--rows", type=int, default=1_000_000, help="finished jobs in the deep tables")
     parser.add_argument("--queued", type=int, default=100_000, help="queued jobs in the deep tables")
     parser.add_argument("--rounds", type=int, default=20)
-    parser.add_argument("--only", choices=KINDS, help="one kind of database instead of both")
+    parser.add_argument("--only", choices=DATABASE_KINDS, help="one kind of database instead of both")
     parser.add_argument("--plans", action="store_true", help="print the plans in full")
     arguments = parser.parse_args()
     missed = []
-    for kind in [arguments.only] if arguments.only else KINDS:
+    for kind in [arguments.only] if arguments.only else DATABASE_KINDS:
         missed += run(kind, arguments.rows, arguments.queued, arguments.rounds, in_full=arguments.plans)
     for line in missed:
         console.print(line, style="red", markup=False)

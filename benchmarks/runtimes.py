@@ -26,7 +26,7 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.arguments import parser_of
+from benchmarks.arguments import new_parser
 from benchmarks.models import kserve
 from benchmarks.models.bare import load
 from benchmarks.models.formats import write_formats
@@ -140,9 +140,9 @@ def report(processes: Sequence[FormatProcess]) -> int:
         f"{'':40} {'pixels':>8} {'score':>8} {'ms, one':>8} {'ratio':>6} {'ms, batch':>9} {'ratio':>6} {'unshared':>8}"
     )
     for each in processes:
-        given = each.found()
-        unshared = sum(map(len, starmap(differences, zip(expected, given, strict=True))))
-        pixels, score = np.max(list(starmap(furthest, zip(expected, given, strict=True))), axis=0)
+        detected = each.found()
+        unshared = sum(map(len, starmap(differences, zip(expected, detected, strict=True))))
+        pixels, score = np.max(list(starmap(furthest, zip(expected, detected, strict=True))), axis=0)
         one, batch = each.median("one"), each.median("batch")
         base = exported[each.threads]
         name = f"{FORMATS[each.model]}, {each.threads} thread{'s' if each.threads > 1 else ''}"
@@ -159,7 +159,7 @@ def main() -> int:
     if sys.argv[1:2] == ["--serve"]:
         serve(sys.argv[2], int(sys.argv[3]), sys.argv[4:])
         return 0
-    parser = parser_of("runtimes", __doc__)
+    parser = new_parser("runtimes", __doc__)
     parser.add_argument("--threads", type=int, nargs="+", default=[1, 2])
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--pictures", type=Path)

@@ -24,7 +24,7 @@ class Service:
         self._process = process
 
     def cpu_seconds(self) -> float:
-        """CPU time of all its processes since they started."""
+        """CPU time of all processes of the service since they started."""
         return sum(sum(process.cpu_times()[:2]) for process in self.processes())
 
     def processes(self) -> list[psutil.Process]:
@@ -32,7 +32,7 @@ class Service:
         found: list[psutil.Process] = self._process.children(recursive=True)
         return found
 
-    def settle(self, model: str, picture: bytes) -> None:
+    def warm_up(self, model: str, picture: bytes) -> None:
         """Sends a picture, and waits until it has succeeded and the workers are warm."""
         response = self.http.post("/v1/jobs", data={"model": model}, files={"image": picture})
         response.raise_for_status()
@@ -44,13 +44,13 @@ class Service:
             job = self.http.get(job["links"]["self"], params={"wait": 10}).json()
         if job["status"] != "succeeded":
             raise SystemExit(f"The service failed on a picture: {job['error']}")
-        # Time for the other children to warm up too.
+        # The other children of the workers also need time to warm up.
         time.sleep(5)
 
 
 @contextmanager
 def service(**settings: str) -> Iterator[Service]:
-    """Starts a service and stops it at the end. `settings`: in lower case and without their prefix."""
+    """Starts a service and stops it at the end. The names of `settings` are in lower case and without BOXQUEUE_."""
     with tempfile.TemporaryDirectory(prefix="boxqueue-bench-") as data, socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]

@@ -12,21 +12,21 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from benchmarks.arguments import parser_of
+from benchmarks.arguments import new_parser
 from benchmarks.models.bare import bare_loop
 from benchmarks.models.pictures import pictures
 from benchmarks.service import Service, service
 from detectors.machine import usable_cores
 
-FILES_A_REQUEST = 32
+FILES_PER_REQUEST = 32
 
 
 def ingest(running: Service, model: str, files: Sequence[Path]) -> tuple[float, float]:
     """Sends a batch of these files. Returns the seconds until all have finished, and the service's CPU seconds."""
     cpu, started = running.cpu_seconds(), time.perf_counter()
     batch = running.http.post("/v1/batches", json={"name": "benchmark"}).raise_for_status().json()["links"]["self"]
-    for start in range(0, len(files), FILES_A_REQUEST):
-        parts = [("image", (path.name, path.read_bytes())) for path in files[start : start + FILES_A_REQUEST]]
+    for start in range(0, len(files), FILES_PER_REQUEST):
+        parts = [("image", (path.name, path.read_bytes())) for path in files[start : start + FILES_PER_REQUEST]]
         data = {"model": model, "cache": "false"}
         running.http.post(f"{batch}/jobs", data=data, files=parts).raise_for_status()
     running.http.post(f"{batch}/close").raise_for_status()
@@ -43,7 +43,7 @@ def _speed(name: str, seconds: float, cpu_seconds: float, count: int) -> str:
 
 
 def main() -> None:
-    parser = parser_of("throughput", __doc__)
+    parser = new_parser("throughput", __doc__)
     parser.add_argument("--model", default="cards-pytorch")
     parser.add_argument("--count", type=int, default=500)
     parser.add_argument("--rounds", type=int, default=3)
@@ -52,7 +52,7 @@ def main() -> None:
     cores = usable_cores()
     ratios, overheads = [], []
     with pictures(arguments.pictures, arguments.count) as files, service(device="cpu") as running:
-        running.settle(arguments.model, files[0].read_bytes())
+        running.warm_up(arguments.model, files[0].read_bytes())
         for number in range(arguments.rounds):
             loop = bare_loop(arguments.model, files, processes=cores, threads=1)
             seconds, cpu = ingest(running, arguments.model, files)

@@ -10,7 +10,7 @@ from typing import Any
 
 from cli.client import ServiceClient
 from cli.errors import CommandError, Refused
-from cli.pictures import Picture, Unreadable
+from cli.pictures import Picture, UnreadablePicture
 
 # A summary names this many failed pictures of each error code.
 EXAMPLES = 3
@@ -60,10 +60,10 @@ class Batch:
     def open(cls, client: ServiceClient, name: str | None, options: dict[str, str]) -> "Batch":
         return cls(client, client.post("/v1/batches", json={"name": name})["id"], options)
 
-    def send(self, group: Sequence[Picture | Unreadable]) -> int:
+    def send(self, group: Sequence[Picture | UnreadablePicture]) -> int:
         """Sends one request. Returns the number of accepted pictures; `refused` counts those that could not be sent."""
         for item in group:
-            if isinstance(item, Unreadable):
+            if isinstance(item, UnreadablePicture):
                 self.refused.add("unreadable", f"{item.source} ({item.reason})")
         pictures = [item for item in group if isinstance(item, Picture)]
         if not pictures:

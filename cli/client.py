@@ -12,8 +12,8 @@ from cli.errors import Refused, ServiceUnreachable, WrongUsage
 
 TIMEOUT = httpx.Timeout(60, connect=5)
 LOOPBACK = {"127.0.0.1", "localhost", "::1"}
-LONGEST_PAUSE = 60.0
-# Between tries after a lost connection, where no answer names a time to wait.
+MAX_PAUSE_SECONDS = 60.0
+# Pauses between tries after a lost connection, if no answer names a time to wait.
 BACKOFF = wait_exponential(multiplier=0.25, max=5)
 # Statuses of a proxy or of a crash. They say nothing about the request, so it is tried again.
 TRANSIENT = {500, 502, 504}
@@ -110,7 +110,7 @@ class ServiceClient:
         return (call.seconds_since_start or 0) >= limit
 
     def _report(self, call: RetryCallState) -> None:
-        self.on_wait(f"waits {math.ceil(call.upcoming_sleep)} s, then goes on: {_failure(call)}")
+        self.on_wait(f"tries again in {math.ceil(call.upcoming_sleep)} s: {_failure(call)}")
 
     def _json(self, response: httpx.Response) -> Any:
         try:
@@ -138,7 +138,7 @@ def _retry_after(call: RetryCallState) -> float | None:
 
 def _pause(call: RetryCallState) -> float:
     asked = _retry_after(call)
-    return BACKOFF(call) if asked is None else min(asked, LONGEST_PAUSE)
+    return BACKOFF(call) if asked is None else min(asked, MAX_PAUSE_SECONDS)
 
 
 def _is_transient(failure: BaseException) -> bool:
@@ -154,7 +154,7 @@ def _refused(response: httpx.Response) -> Refused:
         code, detail = str(problem["code"]), str(problem.get("detail") or problem["title"])
     except (ValueError, KeyError, AttributeError, TypeError):
         code, detail = f"status {status}", "The service refused the request"
-    # 429: too much at once. 503: the database or the store is away. In flight: our own first try still runs.
+    # 429: the queue is full. 503: the database or the store does not answer. In flight: our first try still runs.
     waits = status in (429, 503) or code == "idempotency_key_in_flight"
     return Refused(status, code, detail, _seconds(response.headers.get("retry-after")) if waits else None)
 

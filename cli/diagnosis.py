@@ -73,7 +73,7 @@ def _stalled(queue: dict[str, Any]) -> Iterator[str]:
     if queue["doorbells"] is None:
         yield "its workers take no jobs, because Redis does not answer. Start Redis again; no job is lost."
     else:
-        yield "its workers live but take no jobs: their logs say why. `boxqueue sweep` rings for the jobs once more."
+        yield "its workers are alive but take no jobs: their logs say why. `boxqueue sweep` rings for the jobs again."
 
 
 def _full(queue: dict[str, Any]) -> Iterator[str]:

@@ -13,7 +13,7 @@ from cli.errors import INTERRUPTED, SOME_FAILED, CommandError, StopRequested
 EXIT_CODES = """Exit codes: 0 fine, 1 some pictures failed or the work could not be done, 2 wrong usage or settings, \
 3 the service can't be reached, 130 interrupted."""
 # The disk, or the user's quota on it, is full.
-NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
+DISK_FULL_ERRORS = (errno.ENOSPC, errno.EDQUOT)
 
 
 class Commands(TyperGroup):
@@ -31,7 +31,7 @@ class Commands(TyperGroup):
         except BrokenPipeError:
             raise typer.Exit(SOME_FAILED) from None  # the reader of the output has closed it
         except OSError as error:
-            if error.errno not in NO_ROOM:
+            if error.errno not in DISK_FULL_ERRORS:
                 raise
             terminal.say(
                 f"There is no room left on the disk{f' under {error.filename}' if error.filename else ''}.", "red"

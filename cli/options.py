@@ -16,7 +16,7 @@ UrlOption = Annotated[
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")]
 # An id in the examples.
-SOME_ID = "0199c1d2-7c1e-7aa0-8000-0123456789ab"
+EXAMPLE_ID = "0199c1d2-7c1e-7aa0-8000-0123456789ab"
 
 
 def examples(*lines: str) -> str:

@@ -10,12 +10,12 @@ from cli.errors import WrongUsage
 
 SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff"})
 # One request: enough pictures to spread its cost, few enough bytes to repeat it quickly.
-MOST_FILES = 32
-MOST_BYTES = 24_000_000
+MAX_FILES = 32
+MAX_BYTES = 24_000_000
 # No service accepts a larger picture, so it is not read.
 TOO_LARGE_BYTES = 256_000_000
 CONTROL_CHARACTERS = re.compile("[\x00-\x1f\x7f-\x9f]")
-LONGEST_SOURCE = 1024
+MAX_SOURCE_LENGTH = 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +27,7 @@ class Picture:
 
 
 @dataclass(frozen=True, slots=True)
-class Unreadable:
+class UnreadablePicture:
     """A picture that this machine could not read, and the reason."""
 
     source: str
@@ -62,14 +62,14 @@ def picture_files(folder: Path, recursive: bool) -> Iterator[str | None]:
         yield from picture_files(folder / name, recursive)
 
 
-def requests_of(folder: Path, files: Iterable[str]) -> Iterator[list[Picture | Unreadable]]:
-    """Reads the files into groups of at most MOST_FILES and MOST_BYTES; a larger file is a group of its own."""
-    group: list[Picture | Unreadable] = []
+def requests_of(folder: Path, files: Iterable[str]) -> Iterator[list[Picture | UnreadablePicture]]:
+    """Reads the files into groups of at most MAX_FILES and MAX_BYTES; a larger file is a group of its own."""
+    group: list[Picture | UnreadablePicture] = []
     size = 0
     for file in files:
         item = _read(folder, Path(file))
         length = len(item.content) if isinstance(item, Picture) else 0
-        if group and (len(group) == MOST_FILES or size + length > MOST_BYTES):
+        if group and (len(group) == MAX_FILES or size + length > MAX_BYTES):
             yield group
             group, size = [], 0
         group.append(item)
@@ -78,20 +78,20 @@ def requests_of(folder: Path, files: Iterable[str]) -> Iterator[list[Picture | U
         yield group
 
 
-def _read(folder: Path, file: Path) -> Picture | Unreadable:
+def _read(folder: Path, file: Path) -> Picture | UnreadablePicture:
     source = _source(file.relative_to(folder).as_posix())
     try:
         if not file.is_file():
-            return Unreadable(source, "no regular file")
+            return UnreadablePicture(source, "no regular file")
         if file.stat().st_size > TOO_LARGE_BYTES:
-            return Unreadable(source, f"larger than {TOO_LARGE_BYTES // 1_000_000} MB")
+            return UnreadablePicture(source, f"larger than {TOO_LARGE_BYTES // 1_000_000} MB")
         return Picture(source, file.read_bytes())
     except OSError as error:
-        return Unreadable(source, error.strerror or "can't be read")
+        return UnreadablePicture(source, error.strerror or "can't be read")
 
 
 def _source(path: str) -> str:
     """The name that is sent with a picture. It is for display only, so it is repaired instead of refused: invalid UTF-8
-    and control characters are replaced, and only the last LONGEST_SOURCE characters are kept."""
+    and control characters are replaced, and only the last MAX_SOURCE_LENGTH characters are kept."""
     text = CONTROL_CHARACTERS.sub("\ufffd", os.fsencode(path).decode("utf-8", "replace"))
-    return text[-LONGEST_SOURCE:]
+    return text[-MAX_SOURCE_LENGTH:]

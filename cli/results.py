@@ -14,7 +14,7 @@ from cli.client import ServiceClient
 from cli.errors import CommandError
 
 # A row of the table has room for this many labels.
-MOST_LABELS = 3
+MAX_LABELS = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +55,7 @@ def best_labels(detections: list[dict[str, Any]]) -> str:
     named = [
         f"{label} {scores[0]:.2f}" + (f" ×{len(scores)}" if len(scores) > 1 else "") for label, scores in found.items()
     ]
-    return ", ".join(named[:MOST_LABELS])
+    return ", ".join(named[:MAX_LABELS])
 
 
 def results_of(lines: Iterable[str]) -> list[Result]:

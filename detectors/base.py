@@ -23,7 +23,7 @@ Answers = Sequence[npt.NDArray[Any] | list[npt.NDArray[Any]]]
 class Detector(ABC):
     """A model in memory. Not thread-safe, unless the runtime says otherwise.
 
-    A runtime fills in `devices`, `_load` and `_infer`. Raises `ModelUnusable` where the model can't be loaded.
+    A runtime implements `devices`, `_load` and `_infer`. Raises `ModelUnusable` if the model can't be loaded.
     """
 
     formats: ClassVar[frozenset[str]]
@@ -38,7 +38,7 @@ class Detector(ABC):
         self.entry = entry
         self.device = device
         wanted = batch_size or entry.batch_size
-        self._batch_size_is_open = wanted == "auto"
+        self._batch_size_is_unknown = wanted == "auto"
         self.batch_size = 1 if wanted == "auto" else wanted
         # Before loading, because some formats are code. Again only if the file was replaced meanwhile.
         stamps = entry.stamps()
@@ -50,7 +50,7 @@ class Detector(ABC):
     @classmethod
     @abstractmethod
     def devices(cls) -> list[str]:
-        """Accelerators that the framework can use here, best first: `cuda:0`, …; empty where there is only the CPU."""
+        """Accelerators that the framework can use here, best first: `cuda:0`, …; empty if there is only the CPU."""
 
     @abstractmethod
     def _load(self, threads: int) -> None:
@@ -58,15 +58,15 @@ class Detector(ABC):
 
     @abstractmethod
     def _infer(self, batch: Batch) -> Answers:
-        """Runs the model on n pictures, in the entry's layout and type: one array, or a list of them where their sizes
+        """Runs the model on n pictures, in the entry's layout and type: one array, or a list of them if their sizes
         differ. Returns the outputs that `entry.output.wanted` lists, in that order and as the model writes them, each
         an array or a list of n: boxes k × 4, scores and class ids k, or scores k × c, and perhaps a count."""
 
     def detect(self, images: Sequence[Pixels]) -> list[Detections]:
         """Finds the objects in RGB pictures (uint8, H×W×3 each, any sizes): one `Detections` each, in order.
 
-        Raises `DetectionFailed` where the model raises, or where its outputs make no sense. A runtime may raise other
-        kinds of `DetectorError`, among them `Unanswered`, which is not the fault of a single picture.
+        Raises `DetectionFailed` if the model raises, or if its outputs make no sense. A runtime may raise other
+        kinds of `DetectorError`, among them `RetryableError`, which is not the fault of a single picture.
         """
         found: list[Detections] = []
         for start in range(0, len(images), self.batch_size):
@@ -78,7 +78,7 @@ class Detector(ABC):
             lengths = [len(output) for output in outputs]
             if set(lengths) != {len(chunk)}:
                 raise DetectionFailed(
-                    f"The model {self.entry.name} gave answers for {lengths} pictures, where {len(chunk)} were asked."
+                    f"The model {self.entry.name} gave answers for {lengths} pictures, but got {len(chunk)}."
                 )
             for image, *answer in zip(chunk, *outputs, strict=True):
                 height, width = image.shape[:2]
@@ -88,7 +88,7 @@ class Detector(ABC):
     def detect_one(self, image: Pixels) -> Detections:
         """Finds the objects in one picture. Any error of a third-party detector becomes a `DetectionFailed`.
 
-        Raises `DetectorError`; an `Unanswered` is not the fault of this picture.
+        Raises `DetectorError`; a `RetryableError` is not the fault of this picture.
         """
         try:
             return self.detect([image])[0]
@@ -99,17 +99,17 @@ class Detector(ABC):
             raise DetectionFailed(f"The detector raised {type(error).__name__}: {error}") from error
 
     def answers(self, batch: Batch) -> Answers:
-        """What the model itself writes for pictures as `to_tensor` makes them; `_infer` says what that is."""
+        """The outputs of the model for a batch of `to_tensor`, as `_infer` returns them."""
         return self._infer(batch)
 
     def warm_up(self, memory_limit: int | None = None) -> None:
         """Runs the model on blank pictures, one alone and a full batch, so that no job waits for first-time work.
 
-        Where the entry's batch size is `auto`, it is found now, for a process of at most `memory_limit` bytes.
+        If the entry's batch size is `auto`, it is measured now, for a process of at most `memory_limit` bytes.
         """
-        if self._batch_size_is_open:
+        if self._batch_size_is_unknown:
             self.batch_size = find_batch_size(self._detect_at_once, memory_limit)
-            self._batch_size_is_open = False
+            self._batch_size_is_unknown = False
             return
         for pictures in sorted({1, self.batch_size}):
             self.detect([self.blank()] * pictures)
@@ -122,14 +122,14 @@ class Detector(ABC):
             return False
         return True
 
-    def require_available(self) -> None:  # noqa: B027 - a model in this process has no server that could be away
-        """Called right before a picture that may have stopped the model's server.
+    def require_available(self) -> None:  # noqa: B027 - a model in this process has no server
+        """Called right before a suspect: a picture that may have stopped the model's server.
 
-        Raises `ModelUnavailable` where the server does not answer, so that its outage is not blamed on the picture.
+        Raises `ModelUnavailable` if the server does not answer, so that the suspect does not count as the cause.
         """
 
     def time_limit(self, pictures: int, picture_seconds: float) -> float:
-        """Seconds that the model may take for so many pictures before its process counts as hanging."""
+        """Seconds that the model may take for this many pictures. After them its process counts as hanging."""
         return picture_seconds * max(1, pictures)
 
     def close(self) -> None:  # noqa: B027 - most runtimes hold only memory

@@ -24,7 +24,7 @@ def digest_of(path: Path) -> str:
 def stamps_of(path: Path) -> list[tuple[str, int, int, int]]:
     """Name, time of change in ns, bytes and inode of a file, or of all files in a folder.
 
-    They differ after a file was replaced, and cost no reading. Empty where there is no such file.
+    They differ after a file was replaced, and cost no reading. Empty if there is no such file.
     """
     files = sorted(path.rglob("*")) if path.is_dir() else [path]
     stats = [(str(file), file.stat()) for file in files if file.is_file()]

@@ -1,19 +1,19 @@
-"""Everything that can go wrong on the side of models, as one tree. Each class has its stable code."""
+"""All errors of models and detectors. Each class has a stable code."""
 
 from collections.abc import Sequence
 
 # At most this many names are listed in an error.
-SHOWN = 20
+MAX_NAMES_SHOWN = 20
 
 
-def lacking(what: str, name: object, known: Sequence[object]) -> str:
-    """The end of an error: it names what is missing, and lists what is there instead."""
-    shown = ", ".join(map(str, known[:SHOWN])) + (", …" if len(known) > SHOWN else "")
+def describe_missing(what: str, name: object, known: Sequence[object]) -> str:
+    """The end of an error message: which `what` is missing, and which ones are there."""
+    shown = ", ".join(map(str, known[:MAX_NAMES_SHOWN])) + (", …" if len(known) > MAX_NAMES_SHOWN else "")
     return f"it has no {what} {name!r}, but {shown or 'none'}"
 
 
 class DetectorError(Exception):
-    """Base of all errors of this side. `str(error)` is one sentence."""
+    """Base of all these errors. `str(error)` is one sentence."""
 
     code = "detector_error"
 
@@ -41,7 +41,7 @@ class ModelUnusable(DetectorError):
 
 
 class DeviceUnavailable(DetectorError):
-    """The asked-for device is not there."""
+    """The requested device is not there."""
 
     code = "device_unavailable"
 
@@ -53,23 +53,22 @@ class PictureUndecodable(DetectorError):
 
 
 class DetectionFailed(DetectorError):
-    """The model raised on a picture, or what came out of it makes no sense (wrong shapes, NaN)."""
+    """The model raised on a picture, or its outputs make no sense (wrong shapes, NaN)."""
 
     code = "detection_failed"
 
 
-class Unanswered(DetectorError):
-    """Base: pictures got no answer, and no single picture is at fault for certain. They may be tried again later."""
+class RetryableError(DetectorError):
+    """Base: pictures got no answer, and no picture is known to be the cause. They may be tried again later."""
 
     suspicion: DetectorError | None = None
-    """What happened while the model's server had the pictures, so that one of them may be the cause. None where none of
-    them can be."""
+    """The error that came while the model server had the pictures, if one of them may be its cause."""
 
 
-class NoAnswer(Unanswered):
+class ServerOutage(RetryableError):
     """Base: the model server did not answer a request.
 
-    `sent` is false where the server never received it. Then nothing in the request can be the cause.
+    `sent` is false if the server never received the request. Then no picture in it can be the cause.
     """
 
     def __init__(self, sentence: str, *, sent: bool = True) -> None:
@@ -78,19 +77,19 @@ class NoAnswer(Unanswered):
         self.suspicion = self if sent else None
 
 
-class ServerUnreachable(NoAnswer):
-    """No connection to the model server, or it broke off before the answer was whole."""
+class ServerUnreachable(ServerOutage):
+    """No connection to the model server, or it broke off before the answer was complete."""
 
     code = "server_unreachable"
 
 
-class ServerTimeout(NoAnswer):
-    """The model server did not answer within the time that the entry gives it."""
+class ServerTimeout(ServerOutage):
+    """The model server did not answer within the entry's time limit."""
 
     code = "server_timeout"
 
 
-class ServerUnavailable(NoAnswer):
+class ServerUnavailable(ServerOutage):
     """The model server says that it can't answer now (429, 502, 503, 504), or that the model is not ready."""
 
     code = "server_unavailable"
@@ -109,13 +108,13 @@ class ServerRefused(DetectorError):
 
 
 class ServerAnswerInvalid(DetectorError):
-    """What the model server answered can't be read: no JSON, an output missing, data that is not of its shape."""
+    """The answer of the model server can't be read: no JSON, an output missing, data that does not fit its shape."""
 
     code = "server_answer_invalid"
 
 
-class ModelUnavailable(Unanswered):
-    """The model gives no answer now, whatever picture it gets. Code and sentence are those of the cause."""
+class ModelUnavailable(RetryableError):
+    """The model gives no answer now, for any picture. Code and message are those of the cause."""
 
     def __init__(self, cause: DetectorError, *, suspicion: DetectorError | None = None) -> None:
         super().__init__(str(cause))

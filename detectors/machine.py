@@ -1,4 +1,4 @@
-"""What this process may use of its machine, cores and memory, and how much memory it uses."""
+"""The cores and the memory that this process may use, and the memory that it uses."""
 
 import os
 from contextlib import suppress

@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from detectors.catalogue import Input, ModelEntry, Output
 from detectors.errors import DetectionFailed
-from detectors.pictures.decode import Decoded
+from detectors.pictures.decode import DecodedPicture
 from detectors.pictures.drawing import Row
 from detectors.pictures.preprocess import content_size
 
@@ -43,9 +43,9 @@ class Detections:
     class_ids: Integers
     """k, indices into the entry's labels."""
 
-    def rows(self, picture: Decoded, labels: Sequence[str]) -> Iterator[Row]:
+    def rows(self, picture: DecodedPicture, labels: Sequence[str]) -> Iterator[Row]:
         """Each detection with its label, and its box in pixels of the original picture."""
-        boxes = picture.whole(self.boxes).tolist()
+        boxes = picture.to_original(self.boxes).tolist()
         for box, score, class_id in zip(boxes, self.scores.tolist(), self.class_ids.tolist(), strict=True):
             yield labels[class_id], class_id, score, *box
 
@@ -87,10 +87,10 @@ def boxes_in_picture(boxes: Floats, width: int, height: int, into: Input, output
     content_width, content_height = content_size(width, height, into)
     # Normalised coordinates are parts of the model's input. A model that takes pictures in their own sizes has the
     # picture itself as its input.
-    whole = (content_width, content_height) if into.resize == "none" else (into.width, into.height)
+    input_size = (content_width, content_height) if into.resize == "none" else (into.width, into.height)
     scale = np.array([width / content_width, height / content_height] * 2, np.float32)
     if output.coordinates == "normalised":
-        scale *= np.array(whole * 2, np.float32)
+        scale *= np.array(input_size * 2, np.float32)
     scaled = (np.stack(corners, axis=1) * scale).clip(0, np.array([width, height] * 2, np.float32))
     # Corners in the wrong order would make a box of negative size.
     low, high = np.minimum(scaled[:, :2], scaled[:, 2:]), np.maximum(scaled[:, :2], scaled[:, 2:])
@@ -128,8 +128,8 @@ def non_maximum_suppression(boxes: Floats, classes: Integers | None, max_iou: fl
 def _split_outputs(
     entry: ModelEntry, outputs: list[npt.NDArray[Any]]
 ) -> tuple[Floats, Floats, npt.NDArray[np.float64]]:
-    """Boxes k × 4, scores k × c or k, and class ids k (zeros if the scores have columns); only rows that the model
-    counts. Raises `DetectionFailed`."""
+    """Boxes k × 4, scores k × c or k, and class ids k (zeros if the scores have columns); only the rows that
+    the model counts. Raises `DetectionFailed`."""
     boxes, scores, *others = outputs
     per_class = entry.output.class_scores is not None
     classes = np.zeros(len(scores)) if per_class else others.pop(0)
@@ -143,7 +143,7 @@ def _split_outputs(
         count = others[0]
         if count.size != 1 or not np.isfinite(count).all():
             raise DetectionFailed(f"The model {entry.name} counted {count} rows.")
-        # The rows behind the count are filling, whatever their numbers are.
+        # The rows after the count are padding.
         k = max(0, int(count.item()))
     classes = classes[:k].astype(np.float64)
     if not np.isfinite(classes).all():

@@ -1,4 +1,4 @@
-"""The pydantic base of everything that people write by hand."""
+"""The pydantic base of what people write by hand: catalogues and requests."""
 
 from pydantic import BaseModel, ConfigDict
 

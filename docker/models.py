@@ -13,7 +13,7 @@ import tomlkit
 
 from detectors.catalogue import Catalogue, ModelEntry
 from detectors.catalogue.fetch import fetch
-from detectors.catalogue.targets import TARGETS, of_target
+from detectors.catalogue.targets import TARGETS, entries_for_target
 from detectors.errors import DetectorError
 from jobs.settings import ROOT
 
@@ -39,7 +39,7 @@ def keep(target: str | None) -> None:
     its entry says."""
     entries = Catalogue.load(CATALOGUE, cache=WEIGHTS).entries
     document = tomlkit.parse(CATALOGUE.read_text(encoding="utf-8"))
-    kept = entries if target is None else of_target(entries, target)
+    kept = entries if target is None else entries_for_target(entries, target)
     for name, entry in entries.items():
         if target is None:
             _remove(entry)

@@ -1,1 +1,1 @@
-"""What turns pictures into jobs and claims into answers. The API, the workers and the functions call it."""
+"""The core: accepts pictures as jobs, and runs claimed jobs. The API, the workers and the cloud functions call it."""

@@ -1,4 +1,4 @@
-"""From pictures to accepted jobs: inspect the header, keep the bytes, commit the rows."""
+"""Accepts pictures as jobs: inspects the header, stores the bytes, commits the rows."""
 
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -16,20 +16,20 @@ from jobs.store import get_jobs, submit
 
 
 @dataclass(frozen=True, slots=True)
-class Inspected:
+class InspectedPicture:
     """A picture's file, and what its header says."""
 
     data: bytes
-    """Empty where the file could not be read."""
+    """Empty if the file could not be read."""
     picture: Picture | None
     refusal: PictureRefused | PictureMissing | None
     """Why there is no `picture`."""
     source: str | None
 
     @classmethod
-    def of(
+    def read(
         cls, data: bytes | PictureRefused | PictureMissing, source: str | None, limits: Mapping[str, float]
-    ) -> "Inspected":
+    ) -> "InspectedPicture":
         """`data` is the picture's file, or why it could not be read; `limits` are `Settings.picture_limits`."""
         if not isinstance(data, bytes):
             return cls(b"", None, data, source)
@@ -41,7 +41,7 @@ class Inspected:
 
 @dataclass(frozen=True, slots=True)
 class Key:
-    """An idempotency key, and a fingerprint that differs between requests that ask for different things."""
+    """An idempotency key, and a fingerprint of the request: different requests have different fingerprints."""
 
     value: str
     fingerprint: str
@@ -49,7 +49,7 @@ class Key:
 
 def new_job(
     entry: ModelEntry,
-    inspected: Inspected,
+    inspected: InspectedPicture,
     *,
     min_score: float | None,
     max_detections: int | None,
@@ -57,7 +57,7 @@ def new_job(
     priority: int = 0,
     cache: bool = True,
 ) -> NewJob:
-    """A job for a picture. What the request leaves out is taken from the model's defaults."""
+    """A job for a picture. For options that are None the model's defaults apply."""
     asked = {"min_score": min_score, "max_detections": max_detections}
     return NewJob(
         model=entry.name,
@@ -68,8 +68,8 @@ def new_job(
         source=inspected.source,
         options=entry.defaults.model_dump(exclude_none=True)
         | {name: value for name, value in asked.items() if value is not None},
-        # A server without a named version may answer differently tomorrow.
-        cache=cache and entry.repeats,
+        # A model server may replace a model that has no fixed version.
+        cache=cache and entry.is_reproducible,
         priority=priority,
         metadata=metadata,
     )
@@ -79,14 +79,14 @@ def accept(
     db: Database,
     images: ImageStore,
     jobs: Sequence[NewJob],
-    inspected: Sequence[Inspected],
+    inspected: Sequence[InspectedPicture],
     *,
     batch_id: str | None = None,
     key: Key | None = None,
 ) -> list[JobRecord]:
     """Accepts jobs with their pictures, all or none, in order. Afterwards they are in the store and committed.
 
-    Where a request with the same `key` was accepted before, its jobs are returned.
+    If a request with the same `key` was accepted before, its jobs are returned.
 
     Raises `NotFound`, `BatchClosed`, `BatchCancelled`, `KeyReused`, `KeyInFlight`, `DatabaseUnavailable` or
     `StoreUnavailable`.

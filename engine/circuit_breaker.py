@@ -15,23 +15,23 @@ from jobs.queue import worker_registry
 
 log = logging.getLogger(__name__)
 
-# Pauses between probes of a server: short at first, then doubled. Each is cut at random by up to a half, so that the
-# processes of many workers do not probe at the same moment.
+# Pauses between probes of a server: short at first, then doubled. Each is shortened at random by up to half, so that
+# the processes of many workers do not probe at the same moment.
 FIRST_PAUSE_SECONDS = 0.5
-LONGEST_PAUSE_SECONDS = 10.0
+MAX_PAUSE_SECONDS = 10.0
 
 
 class CircuitBreakers:
     """A circuit breaker for each model. While it is open, no jobs of the model are claimed.
 
-    A thread probes the server, and keeps the reason on the worker's entry in the registry, where operators see it.
-    Thread-safe. It gets only detectors of model servers, which are thread-safe too.
+    A thread probes the server, and writes the outage into the worker's entry in the worker registry, for operators.
+    Thread-safe. Only detectors of model servers are passed to it, and these are thread-safe too.
     """
 
     def __init__(
         self, db: Database, worker_id: str, *, is_served: Callable[[ModelEntry], bool], on_close: Callable[[], None]
     ) -> None:
-        """`is_served`: whether the catalogue still has the entry. `on_close` is called when a server is back."""
+        """`is_served`: whether the catalogue still has the entry. `on_close` is called when a breaker closes."""
         self._db = db
         self._worker_id = worker_id
         self._is_served = is_served
@@ -54,7 +54,7 @@ class CircuitBreakers:
         prober.start()
 
     def clear(self, entry: ModelEntry) -> None:
-        """The model answers: removes an outage that a process of this worker recorded before it ended."""
+        """Removes an outage that an earlier process of this worker recorded. Call it when the model answers."""
         if not entry.is_embedded:
             self._clear(entry)
 
@@ -64,11 +64,11 @@ class CircuitBreakers:
         while found and self._is_served(entry):
             self._record(entry, found)
             time.sleep(pause * random.uniform(0.5, 1.0))
-            pause = min(2 * pause, LONGEST_PAUSE_SECONDS)
+            pause = min(2 * pause, MAX_PAUSE_SECONDS)
             found = _probe_once(detector, found)
         detector.close()
         while not self._clear(entry):
-            time.sleep(LONGEST_PAUSE_SECONDS)
+            time.sleep(MAX_PAUSE_SECONDS)
         with self._lock:
             self._open.discard(entry)
         log.warning("model %s: %s", entry.name, "replaced in the catalogue" if found else "its server is back")
@@ -84,14 +84,14 @@ class CircuitBreakers:
 
     def _record(self, entry: ModelEntry, outage: DetectorError) -> None:
         try:
-            # At each probe: the worker's entry may have been made anew, or another process may have cleared the outage.
+            # At each probe: the worker's entry may have been written again, or another process may have cleared it.
             worker_registry.record_outage(self._db, self._worker_id, entry.name, outage.code, str(outage))
         except DatabaseUnavailable as error:
             log.error("an outage could not be recorded: %s", error)
 
 
 def _probe_once(detector: Detector, outage: DetectorError) -> DetectorError | None:
-    """What is wrong now; None where the server answers."""
+    """What is wrong now; None if the server answers."""
     try:
         detector.detect([detector.blank()])
     except ModelUnavailable as now:
@@ -100,6 +100,6 @@ def _probe_once(detector: Detector, outage: DetectorError) -> DetectorError | No
         return None  # the first request failed, but the blank picture after it was answered: the server is back
     except Exception:
         # The breaker would stay open for ever if this thread ended.
-        log.exception("circuit breaker")
+        log.exception("unexpected error in a circuit breaker")
         return outage
     return None

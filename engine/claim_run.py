@@ -1,4 +1,4 @@
-"""A claim on its way from its pictures to its answers in the database."""
+"""Runs a claim, and writes its answers into the database."""
 
 import logging
 import time
@@ -17,7 +17,7 @@ from jobs.queue.recovery import requeue_as_suspects, undo_expiry
 
 log = logging.getLogger(__name__)
 
-# Pauses between tries to write answers while the database is out: short at first, then some seconds each.
+# Pauses between tries to write answers while the database does not answer: short at first, then some seconds.
 PAUSES_SECONDS = (0.1, 0.3, 1.0, 2.0, 5.0)
 
 
@@ -30,7 +30,7 @@ class ClaimRun:
     started: float = field(default_factory=time.perf_counter)
 
     def outcomes(self, detector: Detector) -> list[Outcome]:
-        """The outcome of each job of the claim. Raises `Unanswered`; then the claim is to be returned unanswered."""
+        """The outcome of each job of the claim. After a `RetryableError` the caller returns the claim unanswered."""
         if self.claim.alone:
             detector.require_available()
         findings = self.pictures.infer(detector)
@@ -52,10 +52,10 @@ def write_answers(
     device: str,
     give_up: Callable[[RetryCallState], bool],
 ) -> set[str]:
-    """Finishes a claim, and waits out an outage of the database until `give_up` says to stop.
+    """Writes the answers of a claim and ends it. Tries again in an outage of the database, until `give_up` is true.
 
-    Returns the ids of the jobs that took their answer. It is empty where the claim was lost: then the expiry of its
-    lease is undone, since this process is alive. Raises `DatabaseUnavailable` after `give_up`.
+    Returns the ids of the jobs that took their answer. It is empty if the claim was lost: then the expiry of its
+    lease is undone, because this process is alive. Raises `DatabaseUnavailable` after `give_up`.
     """
 
     def write() -> set[str]:
@@ -64,21 +64,21 @@ def write_answers(
             undo_expiry(db, claim.id, [job.id for job in claim.jobs])
         return taken
 
-    def note(state: RetryCallState) -> None:
-        log.warning("the answers of claim %s wait: %s", claim.id, state.outcome and state.outcome.exception())
+    def log_retry(state: RetryCallState) -> None:
+        log.warning("claim %s can't be answered yet: %s", claim.id, state.outcome and state.outcome.exception())
 
     retrying = Retrying(
         retry=retry_if_exception_type(DatabaseUnavailable),
         wait=wait_chain(*map(wait_fixed, PAUSES_SECONDS)),
         stop=give_up,
-        before_sleep=note,
+        before_sleep=log_retry,
         reraise=True,
     )
     return retrying(write)
 
 
 def return_unanswered(db: Database, claim: HeldClaim, cause: Exception | None = None) -> None:
-    """Puts the jobs of a claim back into the queue. They become suspects where one of them may have caused `cause`."""
+    """Puts the jobs of a claim back into the queue. They become suspects if one of them may have caused `cause`."""
     suspicion = getattr(cause, "suspicion", None)
     if suspicion is None:
         give_back(db, claim)

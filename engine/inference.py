@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 
 from detectors.base import Detector
 from detectors.catalogue import ModelEntry
-from detectors.errors import DetectorError, ModelBroken, Unanswered
-from detectors.pictures.decode import Decoded, decode
+from detectors.errors import DetectorError, ModelBroken, RetryableError
+from detectors.pictures.decode import DecodedPicture, decode
 from detectors.postprocess import Detections
 from engine.timing import ms_since
 from jobs.errors import BoxqueueError, PictureMissing
@@ -23,7 +23,7 @@ class Finding:
     """What the model found in a picture, or why there is no answer."""
 
     detections: Sequence[DetectionRecord] | None
-    """Sorted by score, highest first; None where `error` says why."""
+    """Sorted by score, highest first; None if there is an `error`."""
     error: BoxqueueError | DetectorError | None
     timings_ms: Mapping[str, float]
     """`decode` and `inference`."""
@@ -34,14 +34,14 @@ class Pictures:
     """The pictures of one model, each under the id of its job. Decode them first, then infer once."""
 
     entry: ModelEntry
-    decoded: dict[str, Decoded] = field(default_factory=dict)
+    decoded: dict[str, DecodedPicture] = field(default_factory=dict)
     failed: dict[str, BoxqueueError | DetectorError] = field(default_factory=dict)
     decode_ms: dict[str, float] = field(default_factory=dict)
 
     def decode(
         self, job_id: str, read: Callable[[], bytes], within: AbstractContextManager[None] | None = None
     ) -> None:
-        """Reads and decodes a picture; one that is missing or damaged fails alone. `within` surrounds the decoding.
+        """Reads a picture, and decodes it within `within`. If it is missing or damaged, only its job fails.
 
         Raises `StoreUnavailable`.
         """
@@ -55,9 +55,9 @@ class Pictures:
         self.decode_ms[job_id] = ms_since(started)
 
     def infer(self, detector: Detector) -> dict[str, Finding]:
-        """Runs the model on the decoded pictures. Gives a finding for each picture, also for those that failed.
+        """Runs the model on the decoded pictures. Returns a finding for each picture, also for those that failed.
 
-        Raises `Unanswered` where the model or its server gives no answer, which is not the fault of a known picture.
+        Raises `RetryableError` if the model or its server gives no answer, and no picture is known to be the cause.
         """
         started = time.perf_counter()
         detections = self._detect(detector)
@@ -69,15 +69,15 @@ class Pictures:
         }
 
     def _detect(self, detector: Detector) -> dict[str, Detections]:
-        """Detections of all pictures, or of those that did not fail where each was run alone."""
+        """The detections of the pictures that did not fail."""
         if not self.decoded:
             return {}
         try:
             found = detector.detect([picture.pixels for picture in self.decoded.values()])
             return dict(zip(self.decoded, found, strict=True))
-        except Unanswered:
+        except RetryableError:
             raise
-        except Exception as error:  # noqa: BLE001 - a third-party detector may raise anything; each picture shows it alone
+        except Exception as error:  # noqa: BLE001 - a third-party detector may raise anything
             log.warning("a batch of %s failed: %s; its pictures are run one by one", self.entry.name, error)
         return self._detect_each(detector)
 
@@ -87,7 +87,7 @@ class Pictures:
         for job_id, picture in self.decoded.items():
             try:
                 found[job_id] = detector.detect_one(picture.pixels)
-            except Unanswered:
+            except RetryableError:
                 raise
             except DetectorError as error:
                 self.failed[job_id] = fault = error

@@ -1,4 +1,4 @@
-"""What a picture's header says, before anything is decoded: its type, its size, and whether it is taken at all."""
+"""Reads a picture's header, before anything is decoded: its type, its size, and whether it is accepted."""
 
 import hashlib
 import io
@@ -51,7 +51,7 @@ def check_size(size: int, max_bytes: float) -> None:
 
 
 def orientation(image: Image.Image) -> int:
-    """The EXIF orientation, 1 to 8; 1 where there is none or it can't be read."""
+    """The EXIF orientation, 1 to 8; 1 if there is none or it can't be read."""
     try:
         return int(image.getexif().get(ExifTags.Base.Orientation, 1))
     except (OSError, ValueError, SyntaxError, TypeError):

@@ -57,7 +57,7 @@ class Leases(threading.Thread):
             self._held.clear()
 
     def holds(self, claim: HeldClaim) -> bool:
-        """False where the claim was dropped, or its lease was lost."""
+        """False if the claim was dropped, or its lease was lost."""
         with self._lock:
             return claim.id in self._held
 
@@ -85,10 +85,10 @@ class Leases(threading.Thread):
                 log.warning("heartbeat: %s", error)
             except Exception:
                 # Without this thread every later claim would lose its lease.
-                log.exception("heartbeat")
+                log.exception("unexpected error in the heartbeat of the claims")
 
     def stop(self) -> None:
-        """Ends the thread. A heartbeat that is under way ends first."""
+        """Ends the thread, after a heartbeat that runs now."""
         self._stopping.set()
         self.join()
 
@@ -105,7 +105,7 @@ class Leases(threading.Thread):
         kept = extend_leases(self._db, list(held), self._lease_seconds) if held else set()
         for claim_id in held.keys() - kept:
             claim = held[claim_id]
-            # A claim that was dropped a moment ago has ended; only one that is still held was lost.
+            # A claim that was dropped a moment ago has ended, and was not lost.
             if self.holds(claim):
                 log.warning("claim %s lost its lease; its jobs are in the queue again", claim_id)
                 undo_expiry(self._db, claim_id, [job.id for job in claim.jobs])

@@ -1,4 +1,4 @@
-"""The model registry: which models of a runtime can be used here. The catalogue and its files may change meanwhile."""
+"""The model registry: which models of a runtime can be used here, although the catalogue and its files may change."""
 
 import logging
 import time
@@ -11,16 +11,16 @@ from jobs.settings import Settings
 
 log = logging.getLogger(__name__)
 
-# A model file that is missing or wrong is checked again after this pause: it may be on its way.
-CHECK_AGAIN_SECONDS = 15.0
+# Pause before a missing or wrong model file is checked again, because someone may be copying it now.
+RECHECK_SECONDS = 15.0
 
 
 class ModelRegistry:
     """The usable models of one runtime. A worker's parent process has a registry, and so has each child."""
 
     def __init__(self, settings: Settings, runtime: str, models: Mapping[str, ModelEntry] | None = None) -> None:
-        """`models` were read and verified by another process. Without them the catalogue is read here, which raises
-        `CatalogueError` where that fails."""
+        """`models` were read and verified by another process. Without them the catalogue is read here.
+        Raises `CatalogueError` if it can't be read."""
         self._runtime = runtime
         self._live = LiveCatalogue(
             *settings.catalogue,
@@ -34,27 +34,27 @@ class ModelRegistry:
         self._check_again_at = 0.0
         self._unloadable: set[ModelEntry] = set()
         if models is None:
-            self.follow()
+            self.reload()
 
     @property
     def models(self) -> dict[str, ModelEntry]:
         """The models that can be used, by name."""
         return {name: entry for name, entry in self._usable.items() if self.loadable(entry)}
 
-    def follow(self) -> bool:
-        """Reads the catalogue again where it has changed. True where it did, or where a model became usable."""
+    def reload(self) -> bool:
+        """Reads the catalogue again if it has changed. True if it has, or if a model became usable."""
         catalogue, before = self._live.now(), self._usable
         if changed := catalogue is not self._catalogue:
             self._catalogue = catalogue
             self._unloadable.clear()
         elif not self._refused or time.monotonic() < self._check_again_at:
             return False
-        self._check_again_at = time.monotonic() + CHECK_AGAIN_SECONDS
-        self._verify(catalogue.of_runtime(self._runtime))
+        self._check_again_at = time.monotonic() + RECHECK_SECONDS
+        self._verify(catalogue.entries_for_runtime(self._runtime))
         return changed or self._usable != before
 
     def loadable(self, entry: ModelEntry) -> bool:
-        """False where loading it has failed."""
+        """False if loading it has failed."""
         return entry not in self._unloadable
 
     def drop(self, entry: ModelEntry) -> None:
@@ -62,7 +62,7 @@ class ModelRegistry:
         self._unloadable.add(entry)
 
     def _verify(self, entries: Mapping[str, ModelEntry]) -> None:
-        """Keeps the entries whose files are there and right. An entry whose file is not keeps its former version.
+        """Keeps the entries whose files exist and have the right digest, and otherwise their former version.
 
         A file that was verified before is not read again.
         """

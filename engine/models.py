@@ -4,11 +4,11 @@ from collections import OrderedDict
 
 from detectors.base import Detector
 from detectors.catalogue import ModelEntry
-from detectors.errors import ModelUnavailable, Unanswered
+from detectors.errors import ModelUnavailable, RetryableError
 
 
 class LoadedModels:
-    """The detectors of one runtime, at most `capacity`. The least recently used one makes room. Not thread-safe."""
+    """The detectors of one runtime, at most `capacity`: a new one replaces the least recently used. Not thread-safe."""
 
     def __init__(
         self,
@@ -20,8 +20,8 @@ class LoadedModels:
         batch_size: int | None = None,
         memory_limit: int | None = None,
     ) -> None:
-        """`batch_size`: pictures a batch, in place of what the entries say. `memory_limit`: bytes that the process may
-        have while a batch size is searched for."""
+        """`batch_size`: pictures in a batch; None takes the size in the entries. `memory_limit`: bytes that the process
+        may use while it searches for a batch size."""
         self._class = detector_class
         self._device = device
         self._threads = threads
@@ -37,8 +37,8 @@ class LoadedModels:
     def get(self, entry: ModelEntry) -> Detector:
         """The detector of an entry, loaded and warmed up.
 
-        Raises `ModelUnavailable` where its server does not answer, or another `DetectorError` where it can't be loaded.
-        After an error the caller drops or takes the entry.
+        Raises `ModelUnavailable` if its server does not answer, or another `DetectorError` if it can't be loaded. After
+        an error the caller has to call `drop` or `take`.
         """
         if entry in self._detectors:
             self._detectors.move_to_end(entry)
@@ -49,14 +49,14 @@ class LoadedModels:
         self._detectors[entry] = detector
         try:
             detector.warm_up(self._memory_limit)
-        except Unanswered as outage:
+        except RetryableError as outage:
             # No picture of a job was sent, so none is a suspect.
             raise ModelUnavailable(outage) from outage
         return detector
 
     def batch_size(self, entry: ModelEntry) -> int:
-        """Pictures that a claim of this model takes. 1 for a model whose own batch size is not known before it is
-        loaded: the first picture loads it."""
+        """The most pictures in a claim of this model. 1 if the size is found when the model is loaded, and it is not
+        loaded yet: then the first picture loads it."""
         if self._batch_size:
             return self._batch_size
         if entry.batch_size == "auto":
@@ -68,7 +68,7 @@ class LoadedModels:
         return self._detectors.pop(entry, None)
 
     def drop(self, entry: ModelEntry) -> None:
-        """Closes a detector. It is loaded anew when it is needed again."""
+        """Closes a detector. It is loaded again when it is needed."""
         if detector := self.take(entry):
             detector.close()
 

@@ -9,7 +9,7 @@ from jobs.errors import BatchCancelled, BatchClosed, NotFound
 from jobs.records import BatchRecord
 from jobs.tables import CANCELLED, QUEUED, RUNNING, Batch, Job, new_id
 
-# A running batch's rate is that of the last minute, for its ETA.
+# The rate of a running batch, and so its ETA, covers the last minute.
 RATE_WINDOW_SECONDS = 60.0
 # Rows of a cancelled batch in one transaction: on SQLite other writers wait meanwhile.
 CANCEL_CHUNK = 500
@@ -18,7 +18,7 @@ OPEN_STATUSES = (QUEUED, RUNNING)
 
 
 def batch_not_cancelled() -> sa.ColumnElement[bool]:
-    """Condition: an open job belongs to no cancelled batch. A cancellation counts at once, before the rows change."""
+    """Condition: an open job belongs to no cancelled batch. Cancelling has effect before the rows change."""
     # Few batches are being cancelled at any time, so the subquery is a small set. As NOT EXISTS it would be a join for
     # PostgreSQL, which expects it to be empty and so sorts the whole queue for one claim.
     return sa.or_(Job.batch_id.is_(None), Job.batch_id.not_in(cancelling()))
@@ -58,7 +58,7 @@ def close_batch(db: Database, batch_id: str) -> BatchRecord:
 def cancel_batch(db: Database, batch_id: str) -> BatchRecord:
     """Cancels the open jobs of a batch. Cancelling again changes nothing. Raises `NotFound`.
 
-    One UPDATE of the batch counts at once for every reader, claim and finish. The sweep changes the rows in chunks.
+    One UPDATE of the batch has effect at once for every reader, claim and finish. The sweep changes the rows later.
     """
     with db.write() as connection:
         _batch(connection, batch_id)

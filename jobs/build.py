@@ -28,7 +28,7 @@ def describe(settings: Settings) -> dict[str, str | None]:
 
 @cache
 def checked_out(root: Path) -> tuple[str | None, str | None]:
-    """Commit and branch of a checkout when first asked. No branch for a detached HEAD; (None, None) without git."""
+    """Commit and branch of a checkout at the first call. No branch for a detached HEAD; (None, None) without git."""
     # With the folder named, git does not search for one above `root`: that would be another project's.
     command = ["git", f"--git-dir={root / '.git'}", "rev-parse", "HEAD", "--abbrev-ref", "HEAD"]
     try:

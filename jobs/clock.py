@@ -29,7 +29,7 @@ class UtcDateTime(sa.types.TypeDecorator[datetime]):
         return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
 
 
-class now(FunctionElement[datetime]):  # noqa: N801 - it reads as the SQL that it is
+class now(FunctionElement[datetime]):  # noqa: N801 - a function of SQL
     """The database's time at the start of the statement, plus `seconds`, which may be negative."""
 
     type = UtcDateTime()

@@ -57,13 +57,13 @@ class Database:
     @contextmanager
     def read(self) -> Iterator[Connection]:
         """A transaction that only reads."""
-        with _translated(), self.engine.connect() as connection:
+        with _map_errors(), self.engine.connect() as connection:
             yield connection
 
     @contextmanager
     def write(self) -> Iterator[Connection]:
         """A transaction that writes: committed at the end of the block, rolled back if the block raises."""
-        with _translated(), self.engine.connect().execution_options(writes=True) as connection, connection.begin():
+        with _map_errors(), self.engine.connect().execution_options(writes=True) as connection, connection.begin():
             yield connection
 
     def execute(self, statement: sa.UpdateBase) -> int:
@@ -91,7 +91,7 @@ class Database:
 
 
 def record_of(record: type[T], row: AnyRow, **others: Any) -> T:
-    """A record with the row's columns of the same names, and with `others`, which go before them."""
+    """A record with the row's columns of the same names, and with `others`, which replace them."""
     same = {name: value for name, value in row._mapping.items() if name in record.__annotations__}
     return record(**same | others)
 
@@ -101,7 +101,7 @@ class Deadlock(DatabaseUnavailable):
 
 
 @contextmanager
-def _translated() -> Iterator[None]:
+def _map_errors() -> Iterator[None]:
     try:
         yield
     except OperationalError as error:

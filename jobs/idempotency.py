@@ -11,7 +11,7 @@ from jobs.tables import IdempotencyKey
 # A request that has not finished after this long has most likely crashed with its process, so its key is free again.
 # If it is only slow, no harm is done: of the two requests the first to commit creates the jobs.
 IN_FLIGHT_SECONDS = 20.0
-KEPT_SECONDS = 24 * 3600.0
+KEY_LIFETIME_SECONDS = 24 * 3600.0
 
 
 def reserve_key(db: Database, key: str, fingerprint: str) -> list[str] | None:
@@ -58,7 +58,7 @@ def store_key(connection: Connection, key: str, job_ids: list[str]) -> None:
     stored = connection.execute(
         sa.update(IdempotencyKey)
         .where(IdempotencyKey.key == key, IdempotencyKey.job_ids.is_(None))
-        .values(job_ids=job_ids, expires_at=now(KEPT_SECONDS))
+        .values(job_ids=job_ids, expires_at=now(KEY_LIFETIME_SECONDS))
     )
     if stored.rowcount == 0:
         raise KeyInFlight(

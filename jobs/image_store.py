@@ -14,7 +14,7 @@ from fsspec.implementations.local import LocalFileSystem
 from jobs.errors import ConfigurationError, PictureMissing, StoreUnavailable
 
 # A temporary file of this age belongs to a process that crashed.
-LEFTOVER_SECONDS = 3600.0
+MAX_TEMPORARY_AGE_SECONDS = 3600.0
 
 
 class ImageStore:
@@ -30,8 +30,8 @@ class ImageStore:
         except (ValueError, ImportError) as error:
             raise ConfigurationError(f"BOXQUEUE_STORE_URL: {error}") from error
         self._local = isinstance(self._files, LocalFileSystem)
-        # Libraries for buckets raise errors of their own: of a host that does not answer, for example, no OSError.
-        self._faults: tuple[type[Exception], ...] = (OSError,) if self._local else (Exception,)
+        # Libraries for buckets raise errors of their own, which are not all an OSError.
+        self._error_types: tuple[type[Exception], ...] = (OSError,) if self._local else (Exception,)
 
     def put(self, data: bytes, sha256: str) -> None:
         """Stores a picture, unless it is stored already. Raises `StoreUnavailable`."""
@@ -40,7 +40,7 @@ class ImageStore:
     def put_many(self, pictures: Iterable[tuple[str, bytes]]) -> None:
         """Stores several pictures, with one fsync for each folder. Raises `StoreUnavailable`."""
         folders: set[Path] = set()
-        with self._translated("written"):
+        with self._map_errors("written"):
             for sha256, data in pictures:
                 path = self._path(sha256)
                 if self._local:
@@ -66,20 +66,20 @@ class ImageStore:
     def _read(self, sha256: str) -> bytes | None:
         """None if there is no such picture, or no store. Raises `StoreUnavailable`."""
         path = self._path(sha256)
-        with self._translated("read"), suppress(FileNotFoundError):
+        with self._map_errors("read"), suppress(FileNotFoundError):
             return Path(path).read_bytes() if self._local else self._files.cat_file(path)
         return None
 
     def age_seconds(self, sha256: str) -> float:
         """Seconds since a picture was last put. Raises `PictureMissing` or `StoreUnavailable`."""
-        with self._translated("read"), suppress(FileNotFoundError):
+        with self._map_errors("read"), suppress(FileNotFoundError):
             modified: datetime = self._files.modified(self._path(sha256))
             return (datetime.now(UTC) - modified.astimezone(UTC)).total_seconds()
         raise _missing(sha256)
 
     def delete(self, sha256: str) -> None:
         """Deletes a picture, if it is there. Raises `StoreUnavailable`."""
-        with self._translated("written"), suppress(FileNotFoundError):
+        with self._map_errors("written"), suppress(FileNotFoundError):
             self._files.rm_file(self._path(sha256))
 
     def delete_old(self, sha256: str, seconds: float) -> None:
@@ -94,8 +94,8 @@ class ImageStore:
             return
         path = Path(self._path(sha256))
         aside = _temporary(path)
-        with self._translated("written"), suppress(FileNotFoundError):
-            # A put after this rename does not find the picture and writes it again. One before has renewed its date.
+        with self._map_errors("written"), suppress(FileNotFoundError):
+            # A put after this rename writes the picture again. A put before it has renewed the date.
             path.rename(aside)
             if time.time() - aside.stat().st_mtime < seconds:
                 aside.rename(path)
@@ -104,7 +104,7 @@ class ImageStore:
 
     def prepare(self) -> None:
         """Creates the store's folder and removes old temporary files. Raises `StoreUnavailable`."""
-        with self._translated("created"):
+        with self._map_errors("created"):
             self._files.makedirs(self._root, exist_ok=True)
             if self._local:
                 _remove_leftovers(Path(self._root))
@@ -112,7 +112,7 @@ class ImageStore:
     def check(self) -> None:
         """Raises `StoreUnavailable` if the store does not answer."""
         # A bucket without an object has no folders.
-        with self._translated("read"), suppress(FileNotFoundError):
+        with self._map_errors("read"), suppress(FileNotFoundError):
             if not self._local:
                 self._files.ls(self._root, detail=False)
             elif not Path(self._root).is_dir():
@@ -120,17 +120,17 @@ class ImageStore:
 
     def _check_not_empty(self) -> None:
         """Raises `StoreUnavailable` if the store is empty: an unmounted disk leaves an empty folder."""
-        with self._translated("read"), suppress(FileNotFoundError):
+        with self._map_errors("read"), suppress(FileNotFoundError):
             if self._files.ls(self._root, detail=False):
                 return
         raise StoreUnavailable(f"The image store {self._root} is empty: is its disk mounted, its bucket right?")
 
     @contextmanager
-    def _translated(self, done: str) -> Iterator[None]:
-        """Raises the faults of the store as `StoreUnavailable`, which says what can't be `done`."""
+    def _map_errors(self, done: str) -> Iterator[None]:
+        """Raises errors of the store as `StoreUnavailable`. `done`: read, written or created, for the message."""
         try:
             yield
-        except self._faults as error:
+        except self._error_types as error:
             why = getattr(error, "strerror", None) or error
             raise StoreUnavailable(f"The image store can't be {done}: {why}") from error
 
@@ -179,7 +179,7 @@ def _remove_leftovers(root: Path) -> None:
     """Removes the temporary files of processes that crashed."""
     for leftover in root.glob("?/.*"):
         with suppress(FileNotFoundError):
-            if time.time() - leftover.stat().st_mtime > LEFTOVER_SECONDS:
+            if time.time() - leftover.stat().st_mtime > MAX_TEMPORARY_AGE_SECONDS:
                 leftover.unlink()
 
 

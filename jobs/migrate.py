@@ -32,6 +32,8 @@ def migrate(database_url: str, revision: str = "head") -> None:
 
 
 def main() -> None:
+    if len(sys.argv) != 1:
+        sys.exit("usage: python -m jobs.migrate    (the database is the setting BOXQUEUE_DATABASE_URL)")
     try:
         migrate(Settings.load().database_url)
     except BoxqueueError as error:

@@ -14,7 +14,7 @@ from jobs.tables import Batch, Claim, IdempotencyKey, Image, Job, first_id_of
 # Rows of one transaction: on SQLite other writers wait meanwhile.
 CHUNK = 500
 # A picture is stored before the job that names it is committed, so a younger picture may still get a job.
-YOUNGEST_ORPHAN_SECONDS = 3600.0
+MIN_ORPHAN_AGE_SECONDS = 3600.0
 # How long the queues show that a worker was lost.
 LOST_WORKERS_KEPT_SECONDS = 600.0
 
@@ -25,7 +25,7 @@ def apply_retention(db: Database, images: ImageStore, keep_days: float | None) -
     Raises `DatabaseUnavailable` or `StoreUnavailable`.
     """
     db.execute(sa.delete(IdempotencyKey).where(IdempotencyKey.expires_at < now()))
-    worker_registry.remove_dead(db, LOST_WORKERS_KEPT_SECONDS)
+    worker_registry.remove_lost(db, LOST_WORKERS_KEPT_SECONDS)
     if keep_days is None:
         return
     age = keep_days * 24 * 3600
@@ -88,10 +88,10 @@ def _delete_orphans(db: Database, images: ImageStore, age: float) -> None:
 
 def _delete_orphan(db: Database, images: ImageStore, sha256: str, age: float, unnamed: sa.ColumnElement[bool]) -> None:
     try:
-        if images.age_seconds(sha256) < YOUNGEST_ORPHAN_SECONDS:
+        if images.age_seconds(sha256) < MIN_ORPHAN_AGE_SECONDS:
             return
         # The age is tested again: a submit may have used the picture since, and its jobs are not visible yet.
         if db.execute(sa.delete(Image).where(Image.sha256 == sha256, Image.used_at < now(-age), unnamed)):
-            images.delete_old(sha256, YOUNGEST_ORPHAN_SECONDS)
+            images.delete_old(sha256, MIN_ORPHAN_AGE_SECONDS)
     except PictureMissing:
         db.execute(sa.delete(Image).where(Image.sha256 == sha256, unnamed))

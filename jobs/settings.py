@@ -16,8 +16,8 @@ from jobs.errors import ConfigurationError
 
 PREFIX = "BOXQUEUE_"
 ROOT = Path(__file__).resolve().parent.parent
-# Bytes of a Unix socket's path on Linux (sun_path).
-LONGEST_SOCKET_PATH = 107
+# The most bytes of a Unix socket's path on Linux (sun_path).
+MAX_SOCKET_PATH = 107
 
 
 def _parse_aliases(value: object) -> object:
@@ -29,7 +29,7 @@ def _parse_aliases(value: object) -> object:
     return {alias.strip(): model.strip() for alias, model in pairs}
 
 
-def _several_files(value: object) -> object:
+def _split_files(value: object) -> object:
     return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
 
 
@@ -39,7 +39,7 @@ def _at_least_one(value: int | str) -> int | str:
     return value
 
 
-def _known_database(value: str) -> str:
+def _check_database_url(value: str) -> str:
     if value and not value.startswith(("sqlite:///", "postgresql://", "postgresql+psycopg://")):
         raise ValueError("must begin with postgresql:// or sqlite:///")
     try:
@@ -49,7 +49,7 @@ def _known_database(value: str) -> str:
     return value
 
 
-def _known_redis(value: str) -> str:
+def _check_redis_url(value: str) -> str:
     if value and not value.startswith(("redis://", "rediss://", "unix://")):
         raise ValueError("must begin with redis://, rediss:// or unix://")
     return value
@@ -71,15 +71,15 @@ class Settings(BaseSettings):
     )
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="How much the processes log.")
 
-    database_url: Annotated[str, AfterValidator(_known_database)] = Field(
+    database_url: Annotated[str, AfterValidator(_check_database_url)] = Field(
         "", description="SQLAlchemy URL, for example postgresql://user:password@host/db. Empty: SQLite under DATA."
     )
-    redis_url: Annotated[str, AfterValidator(_known_redis)] = Field(
+    redis_url: Annotated[str, AfterValidator(_check_redis_url)] = Field(
         "", description="Redis that wakes the workers, redis://host:6379/0. Empty: `boxqueue up` starts one."
     )
     store_url: str = Field("", description="fsspec URL of the folder or bucket for the pictures. Empty: DATA/images.")
 
-    catalogue: Annotated[tuple[Path, ...], NoDecode, BeforeValidator(_several_files)] = Field(
+    catalogue: Annotated[tuple[Path, ...], NoDecode, BeforeValidator(_split_files)] = Field(
         (ROOT / "weights" / "catalogue.toml",),
         min_length=1,
         description="File with the list of models, or several files: a.toml,b.toml.",
@@ -155,7 +155,7 @@ class Settings(BaseSettings):
 
     def _socket(self, name: str) -> Path:
         path = self.data / name
-        if len(os.fsencode(path)) <= LONGEST_SOCKET_PATH:
+        if len(os.fsencode(path)) <= MAX_SOCKET_PATH:
             return path
         # Not in TMPDIR: its path may be as long, and a container may have no temporary folder at all.
         short = hashlib.sha256(os.fsencode(self.data)).hexdigest()[:16]

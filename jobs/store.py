@@ -17,7 +17,7 @@ from jobs.queue.fairness import Turns
 from jobs.records import DetectionRecord, JobRecord, NewJob, Picture
 from jobs.tables import CANCELLED, FAILED, QUEUED, SUCCEEDED, Batch, Detection, Image, Job, new_id
 
-# A cancelled batch's open jobs count as cancelled before their rows are.
+# The open jobs of a cancelled batch count as cancelled, before the sweep changes their rows.
 batch_is_cancelled = Batch.cancelled_at.is_not(None)
 is_cancelled = sa.and_(batch_is_cancelled, Job.status.in_(OPEN_STATUSES))
 effective_status = sa.case((is_cancelled, CANCELLED), else_=Job.status)

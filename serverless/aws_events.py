@@ -10,12 +10,12 @@ from urllib.parse import parse_qsl, quote, unquote_plus
 
 from jobs.errors import DatabaseUnavailable, PictureMissing, PictureTooLarge, Unavailable
 from serverless.buckets import SCHEME, Buckets
-from serverless.detection import Detection, Refused
+from serverless.detection import Detection, PictureError
 from serverless.messages import Message
 from serverless.requests import Request, respond
 from wire.bodies import decode_base64, json_object, validate
 from wire.fields import CONTROL_CHARACTERS, MAX_SOURCE_LENGTH
-from wire.problems import REFUSED, Refusal, invalid_parameters, problem_of
+from wire.problems import REFUSALS, Refusal, invalid_parameters, problem_of
 
 log = logging.getLogger(__name__)
 
@@ -29,7 +29,7 @@ class UnknownEvent(Refusal):
         super().__init__(400, "unknown_event", detail)
 
 
-class Events:
+class EventHandler:
     """The handler of the Lambda function. The result depends on the kind of the event:
 
     - API Gateway and Function URLs: an HTTP response.
@@ -95,7 +95,7 @@ class Events:
             except Unavailable as error:
                 log.warning("message %s has to be delivered again: %s", record["messageId"], error)
                 failed.append(record["messageId"])
-            except REFUSED as error:
+            except REFUSALS as error:
                 # It would be refused every time.
                 _write({"message_id": record["messageId"], "problem": problem_of(error).body})
             except Exception:
@@ -138,7 +138,7 @@ class Events:
 
     def _answer(self, options: JsonObject, event: str, bucket: str, key: str, version: str | None = None) -> JsonObject:
         try:
-            data: bytes | Refused = self._buckets.read(bucket, key, version)
+            data: bytes | PictureError = self._buckets.read(bucket, key, version)
         except (PictureMissing, PictureTooLarge) as refusal:
             data = refusal
         return self._detection.answer(data, **options, event=event)

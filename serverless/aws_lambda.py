@@ -5,7 +5,7 @@ The model is loaded while this module is imported, which Lambda calls the init p
 
 import logging
 
-from serverless.aws_events import Events
+from serverless.aws_events import EventHandler
 from serverless.buckets import Buckets
 from serverless.detection import Detection
 
@@ -14,4 +14,4 @@ logging.getLogger().setLevel(_detection.settings.log_level)
 for name in ("aiobotocore", "botocore"):
     # Operators do not need their lines about where credentials were found.
     logging.getLogger(name).setLevel(logging.WARNING)
-handler = Events(_detection, Buckets(_detection.settings.picture_limits["max_bytes"]))
+handler = EventHandler(_detection, Buckets(_detection.settings.picture_limits["max_bytes"]))

@@ -3,23 +3,23 @@
 import os
 from typing import Any, Self
 
-from engine.acceptance import Inspected, new_job
+from engine.acceptance import InspectedPicture, new_job
 from jobs.errors import ConfigurationError, PictureMissing, PictureRefused
 from jobs.settings import PREFIX, Settings
-from serverless.direct import Direct
+from serverless.database_backend import DatabaseBackend
 from serverless.models import Models
-from serverless.stored import Stored
+from serverless.stateless_backend import StatelessBackend
 from wire.serializers import job_json
 
-Refused = PictureRefused | PictureMissing
+PictureError = PictureRefused | PictureMissing
 
 
 class Detection:
     """Made once, when the process of the function starts. It is not thread-safe: one picture at a time.
 
     With BOXQUEUE_DATABASE_URL, pictures become jobs in that database, and their bytes go into the image store. The
-    service shows these jobs, and a picture with a stored answer does not run the model again. Without it, answers are
-    returned and not stored.
+    service shows these jobs, and a picture with a stored answer does not run the model again. Without that setting,
+    answers are returned and not stored.
     """
 
     def __init__(self, settings: Settings, target: str) -> None:
@@ -37,7 +37,7 @@ class Detection:
         self.stored = settings.database_named
         """Whether answers are stored."""
         self.models = Models(settings, target)
-        self._backend = Stored(settings, self.models) if self.stored else Direct(self.models)
+        self._backend = DatabaseBackend(settings, self.models) if self.stored else StatelessBackend(self.models)
 
     @classmethod
     def from_environment(cls) -> Self:
@@ -46,7 +46,7 @@ class Detection:
 
     def answer(
         self,
-        data: bytes | Refused,
+        data: bytes | PictureError,
         *,
         source: str | None = None,
         model: str | None = None,
@@ -67,7 +67,7 @@ class Detection:
         Raises `UnknownModel`, `PictureRefused`, `PictureMissing`, or `Unavailable` if the same call may succeed later.
         """
         entry = self.models.entry(model)
-        inspected = Inspected.of(data, source, self.settings.picture_limits)
+        inspected = InspectedPicture.read(data, source, self.settings.picture_limits)
         if inspected.refusal and event is None:
             raise inspected.refusal
         new = new_job(entry, inspected, min_score=min_score, max_detections=max_detections, metadata=metadata)

@@ -5,7 +5,7 @@ from contextlib import contextmanager
 
 from detectors.base import Detector
 from detectors.catalogue import Catalogue, ModelEntry
-from detectors.catalogue.targets import TARGETS, of_target
+from detectors.catalogue.targets import TARGETS, entries_for_target
 from detectors.errors import DetectorError
 from detectors.machine import usable_cores
 from detectors.runtimes.devices import load_runtime
@@ -39,7 +39,7 @@ class Models:
             raise ConfigurationError(f"TARGET_API: {target!r} is none of {', '.join(TARGETS)}; set it to one of them.")
         self.runtime, _ = TARGETS[target]
         catalogue = Catalogue.load(*settings.catalogue, aliases=settings.model_aliases, cache=settings.data / "models")
-        entries = of_target(catalogue.entries, target)
+        entries = entries_for_target(catalogue.entries, target)
         if not entries:
             files = ", ".join(map(str, settings.catalogue))
             raise ConfigurationError(

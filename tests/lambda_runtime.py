@@ -1,7 +1,7 @@
-"""Lambda's side of a function: the runtime API on loopback, from which a function takes events and where it answers.
+"""The runtime API of AWS Lambda on loopback. A function gets events from it and sends its answers to it.
 
-https://docs.aws.amazon.com/lambda/latest/dg/runtimes-api.html. Nothing but the standard library, so that
-`python3 tests/lambda_runtime.py IMAGE PICTURE` can try an image wherever there is an engine.
+Source: https://docs.aws.amazon.com/lambda/latest/dg/runtimes-api.html. The module needs only the standard library, so
+that `python3 tests/lambda_runtime.py IMAGE PICTURE` can test an image on any machine with Docker.
 """
 
 import base64
@@ -24,7 +24,7 @@ TIMEOUT_SECONDS = 60
 
 
 class FunctionError(Exception):
-    """What a function reports instead of an answer: `kind` is the exception's class there."""
+    """A function reported an error. `kind` is the class of the exception in the function."""
 
     def __init__(self, report: Mapping[str, Any]) -> None:
         super().__init__(report["errorMessage"])
@@ -32,7 +32,7 @@ class FunctionError(Exception):
 
 
 class LambdaRuntime:
-    """Invokes one function, one event after the other."""
+    """Invokes one function. Sends one event after the other."""
 
     def __init__(self) -> None:
         self._events: queue.SimpleQueue[tuple[str, bytes] | None] = queue.SimpleQueue()
@@ -42,7 +42,7 @@ class LambdaRuntime:
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
         self._server.daemon_threads = True
         self.address = f"127.0.0.1:{self._server.server_port}"
-        """For AWS_LAMBDA_RUNTIME_API."""
+        """The value of AWS_LAMBDA_RUNTIME_API."""
 
     def __enter__(self) -> Self:
         threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True).start()
@@ -54,7 +54,7 @@ class LambdaRuntime:
         self._server.server_close()
 
     def wait_until_asked(self, seconds: float) -> None:
-        """Until the function has come through its init and asks for its first event. Raises `FunctionError`."""
+        """Waits until the function has finished its init and requests its first event. Raises `FunctionError`."""
         until = time.monotonic() + seconds
         while not self._asked.wait(0.05):
             if not self._answers.empty():
@@ -63,7 +63,7 @@ class LambdaRuntime:
                 raise TimeoutError(f"the function did not ask for an event within {seconds:g} s")
 
     def invoke(self, event: Any, seconds: float = 120) -> Any:
-        """What the function answers. Raises `FunctionError`."""
+        """Returns the answer of the function. Raises `FunctionError`."""
         request_id = self.send(event)
         answered, kind, answer = self._answers.get(timeout=seconds)
         if kind == "error":
@@ -72,7 +72,7 @@ class LambdaRuntime:
         return answer
 
     def send(self, event: Any) -> str:
-        """Hands an event over and waits for nothing; its id."""
+        """Sends an event and does not wait for the answer. Returns the id of the event."""
         request_id = str(uuid.uuid4())
         self._events.put((request_id, json.dumps(event).encode()))
         return request_id
@@ -114,7 +114,7 @@ class _Handler(BaseHTTPRequestHandler):
             body = self.rfile.read(int(self.headers["Content-Length"]))
         found = ANSWER.fullmatch(self.path)
         assert found, self.path
-        # What the function does next waits for this answer, so it is there before.
+        # The function continues only after this response, so the answer is stored before.
         self.runtime.answer(found["id"], found["kind"] or "error", body)
         self._send(202, b"{}", {})
 
@@ -135,7 +135,7 @@ class _Handler(BaseHTTPRequestHandler):
 
 
 def request(picture: bytes, media_type: str = "image/png") -> dict[str, Any]:
-    """The event of a Function URL that is sent a picture."""
+    """The event of a picture that a client sends to a Function URL."""
     return {
         "version": "2.0",
         "rawPath": "/",
@@ -148,7 +148,7 @@ def request(picture: bytes, media_type: str = "image/png") -> dict[str, Any]:
 
 
 def main(image: str, picture: str) -> None:
-    """Starts an image as Lambda does, without root and without a place to write but /tmp, and sends it a picture."""
+    """Starts an image as Lambda does, without root and with only /tmp writable, and sends it a picture."""
     with LambdaRuntime() as runtime, open(picture, "rb") as file:
         environment = f"AWS_LAMBDA_RUNTIME_API={runtime.address}"
         container = subprocess.run(

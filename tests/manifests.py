@@ -1,4 +1,4 @@
-"""What `deploy/` comes to, and what else in the checkout is YAML."""
+"""The manifests of `deploy/` after Kustomize, and the workflows of GitHub Actions."""
 
 import os
 import shutil
@@ -19,7 +19,7 @@ Manifest = dict[str, Any]
 
 
 def tool(name: str) -> str:
-    """A program that a wheel of the development environment brings, else one on the PATH."""
+    """The path of a program: that of the development environment, else one on the PATH."""
     found = shutil.which(name, path=os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]]))
     if found is None:
         missing(name)
@@ -41,7 +41,7 @@ def rendered(folder: Path) -> list[Manifest]:
 
 @cache
 def worker_manifests() -> dict[str, list[Manifest]]:
-    """Name of each worker -> its manifests as they are written."""
+    """Name of each worker -> its manifests before Kustomize."""
     files = [
         *(ROOT / "deploy" / "base").glob("worker-*.yaml"),
         *(ROOT / "deploy" / "components").glob("*/worker-*.yaml"),
@@ -60,11 +60,11 @@ def pods(manifests: list[Manifest]) -> dict[str, Manifest]:
 
 
 def workflows() -> dict[str, Manifest]:
-    """File name -> workflow of GitHub Actions. YAML takes the key `on` for True."""
+    """File name -> workflow of GitHub Actions. YAML reads the key `on` as True."""
     return {file.name: yaml.safe_load(file.read_text()) for file in (ROOT / ".github" / "workflows").glob("*.yml")}
 
 
 def commands(workflow: Manifest) -> str:
-    """All that its steps run."""
+    """All commands of the workflow."""
     steps = [step for job in workflow["jobs"].values() for step in job.get("steps", ())]
     return "\n".join(step["run"] for step in steps if "run" in step)

@@ -2,8 +2,8 @@
 
     python -m tests.sanitized FOLDER
 
-FOLDER is where CMake built it with SANITIZE=ON. A finding of a sanitizer ends the program with its report, and this
-with 1. What libtorch itself leaks at its end does not count.
+FOLDER is the folder of CMake's build with SANITIZE=ON. If a sanitizer finds an error, the program ends with a report,
+and this command ends with 1. Memory that libtorch itself leaks at its end does not count.
 """
 
 import os
@@ -18,7 +18,7 @@ from tests.detector_process import DetectorProcess
 
 SAMPLES = [path for path in sorted((Path(__file__).parent.parent / "samples").iterdir()) if path.suffix != ".md"]
 DAMAGED = 40
-"""Of each sample, so many damaged copies."""
+"""Number of damaged copies of each sample."""
 BINDING = """
 import sys
 import numpy as np
@@ -56,7 +56,7 @@ def main() -> int:
         script.write_text(BINDING)
         pictures = [*SAMPLES, *(path for sample in SAMPLES for path in damaged(sample, folder))]
         program = [built / "detect", "--model", package, "--size", "32x32", "--labels", "red,green,blue", *pictures]
-        # With the C++ runtime, or the sanitizer does not find what Python loads later.
+        # The C++ runtime is preloaded too. Otherwise the sanitizer does not find the libraries that Python loads later.
         runtime = " ".join(map(library, ("libasan.so", "libstdc++.so.6")))
         return max(
             run("detect", program, {}, {0, 1}),
@@ -65,19 +65,19 @@ def main() -> int:
 
 
 def library(name: str) -> str:
-    """Where the compiler has it."""
+    """The path of the compiler's library."""
     compiler = os.environ.get("CXX", "g++")
     return subprocess.check_output([compiler, f"-print-file-name={name}"], text=True).strip()
 
 
 def damaged(sample: Path, folder: Path) -> list[Path]:
-    """Copies with bytes that are others, or cut off, the same at every run."""
+    """Copies of a sample with changed or missing bytes, the same at every run."""
     chance = random.Random(sample.name)
     paths = []
     for n in range(DAMAGED):
         data = bytearray(sample.read_bytes())
         for _ in range(chance.choice((1, 4, 16, 64))):
-            # Most of what decides how a picture is read stands at its beginning.
+            # The header at the beginning decides how a picture is read.
             data[chance.randrange(chance.choice((64, 1024, len(data))))] = chance.randrange(256)
         if n % 4 == 0:
             del data[chance.randrange(len(data)) :]
@@ -87,13 +87,13 @@ def damaged(sample: Path, folder: Path) -> list[Path]:
 
 
 def run(what: str, command: list[object], environment: dict[str, str], good: set[int]) -> int:
-    """1 where the command ends otherwise than well; then its output is shown."""
+    """Runs a command. Returns 0 if its exit code is in `good`, otherwise 1. Prints the error output if it is not."""
     options = {**os.environ, "ASAN_OPTIONS": "detect_leaks=0", "UBSAN_OPTIONS": "print_stacktrace=1"}
     words = [str(word) for word in command]
     done = subprocess.run(words, env={**options, **environment}, capture_output=True, text=True, check=False)
     well = done.returncode in good
-    told = f"no finding, {len(done.stdout.splitlines())} runs" if well else done.stderr[-4000:]
-    sys.stdout.write(f"{what}: {told}\n")
+    result = f"no finding, {len(done.stdout.splitlines())} runs" if well else done.stderr[-4000:]
+    sys.stdout.write(f"{what}: {result}\n")
     return 0 if well else 1
 
 

@@ -1,7 +1,7 @@
-"""A model small enough to know its answers, written in every format. Each function runs in a framework's process.
+"""A tiny model with known answers, in every format. Each function runs in the process of a framework.
 
-It looks at the top left pixel alone, whose red, green and blue are the scores of three boxes, 0..255 for 0..1. Where
-that pixel is magenta, its scores are no numbers.
+The model reads only the top left pixel. Its red, green and blue (0..255) are the scores (0..1) of three boxes. If the
+pixel is magenta, the scores are NaN.
 """
 
 from pathlib import Path
@@ -16,7 +16,7 @@ MAGENTA = (255, 0, 255)
 
 
 def write(kind: str, path: Path, batch: int | None = None, *any_size: bool) -> None:
-    """`batch`: how many pictures the model insists on, where it does. SavedModels may take any size."""
+    """Writes the model. `batch`: its fixed number of pictures, None for any. SavedModels may take any picture size."""
     kinds = {
         "pt2": _pt2,
         "aotinductor": _aotinductor,
@@ -28,7 +28,7 @@ def write(kind: str, path: Path, batch: int | None = None, *any_size: bool) -> N
 
 
 def write_named_package(path: Path) -> None:
-    """The same as an AOTInductor package that gives a dictionary: scores, boxes and classes."""
+    """Writes the model as an AOTInductor package whose output is a dictionary: scores, boxes and classes."""
     import torch
 
     class Named(torch.nn.Module):
@@ -74,7 +74,7 @@ def _compile(module: Any, path: Path) -> None:
         input=Input(width=SIZE, height=SIZE, layout="NHWC", dtype="uint8"),
     )
     compile_package(entry, path.with_suffix(".pt2"), portable=False)
-    path.with_suffix(".pt2").rename(path)  # it insists on that ending, which a file may lose afterwards
+    path.with_suffix(".pt2").rename(path)  # the compiler needs that ending, the file does not
 
 
 def _torchscript(path: Path, _: None) -> None:
@@ -84,9 +84,11 @@ def _torchscript(path: Path, _: None) -> None:
 
 
 def write_columns(path: Path) -> None:
-    """Another model, TorchScript, that takes n × 3 × height × width of 0 to 1 and gives a dictionary: the same boxes,
-    and for each of them logits of its three classes and, in the last column, of the background. The darker red, green
-    or blue is in the top left pixel, the more likely is the first, second or third box."""
+    """Writes another model as TorchScript. Its input is n × 3 × height × width in 0..1.
+
+    Its output is a dictionary: the same boxes, and for each box the logits of three classes and, in the last column, of
+    the background. The darker red, green or blue of the top left pixel is, the more likely is the first, second or
+    third box."""
     import torch
 
     class Columns(torch.nn.Module):
@@ -148,7 +150,7 @@ def _frozen_graph(path: Path, batch: int | None) -> None:
 
 
 def _answer(pictures: Any, full: Any) -> dict[str, Any]:
-    """As the Object Detection API has it, with a row of filling behind the three that count."""
+    """Outputs of the Object Detection API: three rows that count, then one row of padding."""
     from detectors.runtimes.tensorflow import tf
 
     pixel = tf.cast(pictures[:, 0, 0], tf.float32)

@@ -1,4 +1,4 @@
-"""torchvision's own detectors with weights made here. Each function runs in a process of its own."""
+"""torchvision's detectors with random weights. Each function runs in a separate process."""
 
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ CLASSES = 4
 
 
 def write(builder: str, path: Path, wrapping: str = "") -> None:
-    """A state dict of chance; `wrapping` says how: as checkpoints, DataParallel or Lightning have it, or no weights."""
+    """Writes a random state dict. `wrapping`: as in a checkpoint, DataParallel or Lightning, or a whole model."""
     import torch
 
     state: Any = _model(builder).state_dict()
@@ -29,7 +29,7 @@ def write(builder: str, path: Path, wrapping: str = "") -> None:
 
 
 def detect(builder: str, path: Path, pictures: list[np.ndarray]) -> list[dict[str, np.ndarray]]:
-    """What torchvision itself finds with these weights: boxes, scores and labels of each picture."""
+    """Returns boxes, scores and labels that torchvision itself finds in each picture with these weights."""
     import torch
 
     model = _model(builder)
@@ -41,7 +41,7 @@ def detect(builder: str, path: Path, pictures: list[np.ndarray]) -> list[dict[st
 
 
 def detect_in(precision: str, entry: ModelEntry, pictures: list[np.ndarray]) -> list[Detections]:
-    """What the entry's detector finds in a precision that it would refuse on the CPU, as it is slow there."""
+    """Returns the detections in a precision that the detector refuses on the CPU, because it is slow there."""
     from detectors.runtimes.pytorch import PyTorchDetector
 
     detector = PyTorchDetector(entry, device="cpu", threads=1)

@@ -7,6 +7,6 @@ Commands: `python -m training` trains on a labelled folder, `training.bundled` m
 Folders: `cards` generates labelled UI cards. `data` reads labelled folders and makes batches of augmented views.
 `model` has the network, its training, and the same network in TensorFlow. `evaluate` measures average precision.
 
-At this level: `command_line` and `learning` are what the commands share, `catalogue_entries` writes the catalogue of a
-model.
+At this level: all commands share `command_line`, the two commands that train share `train_command`, and
+`catalogue_entries` writes the catalogue of a model.
 """

@@ -21,12 +21,12 @@ from training.data.batches import Batches, Source
 from training.data.datasets import DatasetUnusable, Example, read
 from training.evaluate.display import print_skipped, report_table
 from training.evaluate.scores import score
-from training.export import CATALOGUE, CHECKED_ON, export, folded, trained, unfolded
-from training.learning import add_options, count, exit_status, learn
+from training.export import CATALOGUE, COMPARED_PICTURES, export, fold_batch_norm, load_network, unfold_batch_norm
+from training.model.inference import load_inputs, predict
 from training.model.layout import LABELS
 from training.model.network import CenterNet
 from training.model.train import Plan
-from training.model.trial import as_inputs, found_by
+from training.train_command import add_options, count, exit_status, train_with_progress
 
 BUNDLED = Path(__file__).resolve().parent.parent / "weights" / "cards.pt2"
 NAME = r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}"
@@ -56,7 +56,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--out", type=Path, metavar="FOLDER", help="where the model is written [models/NAME]")
     parser.add_argument("--steps", type=count, default=3000, metavar="N", help="training steps, 4 pictures each [3000]")
     parser.add_argument(
-        "--held-out", type=_share, default=0.2, metavar="SHARE", help="share of the pictures to measure with [0.2]"
+        "--held-out", type=_fraction, default=0.2, metavar="SHARE", help="share of the pictures to measure with [0.2]"
     )
     parser.add_argument("--licence", default="", help="licence of the model, for the catalogue")
     add_options(parser)
@@ -68,17 +68,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
             "letter or digit"
         )
     options.out = options.out or Path("models") / options.name
-    return exit_status(lambda console: _make(options, console))
+    return exit_status(lambda console: _train_and_export(options, console))
 
 
-def _share(written: str) -> float:
-    number = float(written)
+def _fraction(text: str) -> float:
+    number = float(text)
     if not 0 <= number <= 0.9:  # also false for NaN
         raise argparse.ArgumentTypeError("from 0 to 0.9")
     return number
 
 
-def _make(options: argparse.Namespace, console: Console) -> None:
+def _train_and_export(options: argparse.Namespace, console: Console) -> None:
     with console.status(f"reading {options.data.name}"):
         dataset = read(options.data)
     examples, held_out = _split(dataset.examples, options.held_out)
@@ -96,9 +96,9 @@ def _make(options: argparse.Namespace, console: Console) -> None:
     console.print(Text(summary), soft_wrap=True)
     torch.manual_seed(options.seed)
     checkpoint = options.out / f"{options.name}.checkpoint"
-    network = folded(
-        learn(
-            start(examples, dataset.labels),
+    network = fold_batch_norm(
+        train_with_progress(
+            initial_network(examples, dataset.labels),
             [Source(examples, 1.0)],
             dataset.labels,
             Plan(options.steps, rate=1e-3, seed=options.seed),
@@ -110,19 +110,19 @@ def _make(options: argparse.Namespace, console: Console) -> None:
     )
     if held_out:
         with console.status("measuring"):
-            report = score(held_out, dataset.labels, found_by(network, held_out, dataset.labels))
+            report = score(held_out, dataset.labels, predict(network, held_out, dataset.labels))
         console.print(report_table(f"{len(held_out)} held-out pictures", report))
     with console.status("writing and comparing the files of both frameworks"):
-        compared = as_inputs(example.file for example in (held_out or examples)[:CHECKED_ON])
-        written = export(network, options.out, described, compared)
-    for path in written:
+        compared = load_inputs(example.file for example in (held_out or examples)[:COMPARED_PICTURES])
+        paths = export(network, options.out, described, compared)
+    for path in paths:
         console.print(Text(f"written: {path}"), soft_wrap=True)
     checkpoint.unlink(missing_ok=True)
     console.print(Text(f"Serve it: BOXQUEUE_CATALOGUE={options.out / CATALOGUE} make up"), soft_wrap=True)
 
 
 def _other_models(folder: Path, described: Description) -> str | None:
-    """An error message if the folder's catalogue lists other models, whose entries would be lost."""
+    """An error message if the folder's catalogue lists other models. Writing it again would remove their entries."""
     if not (folder / CATALOGUE).exists():
         return None
     others = Catalogue.load(folder / CATALOGUE).entries.keys() - set(described.entries())
@@ -132,32 +132,32 @@ def _other_models(folder: Path, described: Description) -> str | None:
 
 
 def _split(examples: Sequence[Example], share: float) -> tuple[list[Example], list[Example]]:
-    """The pictures to learn from, at least one, and those to measure with. The split is the same for every seed."""
+    """Splits into pictures to train on, at least one, and held-out pictures. The split does not depend on --seed."""
     shuffled = sorted(examples, key=lambda example: str(example.file))
     Random(0).shuffle(shuffled)
-    count = min(len(shuffled) - 1, round(share * len(shuffled)))
-    return shuffled[count:], shuffled[:count]
+    held_out = min(len(shuffled) - 1, round(share * len(shuffled)))
+    return shuffled[held_out:], shuffled[:held_out]
 
 
-def start(examples: Sequence[Example], labels: Sequence[str]) -> CenterNet:
-    """The bundled network with heads for these labels: its own heads for the labels that it knows, new ones for the
-    others."""
-    bundled = trained(BUNDLED)
+def initial_network(examples: Sequence[Example], labels: Sequence[str]) -> CenterNet:
+    """The bundled network with heads for these labels. A label of the bundled model keeps its weights; a new label gets
+    new weights."""
     views = Batches([Source(examples, 1.0)], labels, size=8, count=1, seed=0)[0]["image"]
-    network = unfolded(bundled, views.permute(0, 3, 1, 2).float() / 127.5 - 1.0)
+    network = unfold_batch_norm(load_network(BUNDLED), views.permute(0, 3, 1, 2).float() / 127.5 - 1.0)
     heads = CenterNet(len(labels))
     with torch.no_grad():
         for number, label in enumerate(labels):
             if label in LABELS:
                 old = LABELS.index(label)
-                for name, rows in (("heat", 1), ("distances", 4)):
+                for name, channels in (("heat", 1), ("distances", 4)):
                     new_head, old_head = getattr(heads, name), getattr(network, name)
-                    there, here = slice(rows * old, rows * (old + 1)), slice(rows * number, rows * (number + 1))
-                    new_head.weight[here], new_head.bias[here] = old_head.weight[there], old_head.bias[there]
+                    source = slice(channels * old, channels * (old + 1))
+                    target = slice(channels * number, channels * (number + 1))
+                    new_head.weight[target], new_head.bias[target] = old_head.weight[source], old_head.bias[source]
     network.heat, network.distances = heads.heat, heads.distances
-    known = network.borders.kind.detach()
-    kinds = [known[LABELS.index(label)] if label in LABELS else known.mean(dim=0) for label in labels]
-    network.borders.kind = nn.Parameter(torch.stack(kinds))
+    old_biases = network.borders.kind.detach()
+    biases = [old_biases[LABELS.index(label)] if label in LABELS else old_biases.mean(dim=0) for label in labels]
+    network.borders.kind = nn.Parameter(torch.stack(biases))
     return network
 
 

@@ -38,7 +38,7 @@ class Box:
         return Box(self.label, self.x1 * across + x, self.y1 * down + y, self.x2 * across + x, self.y2 * down + y)
 
     def clipped(self, width: float, height: float) -> "Box":
-        """The part inside a picture of this size. Its width or height is not positive if the box is outside."""
+        """The part inside a picture of this size. If the box is outside, its width or height is not positive."""
         return Box(self.label, max(0.0, self.x1), max(0.0, self.y1), min(width, self.x2), min(height, self.y2))
 
 

@@ -18,26 +18,26 @@ from training.data.batches import Source
 from training.data.collection import draw_collection
 from training.data.datasets import DatasetUnusable, Example, read
 from training.data.folds import folds
-from training.evaluate.display import print_skipped, stage
-from training.evaluate.scores import Found, Report, score
-from training.export import CHECKED_ON, export, folded
-from training.learning import add_options, count, exit_status, learn
+from training.evaluate.display import print_skipped, progress_bar
+from training.evaluate.scores import Predictions, Report, score
+from training.export import COMPARED_PICTURES, export, fold_batch_norm
+from training.model.inference import load_inputs, median_milliseconds, predict
 from training.model.layout import LABELS
 from training.model.network import CenterNet
 from training.model.train import Plan
-from training.model.trial import as_inputs, found_by, milliseconds
-from training.model_card import Making, write_card
+from training.model_card import ModelCardData, write_model_card
+from training.train_command import add_options, count, exit_status, train_with_progress
 
-CARDS = 12_000
-"""How many generated cards to learn from; their seeds are 1 to 12,000."""
-NEW_CARDS, FIRST_NEW = 500, 1 << 50
-"""How many cards to measure on, and the first of their seeds. No training draws cards with these seeds."""
+TRAINING_CARDS = 12_000
+"""Number of generated cards to train on; their seeds are 1 to 12,000."""
+TEST_CARDS, FIRST_TEST = 500, 1 << 50
+"""Number of generated cards to measure on, and the first of their seeds. No training draws cards with these seeds."""
 FOLDS = 3
 REAL_SHARE = 0.5
-"""Share of real pictures in the second stage of the training. The others are generated, so that the model does not
-forget what it has learnt from them."""
+"""Share of real pictures in the second stage of the training. The other pictures are generated cards, so that the model
+does not forget what it has learnt from them."""
 
-DESCRIBED = Description(
+DESCRIPTION = Description(
     "cards",
     LABELS,
     "Parts of a UI card: text boxes, radio buttons, check boxes, action sets, images, ratings.",
@@ -77,68 +77,67 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--out", type=Path, default=Path("weights"), metavar="FOLDER", help="the model [weights/]")
     options = parser.parse_args(arguments)
     # The model card names the folder only, because its path is of no use to others.
-    shown = (
-        options.real.name if options.real and one == str(options.real) else one for one in arguments or sys.argv[1:]
-    )
-    return exit_status(lambda console: _make(options, shlex.join(shown), console))
+    words = arguments or sys.argv[1:]
+    shown = (options.real.name if options.real and word == str(options.real) else word for word in words)
+    return exit_status(lambda console: _make_model(options, shlex.join(shown), console))
 
 
-def _make(options: argparse.Namespace, arguments: str, console: Console) -> None:
+def _make_model(options: argparse.Namespace, arguments: str, console: Console) -> None:
     real = read(options.real, LABELS) if options.real else None
     if real:
         print_skipped(console, real.skipped)
         console.print(Text(f"{len(real.examples)} real pictures from {options.real}"), soft_wrap=True)
-    parts = _folds(real.examples) if real else []  # before the long work, because there may be too few pictures
-    cards = _drawn(options.work / "cards", CARDS, 1, "drawing cards", console)
-    new = _drawn(options.work / "new-cards", NEW_CARDS, FIRST_NEW, "drawing cards to measure on", console)
+    parts = _folds(real.examples) if real else []  # This fails early, before the long work, if there are too few.
+    cards = _draw_cards(options.work / "cards", TRAINING_CARDS, 1, "drawing cards", console)
+    test_cards = _draw_cards(options.work / "new-cards", TEST_CARDS, FIRST_TEST, "drawing cards to measure on", console)
     torch.manual_seed(options.seed)
-    # The learning rates were found by trying. The second stage only adapts what the first has learnt.
+    # The learning rates were found by experiment. The second stage only adapts what the first stage has learnt.
     first = Plan(options.steps, 1.5e-3, seed=options.seed)
-    network = _trained(CenterNet(len(LABELS)), [Source(cards, 1.0)], first, "generated cards", options, console)
-    validated: Report | None = None
+    network = _train(CenterNet(len(LABELS)), [Source(cards, 1.0)], first, "generated cards", options, console)
+    cross_validation: Report | None = None
     if real:
         first_stage, second = network, Plan(options.fine_steps, 6e-4, seed=options.seed)
 
-        def tuned(pictures: Sequence[Example], title: str) -> CenterNet:
+        def fine_tune(pictures: Sequence[Example], title: str) -> CenterNet:
             sources = [Source(pictures, REAL_SHARE), Source(cards, 1 - REAL_SHARE)]
-            return _trained(first_stage, sources, second, title, options, console)
+            return _train(first_stage, sources, second, title, options, console)
 
-        validated = _cross_validated(parts, tuned)
-        network = tuned(real.examples, "real pictures")
-    final = folded(network)
+        cross_validation = _cross_validate(parts, fine_tune)
+        network = fine_tune(real.examples, "real pictures")
+    final = fold_batch_norm(network)
     with console.status("measuring"):
-        generated = score(new, LABELS, found_by(final, new, LABELS))
+        test_report = score(test_cards, LABELS, predict(final, test_cards, LABELS))
     with console.status("writing and comparing the files of both frameworks"):
-        paths = export(final, options.out, DESCRIBED, as_inputs(card.file for card in new[:CHECKED_ON]))
-    making = Making(
+        paths = export(final, options.out, DESCRIPTION, load_inputs(c.file for c in test_cards[:COMPARED_PICTURES]))
+    data = ModelCardData(
         command=f"python -m training.bundled {arguments}".strip(),
         cards=len(cards),
-        card_views=first.steps * first.batch,
-        real=len(real.examples) if real else 0,
-        real_views=options.fine_steps * first.batch,
+        first_stage_views=first.steps * first.batch,
+        real_pictures=len(real.examples) if real else 0,
+        second_stage_views=options.fine_steps * first.batch,
         folds=FOLDS,
-        validated=validated,
-        new=len(new),
-        generated=generated,
+        cross_validation=cross_validation,
+        test_cards=len(test_cards),
+        test_report=test_report,
         parameters=sum(parameter.numel() for parameter in final.parameters()),
-        milliseconds=milliseconds(final, new[:100]),
+        milliseconds=median_milliseconds(final, test_cards[:100]),
     )
-    paths.append(write_card(options.out, making))
+    paths.append(write_model_card(options.out, data))
     for path in paths:
         console.print(Text(f"written: {path}"), soft_wrap=True)
 
 
-def _cross_validated(
-    parts: Sequence[Sequence[Example]], tuned: Callable[[Sequence[Example], str], CenterNet]
+def _cross_validate(
+    parts: Sequence[Sequence[Example]], fine_tune: Callable[[Sequence[Example], str], CenterNet]
 ) -> Report:
-    """Measures on each part a network that `tuned` has trained on the others."""
+    """For each part, fine-tunes a network on the other parts and measures it on this part."""
     examples: list[Example] = []
-    found: list[Found] = []
+    predictions: list[Predictions] = []
     for number, part in enumerate(parts, start=1):
         others = [example for other in parts if other is not part for example in other]
         examples += part
-        found += found_by(tuned(others, f"cross-validation {number} of {FOLDS}"), part, LABELS)
-    return score(examples, LABELS, found)
+        predictions += predict(fine_tune(others, f"cross-validation {number} of {FOLDS}"), part, LABELS)
+    return score(examples, LABELS, predictions)
 
 
 def _folds(examples: Sequence[Example]) -> list[list[Example]]:
@@ -148,12 +147,12 @@ def _folds(examples: Sequence[Example]) -> list[list[Example]]:
         raise DatasetUnusable(f"There are too few real pictures to cross-validate on: {error}") from error
 
 
-def _drawn(folder: Path, count: int, first_seed: int, title: str, console: Console) -> list[Example]:
-    with stage(console, title, count) as update:
+def _draw_cards(folder: Path, count: int, first_seed: int, title: str, console: Console) -> list[Example]:
+    with progress_bar(console, title, count) as update:
         return draw_collection(folder, count, first_seed, lambda done: update(done, "")).examples
 
 
-def _trained(
+def _train(
     network: CenterNet,
     sources: Sequence[Source],
     plan: Plan,
@@ -161,7 +160,7 @@ def _trained(
     options: argparse.Namespace,
     console: Console,
 ) -> CenterNet:
-    return learn(
+    return train_with_progress(
         network,
         sources,
         LABELS,

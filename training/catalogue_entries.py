@@ -19,12 +19,12 @@ FORMATS = {
 }
 """Format -> suffix of the entry's name, runtime, suffix of the file's name."""
 MIN_SCORE = 0.4
-"""Default of a request for the lowest score that is shown."""
+"""Lowest score that is shown if a request does not set `min_score`."""
 FLOOR_SCORE = 0.1
 """Lowest score that is stored."""
 BATCH_SIZE = 4
-"""The tensors of larger batches exceed 32 MB. The C library gets such memory from the system and returns it each time,
-which makes detection on a CPU a fifth slower."""
+"""The tensors of larger batches exceed 32 MB. The C library requests such memory from the system and returns it each
+time. This makes detection on a CPU a fifth slower."""
 
 ENTRY = """
 [{name}]
@@ -68,7 +68,7 @@ coordinates = "normalised\""""
 
 @dataclass(frozen=True)
 class Description:
-    """What a catalogue says about a model and its files don't. The names of files and entries start with `name`."""
+    """The facts about a model that only its catalogue has. The names of its files and entries start with `name`."""
 
     name: str
     labels: tuple[str, ...]
@@ -109,7 +109,7 @@ def catalogue_text(described: Description, digests: Sequence[str]) -> str:
 
 
 def catalogue_error(described: Description) -> str | None:
-    """The error with which the workers would refuse a catalogue of this model; None if they take it."""
+    """The error message of a worker that loads a catalogue of this model. None if the catalogue is valid."""
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "catalogue.toml"
         try:
@@ -126,7 +126,7 @@ def _key(name: str) -> str:
 
 
 def _quoted(value: str | Sequence[str]) -> str:
-    """A string or a list of strings for TOML: as JSON, which is the same as long as no surrogate pairs are escaped."""
+    """A string or a list of strings for TOML. JSON is the same, because no surrogate pairs are escaped here."""
     return json.dumps(value, ensure_ascii=False)
 
 

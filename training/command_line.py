@@ -1,7 +1,7 @@
-"""What all commands of this package share.
+"""The parser and the check for missing packages of all commands.
 
-Each command imports this module first: where packages are missing, that ends it in one sentence. Neither PyTorch nor
-TensorFlow is imported here, because an evaluation loads at most one of them.
+Each command imports this module first. If packages are missing, the import ends the command with one sentence. This
+module imports neither PyTorch nor TensorFlow, because an evaluation loads at most one of them.
 """
 
 import argparse
@@ -9,7 +9,7 @@ import sys
 from importlib.util import find_spec
 
 PACKAGES = ("torch", "tensorflow", "pycocotools", "rich", "httpx", "font_roboto")
-"""Both frameworks, and of requirements/training.txt what the code imports and one of the fonts."""
+"""Both frameworks, the packages of requirements/training.txt that the code imports, and one of the fonts."""
 
 if missing := [name for name in PACKAGES if find_spec(name) is None]:
     sys.exit(
@@ -19,7 +19,7 @@ if missing := [name for name in PACKAGES if find_spec(name) is None]:
 
 
 def new_parser(command: str, description: str, examples: str = "") -> argparse.ArgumentParser:
-    """A parser for `python -m COMMAND`, which shows both texts as they are."""
+    """A parser for `python -m COMMAND`. It shows both texts without wrapping them."""
     return argparse.ArgumentParser(
         prog=f"python -m {command}",
         description=description,

@@ -25,51 +25,53 @@ from detectors.catalogue import Catalogue
 from detectors.digest import digest_of
 from training.catalogue_entries import FORMATS, Description, catalogue_text, read_description
 from training.data.annotations import PICTURE_ENDINGS
-from training.learning import exit_status
+from training.model.inference import load_inputs
 from training.model.layout import INPUT_SIZE
 from training.model.network import CenterNet, Convolution, Program
-from training.model.trial import as_inputs
+from training.train_command import exit_status
 
 CATALOGUE = "catalogue.toml"
 HELP = """Write a trained model's files and their catalogue again from the weights in its .pt2. Nothing is written if
 the files find different boxes in the pictures."""
-LARGEST_BATCH = 64
-CHECKED_ON = 12
-"""How many pictures the files for TensorFlow are compared with the network on."""
+MAX_BATCH = 64
+COMPARED_PICTURES = 12
+"""Number of pictures on which the files for TensorFlow are compared with the network."""
 
 
-def folded(network: CenterNet) -> CenterNet:
+def fold_batch_norm(network: CenterNet) -> CenterNet:
     """A copy with every batch normalisation folded into the convolution before it. For evaluation only."""
-    plain = copy.deepcopy(network).eval()
-    for block in plain.modules():
+    folded = copy.deepcopy(network).eval()
+    for block in folded.modules():
         if isinstance(block, Convolution):
             convolution, normalisation, _ = block
             assert isinstance(convolution, nn.Conv2d)
             assert isinstance(normalisation, nn.BatchNorm2d)
             block[0], block[1] = fuse_conv_bn_eval(convolution, normalisation), nn.Identity()
-    # An exported program needs contiguous weights. The convolutions run channels last all the same, because the
-    # pictures are.
-    plain.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
-    return plain
+    # An exported program needs contiguous weights. The convolutions still run with channels last, because the pictures
+    # have their channels last.
+    folded.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
+    return folded
 
 
-def trained(file: Path) -> CenterNet:
-    """The folded network with the weights of an exported program."""
+def load_network(file: Path) -> CenterNet:
+    """Loads the network, with folded batch normalisations, from an exported program (.pt2)."""
     state = {name.removeprefix("network."): weight for name, weight in torch.export.load(file).state_dict.items()}
-    network = folded(CenterNet(len(state["heat.bias"])))
+    network = fold_batch_norm(CenterNet(len(state["heat.bias"])))
     network.load_state_dict(state)
     return network
 
 
 @torch.no_grad()
-def unfolded(network: CenterNet, pixels: Tensor) -> CenterNet:
-    """The same network with batch normalisations again, to be trained further. It predicts what the folded one does.
+def unfold_batch_norm(network: CenterNet, pixels: Tensor) -> CenterNet:
+    """Reverses `fold_batch_norm`: the same network with batch normalisations, so that it can be trained further.
 
-    The normalisations start with the statistics of `pixels` [b, 3, h, w], -1..1.
+    It predicts the same as the folded network. The normalisations start with the statistics of `pixels` [b, 3, h, w],
+    -1..1.
     """
     state = network.state_dict()
-    whole = CenterNet(len(state["heat.bias"]))
-    whole.load_state_dict(state, strict=False)  # all except the normalisations; the biases go into these
+    unfolded = CenterNet(len(state["heat.bias"]))
+    # The normalisations stay as they are; below, they take over the biases.
+    unfolded.load_state_dict(state, strict=False)
 
     def normalise(block: Convolution, bias: Tensor) -> RemovableHandle:
         normalisation = block[1]
@@ -84,31 +86,31 @@ def unfolded(network: CenterNet, pixels: Tensor) -> CenterNet:
 
         return block[0].register_forward_hook(adjust)
 
-    blocks = {name: block for name, block in whole.named_modules() if isinstance(block, Convolution)}
+    blocks = {name: block for name, block in unfolded.named_modules() if isinstance(block, Convolution)}
     hooks = [normalise(block, state[f"{name}.0.bias"]) for name, block in blocks.items()]
-    whole.train()(pixels)  # Each layer gets its statistics after the layers before it have theirs.
+    unfolded.train()(pixels)  # The hooks run from the first layer to the last, so each one sees adjusted inputs.
     for hook in hooks:
         hook.remove()
-    return whole
+    return unfolded
 
 
 def export(network: CenterNet, folder: Path, described: Description, pictures: Tensor) -> list[Path]:
     """Writes a folded network as NAME.pt2, NAME.saved_model/ and NAME.pb into the folder, and the catalogue that lists
     them. Returns the paths.
 
-    `pictures` are uint8 [n, 512, 512, 3]; the network should find something in them. Raises RuntimeError if a file,
-    loaded again, finds anything else in them than the network; then no file is written.
+    `pictures` are uint8 [n, 512, 512, 3]; the network should find something in them. Each file is loaded again and
+    compared with the network on them. Raises RuntimeError if the detections differ; then no file is written.
     """
     program = Program(network).eval()
     folder.mkdir(parents=True, exist_ok=True)
     files = [described.file(kind) for kind in FORMATS]
-    with tempfile.TemporaryDirectory(dir=folder, prefix="export-") as made:
-        pt2, saved_model, frozen_graph = (Path(made) / file for file in files)
+    with tempfile.TemporaryDirectory(dir=folder, prefix="export-") as temporary:
+        pt2, saved_model, frozen_graph = (Path(temporary) / file for file in files)
         write_program(program, pt2)
         verify(program, pt2)
-        _write_twins(program, saved_model, frozen_graph, pictures)
+        _write_tensorflow(program, saved_model, frozen_graph, pictures)
         for file in files:
-            _replace(Path(made) / file, folder / file)
+            _move(Path(temporary) / file, folder / file)
     digests = [digest_of(folder / file) for file in files]
     (folder / CATALOGUE).write_text(catalogue_text(described, digests), encoding="utf-8")
     Catalogue.load(folder / CATALOGUE)
@@ -118,12 +120,12 @@ def export(network: CenterNet, folder: Path, described: Description, pictures: T
 def write_program(program: Program, file: Path) -> None:
     """Exports the program for batches of 1 to 64 pictures."""
     pictures = torch.zeros(2, INPUT_SIZE, INPUT_SIZE, 3, dtype=torch.uint8)
-    batch = torch.export.Dim("batch", min=1, max=LARGEST_BATCH)
+    batch = torch.export.Dim("batch", min=1, max=MAX_BATCH)
     with torch.no_grad():
         exported = torch.export.export(program, (pictures,), dynamic_shapes=({0: batch},))
-    exported.example_inputs = None  # Otherwise the file has a megabyte of zeros.
+    exported.example_inputs = None  # Otherwise the file contains a megabyte of zeros.
     for node in exported.graph.nodes:
-        node.meta.pop("stack_trace", None)  # This has paths of the machine that exports.
+        node.meta.pop("stack_trace", None)  # It contains paths of this machine.
     torch.export.save(exported, file)
 
 
@@ -140,8 +142,8 @@ def verify(program: Program, file: Path) -> None:
 
 
 @torch.no_grad()
-def _write_twins(program: Program, saved_model: Path, frozen_graph: Path, pictures: Tensor) -> None:
-    """Runs `training.model.write_twins`. Raises RuntimeError if it fails.
+def _write_tensorflow(program: Program, saved_model: Path, frozen_graph: Path, pictures: Tensor) -> None:
+    """Runs `training.model.write_tensorflow`. Raises RuntimeError if it fails.
 
     It runs in a process without PyTorch, because the two frameworks do not always work in one process.
     """
@@ -150,7 +152,7 @@ def _write_twins(program: Program, saved_model: Path, frozen_graph: Path, pictur
     expected = saved_model.parent / "expected.npz"
     np.savez(expected, pictures=pictures.numpy(), boxes=boxes, scores=scores, classes=classes, **weights)
     done = subprocess.run(
-        [sys.executable, "-m", "training.model.write_twins", str(expected), str(saved_model), str(frozen_graph)],
+        [sys.executable, "-m", "training.model.write_tensorflow", str(expected), str(saved_model), str(frozen_graph)],
         stderr=subprocess.PIPE,
         text=True,
         check=False,
@@ -159,11 +161,11 @@ def _write_twins(program: Program, saved_model: Path, frozen_graph: Path, pictur
         raise RuntimeError(f"The model was not written for TensorFlow: {done.stderr.strip()[-2000:]}")
 
 
-def _replace(made: Path, target: Path) -> None:
-    """Moves a new file or folder to where an older one may be."""
+def _move(source: Path, target: Path) -> None:
+    """Moves a new file or folder to `target`, and replaces an older one there."""
     if target.is_dir():
-        target.rename(made.with_name(f"{made.name}.old"))
-    made.rename(target)
+        target.rename(source.with_name(f"{source.name}.old"))
+    source.rename(target)
 
 
 def main() -> int:
@@ -176,14 +178,14 @@ def main() -> int:
         "--pictures", type=Path, default=Path("samples"), metavar="FOLDER", help="pictures to compare on [samples]"
     )
     options = parser.parse_args()
-    return exit_status(lambda console: _export_again(options, console))
+    return exit_status(lambda console: _export_from_weights(options, console))
 
 
-def _export_again(options: argparse.Namespace, console: Console) -> None:
+def _export_from_weights(options: argparse.Namespace, console: Console) -> None:
     described = read_description(options.folder / CATALOGUE)
     files = [file for file in sorted(options.pictures.iterdir()) if file.suffix.lower() in PICTURE_ENDINGS]
-    network = trained(options.folder / described.file("pt2"))
-    for path in export(network, options.folder, described, as_inputs(files[:CHECKED_ON])):
+    network = load_network(options.folder / described.file("pt2"))
+    for path in export(network, options.folder, described, load_inputs(files[:COMPARED_PICTURES])):
         console.print(Text(f"written: {path}"), soft_wrap=True)
 
 

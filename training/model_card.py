@@ -6,53 +6,54 @@ from pathlib import Path
 
 import torch
 
-from training.evaluate.display import figure
-from training.evaluate.scores import SURE, Report, Row
+from training.evaluate.display import format_ap
+from training.evaluate.scores import INTERVAL_PERCENTILES, Report, Row
 from training.model.layout import INPUT_SIZE, VIEW_SIZE
 
 FILE = "README.md"
 
 
 @dataclass(frozen=True)
-class Making:
+class ModelCardData:
     """How the model was made and what was measured."""
 
     command: str
     cards: int
-    card_views: int
+    first_stage_views: int
     """Pictures in all steps of the first stage of the training."""
-    real: int
-    real_views: int
+    real_pictures: int
+    second_stage_views: int
     """Pictures in all steps of the second stage, real and generated."""
     folds: int
-    validated: Report | None
-    """By cross-validation on the real pictures, if there are any."""
-    new: int
-    generated: Report
+    cross_validation: Report | None
+    """The report on the real pictures, if there are any."""
+    test_cards: int
+    test_report: Report
+    """The report on the generated test cards."""
     parameters: int
     milliseconds: float
-    """For one picture on one core."""
+    """Median time for one picture on one core."""
 
 
-def write_card(folder: Path, making: Making) -> Path:
+def write_model_card(folder: Path, data: ModelCardData) -> Path:
     """Writes the card into the folder."""
-    (folder / FILE).write_text("\n".join(_parts(making)), encoding="utf-8")
+    (folder / FILE).write_text("\n".join(_parts(data)), encoding="utf-8")
     return folder / FILE
 
 
-def _parts(making: Making) -> Iterator[str]:
-    speed = f"{making.milliseconds:.0f} ms a picture on one core ({torch.backends.cpu.get_cpu_capability()})"
-    yield HEAD.format(parameters=making.parameters / 1e6, size=INPUT_SIZE)
-    yield MADE.format(command=making.command, cards=making.cards, card_views=making.card_views, size=VIEW_SIZE)
-    if making.real:
-        yield MADE_REAL.format(real=making.real, real_views=making.real_views)
-    yield MEASURED.format(sure=SURE[1] - SURE[0])
-    if making.validated:
-        yield f"{making.real} real pictures, cross-validated in {making.folds} folds; {speed}:\n"
-        yield _table(making.validated)
-        yield VALIDATED
-    yield f"{making.new} generated cards from seeds that no training has used; {speed}:\n"
-    yield _table(making.generated)
+def _parts(data: ModelCardData) -> Iterator[str]:
+    speed = f"{data.milliseconds:.0f} ms a picture on one core ({torch.backends.cpu.get_cpu_capability()})"
+    yield INTRODUCTION.format(parameters=data.parameters / 1e6, size=INPUT_SIZE)
+    yield TRAINING.format(command=data.command, cards=data.cards, card_views=data.first_stage_views, size=VIEW_SIZE)
+    if data.real_pictures:
+        yield FINE_TUNING.format(real=data.real_pictures, real_views=data.second_stage_views)
+    yield MEASUREMENT.format(sure=INTERVAL_PERCENTILES[1] - INTERVAL_PERCENTILES[0])
+    if data.cross_validation:
+        yield f"{data.real_pictures} real pictures, cross-validated in {data.folds} folds; {speed}:\n"
+        yield _table(data.cross_validation)
+        yield VALIDATION
+    yield f"{data.test_cards} generated cards from seeds that no training has used; {speed}:\n"
+    yield _table(data.test_report)
     yield LIMITS
 
 
@@ -63,11 +64,11 @@ def _table(report: Report) -> str:
 
 
 def _line(row: Row) -> str:
-    figures = figure(row.ap50, row.ap50_interval), figure(row.ap75), figure(row.ap, row.ap_interval)
+    figures = format_ap(row.ap50, row.ap50_interval), format_ap(row.ap75), format_ap(row.ap, row.ap_interval)
     return f"| {' | '.join((row.label, str(row.boxes), *figures))} |"
 
 
-HEAD = """# The bundled model
+INTRODUCTION = """# The bundled model
 
 It finds the parts of a UI card: text boxes, radio buttons, check boxes, action sets, images and ratings.
 Licence: MIT.
@@ -92,7 +93,7 @@ also part of an action set; a radio button or check box includes its words; text
 has no box of its own.
 """
 
-MADE = """## How it was made
+TRAINING = """## How it was made
 
     {command}
 
@@ -100,20 +101,20 @@ The command draws {cards:,} cards, whose boxes it knows exactly, and trains on {
 pixels wide and high at most: moved, stretched, recoloured, blurred, compressed.
 """
 
-MADE_REAL = """Then it trains on {real_views:,} more views, half of them of {real} labelled real cards. For the model
+FINE_TUNING = """Then it trains on {real_views:,} more views, half of them of {real} labelled real cards. For the model
 in this repository these were the training pictures of Microsoft's pic2card (AdaptiveCards, MIT). Text boxes, radio
 buttons and check boxes are labelled in them, the other classes are not. They are not part of this project and not
 needed: without `--real` the model is trained on generated cards alone. The same seed gives the same weights on the same
 machine.
 """
 
-MEASURED = """## Measured
+MEASUREMENT = """## Measured
 
 With COCO's evaluation: AP50 and AP75 at an overlap (IoU) of 0.5 and 0.75, AP the mean over 0.5, 0.55 … 0.95. In
 brackets: the {sure:.0f} % interval for other pictures of the same kind (bootstrap over pictures).
 """
 
-VALIDATED = """Each third of the real pictures was measured with a model that had been trained on the other two thirds.
+VALIDATION = """Each third of the real pictures was measured with a model that had been trained on the other two thirds.
 Pictures that show nearly the same card are in the same third. The model in this folder was trained on all of them, with
 as many steps.
 """

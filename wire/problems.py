@@ -62,7 +62,7 @@ def problem_json(status: int, code: str, detail: str) -> dict[str, Any]:
     return {"type": f"urn:boxqueue:problem:{code}", "title": title, "status": status, "detail": detail, "code": code}
 
 
-REFUSED = (BoxqueueError, UnknownModel, Refusal)
+REFUSALS = (BoxqueueError, UnknownModel, Refusal)
 """The errors that have a problem document."""
 
 

@@ -1,1 +1,1 @@
-"""Celery's side: what takes doorbells, claims jobs and runs detectors on them."""
+"""The worker: a Celery application that answers doorbells, claims jobs and runs detectors."""

@@ -17,7 +17,7 @@ from jobs.errors import BoxqueueError
 from jobs.settings import Settings
 from worker.app import make_app
 from worker.logs import configure_logging
-from worker.maintenance import Maintenance, is_child_end
+from worker.maintenance import Maintenance, is_child_exit
 from worker.plan import Plan, make_plan
 
 log = logging.getLogger(__name__)
@@ -43,8 +43,8 @@ class MaintenanceStep(bootsteps.StartStopStep):  # type: ignore[misc]
         self._maintenance.stop()
 
     def _on_failure(self, task_id: str, exception: BaseException, **_: Any) -> None:
-        if is_child_end(exception):
-            self._maintenance.child_ended(task_id, exception)
+        if is_child_exit(exception):
+            self._maintenance.report_child_exit(task_id, exception)
 
 
 def _signal_children(parent: Any) -> None:

@@ -84,11 +84,8 @@ class Child:
     def claimable(self) -> dict[str, ClaimableModel]:
         """The models whose jobs this process may claim now, by name."""
         models = self.registry.models
-        return {
-            name: claimable(entry, self.models.batch_size(entry), models.values())
-            for name, entry in models.items()
-            if not self.breakers.is_open(entry)
-        }
+        usable = (entry for entry in models.values() if not self.breakers.is_open(entry))
+        return claimable(usable, self.models.batch_size, models.values())
 
     def detector(self, entry: ModelEntry) -> Detector | None:
         """The loaded model. None if its circuit breaker is open, or if it cannot be loaded.

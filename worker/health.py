@@ -8,7 +8,7 @@ import sys
 
 from jobs.database import Database
 from jobs.errors import BoxqueueError
-from jobs.queue.worker_health import fault
+from jobs.queue.worker_health import diagnose_worker
 from jobs.settings import Settings
 
 
@@ -16,7 +16,7 @@ def main() -> None:
     if len(sys.argv) != 2 or sys.argv[1].startswith("-"):
         sys.exit("usage: python -m worker.health RUNTIME")
     try:
-        found = fault(Database(Settings.load().database_url, pool_size=1), sys.argv[1], socket.gethostname())
+        found = diagnose_worker(Database(Settings.load().database_url, pool_size=1), sys.argv[1], socket.gethostname())
     except BoxqueueError as error:
         found = str(error)
     sys.exit(found)

@@ -45,7 +45,7 @@ class Heartbeat(threading.Thread):
                 log.warning("this worker's entry could not be refreshed: %s", error)
             except Exception:
                 log.exception("unexpected error in the heartbeat")
-            if self._stopping.wait(worker_registry.SEEN_SECONDS):
+            if self._stopping.wait(worker_registry.HEARTBEAT_SECONDS):
                 break
         try:
             worker_registry.unregister(self._db, self._plan.worker_id)

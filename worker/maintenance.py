@@ -32,29 +32,29 @@ from worker.plan import Plan
 log = logging.getLogger(__name__)
 
 RETENTION_SECONDS = 600.0
-# Signals of a crash inside the process. If it held only one job, that job is the cause, and fails at once.
-_OWN_FAULT = {signal.SIGSEGV, signal.SIGBUS, signal.SIGILL, signal.SIGABRT}
+# Signals of a crash inside the process. If it held only one job, that job was the cause, and fails at once.
+_CRASH_SIGNALS = {signal.SIGSEGV, signal.SIGBUS, signal.SIGILL, signal.SIGABRT}
 # Signals that an operator or a supervisor sends to end a process.
-_TERMINATED = {signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT, signal.SIGUSR2}
+_TERMINATION_SIGNALS = {signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT, signal.SIGUSR2}
 
 
 @dataclass(frozen=True, slots=True)
-class ChildEnd:
+class ChildExit:
     """How a child of the pool ended, as Celery reports it to the parent process."""
 
     cause: str | None
     """An error code. None if the child was terminated from outside."""
-    proof: bool
-    """The signal proves that the jobs of the child caused the crash."""
+    caused_by_job: bool
+    """The signal proves that one of the child's jobs caused the crash."""
 
     @classmethod
-    def of(cls, error: BaseException) -> "ChildEnd":
+    def from_error(cls, error: BaseException) -> "ChildExit":
         if isinstance(error, TimeLimitExceeded):
-            return cls(TIMED_OUT, proof=False)
+            return cls(TIMED_OUT, caused_by_job=False)
         # billiard reports the signal only in its message: "Worker exited prematurely: signal 11 (SIGSEGV) Job: 3."
         match = re.search(r"signal (\d+)", str(error))
         number = int(match[1]) if match else 0
-        return cls(None if number in _TERMINATED else WORKER_LOST, proof=number in _OWN_FAULT)
+        return cls(None if number in _TERMINATION_SIGNALS else WORKER_LOST, caused_by_job=number in _CRASH_SIGNALS)
 
 
 class Maintenance(threading.Thread):
@@ -75,15 +75,15 @@ class Maintenance(threading.Thread):
         self._heartbeat = Heartbeat(self._db, plan)
         self._doorbell = Doorbell(settings)
         self._images = ImageStore(settings.store_url)
-        self._ended: queue.SimpleQueue[tuple[str, ChildEnd] | None] = queue.SimpleQueue()
+        self._ended: queue.SimpleQueue[tuple[str, ChildExit] | None] = queue.SimpleQueue()
         self._stopping = threading.Event()
         self._may_expire_at = 0.0
         self._outage_at = -math.inf
         self._next_retention = 0.0
 
-    def child_ended(self, task_id: str, error: BaseException) -> None:
+    def report_child_exit(self, task_id: str, error: BaseException) -> None:
         """Reports that a child ended during this task. The thread recovers its jobs at once."""
-        self._ended.put((task_id, ChildEnd.of(error)))
+        self._ended.put((task_id, ChildExit.from_error(error)))
 
     def stop(self) -> None:
         """Ends the threads. The heartbeat removes the worker from the worker registry."""
@@ -107,7 +107,7 @@ class Maintenance(threading.Thread):
 
     def _round(self) -> None:
         try:
-            self._follow_catalogue()
+            self._reload_catalogue()
             sweep(self._db, self._doorbell, may_expire=time.monotonic() >= self._may_expire_at)
             if time.monotonic() >= self._next_retention:
                 self._next_retention = time.monotonic() + RETENTION_SECONDS
@@ -121,17 +121,17 @@ class Maintenance(threading.Thread):
             # An error in one sweep must not end the thread. The next sweep logs it again.
             log.exception("unexpected error in the sweep")
 
-    def _follow_catalogue(self) -> None:
+    def _reload_catalogue(self) -> None:
         started = time.monotonic()
-        if self._registry.follow():
+        if self._registry.reload():
             self._read_at, self._plan_is_new = started, True
         if self._plan_is_new:
             self._plan = replace(self._plan, models=self._registry.models)
             self._on_new_plan(self._plan)
             self._heartbeat.set_models(self._plan.digests)
             self._plan_is_new = False
-        read_ago = time.monotonic() - self._read_at
-        moved = move_to_current(self._db, self._plan.runtime, self._plan.digests, read_ago=read_ago)
+        catalogue_age = time.monotonic() - self._read_at
+        moved = move_to_current(self._db, self._plan.runtime, self._plan.digests, catalogue_age=catalogue_age)
         for model, count in moved.items():
             log.info("%d jobs that waited for another version of %s are moved to the current version", count, model)
 
@@ -140,7 +140,7 @@ class Maintenance(threading.Thread):
         self._may_expire_at = time.monotonic() + self._settings.lease_seconds
         self._outage_at = time.monotonic()
 
-    def _recover(self, task_id: str, end: ChildEnd) -> None:
+    def _recover(self, task_id: str, child_exit: ChildExit) -> None:
         """Recovers the jobs of a child that ended. Tries again every second while the database does not answer."""
         retrying = Retrying(
             retry=retry_if_exception_type(DatabaseUnavailable),
@@ -151,27 +151,27 @@ class Maintenance(threading.Thread):
             reraise=True,
         )
         try:
-            for runtime in retrying(self._end_claims, task_id, end):
+            for runtime in retrying(self._end_claims, task_id, child_exit):
                 log.warning(
                     "the process of task %s ended (%s); its jobs were requeued",
                     task_id,
-                    end.cause or "terminated",
+                    child_exit.cause or "terminated",
                 )
                 self._doorbell.ring(runtime)
         except DatabaseUnavailable as error:
             log.warning("the claims of task %s could not be ended, their leases will expire: %s", task_id, error)
         except Exception:
-            # The thread must continue. The leases of these claims expire.
+            # The thread must continue. The leases of these claims will expire.
             log.exception("unexpected error while ending the claims of task %s", task_id)
 
-    def _end_claims(self, task_id: str, end: ChildEnd) -> set[str]:
+    def _end_claims(self, task_id: str, child_exit: ChildExit) -> set[str]:
         waited = time.monotonic() - self._outage_at < hard_limit_seconds(self._settings)
         # After an outage, a child that reached the hard limit was waiting to write its answers, so no job caused it.
-        if end.cause is None or (end.cause == TIMED_OUT and waited):
+        if child_exit.cause is None or (child_exit.cause == TIMED_OUT and waited):
             return requeue_task(self._db, task_id)
-        return record_crash(self._db, task_id, cause=end.cause, proof=end.proof)
+        return record_crash(self._db, task_id, cause=child_exit.cause, caused_by_job=child_exit.caused_by_job)
 
 
-def is_child_end(error: Any) -> bool:
+def is_child_exit(error: Any) -> bool:
     """Whether the error of a task says that its process ended."""
     return isinstance(error, WorkerLostError | TimeLimitExceeded)

@@ -9,7 +9,7 @@ import time
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 
-from detectors.errors import ModelBroken, ModelUnavailable, Unanswered
+from detectors.errors import ModelBroken, ModelUnavailable, RetryableError
 from engine.claim_run import ClaimRun, return_unanswered, write_answers
 from engine.inference import Pictures
 from jobs.errors import StoreUnavailable
@@ -21,7 +21,7 @@ from worker.child import Child
 log = logging.getLogger(__name__)
 
 # In an outage of the image store, a process rings no doorbell for this time, because the next claim would fail too.
-STORE_OUT_SECONDS = 5.0
+STORE_OUTAGE_PAUSE_SECONDS = 5.0
 
 
 class Pipeline:
@@ -66,7 +66,7 @@ class Pipeline:
         child = self._child
         if child.stopping.is_set() or (self._rung and time.monotonic() >= self._until):
             return None
-        child.registry.follow()
+        child.registry.reload()
         held = claim(
             child.db,
             child.plan.runtime,
@@ -104,7 +104,7 @@ class Pipeline:
             log.warning("claim %s is returned: %s", run.claim.id, error)
             self._return(run, error)
             self._until = 0.0
-            child.quiet_until = time.monotonic() + STORE_OUT_SECONDS
+            child.quiet_until = time.monotonic() + STORE_OUTAGE_PAUSE_SECONDS
             return False
         return True
 
@@ -124,7 +124,7 @@ class Pipeline:
             log.error("the model %s also fails for a blank picture: %s", entry.name, error)
             child.watchdog.end_process([run.claim.id], WORKER_LOST)
             raise
-        except Unanswered as error:
+        except RetryableError as error:
             if isinstance(error, ModelUnavailable):
                 child.open_breaker(entry, error)
             self._return(run, error)

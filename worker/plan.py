@@ -13,7 +13,7 @@ from detectors.catalogue import ModelEntry
 from detectors.errors import ModelUnusable
 from detectors.machine import usable_cores
 from detectors.runtimes.devices import choose_device
-from detectors.runtimes.registry import ELSEWHERE, framework_version, registered, require
+from detectors.runtimes.registry import REMOTE_RUNTIMES, framework_version, registered, require
 from engine.model_registry import ModelRegistry
 from jobs.build import describe
 from jobs.settings import Settings
@@ -73,7 +73,7 @@ def make_plan(settings: Settings, runtime: str) -> Plan:
         raise ModelUnusable(f"{files} has no usable model for the runtime {runtime}; add one.")
     devices = _devices(settings.device, runtime)
     cores = usable_cores()
-    on_cpu = devices[0] in ("cpu", *ELSEWHERE)
+    on_cpu = devices[0] in ("cpu", *REMOTE_RUNTIMES)
     children = settings.children if isinstance(settings.children, int) else (cores if on_cpu else len(devices))
     # On the CPU many processes are faster than one with many threads, because decoding, inference and writing overlap.
     threads = settings.threads if isinstance(settings.threads, int) else max(1, cores // children)
@@ -82,7 +82,7 @@ def make_plan(settings: Settings, runtime: str) -> Plan:
 
 def _devices(wanted: str, runtime: str) -> tuple[str, ...]:
     """The devices that the children use. Raises `DeviceUnavailable`."""
-    if runtime in ELSEWHERE:
+    if runtime in REMOTE_RUNTIMES:
         return (runtime,)
     if wanted == "cpu" or (wanted == "auto" and not _has_gpu()):
         return ("cpu",)

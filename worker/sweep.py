@@ -13,15 +13,17 @@ from worker.logs import configure_logging
 
 
 def main() -> None:
+    if len(sys.argv) != 1:
+        sys.exit("usage: python -m worker.sweep    (the settings come from the environment)")
     try:
         settings = Settings.load()
         configure_logging(settings)
         db = Database(settings.database_url)
-        swept = sweep(db, Doorbell(settings))
+        report = sweep(db, Doorbell(settings))
         apply_retention(db, ImageStore(settings.store_url), settings.keep_days)
     except BoxqueueError as error:
         sys.exit(str(error))
-    sys.stdout.write(f"{swept or 'Another process is sweeping at this moment.'}\n")
+    sys.stdout.write(f"{report or 'Another process is sweeping at this moment.'}\n")
 
 
 if __name__ == "__main__":

@@ -25,11 +25,11 @@ from worker.plan import Plan
 log = logging.getLogger(__name__)
 
 # Pause before a child that cannot start ends, because its parent replaces it at once.
-START_AGAIN_SECONDS = 3.0
-# Tenths of a second that a child which ends waits for its parent to read its last message.
+RESTART_PAUSE_SECONDS = 3.0
+# How often a child that ends checks whether its parent has read its last message; it waits 0.1 s after each check.
 EXIT_TRIES = 10
 
-# The child that this process is. None in the parent process.
+# The state of this child process. None in the parent process.
 _child: Child | None = None
 
 
@@ -44,7 +44,7 @@ def start_child(**_: object) -> None:
     except Exception:
         # Otherwise Celery would log it and keep a child that takes doorbells and answers none.
         log.exception("this process can't start")
-        time.sleep(START_AGAIN_SECONDS)
+        time.sleep(RESTART_PAUSE_SECONDS)
         os._exit(1)
     shorten_exit_wait()
     # The parent sends it when the worker shuts down: the child finishes its claims and claims no more jobs.

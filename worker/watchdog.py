@@ -19,8 +19,8 @@ log = logging.getLogger(__name__)
 
 # Pause between two checks of time and memory.
 TICK_SECONDS = 0.5
-# After such a gap between two checks, the whole process was stopped (by SIGSTOP or a frozen container), and no picture
-# caused that.
+# After a longer pause between two checks, the whole process was stopped (by SIGSTOP or a frozen container), and no
+# picture caused that.
 STOPPED_SECONDS = 5.0
 # Time limit for writing the cause, because the database may not answer, and the process must end in any case.
 RECORD_SECONDS = 5.0

@@ -21,7 +21,7 @@ from wire.serializers import shown_detections
 images = APIBlueprint("images", __name__, url_prefix="/v1/jobs", abp_tags=[JOBS])
 
 # The response at such an address never changes. It is not `public`, because pictures may be confidential.
-_FOREVER = "private, max-age=31536000, immutable"
+_CACHE_CONTROL = "private, max-age=31536000, immutable"
 
 
 @images.get(
@@ -86,5 +86,5 @@ def _image(data: bytes, media_type: str, etag: str) -> Response:
 
 def _cached(response: Response, etag: str) -> Response:
     response.set_etag(etag)
-    response.headers["Cache-Control"] = _FOREVER
+    response.headers["Cache-Control"] = _CACHE_CONTROL
     return response

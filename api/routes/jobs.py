@@ -10,7 +10,7 @@ from flask_openapi3.blueprint import APIBlueprint
 from werkzeug.http import parse_dict_header
 
 from api.openapi import JOBS, body, document, responses
-from api.schemas import LONGEST_WAIT_SECONDS, JobDocument, JobForm, JobPath, JobQuery, ListQuery, SubmitHeaders
+from api.schemas import MAX_WAIT_SECONDS, JobDocument, JobForm, JobPath, JobQuery, ListQuery, SubmitHeaders
 from api.service import service
 from api.submission import submit
 from api.uploads import read_upload
@@ -131,7 +131,7 @@ def _wait_for(accepted: list[JobRecord], prefer: str | None) -> list[JobRecord]:
 def preferred_wait(prefer: str | None) -> float:
     """Seconds to wait by a Prefer header (RFC 7240), 0 to 60. As the RFC demands, an invalid preference is ignored."""
     value = parse_dict_header(prefer or "").get("wait") or ""
-    return min(float(value), LONGEST_WAIT_SECONDS) if value.isascii() and value.isdigit() else 0.0
+    return min(float(value), MAX_WAIT_SECONDS) if value.isascii() and value.isdigit() else 0.0
 
 
 def _next_page(page: list[JobRecord], query: ListQuery) -> str | None:

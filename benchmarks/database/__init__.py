@@ -1,1 +1,1 @@
-"""For the benchmarks of the database: servers, deep tables, and the work that is timed."""
+"""Parts of the benchmarks of the database: servers, deep tables, and the timed work."""

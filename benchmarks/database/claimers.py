@@ -1,4 +1,5 @@
-"""Processes that claim and finish like workers, without a model: how many of them one database serves."""
+"""Claimers: threads that claim and finish jobs like workers, but have no model. They show how many workers one database
+serves."""
 
 import multiprocessing
 import statistics
@@ -17,14 +18,15 @@ from jobs.queue.claims import Outcome
 from jobs.records import ClaimableModel, DetectionRecord
 from jobs.tables import new_id
 
-MOST_PROCESSES = 4
-"""The claimers are threads of this many processes, since each waits for the database nearly all the time."""
-_FOUND = [DetectionRecord("textbox", 0, score, 10.0, 20.0, 110.0, 60.0) for score in (0.9, 0.8, 0.7)]
+MAX_PROCESSES = 4
+"""The claimers are threads of at most this many processes. Threads suffice, because a claimer mostly waits for the
+database."""
+_DETECTIONS = [DetectionRecord("textbox", 0, score, 10.0, 20.0, 110.0, 60.0) for score in (0.9, 0.8, 0.7)]
 
 
 @dataclass(frozen=True)
-class Measured:
-    """What all claimers did together. A cycle is a claim and its finish."""
+class Measurement:
+    """The work of all claimers together. A cycle is a claim and its finish."""
 
     claimers: int
     size: int
@@ -46,24 +48,24 @@ class Measured:
         return self.cycles_per_s * self.size
 
 
-class RanOut(Exception):
-    """The queue was empty before the time was over."""
+class QueueEmpty(Exception):
+    """The queue had no more jobs before the time was over."""
 
 
-def measure(url: str, server: psutil.Process, claimers: int, size: int, seconds: float) -> Measured:
-    """Runs the claimers for `seconds`. Raises `RanOut`."""
+def measure(url: str, server: psutil.Process, claimers: int, size: int, seconds: float) -> Measurement:
+    """Runs the claimers for `seconds`. Raises `QueueEmpty` if they claim all jobs before that."""
     context = multiprocessing.get_context("spawn")
-    processes = min(claimers, MOST_PROCESSES)
-    # Barriers: all claimers are connected; all have stopped and are still connected; their CPU times are read.
-    gates = [context.Barrier(processes + 1) for _ in range(3)]
+    processes = min(claimers, MAX_PROCESSES)
+    # Barriers: 1. all claimers are connected; 2. all have stopped but are still connected; 3. their CPU times are read.
+    barriers = [context.Barrier(processes + 1) for _ in range(3)]
     results: Queue[tuple[list[float], float, bool]] = context.Queue()
     started = [
-        context.Process(target=_claim_for, args=(url, claimers // processes, size, seconds, gates, results))
+        context.Process(target=_run_claimers, args=(url, claimers // processes, size, seconds, barriers, results))
         for _ in range(processes)
     ]
     for process in started:
         process.start()
-    connected, stopped, read = gates
+    connected, stopped, read = barriers
     connected.wait()
     begin, before = time.perf_counter(), _cpu_seconds(server)
     stopped.wait()
@@ -73,9 +75,9 @@ def measure(url: str, server: psutil.Process, claimers: int, size: int, seconds:
     for process in started:
         process.join()
     if any(ran_out for _, _, ran_out in found):
-        raise RanOut
+        raise QueueEmpty
     claimed = [duration for durations, _, _ in found for duration in durations]
-    return Measured(
+    return Measurement(
         claimers=claimers,
         size=size,
         cycles=len(claimed),
@@ -87,7 +89,7 @@ def measure(url: str, server: psutil.Process, claimers: int, size: int, seconds:
 
 
 def _cpu_seconds(server: psutil.Process) -> float:
-    """CPU time of the server and all of its present processes."""
+    """CPU time of the server and its child processes."""
     total = 0.0
     for process in [server, *server.children(recursive=True)]:
         try:
@@ -98,30 +100,30 @@ def _cpu_seconds(server: psutil.Process) -> float:
     return total
 
 
-def _claim_for(
+def _run_claimers(
     url: str,
     threads: int,
     size: int,
     seconds: float,
-    gates: list[Barrier],
+    barriers: list[Barrier],
     results: "Queue[tuple[list[float], float, bool]]",
 ) -> None:
-    """The body of a process."""
+    """Runs in each process: starts the claimers and puts their durations, CPU time and `ran_out` into `results`."""
     db = Database(url, pool_size=threads)
     durations: list[list[float]] = [[] for _ in range(threads)]
     ran_out = threading.Event()
-    inside = threading.Barrier(threads + 1)
+    ready = threading.Barrier(threads + 1)
     claimers = [
-        threading.Thread(target=_claim_and_finish, args=(db, size, seconds, inside, durations[number], ran_out))
+        threading.Thread(target=_claim_and_finish, args=(db, size, seconds, ready, durations[number], ran_out))
         for number in range(threads)
     ]
     for claimer in claimers:
         claimer.start()
-    inside.wait()  # each has claimed and finished once, and is connected
-    connected, stopped, read = gates
+    ready.wait()  # Each claimer is connected, and has claimed and finished once.
+    connected, stopped, read = barriers
     connected.wait()
     before = time.process_time()
-    inside.wait()
+    ready.wait()
     for claimer in claimers:
         claimer.join()
     used = time.process_time() - before
@@ -132,9 +134,9 @@ def _claim_for(
 
 
 def _claim_and_finish(
-    db: Database, size: int, seconds: float, inside: threading.Barrier, durations: list[float], ran_out: threading.Event
+    db: Database, size: int, seconds: float, ready: threading.Barrier, durations: list[float], ran_out: threading.Event
 ) -> None:
-    """The body of a claimer."""
+    """Runs in the thread of each claimer."""
     worker = new_id()
     models = dict.fromkeys(MODELS, ClaimableModel(DIGEST, size))
 
@@ -144,13 +146,13 @@ def _claim_and_finish(
         took = time.perf_counter() - begin
         if held is None:
             return None
-        outcomes = [Outcome(job.id, _FOUND, timings_ms={"inference": 15.0}) for job in held.jobs]
+        outcomes = [Outcome(job.id, _DETECTIONS, timings_ms={"inference": 15.0}) for job in held.jobs]
         claims.finish(db, held, outcomes, device="cpu")
         return took
 
     cycle()
-    inside.wait()
-    inside.wait()
+    ready.wait()
+    ready.wait()
     end = time.perf_counter() + seconds
     while time.perf_counter() < end:
         took = cycle()

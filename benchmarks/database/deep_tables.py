@@ -1,8 +1,8 @@
-"""Fills a database with finished and queued jobs, by SQL that makes the rows inside the database.
+"""Fills a database with finished and queued jobs. The SQL statements make the rows inside the database.
 
-What a service has after a year: most jobs finished, in batches of some thousand and alone, of several models, a few
-failed, some with detections; their ended claims; large batches of low priority that wait; and, at the front of the
-queue, jobs of an older version that no worker serves any more.
+The tables are like those of a service after a year. Most jobs are finished: in batches of some thousand or without a
+batch, of several models, some with detections, a few failed. Their claims have ended. Large batches of low priority
+wait. At the front of the queue are jobs of an older version that no worker serves any more.
 """
 
 from collections.abc import Callable, Iterator
@@ -17,25 +17,25 @@ RUNTIME = "pytorch"
 MODELS = ("cards", "forms", "plates")
 """The models of that runtime with finished and queued jobs."""
 DIGEST, OLD_DIGEST = "d" * 64, "e" * 64
-CHUNK = 10_000
+ROWS_PER_STATEMENT = 10_000
 """Rows of one statement."""
 
 FINISHED_BATCH = 2_000
 QUEUED_BATCHES = 5
-# 2025-01-01, in milliseconds; a finished job every 20 s from there on.
+# 2025-01-01, in milliseconds. From then on, a job every 20 s.
 _FIRST_MS = 1_735_689_600_000
 _EVERY_MS = 20_000
 
-# One job in ten belongs to no batch, and where it waits it is of an older version; one in fifty has failed; one in five
-# has detections, three each.
+# One job in ten belongs to no batch; if it is queued, it is of an older version. One finished job in fifty has failed,
+# and one in five has three detections.
 _BATCHED = "n % 10 <> 0"
 _MODEL = "CASE n % 7 WHEN 0 THEN 'forms' WHEN 1 THEN 'plates' ELSE 'cards' END"
 _PRIORITY = f"CASE WHEN {_BATCHED} THEN -10 ELSE 0 END"
 _SERIES = "WITH RECURSIVE series(n) AS (SELECT {first} UNION ALL SELECT n + 1 FROM series WHERE n < {last})"
 
 
-class _Words:
-    """The expressions that differ between the two databases."""
+class _Dialect:
+    """The SQL expressions that differ between SQLite and PostgreSQL."""
 
     def __init__(self, db: Database) -> None:
         self._sqlite = db.is_sqlite
@@ -52,7 +52,7 @@ class _Words:
         return text if self._sqlite else f"CAST({text} AS uuid)"
 
     def sha256(self, number: str) -> str:
-        """64 hexadecimal digits, different for every number and in no order, like digests."""
+        """64 hexadecimal digits like a digest: different for every number, and not in the order of the numbers."""
         scattered = f"(CAST({number} AS BIGINT) * 2654435761) % 4294967296"
         return f"replace('xxxxxxxx', 'x', {self.hex(scattered, 8)})"
 
@@ -67,45 +67,45 @@ class _Words:
 
 
 def fill(db: Database, finished: int, queued: int, progress: Callable[[int], None]) -> None:
-    """Adds jobs with their batches, claims, pictures and detections. Calls `progress` with the number of each chunk."""
-    words = _Words(db)
-    with _in_a_hurry(db):
+    """Adds jobs with their batches, claims, pictures and detections. Calls `progress` with the size of each chunk."""
+    words = _Dialect(db)
+    with _without_durability(db):
         with db.write() as connection:
             for statement in _batches(words, finished, queued):
                 connection.execute(sa.text(statement))
-        for first in range(1, finished + queued + 1, CHUNK):
-            last = min(first + CHUNK - 1, finished + queued)
+        for first in range(1, finished + queued + 1, ROWS_PER_STATEMENT):
+            last = min(first + ROWS_PER_STATEMENT - 1, finished + queued)
             statements = [_images(words, first, last)]
             if first <= finished:
-                statements += _past(words, first, min(last, finished))
+                statements += _finished_jobs(words, first, min(last, finished))
             if last > finished:
-                statements.append(_backlog(words, max(first, finished + 1), last, finished))
+                statements.append(_queued_jobs(words, max(first, finished + 1), last, finished))
             with db.write() as connection:
                 for statement in statements:
                     connection.execute(sa.text(statement))
             progress(last - first + 1)
-    settle(db)
+    vacuum(db)
 
 
 @contextmanager
-def _in_a_hurry(db: Database) -> Iterator[None]:
-    """Fast connections: they do not survive a power cut, and keep the indexes in memory."""
+def _without_durability(db: Database) -> Iterator[None]:
+    """Makes connections faster: their data does not survive a power cut, and SQLite keeps the indexes in memory."""
 
-    def hurry(connection: Any, _: object) -> None:
+    def relax(connection: Any, _: object) -> None:
         connection.execute("PRAGMA synchronous=OFF" if db.is_sqlite else "SET synchronous_commit = off")
         if db.is_sqlite:
             connection.execute("PRAGMA cache_size=-400000")
         connection.commit()
 
     db.engine.dispose()
-    sa.event.listen(db.engine, "connect", hurry)
+    sa.event.listen(db.engine, "connect", relax)
     yield
-    sa.event.remove(db.engine, "connect", hurry)
+    sa.event.remove(db.engine, "connect", relax)
     db.engine.dispose()
 
 
-def settle(db: Database) -> None:
-    """Vacuums as PostgreSQL's autovacuum would, and writes the write-ahead log to the tables."""
+def vacuum(db: Database) -> None:
+    """Vacuums PostgreSQL as its autovacuum does, and writes the write-ahead log to the tables."""
     with db.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
         if db.is_sqlite:
             connection.commit()
@@ -123,7 +123,7 @@ def _ms(number: str = "n") -> str:
     return f"{_FIRST_MS} + CAST({number} AS BIGINT) * {_EVERY_MS}"
 
 
-def _batches(words: _Words, finished: int, queued: int) -> Iterator[str]:
+def _batches(words: _Dialect, finished: int, queued: int) -> Iterator[str]:
     if finished:
         yield f"""
             INSERT INTO batches (id, name, total, succeeded, failed, last_turn, created_at, closed_at, finished_at)
@@ -139,15 +139,15 @@ def _batches(words: _Words, finished: int, queued: int) -> Iterator[str]:
                 {finished + queued}, {words.time(str(_FIRST_MS))} FROM series"""
 
 
-def _images(words: _Words, first: int, last: int) -> str:
+def _images(words: _Dialect, first: int, last: int) -> str:
     return f"""
         INSERT INTO images (sha256, media_type, width, height, bytes)
         {_SERIES.format(first=first, last=last)}
         SELECT {words.sha256("n")}, 'image/jpeg', 640, 480, 50000 FROM series"""
 
 
-def _past(words: _Words, first: int, last: int) -> Iterator[str]:
-    """Finished jobs with their detections, and their claims of eight jobs."""
+def _finished_jobs(words: _Dialect, first: int, last: int) -> Iterator[str]:
+    """Statements for finished jobs, their detections, and their claims of eight jobs each."""
     series = _SERIES.format(first=first, last=last)
     claim = words.id(4, "n / 8", _ms("(n / 8) * 8"))
     yield f"""
@@ -173,8 +173,8 @@ def _past(words: _Words, first: int, last: int) -> Iterator[str]:
         FROM series CROSS JOIN (SELECT 0 AS rank UNION SELECT 1 UNION SELECT 2) AS ranks WHERE n % 5 = 1"""
 
 
-def _backlog(words: _Words, first: int, last: int, finished: int) -> str:
-    """Queued jobs: those of the batches have alternating turns; one in ten belongs to no batch."""
+def _queued_jobs(words: _Dialect, first: int, last: int, finished: int) -> str:
+    """Statement for queued jobs. The jobs of the batches have alternating turns."""
     return f"""
         INSERT INTO jobs (id, batch_id, image_sha256, source, model, model_digest, pipeline, runtime, options, priority,
             turn, status, created_at)

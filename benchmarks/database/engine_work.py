@@ -1,4 +1,4 @@
-"""The work of the queue's benchmark on one database, and the time of each step."""
+"""The steps of the benchmark `engine` on one database, and their times."""
 
 import statistics
 import time
@@ -15,15 +15,15 @@ from jobs.records import ClaimableModel, DetectionRecord, NewJob, Picture
 from jobs.tables import new_id
 
 CLAIM_SIZES = (1, 8)
-STEPS = 10
-"""Steps of each kind in a round, for each size."""
+REPEATS = 10
+"""How often each step runs in a round, for each size."""
 
-_FOUND = [DetectionRecord("textbox", 0, score, 10.0, 20.0, 110.0, 60.0) for score in (0.9, 0.8, 0.7)]
+_DETECTIONS = [DetectionRecord("textbox", 0, score, 10.0, 20.0, 110.0, 60.0) for score in (0.9, 0.8, 0.7)]
 Step = Callable[[], Any]
 
 
-class Side:
-    """One of two databases on which the same steps are timed."""
+class TimedDatabase:
+    """One of the two databases on which the same steps are timed."""
 
     def __init__(self, db: Database) -> None:
         self.db = db
@@ -48,7 +48,7 @@ class Side:
         if size == 1:
             steps |= self.empty_doorbells()
         for name, step in steps.items():
-            yield from [(name, step)] * STEPS
+            yield from [(name, step)] * REPEATS
         if size == 1:
             yield from self.other_queries().items()
 
@@ -61,7 +61,7 @@ class Side:
         jobs = []
         for _ in range(size):
             self._pictures += 1
-            # A new picture: because of the `f` it differs from those in the filled tables.
+            # The leading `f` makes the digest differ from those in the filled tables, so the picture is new.
             picture = Picture(f"{self._pictures:f>64}", "image/jpeg", 640, 480, 50_000)
             jobs.append(NewJob(MODELS[self._pictures % len(MODELS)], DIGEST, RUNTIME, picture, source="picture.jpg"))
         store.submit(self.db, jobs, pipeline=1, batch_id=self._batch)
@@ -73,12 +73,12 @@ class Side:
 
     def finish(self) -> None:
         held = self._held.pop()
-        outcomes = [Outcome(job.id, _FOUND, timings_ms={"inference": 15.0}) for job in held.jobs]
+        outcomes = [Outcome(job.id, _DETECTIONS, timings_ms={"inference": 15.0}) for job in held.jobs]
         assert claims.finish(self.db, held, outcomes, device="cpu")
 
     def empty_doorbells(self) -> dict[str, Step]:
         """Claims that find no job, for each possible reason."""
-        whys: dict[str, tuple[str, dict[str, ClaimableModel]]] = {
+        reasons: dict[str, tuple[str, dict[str, ClaimableModel]]] = {
             "another runtime": ("tensorflow", dict.fromkeys(MODELS, ClaimableModel(DIGEST, 8))),
             "other models": (RUNTIME, dict.fromkeys(("signs", "stamps", "seals"), ClaimableModel(DIGEST, 8))),
             "other versions": (RUNTIME, dict.fromkeys(MODELS, ClaimableModel("f" * 64, 8))),
@@ -87,7 +87,7 @@ class Side:
         def doorbell(runtime: str, models: dict[str, ClaimableModel]) -> None:
             assert self._claim(runtime, models) is None
 
-        return {f"empty doorbell, {why}": lambda args=args: doorbell(*args) for why, args in whys.items()}  # type: ignore[misc]
+        return {f"empty doorbell, {name}": lambda args=args: doorbell(*args) for name, args in reasons.items()}  # type: ignore[misc]
 
     def other_queries(self) -> dict[str, Step]:
         """The other queries of jobs and claims while the service runs."""

@@ -9,14 +9,14 @@ import sqlalchemy as sa
 
 from jobs.database import Database
 
-# Tables that grow with every job. The indexes must prevent that one of them is read from end to end.
-GROWING = ("jobs", "detections", "claims", "images")
+# Tables that grow with every job. No statement may read one of them from end to end.
+GROWING_TABLES = ("jobs", "detections", "claims", "images")
 _EXPLAINED = ("SELECT", "INSERT", "UPDATE", "DELETE", "WITH")
-# A partial index has only queued or running jobs, and not the history, so it may be read as a whole.
+# A partial index may be read from end to end, because it has only queued or running jobs.
 _SQLITE_INDEX = re.compile(r"USING (?:COVERING )?(?:INDEX (\S+)|(PRIMARY KEY))")
 _POSTGRESQL_INDEX = re.compile(r"(?:Index(?: Only)? Scan(?: Backward)?(?: using)?|Bitmap Index Scan on) (\S+)")
-_SQLITE_SCAN = re.compile(rf"SCAN ({'|'.join(GROWING)})(?! USING)")
-_POSTGRESQL_SCAN = re.compile(rf"Seq Scan on ({'|'.join(GROWING)})")
+_SQLITE_SCAN = re.compile(rf"SCAN ({'|'.join(GROWING_TABLES)})(?! USING)")
+_POSTGRESQL_SCAN = re.compile(rf"Seq Scan on ({'|'.join(GROWING_TABLES)})")
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ class Plan:
     indexes: tuple[str, ...]
     """Names of the indexes, each once, in the order of the plan. `PRIMARY KEY` is SQLite's name."""
     scanned: tuple[str, ...]
-    """Those of `GROWING` that are read from end to end."""
+    """Those of `GROWING_TABLES` that are read from end to end."""
 
 
 def plans(db: Database, work: Callable[[], Any]) -> list[Plan]:
@@ -38,7 +38,7 @@ def plans(db: Database, work: Callable[[], Any]) -> list[Plan]:
 
     def note(_: Any, __: Any, statement: str, parameters: Any, ___: Any, many: bool) -> None:
         if statement.startswith(_EXPLAINED):
-            # The plan is the same for each of the rows.
+            # The plan is the same for every row of parameters.
             seen.append((statement, parameters[0] if many else parameters))
 
     sa.event.listen(db.engine, "before_cursor_execute", note)

@@ -1,1 +1,1 @@
-"""Models and pictures for the benchmarks: the bundled weights in every format, a tiny model, drawn cards."""
+"""Models and pictures for the benchmarks: the bundled weights in every format, a tiny model, generated cards."""

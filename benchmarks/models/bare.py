@@ -20,15 +20,15 @@ from jobs.settings import Settings
 
 @dataclass(frozen=True)
 class Loop:
-    """The time of a bare loop. `seconds`: wall time from the common start to the end of the last process."""
+    """The times of a bare loop. `seconds` is the wall time from the common start to the end of the last process."""
 
     seconds: float
     cpu_seconds: float
-    """Of all processes together: reading, decoding and the model."""
+    """CPU time of all processes together for reading, decoding and the model."""
 
 
 def load(model: str, threads: int) -> Detector:
-    """The catalogue's model, warmed up, on the CPU."""
+    """Loads a model of the catalogue on the CPU and warms it up."""
     settings = Settings.load()
     entry = Catalogue.load(*settings.catalogue, aliases=settings.model_aliases, cache=settings.data / "models").get(
         model
@@ -39,7 +39,7 @@ def load(model: str, threads: int) -> Detector:
 
 
 def bare_loop(model: str, files: Sequence[Path], *, processes: int, threads: int) -> Loop:
-    """Splits the files among processes. All start together when the last one is warm."""
+    """Splits the files among processes. All processes start together when the last one is warm."""
     workers = [
         subprocess.Popen(
             [sys.executable, "-m", "benchmarks.models.bare", model, str(threads), *map(str, files[n::processes])],

@@ -14,7 +14,7 @@ from detectors.catalogue import Catalogue
 from jobs.settings import ROOT
 
 PYTHON = ROOT / ".venv-isolation" / "kserve" / "bin" / "python"
-"""`make test-isolation` makes it."""
+"""`make test-isolation` makes this environment."""
 SERVER = ROOT / "tests" / "isolation" / "kserve_server.py"
 START_SECONDS = 100.0
 
@@ -53,8 +53,8 @@ def is_ready(url: str) -> bool:
         return False
 
 
-def entry(name: str, url: str, protocol: str, how: str) -> str:
-    """A catalogue entry for the model on the server. `how`: the rest of the table `server`."""
+def entry(name: str, url: str, protocol: str, options: str) -> str:
+    """A catalogue entry for the model on the server. `options` are further lines of the table `server`."""
     bundled = Catalogue.load(ROOT / "weights" / "catalogue.toml").get("cards-pytorch")
     return f"""
 [{name}]
@@ -65,7 +65,7 @@ labels = {json.dumps(bundled.labels)}
 url = "{url}"
 model = "cards"
 timeout_s = 60
-{how}
+{options}
 [{name}.input]
 name = "image"
 width = {bundled.input.width}

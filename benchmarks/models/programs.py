@@ -13,10 +13,10 @@ import numpy as np
 import torch
 
 from jobs.settings import ROOT
-from training.export import trained, unfolded, write_program
+from training.export import load_network, unfold_batch_norm, write_program
 from training.model import network as definition
+from training.model.inference import load_inputs
 from training.model.layout import DETECTIONS, INPUT_SIZE
-from training.model.trial import as_inputs
 
 
 def highest(scores: torch.Tensor) -> torch.Tensor:
@@ -25,17 +25,17 @@ def highest(scores: torch.Tensor) -> torch.Tensor:
 
 
 def main() -> None:
-    """Writes all three."""
-    program, script, apart, weights = map(Path, sys.argv[1:])
-    network = trained(program)
+    """Writes the three files."""
+    program, script, unfolded, weights = map(Path, sys.argv[1:])
+    network = load_network(program)
     example = torch.zeros(2, INPUT_SIZE, INPUT_SIZE, 3, dtype=torch.uint8)
-    # Tracing warns about sizes that become constants: here all pictures have the same size.
+    # Tracing warns that sizes become constants. This is correct here, because all pictures have the same size.
     warnings.simplefilter("ignore", torch.jit.TracerWarning)  # type: ignore[attr-defined]
     with torch.no_grad(), patch.object(definition, "_highest", highest):
         torch.jit.trace(definition.Program(network).eval(), example).save(script)  # type: ignore[no-untyped-call]
-    pictures = as_inputs(sorted((ROOT / "samples").glob("*.png")))
+    pictures = load_inputs(sorted((ROOT / "samples").glob("*.png")))
     pixels = pictures.permute(0, 3, 1, 2).to(torch.float32) / 127.5 - 1.0
-    write_program(definition.Program(unfolded(network, pixels)).eval(), apart)
+    write_program(definition.Program(unfold_batch_norm(network, pixels)).eval(), unfolded)
     np.savez(weights, **{name: weight.numpy() for name, weight in network.state_dict().items()})
 
 

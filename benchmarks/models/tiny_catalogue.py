@@ -1,4 +1,5 @@
-"""A catalogue of models that cost next to nothing, one for each installed runtime, to measure the service itself."""
+"""A catalogue of tiny models, one for each installed runtime. They take almost no time, so that the service itself is
+measured."""
 
 import subprocess
 import sys
@@ -10,7 +11,7 @@ from jobs.settings import ROOT
 from training.catalogue_entries import OBJECT_DETECTION_API_OUTPUT
 
 FORMATS = {"pytorch": ("pt2", ""), "tensorflow": ("saved_model", OBJECT_DETECTION_API_OUTPUT)}
-"""Runtime -> format of its model, and what its entry has about the outputs."""
+"""Runtime -> format of its model, and the lines of its entry that describe the outputs."""
 ENTRY = """
 [tiny-{runtime}]
 runtime = "{runtime}"
@@ -39,7 +40,7 @@ def write_tiny_catalogue(folder: Path) -> Path:
             continue
         kind, output = FORMATS[runtime]
         file = folder / f"tiny.{kind}"
-        # Each framework in its own process, as in the workers.
+        # Each framework runs in its own process, as in the workers.
         subprocess.run([sys.executable, "-c", _WRITE, kind, str(file)], check=True, cwd=ROOT)
         entries.append(
             ENTRY.format(runtime=runtime, format=kind, file=file.name, digest=digest_of(file), output=output)

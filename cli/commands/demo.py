@@ -15,7 +15,7 @@ from cli.address import free_port
 from cli.batch import Batch, is_over
 from cli.client import ServiceClient
 from cli.errors import INTERRUPTED, SOME_FAILED, CommandError, StopRequested
-from cli.local.data_folder import LEAST_FREE_MB, require_room
+from cli.local.data_folder import MIN_FREE_MB_TO_START, require_room
 from cli.local.service import LocalService, local_service
 from cli.local.stop_signals import stop_signals
 from cli.options import examples, load_settings
@@ -110,7 +110,7 @@ def _follow(service: LocalService, batches: list[Batch], progress: PictureProgre
         if done > before:
             moved = time.monotonic()
         elif time.monotonic() - moved > STALLED_SECONDS:
-            raise service.stuck(f"No picture was finished for {STALLED_SECONDS} s.")
+            raise service.error_with_logs(f"No picture was finished for {STALLED_SECONDS} s.")
         time.sleep(0.2)
 
 
@@ -142,4 +142,4 @@ def _require_writable(destination: Path) -> None:
         tempfile.TemporaryFile(dir=destination).close()
     except OSError as error:
         raise CommandError(f"Can't write to {destination}: {error.strerror}.") from None
-    require_room(destination, LEAST_FREE_MB)
+    require_room(destination, MIN_FREE_MB_TO_START)

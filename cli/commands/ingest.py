@@ -16,7 +16,7 @@ from cli.client import ServiceClient
 from cli.diagnosis import diagnose
 from cli.errors import INTERRUPTED, SOME_FAILED, CommandError, StopRequested, WrongUsage
 from cli.local.stop_signals import stop_signals
-from cli.options import SOME_ID, JsonOption, UrlOption, examples, service
+from cli.options import EXAMPLE_ID, JsonOption, UrlOption, examples, service
 from cli.pictures import picture_files, requests_of, require_folder
 from cli.progress import PictureProgress
 from cli.terminal import print_json, say
@@ -32,7 +32,7 @@ app = typer.Typer()
 @app.command(
     epilog=examples(
         "boxqueue ingest scans --model cards-pytorch --recursive --output results.jsonl",
-        f"boxqueue ingest --resume {SOME_ID} --output results.jsonl",
+        f"boxqueue ingest --resume {EXAMPLE_ID} --output results.jsonl",
     )
 )
 def ingest(
@@ -226,7 +226,7 @@ def _say_how_to_continue(url: str, batch_id: str, why: str) -> None:
         with ServiceClient(url) as client:
             accepted = str(client.post(f"/v1/batches/{batch_id}/close")["total"])
     except CommandError:
-        pass  # the service is out of reach, or the batch was cancelled: accepted pictures stay accepted
+        pass  # the service can't be reached, or the batch was cancelled: accepted pictures stay accepted
     say(f"{why} The service accepted {accepted} pictures in batch {batch_id} and continues with them.")
     say(f"  follow it:  boxqueue ingest --resume {batch_id}")
     say(f"  cancel it:  boxqueue batches {batch_id} --cancel")

@@ -10,7 +10,7 @@ from rich.text import Text
 
 from cli.diagnosis import diagnose
 from cli.errors import ServiceUnreachable
-from cli.options import SOME_ID, JsonOption, UrlOption, examples, service
+from cli.options import EXAMPLE_ID, JsonOption, UrlOption, examples, service
 from cli.results import result_of
 from cli.terminal import output, print_facts, print_json, print_table
 
@@ -18,7 +18,7 @@ PAGE = 100
 app = typer.Typer()
 
 
-@app.command(epilog=examples("boxqueue jobs --status failed --limit 100", f"boxqueue jobs {SOME_ID} --json"))
+@app.command(epilog=examples("boxqueue jobs --status failed --limit 100", f"boxqueue jobs {EXAMPLE_ID} --json"))
 def jobs(
     job_id: Annotated[str | None, typer.Argument(metavar="ID", help="Show this job with its detections.")] = None,
     status: Annotated[
@@ -48,7 +48,7 @@ def jobs(
     print_table(["job", "status", "model", "picture", "boxes", "best labels, or the error"], rows)
 
 
-@app.command(epilog=examples(f"boxqueue batches {SOME_ID}", f"boxqueue batches {SOME_ID} --cancel"))
+@app.command(epilog=examples(f"boxqueue batches {EXAMPLE_ID}", f"boxqueue batches {EXAMPLE_ID} --cancel"))
 def batches(
     batch_id: Annotated[str, typer.Argument(metavar="ID", help="The batch.")],
     close: Annotated[bool, typer.Option("--close", help="Accept no more pictures, so that it can finish.")] = False,

@@ -159,7 +159,7 @@ def check_model(
 def compile_model(
     name: Annotated[str, typer.Argument(metavar="NAME", help="A model of the catalogue, an exported program (pt2).")],
     portable: Annotated[
-        bool, typer.Option("--portable", help="For any x86 processor with AVX2, not for this one alone.")
+        bool, typer.Option("--portable", help="For any x86 processor with AVX2, and not only for this one.")
     ] = False,
     call: Annotated[
         str | None, typer.Option("--as", metavar="NEW", help="The name of the new entry. Default: NAME-compiled.")

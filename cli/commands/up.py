@@ -9,7 +9,7 @@ from rich.text import Text
 
 from cli.client import ServiceClient
 from cli.errors import INTERRUPTED, StopRequested
-from cli.local.data_folder import LEAST_LEFT_MB, has_room
+from cli.local.data_folder import MIN_FREE_MB, has_room
 from cli.local.logs import LogFile, warnings_in
 from cli.local.service import LocalService, local_service
 from cli.local.stop_signals import stop_signals
@@ -36,8 +36,8 @@ def up() -> None:
                     names = ", ".join(program.name for program in service.programs)
                     with working(f"Starting {names} …"):
                         service.wait_until_ready()
-                    _introduce(service)
-                    _relay(service)
+                    _print_addresses(service)
+                    _print_problems(service)
                 except StopRequested:
                     say("Stopping: the running claims are finished first. Ctrl-C again stops at once.", "yellow")
                     requests.hold()
@@ -55,7 +55,7 @@ def sweep() -> None:
     raise typer.Exit(done.returncode)
 
 
-def _introduce(service: LocalService) -> None:
+def _print_addresses(service: LocalService) -> None:
     with ServiceClient(service.url, patience=10) as client:
         queues = client.get("/v1/queues")["queues"]
         models = [model["name"] for model in client.get("/v1/models")["models"] if model["available"]]
@@ -73,12 +73,12 @@ def _introduce(service: LocalService) -> None:
     output().print("Ctrl-C stops it.")
 
 
-def _relay(service: LocalService) -> None:
+def _print_problems(service: LocalService) -> None:
     """Prints crashes, warnings and errors of the programs until a signal stops the service."""
     logs = {program.name: LogFile(log_of(service.settings, program.name)) for program in service.programs}
     full = False
     while True:
-        was_full, full = full, not has_room(service.settings.data, LEAST_LEFT_MB)
+        was_full, full = full, not has_room(service.settings.data, MIN_FREE_MB)
         if full and not was_full:
             say(f"The disk under {service.settings.data} is full: pictures wait until there is room.", "red")
         for ended in service.exits():

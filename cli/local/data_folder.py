@@ -9,10 +9,10 @@ from pathlib import Path
 
 from cli.errors import CommandError
 
-# With less, a service does not start: its database and its logs grow with every picture.
-LEAST_FREE_MB = 64
-# With less, a running service may fail to write what it has to.
-LEAST_LEFT_MB = 4
+# With less free space, a service does not start: its database and its logs grow with every picture.
+MIN_FREE_MB_TO_START = 64
+# With less free space, a running service may fail to write its database or its logs.
+MIN_FREE_MB = 4
 
 
 def has_room(folder: Path, least_mb: int) -> bool:
@@ -46,7 +46,7 @@ def locked(folder: Path) -> Iterator[None]:
                 f"Another `boxqueue up` (process {holder}) uses the data folder {folder}: stop it, or choose another "
                 "folder with BOXQUEUE_DATA."
             ) from None
-        require_room(folder, LEAST_FREE_MB)
+        require_room(folder, MIN_FREE_MB_TO_START)
         os.ftruncate(lock, 0)
         os.pwrite(lock, f"{os.getpid()}\n".encode(), 0)
         yield

@@ -7,13 +7,13 @@ from pathlib import Path
 
 # supervisord 4.3: "2026-11-23 20:02:00,123 WARN exited: redis (terminated by SIGKILL; not expected)" and
 # "… INFO spawnerr: can't find command 'redis-server'".
-ENDED = re.compile(r" (?:INFO|WARN) exited: (?P<program>\S+) \((?P<how>.*?)(?:; (?:not )?expected)?\)$")
-NOT_STARTED = re.compile(r" INFO spawnerr: (?P<how>.*)$")
+EXIT_LINE = re.compile(r" (?:INFO|WARN) exited: (?P<program>\S+) \((?P<how>.*?)(?:; (?:not )?expected)?\)$")
+START_FAILURE_LINE = re.compile(r" INFO spawnerr: (?P<how>.*)$")
 EXIT_STATUS = re.compile(r"exit status (\d+)")
 # Python's logging, Celery and gunicorn name the level near the start of a line. Redis marks a warning with "#", and
-# some lines at each start: its name, its version and wishes for the kernel.
+# some lines at each start: its name, its version and advice for the kernel.
 WARNING = re.compile(r"^.{0,100}?\b(WARNING|ERROR|CRITICAL)\b|^\d+:[A-Z] \d{1,2} \w{3} \d{4} \S+ # ")
-REDIS_STARTS = re.compile(
+REDIS_START_LINE = re.compile(
     r" # (oO0|Redis version=|Configuration loaded|Server initialized|WARNING .*kernel|WARNING .*sysctl)"
 )
 
@@ -71,9 +71,9 @@ def last_lines(path: Path, count: int) -> list[str]:
 def program_exits(lines: Iterator[str]) -> Iterator[ProgramExit]:
     """The exits in lines of the supervisor's log."""
     for line in lines:
-        if found := ENDED.search(line):
+        if found := EXIT_LINE.search(line):
             yield ProgramExit(found["program"], found["how"])
-        elif found := NOT_STARTED.search(line):
+        elif found := START_FAILURE_LINE.search(line):
             # If a program exits too quickly, supervisord writes this line beside the one above.
             if not found["how"].startswith("Exited too quickly"):
                 yield ProgramExit("", found["how"])
@@ -81,4 +81,4 @@ def program_exits(lines: Iterator[str]) -> Iterator[ProgramExit]:
 
 def warnings_in(lines: Iterator[str]) -> Iterator[str]:
     """The lines with the level warning or above."""
-    return (line for line in lines if WARNING.search(line) and not REDIS_STARTS.search(line))
+    return (line for line in lines if WARNING.search(line) and not REDIS_START_LINE.search(line))

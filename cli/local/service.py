@@ -12,25 +12,25 @@ from contextlib import contextmanager
 from cli.address import require_free_address, url_of
 from cli.client import ServiceClient
 from cli.errors import CommandError, Refused, ServiceUnreachable, WrongUsage
-from cli.local.data_folder import LEAST_LEFT_MB, locked, require_room
+from cli.local.data_folder import MIN_FREE_MB, locked, require_room
 from cli.local.logs import LogFile, ProgramExit, last_lines, program_exits
 from cli.local.processes import adopt_orphans, end_descendants, kill_descendants, reap_orphans
 from cli.local.stop_signals import StopSignals
 from cli.local.supervisor_config import GROUPS, STOP_SECONDS, log_of, programs_of, write_configuration
 from detectors.catalogue import Catalogue
 from detectors.errors import CatalogueError
-from detectors.runtimes.registry import ELSEWHERE, installed_runtimes
+from detectors.runtimes.registry import REMOTE_RUNTIMES, installed_runtimes
 from jobs.settings import Settings
 
 READY_SECONDS = 120
 # A program that ends this often while a command waits for it does not recover by itself.
-MOST_FAILURES = 3
+MAX_FAILURES = 3
 # The exit status of our programs if a setting is wrong: another start can't help.
-WRONG_SETTING = 2
+CONFIGURATION_STATUS = 2
 
 
 class LocalService:
-    """Call `start()`, and in any case `stop()`."""
+    """The service of one command. Call `start()`, and always `stop()`."""
 
     def __init__(self, settings: Settings, requests: StopSignals, environment: Mapping[str, str]) -> None:
         """`environment`: variables of the programs beside those of this process.
@@ -68,10 +68,10 @@ class LocalService:
         """
         deadline = time.monotonic() + READY_SECONDS
         with ServiceClient(self.url) as client:
-            while not (client.is_ready() and self._workers_there(client)):
+            while not (client.is_ready() and self._has_workers(client)):
                 self.require_working()
                 if time.monotonic() > deadline:
-                    raise self.stuck(f"The service is not ready after {READY_SECONDS} s.")
+                    raise self.error_with_logs(f"The service is not ready after {READY_SECONDS} s.")
                 time.sleep(0.2)
 
     def require_working(self) -> None:
@@ -79,11 +79,11 @@ class LocalService:
         disk is full."""
         for ended in self.exits():
             self._failures[ended.program] += 1
-            if ended.exit_status == WRONG_SETTING or self._failures[ended.program] >= MOST_FAILURES:
-                raise self._ends_again(ended)
-        require_room(self.settings.data, LEAST_LEFT_MB)
+            if ended.exit_status == CONFIGURATION_STATUS or self._failures[ended.program] >= MAX_FAILURES:
+                raise self._crash_loop_error(ended)
+        require_room(self.settings.data, MIN_FREE_MB)
 
-    def stuck(self, sentence: str) -> CommandError:
+    def error_with_logs(self, sentence: str) -> CommandError:
         """An error with the sentence and the last lines of the programs' logs."""
         lines = [
             f"  {program.name}: {line}"
@@ -101,7 +101,7 @@ class LocalService:
         reap_orphans(but=self._supervisor.pid)
         status = self._supervisor.poll()
         if status is not None:
-            raise self._supervisor_gone(status)
+            raise self._supervisor_error(status)
         yield from program_exits(self._supervisor_log.lines())
 
     def stop(self, seconds: float) -> None:
@@ -131,9 +131,9 @@ class LocalService:
         )
         if done.returncode != 0:
             lines = done.stdout.strip().splitlines()[-10:]
-            raise CommandError("\n".join(["The database can't be brought up to date:", *lines]))
+            raise CommandError("\n".join(["The database can't be migrated:", *lines]))
 
-    def _workers_there(self, client: ServiceClient) -> bool:
+    def _has_workers(self, client: ServiceClient) -> bool:
         try:
             queues = client.get("/v1/queues")["queues"]
         except (Refused, ServiceUnreachable):
@@ -141,13 +141,13 @@ class LocalService:
         working = {queue["runtime"] for queue in queues if queue["workers"]}
         return working.issuperset(self.runtimes)
 
-    def _ends_again(self, ended: ProgramExit) -> CommandError:
+    def _crash_loop_error(self, ended: ProgramExit) -> CommandError:
         if not ended.program:
             return CommandError(f"A program can't be started: {ended.how}.")
         lines = last_lines(log_of(self.settings, ended.program), 12)
         return CommandError("\n".join([f"{ended.program} does not stay up ({ended.how}). The end of its log:", *lines]))
 
-    def _supervisor_gone(self, status: int) -> CommandError:
+    def _supervisor_error(self, status: int) -> CommandError:
         how = f"killed by {signal.Signals(-status).name}" if status < 0 else f"exit status {status}"
         lines = last_lines(log_of(self.settings, "supervisord-output"), 5)
         return CommandError(
@@ -163,8 +163,8 @@ def _runtimes(settings: Settings) -> list[str]:
         raise WrongUsage(str(error)) from error
     installed = installed_runtimes()
     wanted = {entry.runtime for entry in catalogue.entries.values()}
-    # Without any framework here, the user wants an API without workers of its own.
-    if set(installed) - ELSEWHERE and wanted.isdisjoint(installed):
+    # If no framework is installed, the user wants an API without workers.
+    if set(installed) - REMOTE_RUNTIMES and wanted.isdisjoint(installed):
         raise WrongUsage(
             f"{', '.join(map(str, settings.catalogue))} has no model for a runtime that is installed here: "
             f"{', '.join(installed)}. Add one: boxqueue models add FILE"

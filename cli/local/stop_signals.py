@@ -36,7 +36,7 @@ class StopSignals:
 def stop_signals() -> Iterator[StopSignals]:
     """The first SIGINT, SIGTERM or SIGHUP raises `StopRequested` in the main thread; later ones are counted."""
     requests = StopSignals()
-    # `nohup` ignores SIGHUP, and that is kept. SIGINT is handled even if a script's `&` ignores it, because such a
+    # If `nohup` ignores SIGHUP, it stays ignored. SIGINT is handled even if a script's `&` ignores it, because such a
     # script stops the service with `kill -INT`.
     taken = [number for number in SIGNALS if number == signal.SIGINT or signal.getsignal(number) != signal.SIG_IGN]
     before = {number: signal.signal(number, requests.received) for number in taken}

@@ -12,13 +12,13 @@ from jobs.settings import Settings
 
 # A running claim has this long to finish before its worker is killed.
 STOP_SECONDS = 30
-NEVER_GIVE_UP = 1_000_000
+UNLIMITED_RETRIES = 1_000_000
 LOG_MB, LOG_BACKUPS = 10, 3
 # Groups start in this order and stop in the opposite order, all programs of a group together: first the API and the
 # workers, then the Redis that rings them.
 GROUPS = ("broker", "service")
 # supervisord adds its process id to the socket's path, and a Unix socket's path has at most 107 bytes.
-LONGEST_CONTROL_PATH = 107 - len(".4194304")
+MAX_CONTROL_PATH = 107 - len(".4194304")
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +54,7 @@ def write_configuration(settings: Settings, programs: list[Program]) -> Path:
     for stale in (control, settings.data / "supervisord.pid"):
         stale.unlink(missing_ok=True)
     sections = [_supervisord(settings)]
-    if len(os.fsencode(control)) <= LONGEST_CONTROL_PATH:
+    if len(os.fsencode(control)) <= MAX_CONTROL_PATH:
         sections.append(_control(control))
     sections += [_program(program, log_of(settings, program.name)) for program in programs]
     for priority, group in enumerate(GROUPS):
@@ -103,7 +103,7 @@ def _program(program: Program, log: Path) -> str:
 command={_escaped(shlex.join(program.command))}
 autorestart=true
 startsecs=1
-startretries={NEVER_GIVE_UP}
+startretries={UNLIMITED_RETRIES}
 stopsignal=TERM
 stopwaitsecs={STOP_SECONDS}
 killasgroup=true

@@ -42,9 +42,7 @@ class Output(Strict):
     class_scores: int | str | None = Field(
         None, description="An output with a column of scores for each class, in place of `scores` and `classes`."
     )
-    count: int | str | None = Field(
-        None, description="The output with the number of a picture's rows that count, if any."
-    )
+    count: int | str | None = Field(None, description="The output with the number of valid rows of a picture, if any.")
     first_class: int = Field(0, ge=0, description="The class id of the first label in the model's output.")
     box_order: Literal["xyxy", "yxyx", "xywh", "yxhw", "cxcywh", "cycxhw"] = "xyxy"
     coordinates: Literal["pixels", "normalised"] = "pixels"
@@ -52,9 +50,7 @@ class Output(Strict):
     background: Literal["first", "last"] | None = Field(
         None, description="The column of `class_scores` that means that there is no object."
     )
-    several_classes: bool = Field(
-        False, description="With `class_scores`: a box counts for each class, not only its best."
-    )
+    several_classes: bool = Field(False, description="With `class_scores`: a box may have several classes.")
     nms: float | None = Field(
         None, gt=0, le=1, description="Non-maximum suppression: the largest IoU of two boxes of a class."
     )
@@ -136,7 +132,7 @@ class ModelEntry(Strict):
         return hashlib.sha256(f"{source}\n{meaning}".encode()).hexdigest()
 
     @property
-    def repeats(self) -> bool:
+    def is_reproducible(self) -> bool:
         """Whether the same picture always gets the same answer: a server may change a model without a version."""
         return self.server is None or self.server.version is not None
 
@@ -147,7 +143,7 @@ class ModelEntry(Strict):
 
     @property
     def is_embedded(self) -> bool:
-        """Whether the model runs in the process that asks it, and not on a model server."""
+        """Whether the model runs in this process, and not on a model server."""
         return self.server is None
 
     @property
@@ -214,7 +210,7 @@ class ModelEntry(Strict):
         return stamps_of(self.file) if self.is_embedded else []
 
     def verify(self) -> None:
-        """Fetches the file if needed, and checks its digest, which reads the whole file. A server is not asked.
+        """Fetches the file if needed, and reads all of it to check its digest. Does nothing for a model on a server.
 
         Raises `ModelUnusable` if the file is missing, or is not the one that `sha256` names.
         """

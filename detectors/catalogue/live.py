@@ -28,8 +28,8 @@ class LiveCatalogue:
         cache: Path = Path("data/models"),
         last: Catalogue | None = None,
     ) -> None:
-        """`last`: a catalogue that was read elsewhere; the first `now` then reads the files. Without it, they are read
-        here, which raises `CatalogueError`."""
+        """`last`: a catalogue that another process has read; then the first `now` reads the files. Without it, they are
+        read here. Raises `CatalogueError` if they can't be."""
         self._paths, self._aliases, self._cache = paths, aliases, cache
         self._lock = threading.Lock()
         # Before reading, so that the next `now` sees a change that happens in between.

@@ -29,13 +29,13 @@ class Catalogue:
             raise UnknownModel(name, sorted([*self.entries, *self.aliases]))
         return entry
 
-    def of_runtime(self, runtime: str) -> dict[str, ModelEntry]:
+    def entries_for_runtime(self, runtime: str) -> dict[str, ModelEntry]:
         """The entries that the workers of one queue serve."""
         return {name: entry for name, entry in self.entries.items() if entry.runtime == runtime}
 
     @classmethod
     def load(cls, *paths: Path, aliases: Mapping[str, str] | None = None, cache: Path = Path("data/models")) -> Self:
-        """Reads catalogues, joined as one. Models that lie elsewhere will be fetched into `cache`.
+        """Reads catalogues as one. Model files that are named by a URI are fetched into `cache` later.
 
         Raises `CatalogueError`, which names the file, the entry and the field.
         """
@@ -62,13 +62,13 @@ def read_tables(path: Path, parse: Callable[[str], Tables]) -> Tables:
         return parse(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise CatalogueError(f"The catalogue {path} can't be read: {error.strerror}.") from error
-    except ValueError as error:  # parsers raise kinds of it, and text that is not UTF-8 too
+    except ValueError as error:  # from the parser, or for text that is not UTF-8
         raise CatalogueError(f"The catalogue {path} is not valid TOML: {error}.") from error
 
 
 # Defaults for the models of a format. torchvision's models scale their pictures themselves, have the background as
 # class 0, and name their outputs.
-OF_FORMAT: dict[str, dict[str, dict[str, Any]]] = {
+FORMAT_DEFAULTS: dict[str, dict[str, dict[str, Any]]] = {
     "torchvision": {
         "input": {"width": 1333, "height": 1333, "resize": "none", "layout": "NHWC", "dtype": "uint8"},
         "output": {"boxes": "boxes", "scores": "scores", "classes": "labels", "first_class": 1},
@@ -77,21 +77,21 @@ OF_FORMAT: dict[str, dict[str, dict[str, Any]]] = {
 
 
 def read_entry(path: Path, name: str, table: Any, cache: Path) -> ModelEntry:
-    """An entry as it stands in the catalogue at `path`. Raises `CatalogueError`."""
+    """An entry of the catalogue at `path`. Raises `CatalogueError`."""
     if not isinstance(table, dict):
         raise CatalogueError(f"{path}: {name} must be a table, [{name}].")
-    given = {"name": name, **table}
+    fields = {"name": name, **table}
     try:
-        given |= _labels(path, table.get("labels"))
-        for part, usual in OF_FORMAT.get(str(table.get("format")), {}).items():
-            left_out = {"first_class"} if "ids" in given else set()
-            given[part] = {name: value for name, value in usual.items() if name not in left_out} | table.get(part, {})
-        entry = ModelEntry.model_validate(given)
+        fields |= _labels(path, table.get("labels"))
+        for part, usual in FORMAT_DEFAULTS.get(str(table.get("format")), {}).items():
+            left_out = {"first_class"} if "ids" in fields else set()
+            fields[part] = {name: value for name, value in usual.items() if name not in left_out} | table.get(part, {})
+        entry = ModelEntry.model_validate(fields)
     except ValidationError as error:
         fault = error.errors()[0]
         field = ".".join(str(part) for part in fault["loc"])
-        said = fault["msg"].removeprefix("Value error, ")
-        raise CatalogueError(f"{path}, model {name}{field and f', field {field}'}: {said}.") from error
+        message = fault["msg"].removeprefix("Value error, ")
+        raise CatalogueError(f"{path}, model {name}{field and f', field {field}'}: {message}.") from error
     except (CatalogueError, ValueError) as error:
         raise CatalogueError(f"{path}, model {name}, field labels: {error}") from error
     if entry.server is not None:
@@ -101,10 +101,10 @@ def read_entry(path: Path, name: str, table: Any, cache: Path) -> ModelEntry:
     return entry.model_copy(update={"source": uri, "file": cache / entry.sha256 / entry.file.name})
 
 
-def _labels(path: Path, given: Any) -> dict[str, Any]:
+def _labels(path: Path, labels: Any) -> dict[str, Any]:
     """`labels` may be a list, a table id -> label, or the name of a file that has either. Raises `CatalogueError`, or
-    ValueError where an id is no number."""
-    found = read_labels(path.parent / given) if isinstance(given, str) else given
+    ValueError if an id is no number."""
+    found = read_labels(path.parent / labels) if isinstance(labels, str) else labels
     if not isinstance(found, Mapping):
         return {} if found is None else {"labels": found}
     by_id = sorted((int(number), label) for number, label in found.items())

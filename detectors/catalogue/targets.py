@@ -14,11 +14,11 @@ TARGETS = {
 }
 
 
-def of_target(entries: Mapping[str, ModelEntry], target: str) -> dict[str, ModelEntry]:
+def entries_for_target(entries: Mapping[str, ModelEntry], target: str) -> dict[str, ModelEntry]:
     """The entries of that target, in their order."""
-    runtime, only = TARGETS[target]
+    runtime, only_format = TARGETS[target]
     return {
         name: entry
         for name, entry in entries.items()
-        if entry.runtime == runtime and (only is None or entry.format == only)
+        if entry.runtime == runtime and (only_format is None or entry.format == only_format)
     }

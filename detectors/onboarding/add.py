@@ -22,7 +22,7 @@ from detectors.errors import CatalogueError, ModelUnusable
 from detectors.onboarding import command_line
 from detectors.onboarding.choose_labels import Labels, choose_labels
 from detectors.onboarding.detect_format import RUNTIMES, detect_format
-from detectors.onboarding.edit_catalogue import Inferred, add_entry, table_of
+from detectors.onboarding.edit_catalogue import Guess, add_entry, table_of
 from detectors.onboarding.infer_entry import Fields, infer_columns, infer_input, infer_output
 from detectors.onboarding.probe import DEFAULT_BATCH_SIZE, probe
 from detectors.runtimes.devices import load_runtime
@@ -73,12 +73,12 @@ def _infer_fields(options: argparse.Namespace, runtime: str, model_format: str, 
 def _infer_torchvision(options: argparse.Namespace) -> Fields:
     # Imported here, because torchvision may be missing, and the other formats do not need it.
     from detectors.onboarding.builders import find_builder  # noqa: PLC0415
-    from detectors.runtimes.pytorch import MORE_THAN_WEIGHTS  # noqa: PLC0415
+    from detectors.runtimes.pytorch import UNSAFE_WEIGHTS  # noqa: PLC0415
 
     try:
         builder, classes = find_builder(options.file, options.builder)
     except pickle.UnpicklingError as error:
-        raise ModelUnusable(f"{options.file} {MORE_THAN_WEIGHTS}") from error
+        raise ModelUnusable(f"{options.file} {UNSAFE_WEIGHTS}") from error
     except (RuntimeError, ValueError, OSError, LookupError) as error:
         raise ModelUnusable(f"{options.file} can't be examined: {error}") from error
     labels, file = choose_labels(options.file, options.labels, classes)
@@ -92,7 +92,7 @@ def _infer_torchvision(options: argparse.Namespace) -> Fields:
 
 def _labels(labels: Labels, file: Path | None, options: argparse.Namespace) -> Fields:
     field = list(labels) if file is None else _path(file, options.catalogue[0])
-    return {"labels": field if options.labels is not None else Inferred(field, "found beside the model")}
+    return {"labels": field if options.labels is not None else Guess(field, "found beside the model")}
 
 
 def _path(file: Path, catalogue: Path) -> str:

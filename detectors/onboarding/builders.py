@@ -30,7 +30,7 @@ def find_builder(file: Path, wanted: str | None) -> tuple[str, int]:
 
 def _count_classes(builder: str, weights: dict[str, Any]) -> int | None:
     """The number of classes with which the builder makes a model for these weights; None if they do not fit it."""
-    with torch.device("meta"):  # shapes without numbers, which is fast
+    with torch.device("meta"):  # tensors without data, which is fast
         of_two = get_model(builder, weights=None, weights_backbone=None, num_classes=2)
         # Only the heads grow with the number of classes, in proportion to it.
         growths = {

@@ -17,7 +17,7 @@ from detectors.base import Answers, Detector
 from detectors.catalogue import ModelEntry
 from detectors.errors import ModelUnusable
 from detectors.onboarding import command_line
-from detectors.pictures.decode import Decoded, decode
+from detectors.pictures.decode import DecodedPicture, decode
 from detectors.pictures.drawing import Row, annotate
 from detectors.pictures.preprocess import Batch, Pixels, to_tensor
 from detectors.runtimes.devices import load_runtime
@@ -40,7 +40,7 @@ def check(entry: ModelEntry, wanted: str, threads: int, picture: Path | None, dr
     warm = time.perf_counter()
     data = _read(picture) if picture else None
     blank = detector.blank()
-    decoded = decode(data, entry.input) if data else Decoded(blank, blank.shape[1], blank.shape[0])
+    decoded = decode(data, entry.input) if data else DecodedPicture(blank, blank.shape[1], blank.shape[0])
     times = _measure(detector, decoded.pixels)
     found = _detect(detector, decoded)
     if data and drawn:
@@ -74,7 +74,7 @@ def _measure(detector: Detector, pixels: Pixels) -> dict[str, float]:
     }
 
 
-def _detect(detector: Detector, picture: Decoded) -> list[Row]:
+def _detect(detector: Detector, picture: DecodedPicture) -> list[Row]:
     (detections,) = detector.detect([picture.pixels])
     min_score = detector.entry.defaults.min_score or 0.0
     return [

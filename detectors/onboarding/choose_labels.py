@@ -8,8 +8,8 @@ from detectors.errors import CatalogueError
 
 Labels = Sequence[str] | Mapping[int, str]
 """In order, or by class id."""
-ENDINGS = (".txt", ".pbtxt", ".json")
-BESIDE = ("labels.txt", "classes.txt", "*.pbtxt")
+LABEL_SUFFIXES = (".txt", ".pbtxt", ".json")
+LABEL_FILES = ("labels.txt", "classes.txt", "*.pbtxt")
 
 
 def choose_labels(model: Path, option: str | None, classes: int | None) -> tuple[Labels, Path | None]:
@@ -17,13 +17,13 @@ def choose_labels(model: Path, option: str | None, classes: int | None) -> tuple
 
     option: the value of --labels, which is a file, or labels separated by commas. classes: the number of the model's
     classes, one of which may be the background; None if it is unknown. Without the option, a file beside the model is
-    taken, but only if the number of classes is known.
+    used, but only if the number of classes is known.
 
     Raises `CatalogueError` if there are no labels, or not as many as the model needs.
     """
     file = Path(option) if option is not None and _is_file(option) else None
     if option is None and classes is not None:
-        beside = (found for name in BESIDE for found in sorted(model.absolute().parent.glob(name)))
+        beside = (found for name in LABEL_FILES for found in sorted(model.absolute().parent.glob(name)))
         file = next(beside, None)
     if file is None and option is None:
         raise CatalogueError(
@@ -38,7 +38,7 @@ def choose_labels(model: Path, option: str | None, classes: int | None) -> tuple
 
 
 def _is_file(option: str) -> bool:
-    return "," not in option and (Path(option).suffix in ENDINGS or Path(option).is_file())
+    return "," not in option and (Path(option).suffix in LABEL_SUFFIXES or Path(option).is_file())
 
 
 def _fit(labels: Labels, classes: int) -> bool:

@@ -19,13 +19,13 @@ from detectors.errors import CatalogueError, ModelUnusable
 from detectors.onboarding import command_line
 from detectors.onboarding.edit_catalogue import copy_entry, find_catalogue
 from detectors.pictures.preprocess import to_tensor
-from detectors.runtimes.aotinductor import FEATURES, PICTURES, TORCH, describe_input, instructions
+from detectors.runtimes.aotinductor import CPU_FLAGS_KEY, INPUT_KEY, TORCH_VERSION_KEY, describe_input, instructions
 from detectors.runtimes.pytorch import load_program
 
 # Settings of Inductor for code that runs on every x86 processor since about 2013 (AVX2, FMA).
-PORTABLE = {"cpp.march": "x86-64-v3", "cpp.simdlen": 256}
+PORTABLE_SETTINGS = {"cpp.march": "x86-64-v3", "cpp.simdlen": 256}
 # The instruction sets of `-march=x86-64-v3`, as Linux names them.
-LEVEL_3 = ("avx", "avx2", "bmi1", "bmi2", "f16c", "fma", "movbe", "sse4_1", "sse4_2", "ssse3")
+X86_64_V3_FLAGS = ("avx", "avx2", "bmi1", "bmi2", "f16c", "fma", "movbe", "sse4_1", "sse4_2", "ssse3")
 
 
 def compile_package(entry: ModelEntry, target: Path, *, portable: bool) -> None:
@@ -37,15 +37,15 @@ def compile_package(entry: ModelEntry, target: Path, *, portable: bool) -> None:
     if program.example_inputs is None:  # the compiler needs some, and uses only their shapes
         blank = np.zeros((entry.input.height, entry.input.width, 3), np.uint8)
         program.example_inputs = ((torch.from_numpy(to_tensor([blank] * 2, entry.input)),), {})
-    needed = LEVEL_3 if portable and platform.machine() == "x86_64" else instructions()
+    needed = X86_64_V3_FLAGS if portable and platform.machine() == "x86_64" else instructions()
     configuration: dict[str, Any] = {
         "freezing": True,
         "aot_inductor.metadata": {
-            FEATURES: " ".join(needed),
-            TORCH: torch.__version__,
-            PICTURES: describe_input(entry.input),
+            CPU_FLAGS_KEY: " ".join(needed),
+            TORCH_VERSION_KEY: torch.__version__,
+            INPUT_KEY: describe_input(entry.input),
         },
-        **(PORTABLE if portable and platform.machine() == "x86_64" else {}),
+        **(PORTABLE_SETTINGS if portable and platform.machine() == "x86_64" else {}),
     }
     with torch.no_grad():
         torch._inductor.aoti_compile_and_package(program, package_path=str(target), inductor_configs=configuration)

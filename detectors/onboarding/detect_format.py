@@ -15,9 +15,9 @@ RUNTIMES = {
 }
 """Format -> its runtime."""
 # The first byte of a pickle, which old versions of torch.save wrote in place of zip archives.
-PICKLE = b"\x80"
+PICKLE_MAGIC = b"\x80"
 # The first byte of a GraphDef: the tag of its field `node`. No other format begins with it.
-NODE = b"\x0a"
+GRAPH_DEF_MAGIC = b"\x0a"
 
 
 def detect_format(file: Path) -> str:
@@ -32,7 +32,7 @@ def detect_format(file: Path) -> str:
             found = _detect_archive(file)
         else:
             with file.open("rb") as opened:
-                found = {PICKLE: "torchvision", NODE: "frozen_graph"}.get(opened.read(1))
+                found = {PICKLE_MAGIC: "torchvision", GRAPH_DEF_MAGIC: "frozen_graph"}.get(opened.read(1))
     except (OSError, zipfile.BadZipFile) as error:
         raise ModelUnusable(f"{file} can't be read: {getattr(error, 'strerror', None) or error}.") from error
     if found is None:

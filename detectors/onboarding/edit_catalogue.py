@@ -16,7 +16,7 @@ from detectors.errors import CatalogueError, UnknownModel
 
 
 @dataclass(frozen=True)
-class Inferred:
+class Guess:
     """A value of an entry that may be wrong, and the comment that says what to check."""
 
     value: Any
@@ -75,7 +75,7 @@ def table_of(fields: Mapping[str, Any]) -> Table:
     for name, value in fields.items():
         if isinstance(value, Mapping):
             table.add(name, table_of(value))
-        elif isinstance(value, Inferred):
+        elif isinstance(value, Guess):
             table.add(name, tomlkit.item(value.value).comment(value.comment))
         else:
             table.add(name, value)

@@ -6,14 +6,14 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from detectors.catalogue import OF_FORMAT
+from detectors.catalogue import FORMAT_DEFAULTS
 from detectors.errors import ModelUnusable
-from detectors.onboarding.edit_catalogue import Inferred
+from detectors.onboarding.edit_catalogue import Guess
 from detectors.onboarding.probe import Key, Outputs, Probe, describe_outputs
 
 Numbers = npt.NDArray[np.generic]
 Fields = dict[str, Any]
-"""Fields of an entry, or of a table in it; a value may be an `Inferred`."""
+"""Fields of an entry, or of a table in it; a value may be an `Guess`."""
 
 OBJECT_DETECTION_API = {
     "boxes": "detection_boxes",
@@ -23,7 +23,7 @@ OBJECT_DETECTION_API = {
     "box_order": "yxyx",
     "coordinates": "normalised",
 }
-TORCHVISION = OF_FORMAT["torchvision"]["output"]
+TORCHVISION = FORMAT_DEFAULTS["torchvision"]["output"]
 DETR = {"boxes": "pred_boxes", "class_scores": "pred_logits", "box_order": "cxcywh", "coordinates": "normalised"}
 ROLES = ("boxes", "scores", "classes", "class_scores")
 # Normalised coordinates are at most 1, and a little more if a box reaches out of the picture.
@@ -38,12 +38,12 @@ def infer_input(probed: Probe) -> Fields:
     fields: Fields = {} if into.name is None else {"name": into.name}
     fields |= {"width": into.width, "height": into.height, "resize": into.resize}
     if into.resize != "none":
-        fields["resize"] = Inferred(into.resize, 'inferred: keeps the aspect ratio; "stretch" if it was trained so')
+        fields["resize"] = Guess(into.resize, 'inferred: keeps the aspect ratio; "stretch" if it was trained so')
     for name in ("layout", "dtype"):
         value = getattr(into, name)
-        fields[name] = Inferred(value, "inferred: the model ran with it") if probed.inferred else value
+        fields[name] = Guess(value, "inferred: the model ran with it") if probed.inferred else value
     if into.dtype == "float32":
-        fields["scale"] = Inferred(
+        fields["scale"] = Guess(
             into.scale, "inferred: pixels become 0 … 1; check this, and whether mean and std are needed"
         )
     return fields
@@ -72,7 +72,7 @@ def infer_output(outputs: Outputs) -> Fields:
         fields |= _infer_scores({key: array for key, array in arrays.items() if array.shape == rows}, outputs)
     count = _find(arrays, "num", lambda array: _may_be_counts(array, rows))
     if count is not None:
-        fields["count"] = Inferred(count, "inferred: the number of boxes that count")
+        fields["count"] = Guess(count, "inferred: the number of boxes that count")
     return fields | box_fields
 
 
@@ -90,7 +90,7 @@ def infer_columns(scores: Numbers, labels: Sequence[str] | Mapping[int, str]) ->
     comment = "inferred: the column that is highest on a blank picture"
     first_class = {} if background == last or isinstance(labels, Mapping) else {"first_class": 1}
     return {
-        "background": Inferred("last" if background == last else "first", comment),
+        "background": Guess("last" if background == last else "first", comment),
         **first_class,
         **_activation(scores, "softmax"),
     }
@@ -112,8 +112,8 @@ def _infer_scores(arrays: Mapping[Key, Numbers], outputs: Outputs) -> Fields:
         raise ModelUnusable(_not_found("n × k scores, which are floating-point numbers", outputs))
     return {
         "scores": scores,
-        "classes": classes if is_classes(classes) else Inferred(classes, "inferred: this output, and not the scores"),
-        "first_class": Inferred(0, "inferred: 1 if the model counts its classes from 1"),
+        "classes": classes if is_classes(classes) else Guess(classes, "inferred: this output, and not the scores"),
+        "first_class": Guess(0, "inferred: 1 if the model counts its classes from 1"),
         **_activation(arrays[scores], "sigmoid"),
     }
 
@@ -140,8 +140,8 @@ def _infer_boxes(boxes: Numbers) -> Fields:
     normalised = numbers.size > 0 and np.abs(numbers).max() <= MAX_NORMALISED
     comment = "inferred from the boxes on blank pictures"
     return {
-        "box_order": Inferred("xyxy" if corners else "cxcywh", comment),
-        "coordinates": Inferred("normalised" if normalised else "pixels", comment),
+        "box_order": Guess("xyxy" if corners else "cxcywh", comment),
+        "coordinates": Guess("normalised" if normalised else "pixels", comment),
     }
 
 
@@ -150,7 +150,7 @@ def _activation(scores: Numbers, usual: str) -> Fields:
     numbers = scores.astype(np.float64)
     if not numbers.size or (numbers.min() >= 0 and numbers.max() <= 1):
         return {}
-    return {"activation": Inferred(usual, "inferred, as scores are not 0 to 1")}
+    return {"activation": Guess(usual, "inferred, as scores are not 0 to 1")}
 
 
 def _not_found(wanted: str, outputs: Outputs) -> str:

@@ -8,15 +8,15 @@ from typing import Any, Literal
 import torch
 from torch.export import ExportedProgram
 
-from detectors.catalogue import OF_FORMAT, Input
+from detectors.catalogue import FORMAT_DEFAULTS, Input
 from detectors.onboarding.probe import DEFAULT_BATCH_SIZE, Outputs, Program, Size, input_of, require_size, usual_scale
 from detectors.pictures.preprocess import Batch
 from detectors.runtimes.pytorch import Model, load_package, load_program, named_outputs, to_device, to_numpy
 
 # A dynamic batch is tried first.
-ANY_BATCH = ((2, DEFAULT_BATCH_SIZE), (1, 1))
+CANDIDATE_BATCHES = ((2, DEFAULT_BATCH_SIZE), (1, 1))
 # Layouts and types in the order of trying. uint8 comes first, because programs that need float32 refuse it.
-TRIED: Sequence[tuple[Literal["NHWC", "NCHW"], Literal["uint8", "float32"]]] = (
+CANDIDATE_INPUTS: Sequence[tuple[Literal["NHWC", "NCHW"], Literal["uint8", "float32"]]] = (
     ("NHWC", "uint8"),
     ("NCHW", "uint8"),
     ("NHWC", "float32"),
@@ -35,9 +35,9 @@ def open_program(file: Path, model_format: str, size: Size | None, device: str, 
         script: Any = torch.jit.load(str(file), map_location=device).eval()  # type: ignore[no-untyped-call]
         if str(script.forward.schema.arguments[1].type) == "List[Tensor]":  # like torchvision's detectors
             return Program(_runner(script, device), [_list_input(size)], [(2, DEFAULT_BATCH_SIZE)])
-        return Program(_runner(script, device), _inputs_to_try(size), ANY_BATCH)
+        return Program(_runner(script, device), _inputs_to_try(size), CANDIDATE_BATCHES)
     package = _with_input_check(load_package(file, device, None))
-    return Program(_runner(package, device), _inputs_to_try(size), ANY_BATCH)
+    return Program(_runner(package, device), _inputs_to_try(size), CANDIDATE_BATCHES)
 
 
 def _open_exported(program: ExportedProgram, size: Size | None, device: str) -> Program:
@@ -65,13 +65,13 @@ def _inputs_to_try(size: Size | None) -> list[Input]:
     width, height = require_size(size)
     return [
         Input(width=width, height=height, layout=layout, dtype=dtype, scale=usual_scale(dtype))
-        for layout, dtype in TRIED
+        for layout, dtype in CANDIDATE_INPUTS
     ]
 
 
 def _list_input(size: Size | None) -> Input:
     """The input of a model that takes a list of pictures in their own sizes and scales them itself."""
-    largest = OF_FORMAT["torchvision"]["input"]
+    largest = FORMAT_DEFAULTS["torchvision"]["input"]
     width, height = size or (largest["width"], largest["height"])
     return Input(width=width, height=height, resize="none", scale=usual_scale("float32"))
 

@@ -15,8 +15,8 @@ from detectors.pictures.preprocess import Pixels, content_size
 
 
 @dataclass(frozen=True, slots=True)
-class Decoded:
-    """A decoded picture, which may be smaller than the original. `whole` converts boxes to the original's size."""
+class DecodedPicture:
+    """A decoded picture, which may be smaller than the original. `to_original` converts its boxes."""
 
     pixels: Pixels
     """RGB uint8, H×W×3, turned upright by EXIF."""
@@ -24,15 +24,15 @@ class Decoded:
     """Of the original picture in pixels, as a person sees it."""
     height: int
 
-    def whole(self, boxes: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:
+    def to_original(self, boxes: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:
         """Boxes k × 4 in pixels of `pixels` -> in pixels of the original picture, rounded to two decimals."""
         height, width = self.pixels.shape[:2]
-        growth = np.array([self.width / width, self.height / height] * 2)
-        whole: npt.NDArray[np.float64] = (boxes * growth).round(2)
-        return whole
+        scale = np.array([self.width / width, self.height / height] * 2)
+        scaled: npt.NDArray[np.float64] = (boxes * scale).round(2)
+        return scaled
 
 
-def decode(data: bytes, fit: Input | None = None) -> Decoded:
+def decode(data: bytes, fit: Input | None = None) -> DecodedPicture:
     """Decodes a picture. With `fit`, a picture larger than that model's input is scaled down to its size in the input.
 
     A much larger JPEG is decoded at a reduced DCT scale. Of an animation the first frame is taken, transparent pixels
@@ -44,23 +44,23 @@ def decode(data: bytes, fit: Input | None = None) -> Decoded:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # damaged EXIF blocks and the like: only the pixels matter
             with Image.open(io.BytesIO(data), formats=list(FORMATS)) as image:
-                whole = image.size
+                original_size = image.size
                 # Read before the pixels, as on acceptance: PNG may have a second EXIF block behind them.
                 orientation = image.getexif().get(ExifTags.Base.Orientation, 1)
                 turned = orientation in QUARTER_TURNS
                 if fit and image.format in ("JPEG", "MPO"):
-                    image.draft("RGB", content_size(*whole, _turned(fit, turned)))
+                    image.draft("RGB", content_size(*original_size, _turned(fit, turned)))
                 rgb = _to_rgb(image)
     except (OSError, ValueError, SyntaxError, EOFError, KeyError, IndexError, TypeError, ZeroDivisionError) as error:
         # Pillow's decoders raise any of these on damaged data.
         raise PictureUndecodable(f"The picture can't be decoded: {error}") from error
     upright = rgb.transpose(TRANSPOSES[orientation]) if orientation in TRANSPOSES else rgb
-    width, height = (whole[1], whole[0]) if turned else whole
+    width, height = original_size[::-1] if turned else original_size
     if fit:
         target = content_size(width, height, fit)
         if target[0] < upright.width or target[1] < upright.height:
             upright = upright.resize(target, Image.Resampling.BILINEAR)
-    return Decoded(np.asarray(upright), width, height)
+    return DecodedPicture(np.asarray(upright), width, height)
 
 
 def _turned(fit: Input, turned: bool) -> Input:

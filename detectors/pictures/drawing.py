@@ -12,11 +12,11 @@ from detectors.errors import PictureUndecodable
 from detectors.pictures.formats import FORMATS
 
 # Pixels of the shorter and of the longer side. On a smaller picture a label would cover it, so it is enlarged.
-SMALLEST = (120, 320)
+MIN_SIDES = (120, 320)
 # Pixels of the longer side. A larger picture is shrunk: screens do not show more, and encoding would take seconds.
-LARGEST = 4096
+MAX_SIDE = 4096
 # With more boxes, labels are placed without avoiding the others: comparing all with all would take too long.
-_MOST_TO_AVOID = 300
+_MAX_BOXES_TO_AVOID = 300
 # Decoded pictures are large: 200 megapixels take 600 MB. So at most two are drawn at once.
 _drawing = threading.BoundedSemaphore(2)
 
@@ -63,12 +63,12 @@ def draw(canvas: Image.Image, detections: Sequence[Row], scale: float = 1.0) -> 
 
 
 def _canvas(data: bytes) -> tuple[Image.Image, float, str]:
-    """The picture upright in RGB or RGBA, at what scale it is, and the format to save it in."""
+    """The picture upright in RGB or RGBA, its scale, and the format to save it in."""
     with Image.open(io.BytesIO(data), formats=list(FORMATS)) as picture:
         form = {"JPEG": "JPEG", "MPO": "JPEG", "WEBP": "WEBP"}.get(picture.format or "", "PNG")
         width, height = picture.size
         shorter, longer = sorted(picture.size)
-        scale = min(max(1.0, SMALLEST[0] / shorter, SMALLEST[1] / longer), LARGEST / longer)
+        scale = min(max(1.0, MIN_SIDES[0] / shorter, MIN_SIDES[1] / longer), MAX_SIDE / longer)
         size = max(1, round(width * scale)), max(1, round(height * scale))
         if scale < 1.0:
             picture.draft(None, size)
@@ -116,7 +116,7 @@ def _label(
     boxes: Sequence[Box],
     labels: list[Box],
 ) -> None:
-    """Writes beside or into its box where it hides least of the `boxes` and `labels`, and adds itself to these."""
+    """Writes a label beside or in its box, where it hides least of `boxes` and `labels`. Adds its place to `labels`."""
     left, top, right, bottom = pen.textbbox((0, 0), text, font=font)
     pad = 2
     width, height = right - left + 2 * pad, bottom - top + 2 * pad
@@ -130,7 +130,7 @@ def _label(
     ]
     places = [_inside(corner, (width, height), size) for corner in corners]
     place = places[0]
-    if len(boxes) <= _MOST_TO_AVOID:
+    if len(boxes) <= _MAX_BOXES_TO_AVOID:
         place = min(places, key=lambda place: _hidden(place, boxes) + 4 * _hidden(place, labels))
     labels.append(place)
     pen.rectangle((place[0], place[1], place[2] - 1, place[3] - 1), fill=colour)

@@ -2,7 +2,7 @@
 
 from PIL import Image
 
-# Formats whose decoders are bounded and common. Others stay out: each one more is a door for hostile files.
+# Common formats with bounded decoders. Each further decoder would be a risk with hostile files.
 FORMATS = {
     "JPEG": "image/jpeg",
     "PNG": "image/png",

@@ -10,11 +10,11 @@ from pathlib import Path
 from detectors.catalogue import Input
 
 # Prefixes of the processor flags that a compiler uses; no code depends on other flags.
-INSTRUCTIONS = (
+CPU_FLAG_PREFIXES = (
     "adx", "aes", "amx", "avx", "bmi", "f16c", "fma", "gfni", "movbe", "pclmul", "sse", "ssse", "vaes", "vpcl",
 )  # fmt: skip
-FEATURES, TORCH, PICTURES = "BOXQUEUE_INSTRUCTIONS", "BOXQUEUE_TORCH", "BOXQUEUE_PICTURES"
-DEVICE = "AOTI_DEVICE_KEY"
+CPU_FLAGS_KEY, TORCH_VERSION_KEY, INPUT_KEY = "BOXQUEUE_INSTRUCTIONS", "BOXQUEUE_TORCH", "BOXQUEUE_PICTURES"
+DEVICE_KEY = "AOTI_DEVICE_KEY"
 
 
 def require_runnable(file: Path, version: str, device: str, input_: Input | None) -> None:
@@ -22,22 +22,22 @@ def require_runnable(file: Path, version: str, device: str, input_: Input | None
     with more instructions, or another input. The package itself does not check this: it reads past the end of a tensor
     that is too small."""
     metadata = _metadata(file)
-    made_by = metadata.get(TORCH)
+    made_by = metadata.get(TORCH_VERSION_KEY)
     if made_by is not None and made_by.partition("+")[0] != version.partition("+")[0]:
         raise ValueError(
             f"PyTorch {made_by} compiled it, and this is {version}; compile it again: boxqueue models compile"
         )
-    if missing := sorted(set(metadata.get(FEATURES, "").split()) - set(instructions())):
+    if missing := sorted(set(metadata.get(CPU_FLAGS_KEY, "").split()) - set(instructions())):
         raise ValueError(
             f"it was compiled for a processor with {', '.join(missing)}, which this one lacks; compile it on this "
             "machine, or with --portable"
         )
     wanted = describe_input(input_) if input_ else None
-    if wanted and metadata.get(PICTURES, wanted) != wanted:
-        raise ValueError(f"it was compiled for {metadata[PICTURES]}, but its entry says {wanted}")
+    if wanted and metadata.get(INPUT_KEY, wanted) != wanted:
+        raise ValueError(f"it was compiled for {metadata[INPUT_KEY]}, but its entry says {wanted}")
     kind = device.partition(":")[0]
-    if metadata[DEVICE] != kind:
-        raise ValueError(f"it was compiled for {metadata[DEVICE]}, not for {kind}")
+    if metadata[DEVICE_KEY] != kind:
+        raise ValueError(f"it was compiled for {metadata[DEVICE_KEY]}, not for {kind}")
 
 
 def describe_input(input_: Input) -> str:
@@ -52,7 +52,7 @@ def instructions() -> tuple[str, ...]:
     except OSError:
         return ()
     flags = next((line.partition(":")[2].split() for line in lines if line.startswith("flags")), [])
-    return tuple(sorted(flag for flag in flags if flag.startswith(INSTRUCTIONS)))
+    return tuple(sorted(flag for flag in flags if flag.startswith(CPU_FLAG_PREFIXES)))
 
 
 def _metadata(file: Path) -> dict[str, str]:
@@ -62,6 +62,6 @@ def _metadata(file: Path) -> dict[str, str]:
         for name in package.namelist():
             if name.endswith("_metadata.json"):
                 metadata |= json.loads(package.read(name))
-    if DEVICE not in metadata:
+    if DEVICE_KEY not in metadata:
         raise ValueError("it is no AOTInductor package")
     return metadata

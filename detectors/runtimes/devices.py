@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from detectors.base import Detector
 from detectors.errors import DeviceUnavailable
-from detectors.runtimes.registry import ELSEWHERE, registered, require
+from detectors.runtimes.registry import REMOTE_RUNTIMES, registered, require
 
 
 def load_runtime(runtime: str, wanted: str) -> tuple[type[Detector], str]:
@@ -15,7 +15,7 @@ def load_runtime(runtime: str, wanted: str) -> tuple[type[Detector], str]:
     """
     require(runtime)
     detector_class: type[Detector] = registered()[runtime].load()
-    if runtime in ELSEWHERE:
+    if runtime in REMOTE_RUNTIMES:
         return detector_class, runtime
     return detector_class, choose_device(wanted, [] if wanted == "cpu" else detector_class.devices())
 
@@ -29,6 +29,6 @@ def choose_device(wanted: str, available: Sequence[str]) -> str:
     if wanted in available:
         return wanted
     raise DeviceUnavailable(
-        f"BOXQUEUE_DEVICE: {wanted} was asked for, but there is {', '.join(available) or 'no CUDA device'} here. "
+        f"BOXQUEUE_DEVICE: {wanted} was requested, but there is {', '.join(available) or 'no CUDA device'} here. "
         "Use BOXQUEUE_DEVICE=cpu or auto, or check the driver (nvidia-smi) and that the image was built for CUDA."
     )

@@ -16,24 +16,24 @@ from torch.export.passes import move_to_device_pass
 
 from detectors.base import Answers, Detector
 from detectors.catalogue import Input, ModelEntry
-from detectors.errors import ModelUnusable, lacking
+from detectors.errors import ModelUnusable, describe_missing
 from detectors.pictures.preprocess import Batch
 from detectors.runtimes.aotinductor import require_runnable
 
 Model = Callable[[Any], Any]
-WRAPPINGS = ("state_dict", "model_state_dict", "model")
+CHECKPOINT_KEYS = ("state_dict", "model_state_dict", "model")
 """Keys under which training loops save a model's weights in a checkpoint."""
-PREFIXES = ("module.", "model.")
+WEIGHT_PREFIXES = ("module.", "model.")
 """Prefixes that DataParallel and Lightning put before the names of weights."""
-MORE_THAN_WEIGHTS = (
+UNSAFE_WEIGHTS = (
     "holds more than weights, and so could run any program; save only the state dict: "
     "torch.save(model.state_dict(), …)."
 )
 PRECISIONS = {"half": torch.float16, "bfloat16": torch.bfloat16}
 # The file in the archive that holds the graph; the second name is that of PyTorch up to 2.7.
-GRAPH = re.compile(r"(.*/)?models/[^/]+\.json|serialized_exported_program\.json")
-MAX_SHOWN = 300
-"""Characters that are shown of PyTorch's message about weights that do not fit, which names every one of them."""
+GRAPH_FILE = re.compile(r"(.*/)?models/[^/]+\.json|serialized_exported_program\.json")
+MAX_MESSAGE_LENGTH = 300
+"""The most characters shown of PyTorch's message about weights that do not fit, because it names all of them."""
 
 
 class PyTorchDetector(Detector):
@@ -59,7 +59,7 @@ class PyTorchDetector(Detector):
         try:
             self._model = load(self.entry, self.device)
         except pickle.UnpicklingError as error:
-            raise ModelUnusable(f"Model {self.entry.name}: {self.entry.file} {MORE_THAN_WEIGHTS}") from error
+            raise ModelUnusable(f"Model {self.entry.name}: {self.entry.file} {UNSAFE_WEIGHTS}") from error
         except (RuntimeError, ValueError, OSError, LookupError, AssertionError, zipfile.BadZipFile) as error:
             raise ModelUnusable(f"Model {self.entry.name}: {self.entry.file} can't be loaded: {error}") from error
 
@@ -69,7 +69,7 @@ class PyTorchDetector(Detector):
         named = named_outputs(outputs)
         for name in self.entry.output.wanted:
             if name not in named:
-                raise LookupError(lacking("output", name, list(named)))
+                raise LookupError(describe_missing("output", name, list(named)))
         return [to_numpy(named[name]) for name in self.entry.output.wanted]
 
 
@@ -138,7 +138,7 @@ def _made_by(file: Path) -> str:
     """The version of PyTorch that wrote a program. Raises ValueError if the file is no exported program."""
     try:
         with zipfile.ZipFile(file) as archive:
-            graph = next(name for name in archive.namelist() if GRAPH.fullmatch(name))
+            graph = next(name for name in archive.namelist() if GRAPH_FILE.fullmatch(name))
             return str(json.loads(archive.read(graph))["torch_version"])
     except (zipfile.BadZipFile, StopIteration, ValueError, LookupError, TypeError) as error:
         raise ValueError(
@@ -173,7 +173,7 @@ def _torchvision(entry: ModelEntry, device: str) -> Model:
         reason = " ".join(line.strip() for line in str(error).splitlines()[1:])
         raise ValueError(
             f"its weights do not fit {entry.builder} with the class ids 0 to {classes - 1} of the entry's labels: "
-            f"{reason[:MAX_SHOWN]}{'…' * (len(reason) > MAX_SHOWN)}"
+            f"{reason[:MAX_MESSAGE_LENGTH]}{'…' * (len(reason) > MAX_MESSAGE_LENGTH)}"
         ) from error
     _set_memory_format(model.eval().to(device), entry)
 
@@ -187,13 +187,13 @@ def read_weights(file: Path) -> dict[str, Any]:
     """The weights of a state dict or a checkpoint, by their names in the model. Raises UnpicklingError if the file
     holds more than tensors and plain values."""
     state = torch.load(file, map_location="cpu", weights_only=True)
-    for wrapping in WRAPPINGS:
+    for wrapping in CHECKPOINT_KEYS:
         if isinstance(state, dict) and isinstance(state.get(wrapping), dict):
             state = state[wrapping]
             break
     if not isinstance(state, dict) or not state:
         raise ValueError("it holds no state dict")
-    for prefix in PREFIXES:
+    for prefix in WEIGHT_PREFIXES:
         if all(name.startswith(prefix) for name in state):
             state = {name.removeprefix(prefix): weight for name, weight in state.items()}
     return state

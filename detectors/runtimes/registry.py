@@ -16,9 +16,9 @@ FRAMEWORKS = {
     "libtorch": "detectors.runtimes.libtorch.binding",
 }
 # Runtimes whose models run on a server, so that the worker needs no device.
-ELSEWHERE = frozenset({"remote"})
+REMOTE_RUNTIMES = frozenset({"remote"})
 # Framework -> the packages that contain it.
-FLAVOURS = {"tensorflow": ("tensorflow", "tensorflow-cpu")}
+FRAMEWORK_PACKAGES = {"tensorflow": ("tensorflow", "tensorflow-cpu")}
 
 
 def registered() -> dict[str, EntryPoint]:
@@ -56,7 +56,7 @@ def framework_version(runtime: str) -> tuple[str, str] | None:
     framework = FRAMEWORKS.get(runtime)
     if framework is None:
         return None
-    *others, last = FLAVOURS.get(framework, (framework,))
+    *others, last = FRAMEWORK_PACKAGES.get(framework, (framework,))
     for package in others:
         try:
             return framework, version(package)

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from detectors.base import Answers, Detector
-from detectors.errors import DetectionFailed, DeviceUnavailable, ModelUnusable, lacking
+from detectors.errors import DetectionFailed, DeviceUnavailable, ModelUnusable, describe_missing
 from detectors.pictures.preprocess import Batch
 
 
@@ -190,5 +190,5 @@ def _one_of(what: str, name: str | None, known: Any) -> str:
     if name is None and len(names) == 1:
         return str(names[0])
     if name is None or name not in names:
-        raise ValueError(lacking(what, name, names))
+        raise ValueError(describe_missing(what, name, names))
     return name

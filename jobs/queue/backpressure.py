@@ -1,7 +1,7 @@
 """Backpressure: how many jobs may wait in a queue before it refuses more, and when a client should try again.
 
-A job is refused only for the jobs that go before it: those of its own priority or a higher one. So bulk work that fills
-a queue keeps out more bulk work, but not a single picture of a higher priority.
+For a new job, only jobs of its own priority or a higher one are counted, because these run first. So bulk work that
+fills a queue keeps out more bulk work, but not a single picture of a higher priority.
 """
 
 import math
@@ -18,15 +18,15 @@ from jobs.errors import QueueFull
 from jobs.queue.queries import queue_depths
 from jobs.queue.worker_registry import live_workers, rates
 
-# The state of a queue is used for this many times as long as its query took. So the queries take 2 % of the time, for
-# a short queue and for a deep one, and a short one is queried for almost every request.
+# The state of a queue is reused for this many times the duration of its query. So the queries take 2 % of the time,
+# however deep the queue is.
 REUSE_FACTOR = 50
 # A client is asked to try again when this share of the limit is expected to be free. If clients came back for each free
-# place, most of them would find the queue full again and have sent their pictures in vain.
+# place, most of them would send their pictures and find the queue full again.
 FREE_SHARE_AT_RETRY = 0.01
-SHORTEST_WAIT_SECONDS, LONGEST_WAIT_SECONDS = 1, 60
+MIN_WAIT_SECONDS, MAX_WAIT_SECONDS = 1, 60
 # When no worker takes jobs, the time until there is room is unknown.
-UNKNOWN_WAIT_SECONDS = 30
+DEFAULT_WAIT_SECONDS = 30
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,11 +55,11 @@ class _QueueState:
 class Backpressure:
     """The limits of every queue. Thread-safe. All requests of a process share the states of the queues."""
 
-    def __init__(self, db: Database, most_jobs: int, most_seconds: float | None) -> None:
-        """`most_jobs` and `most_seconds` (age of the oldest job) limit each queue; 0 and None are no limit."""
+    def __init__(self, db: Database, max_jobs: int, max_seconds: float | None) -> None:
+        """`max_jobs` and `max_seconds` (age of the oldest job) limit each queue; 0 and None are no limit."""
         self._db = db
-        self._most_jobs = most_jobs
-        self._most_seconds = most_seconds
+        self._max_jobs = max_jobs
+        self._max_seconds = max_seconds
         self._querying = threading.Lock()
         self._states: dict[str, _QueueState] = {}
 
@@ -77,14 +77,14 @@ class Backpressure:
         if state.full_up_to is not None and priority <= state.full_up_to:
             why = (
                 f"The queue {runtime} is full: {ahead:,} jobs of priority {priority} or higher wait "
-                f"(BOXQUEUE_MAX_QUEUED_JOBS is {self._most_jobs:,})"
+                f"(BOXQUEUE_MAX_QUEUED_JOBS is {self._max_jobs:,})"
             )
         else:
             why = (
                 f"The queue {runtime} is behind: a job of priority {priority} or higher has waited longer than "
-                f"{self._most_seconds:g} s (BOXQUEUE_MAX_QUEUED_SECONDS)"
+                f"{self._max_seconds:g} s (BOXQUEUE_MAX_QUEUED_SECONDS)"
             )
-        no_worker = "" if state.workers else ", and no worker is there to take them"
+        no_worker = "" if state.workers else ", and no live worker takes them"
         return QueueFull(f"{why}{no_worker}. Send the same request again in {seconds} s.", seconds)
 
     def closed_up_to(self, runtime: str) -> int | None:
@@ -94,13 +94,13 @@ class Backpressure:
     def _wait(self, state: _QueueState, ahead: int, number: int) -> int:
         """Seconds until there is room, at the rate at which jobs leave the queue."""
         if not state.rate or not state.workers:
-            return UNKNOWN_WAIT_SECONDS
-        limit = self._most_jobs or ahead
+            return DEFAULT_WAIT_SECONDS
+        limit = self._max_jobs or ahead
         leave = max(0, ahead - limit) + max(number, int(limit * FREE_SHARE_AT_RETRY))
-        return min(max(math.ceil(leave / state.rate), SHORTEST_WAIT_SECONDS), LONGEST_WAIT_SECONDS)
+        return min(max(math.ceil(leave / state.rate), MIN_WAIT_SECONDS), MAX_WAIT_SECONDS)
 
     def _state(self, runtime: str) -> _QueueState:
-        if not self._most_jobs and self._most_seconds is None:
+        if not self._max_jobs and self._max_seconds is None:
             return _QueueState()
         known = self._states.get(runtime)
         if known and time.monotonic() < known.valid_until:
@@ -125,7 +125,7 @@ class Backpressure:
         late = None
         for row in queue_depths(connection, runtime):
             waiting[row.priority] += row.number
-            if self._most_seconds is not None and row.oldest_s > self._most_seconds:
+            if self._max_seconds is not None and row.oldest_s > self._max_seconds:
                 late = row.priority if late is None else max(late, row.priority)
         full = self._full_up_to(waiting)
         if full is None and late is None:
@@ -143,6 +143,6 @@ class Backpressure:
         ahead = 0
         for priority in sorted(waiting, reverse=True):
             ahead += waiting[priority]
-            if self._most_jobs and ahead >= self._most_jobs:
+            if self._max_jobs and ahead >= self._max_jobs:
                 return priority
         return None

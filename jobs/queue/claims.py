@@ -1,7 +1,7 @@
 """Claims: a worker takes jobs, keeps them with its heartbeat, and finishes them or gives them back.
 
 The id of a claim is a fencing token. It is written on each job of the claim, and an answer is written only if the token
-is still there. So a worker that comes after its lease has expired writes nothing, whatever its clock says.
+is still there. So a worker whose lease has expired writes nothing, even if its clock is wrong.
 """
 
 from collections.abc import Collection, Mapping, Sequence
@@ -39,7 +39,7 @@ class HeldClaim:
     model: str
     jobs: tuple[ClaimedJob, ...]
     alone: bool
-    """Its one job is a suspect: nothing else may run in the process meanwhile."""
+    """Its only job is a suspect, so the process runs nothing else meanwhile."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,8 +111,8 @@ def extend_leases(db: Database, claim_ids: Collection[str], lease_seconds: float
 def finish(db: Database, held: HeldClaim, outcomes: Sequence[Outcome], *, device: str) -> set[str]:
     """Writes the answers of a claim and ends it, in one transaction. Returns the ids of the jobs that are answered.
 
-    A job is answered only if it still has this claim's token. Jobs that were cancelled have not; after a lost claim no
-    job has. After an error it is safe to call again: if the first transaction was committed, nothing changes.
+    A job is answered only if it still has this claim's token. Cancelled jobs do not have it any more, nor do the jobs
+    of a lost claim. After an error it is safe to call again: if the first transaction was committed, nothing changes.
     Raises `DatabaseUnavailable`.
     """
 
@@ -191,7 +191,7 @@ def _write_claim(
 
 
 def _end(connection: Connection, held: HeldClaim, outcome: str) -> bool:
-    """Ends the claim; False where it had ended before."""
+    """Ends the claim; False if it had ended before."""
     update = sa.update(Claim).where(Claim.id == held.id, Claim.ended_at.is_(None))
     return connection.execute(update.values(ended_at=now(), outcome=outcome)).rowcount == 1
 

@@ -24,14 +24,14 @@ VERSION_HEADER = "boxqueue_version"
 MESSAGE_VERSION = 1
 FINISHED_CHANNEL = "boxqueue:finished"
 
-# A ring is given up after this long, and no other one is tried for some seconds, so that requests do not wait for a
-# Redis that is down.
-RING_BUDGET_SECONDS = 0.3
+# Time limit of a ring. After a failure, no ring is tried for some seconds, so that requests do not wait for a Redis
+# that is down.
+RING_TIMEOUT_SECONDS = 0.3
 QUIET_AFTER_FAILURE_SECONDS = 5.0
 RECONNECT_SECONDS = 1.0
 # A few messages in a queue are enough: each worker process that takes one rings again while jobs wait, until all
 # processes are awake.
-ENOUGH_WAITING = 4
+MAX_WAITING_MESSAGES = 4
 
 
 class Doorbell:
@@ -39,7 +39,7 @@ class Doorbell:
 
     def __init__(self, settings: Settings) -> None:
         # Half of the budget is for the connection, half for the answer.
-        limit = RING_BUDGET_SECONDS / 2
+        limit = RING_TIMEOUT_SECONDS / 2
         self._redis = redis.Redis.from_url(
             settings.redis_url, socket_timeout=limit, socket_connect_timeout=limit, retry=None
         )
@@ -61,7 +61,7 @@ class Doorbell:
         """Puts a message into the runtime's queue unless enough wait there. Never raises: the sweep rings as well."""
 
         def send() -> None:
-            if self._waiting(runtime) < ENOUGH_WAITING:
+            if self._waiting(runtime) < MAX_WAITING_MESSAGES:
                 headers = {VERSION_HEADER: MESSAGE_VERSION}
                 self._celery.send_task(TASK, queue=runtime, retry=False, ignore_result=True, headers=headers)
 

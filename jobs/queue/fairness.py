@@ -8,8 +8,8 @@ from jobs.queue.queries import is_queued
 from jobs.records import NewJob
 from jobs.tables import Claim, Job
 
-# Jobs outside of batches that get the same turn; of a batch only one does. They go faster because a client waits for
-# each of them. However many there are, each batch still advances by one job a turn.
+# Number of jobs outside of batches that get the same turn; a batch has one job in each turn. They go faster because a
+# client waits for each of them. However many there are, each batch still advances by one job a turn.
 UNBATCHED_PER_TURN = 8
 
 

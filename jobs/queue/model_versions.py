@@ -14,11 +14,11 @@ from jobs.tables import Job
 CHUNK = 500
 
 
-def move_to_current(db: Database, runtime: str, models: Mapping[str, str], *, read_ago: float) -> dict[str, int]:
+def move_to_current(db: Database, runtime: str, models: Mapping[str, str], *, catalogue_age: float) -> dict[str, int]:
     """Gives the current version to jobs that wait for one that no live worker serves. Returns model -> jobs moved.
 
-    `models` maps the models that the calling worker serves to their digests. `read_ago` is how many seconds ago it read
-    the catalogue: jobs accepted since stay unchanged, because they may wait for a still newer version.
+    `models` maps the models that the calling worker serves to their digests. `catalogue_age`: seconds since it
+    read the catalogue. Jobs accepted since then stay unchanged, because they may wait for a still newer version.
     """
     live = live_models(db)
     moved: dict[str, int] = {}
@@ -27,7 +27,7 @@ def move_to_current(db: Database, runtime: str, models: Mapping[str, str], *, re
         if (model, current) not in live:
             continue
         for digest in waiting_versions(db, runtime, model):
-            while (model, digest) not in live and (count := _move(db, runtime, model, digest, current, read_ago)):
+            while (model, digest) not in live and (count := _move(db, runtime, model, digest, current, catalogue_age)):
                 moved[model] = moved.get(model, 0) + count
     return moved
 
@@ -37,11 +37,11 @@ def set_version(db: Database, job_id: str, digest: str) -> None:
     db.execute(sa.update(Job).where(Job.id == job_id, is_queued).values(model_digest=digest))
 
 
-def _move(db: Database, runtime: str, model: str, digest: str, current: str, read_ago: float) -> int:
+def _move(db: Database, runtime: str, model: str, digest: str, current: str, catalogue_age: float) -> int:
     chosen = (
         waiting_jobs(runtime, model, digest)
         .with_only_columns(Job.id)
-        .where(Job.created_at < now(-read_ago))
+        .where(Job.created_at < now(-catalogue_age))
         .limit(CHUNK)
         .with_for_update(of=Job.__table__, skip_locked=True)
     )

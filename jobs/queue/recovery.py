@@ -4,11 +4,11 @@ A job that crashes its worker must fail in the end, so that it stops doing so. A
 one crashed the worker must not fail. So a crash counts against a job only if its worker held no other job:
 
 - Several jobs were held: all of them become suspects. A suspect is claimed alone from then on.
-- One job was held, and its worker crashed: a crash is counted. At `MAX_CRASHES` the job fails. It fails at once where
-  the way the process ended proves that the job did it (a segmentation fault).
+- One job was held, and its worker crashed: a crash is counted. At `MAX_CRASHES` the job fails. It fails at once if
+  the signal of the crash proves that the job was the cause (a segmentation fault).
 - One job was held, and its lease expired: the worker may be frozen or cut off from the database, so this is no crash.
-  An absence is counted, and taken back when the worker shows that it lives. At `MAX_ABSENCES` the job fails: by then
-  it has stopped whole machines.
+  An absence is counted, and taken back when the worker shows that it is alive. At `MAX_ABSENCES` the job fails,
+  because by then it may have stopped whole machines.
 - One job was at a model server that gave no answer: the first time the job only becomes a suspect, since the server
   was not probed before. After that an absence is counted, and the job goes behind all jobs that wait, so that they
   have their answers before the server is at risk again. With an absence, a job has the server for itself
@@ -52,33 +52,33 @@ class Action(Enum):
     SUSPECT = auto()
     CRASH = auto()
     ABSENCE = auto()
-    ABSENCE_BEHIND = auto()
+    ABSENCE_LAST_IN_QUEUE = auto()
     FAIL = auto()
 
 
-_ABSENCES = (Action.ABSENCE, Action.ABSENCE_BEHIND)
+_ABSENCES = (Action.ABSENCE, Action.ABSENCE_LAST_IN_QUEUE)
 
 
 class Ending(Enum):
     """How claims ended without an answer: the outcome of the claims, and what becomes of their jobs."""
 
     # fmt: off
-    #                    outcome     several jobs    one job         one job that was a suspect
-    INTERRUPTED        = GIVEN_BACK, Action.REQUEUE, Action.REQUEUE, Action.REQUEUE
-    CRASHED            = DIED,       Action.SUSPECT, Action.CRASH,   Action.CRASH
-    CRASHED_WITH_PROOF = DIED,       Action.SUSPECT, Action.FAIL,    Action.FAIL
-    LEASE_EXPIRED      = EXPIRED,    Action.SUSPECT, Action.ABSENCE, Action.ABSENCE
-    NO_ANSWER          = GIVEN_BACK, Action.SUSPECT, Action.SUSPECT, Action.ABSENCE_BEHIND
+    #                outcome     several jobs    one job         one job that was a suspect
+    INTERRUPTED    = GIVEN_BACK, Action.REQUEUE, Action.REQUEUE, Action.REQUEUE
+    CRASHED        = DIED,       Action.SUSPECT, Action.CRASH,   Action.CRASH
+    CRASHED_BY_JOB = DIED,       Action.SUSPECT, Action.FAIL,    Action.FAIL
+    LEASE_EXPIRED  = EXPIRED,    Action.SUSPECT, Action.ABSENCE, Action.ABSENCE
+    NO_ANSWER      = GIVEN_BACK, Action.SUSPECT, Action.SUSPECT, Action.ABSENCE_LAST_IN_QUEUE
     # fmt: on
 
 
-def record_crash(db: Database, task_id: str, *, cause: str = WORKER_LOST, proof: bool = False) -> set[str]:
+def record_crash(db: Database, task_id: str, *, cause: str = WORKER_LOST, caused_by_job: bool = False) -> set[str]:
     """Ends the open claims of a task whose process crashed. Returns the runtimes whose jobs are queued again.
 
-    `cause` is the code of a failure. A cause that the process wrote itself goes before it. `proof` says that the way
-    the process ended proves that its job did it (a segmentation fault). Raises `DatabaseUnavailable`.
+    `cause` is the code of a failure. A cause that the process wrote itself replaces it. `caused_by_job`: the
+    signal of the crash proves that the job was the cause (a segmentation fault). Raises `DatabaseUnavailable`.
     """
-    ending = Ending.CRASHED_WITH_PROOF if proof else Ending.CRASHED
+    ending = Ending.CRASHED_BY_JOB if caused_by_job else Ending.CRASHED
     return db.retry(lambda connection: _end_claims(connection, Claim.task_id == task_id, ending, cause))
 
 
@@ -92,7 +92,7 @@ def requeue_task(db: Database, task_id: str) -> set[str]:
 
 
 def requeue_as_suspects(db: Database, claim_id: str, code: str, sentence: str) -> None:
-    """Ends a claim whose model server had its pictures and gave no answer; `code` and `sentence` are the failure's.
+    """Ends a claim whose model server got its pictures and gave no answer. `code` and `sentence` describe the failure.
 
     Its jobs become suspects. A job that was a suspect before counts an absence. It fails with `code` at `MAX_ABSENCES`;
     until then it goes behind all jobs that wait. Raises `DatabaseUnavailable`.
@@ -110,7 +110,7 @@ def expire_leases(db: Database) -> set[str]:
     another transaction has locked a claim is left to the next sweep: either the claim is being finished, or its process
     was frozen while it finished it, and the server ends such a transaction soon. Raises `DatabaseUnavailable`.
     """
-    message = "Each worker that worked on this picture alone went away and did not come back."
+    message = "Each worker that worked on this picture alone stopped sending heartbeats."
     late = sa.select(Claim.task_id).where(Claim.ended_at.is_(None), Claim.expires_at < now())
 
     def work(connection: Connection) -> set[str]:
@@ -128,9 +128,9 @@ def expire_leases(db: Database) -> set[str]:
 
 
 def undo_expiry(db: Database, claim_id: str, job_ids: Sequence[str]) -> None:
-    """Takes back the absence that an expired lease was counted as, since the worker lives.
+    """Takes back the absence that was counted for an expired lease, because the worker is alive.
 
-    Does nothing where the claim ended otherwise, or where this was done before. Raises `DatabaseUnavailable`.
+    Does nothing if the claim ended otherwise, or if this was done before. Raises `DatabaseUnavailable`.
     """
 
     def work(connection: Connection) -> None:
@@ -150,7 +150,7 @@ def undo_expiry(db: Database, claim_id: str, job_ids: Sequence[str]) -> None:
 def _end_claims(
     connection: Connection, which: sa.ColumnElement[bool], ending: Ending, cause: str | None = None, message: str = ""
 ) -> set[str]:
-    """Ends claims. `message` is that of a job which fails of its absences."""
+    """Ends claims. `message`: the error message of a job that fails at `MAX_ABSENCES`."""
     claims = connection.execute(
         sa.select(Claim.id, Claim.runtime, Claim.size, Claim.cause)
         .where(which, Claim.ended_at.is_(None))
@@ -196,7 +196,7 @@ def _apply(connection: Connection, action: Action, jobs: Sequence[AnyRow], cause
         if jobs[0].absences + 1 >= MAX_ABSENCES:
             _fail(connection, jobs[0], cause, message, **marks)
             return
-        if action is Action.ABSENCE_BEHIND:
+        if action is Action.ABSENCE_LAST_IN_QUEUE:
             marks["turn"] = last_turn(connection, jobs[0]) + 1
         _requeue(connection, jobs, suspect=True, **marks)
     elif action is Action.FAIL or jobs[0].deaths + 1 >= MAX_CRASHES:

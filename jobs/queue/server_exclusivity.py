@@ -1,7 +1,7 @@
-"""Keeps a job alone on its model server if the server went away with it before.
+"""Runs a job alone on its model server if the server stopped answering while it had this job before.
 
-If the server goes away again, no other picture of this service can be the cause. So a job does not fail because another
-one stops the server, however many workers use the server at the same time.
+If the server stops again, no other picture of this service can be the cause. So a job does not fail because another one
+stops the server, however many workers use the server at the same time.
 """
 
 from collections.abc import Collection
@@ -24,7 +24,7 @@ def may_start(connection: Connection, job: AnyRow, models: Collection[str]) -> b
     """
     alone = job.absences > 0
     if connection.dialect.name == "postgresql":
-        # Held until the commit: else two transactions would not see each other's claims. SQLite has one writer.
+        # Held until the commit, because two transactions do not see each other's claims. SQLite has one writer.
         lock = sa.func.pg_advisory_xact_lock if alone else sa.func.pg_advisory_xact_lock_shared
         connection.execute(sa.select(lock(_ADVISORY_LOCK)))
     blocking = sa.select(Claim.id).where(Claim.ended_at.is_(None), Claim.model.in_(models))

@@ -15,7 +15,7 @@ _ADVISORY_LOCK = 0x626F7873
 
 
 @dataclass(frozen=True)
-class Swept:
+class SweepReport:
     """What one sweep did."""
 
     expired: list[str]
@@ -32,7 +32,7 @@ class Swept:
         )
 
 
-def sweep(db: Database, doorbell: Doorbell, *, may_expire: bool = True) -> Swept | None:
+def sweep(db: Database, doorbell: Doorbell, *, may_expire: bool = True) -> SweepReport | None:
     """Sweeps once. Returns None if another process sweeps at this moment.
 
     Without `may_expire` leases stay as they are. Raises `DatabaseUnavailable`.
@@ -51,4 +51,4 @@ def sweep(db: Database, doorbell: Doorbell, *, may_expire: bool = True) -> Swept
         waiting = waiting_runtimes(db)
     for runtime in waiting:
         doorbell.ring(runtime)
-    return Swept(sorted(expired), cancelled, waiting)
+    return SweepReport(sorted(expired), cancelled, waiting)

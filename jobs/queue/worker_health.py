@@ -1,4 +1,4 @@
-"""Whether a worker takes jobs. That its process runs proves nothing."""
+"""Checks whether a worker takes jobs: a process may run and still be stuck."""
 
 from collections.abc import Iterable
 
@@ -8,7 +8,7 @@ from sqlalchemy.engine import Connection
 from jobs.clock import now, seconds_since
 from jobs.database import Database
 from jobs.queue.queries import waiting_jobs
-from jobs.queue.worker_registry import ALIVE_SECONDS, started_within
+from jobs.queue.worker_registry import LOST_SECONDS, started_within
 from jobs.tables import Claim, Job, Worker
 
 # An idle worker takes a job within a sweep, even if Redis lost its doorbell. A worker is stuck if it took no job for
@@ -16,8 +16,8 @@ from jobs.tables import Claim, Job, Worker
 STUCK_SECONDS = 60.0
 
 
-def fault(db: Database, runtime: str, host: str) -> str | None:
-    """What is wrong with the worker of a queue on a host, as a sentence. None if it is well.
+def diagnose_worker(db: Database, runtime: str, host: str) -> str | None:
+    """What is wrong with the worker of a queue on a host, as a sentence. None if it is healthy.
 
     Raises `DatabaseUnavailable`.
     """
@@ -36,7 +36,7 @@ def fault(db: Database, runtime: str, host: str) -> str | None:
         ).first()
         if worker is None:
             return f"No worker of the queue {runtime} on {host} is registered. Is `python -m worker` running?"
-        if worker.silent_s > ALIVE_SECONDS:
+        if worker.silent_s > LOST_SECONDS:
             return f"The worker of the queue {runtime} has sent no heartbeat for {worker.silent_s:.0f} s. Restart it."
         if worker.age_s < STUCK_SECONDS or _takes_jobs(connection, worker.id):
             return None

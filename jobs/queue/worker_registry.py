@@ -15,12 +15,12 @@ from jobs.queue.queries import queue_depths
 from jobs.records import Build, Outage, QueueRecord, Unserved
 from jobs.tables import FINISHED, RUNNING, Claim, Job, Worker, first_id_of
 
-# Seconds between two heartbeats of a worker. After three missing ones it counts as lost.
-SEEN_SECONDS = 3.0
-ALIVE_SECONDS = 4 * SEEN_SECONDS
+# Seconds between two heartbeats of a worker. After three missing heartbeats it counts as lost.
+HEARTBEAT_SECONDS = 3.0
+LOST_SECONDS = 4 * HEARTBEAT_SECONDS
 RATE_SECONDS = 60.0
-# The most by which the clocks of workers, which make the ids of claims, may differ from the database's clock.
-CLOCKS_APART_SECONDS = 30.0
+# The largest difference between the database's clock and the clocks of workers, from which claims get their ids.
+MAX_CLOCK_SKEW_SECONDS = 30.0
 
 
 def register(
@@ -81,7 +81,7 @@ def unregister(db: Database, worker_id: str) -> None:
     db.execute(sa.delete(Worker).where(Worker.id == worker_id))
 
 
-def remove_dead(db: Database, after_seconds: float) -> None:
+def remove_lost(db: Database, after_seconds: float) -> None:
     """Removes the entries of workers whose last heartbeat is older than `after_seconds`."""
     db.execute(sa.delete(Worker).where(Worker.last_seen < now(-after_seconds)))
 
@@ -110,7 +110,7 @@ def rates(connection: Connection) -> dict[str, float]:
 def started_within(connection: Connection, seconds: float) -> sa.ColumnElement[bool]:
     """Condition: the claim started within the last `seconds`."""
     # Ids are in the order of time: with a smallest id only the end of the long table is read.
-    begin = connection.execute(sa.select(now(-seconds - CLOCKS_APART_SECONDS))).scalar_one()
+    begin = connection.execute(sa.select(now(-seconds - MAX_CLOCK_SKEW_SECONDS))).scalar_one()
     return sa.and_(Claim.id > first_id_of(begin), Claim.started_at > now(-seconds))
 
 
@@ -187,4 +187,4 @@ def _outages_of(connection: Connection, worker_id: str) -> dict[str, Any]:
 
 
 def _alive() -> sa.ColumnElement[bool]:
-    return Worker.last_seen > now(-ALIVE_SECONDS)
+    return Worker.last_seen > now(-LOST_SECONDS)

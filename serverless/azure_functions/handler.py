@@ -17,7 +17,7 @@ from serverless.azure_functions.triggers import Invocation, JsonObject, response
 from serverless.detection import Detection
 from serverless.messages import Message
 from wire.bodies import decode_base64, json_object, validate
-from wire.problems import MEDIA_TYPE, REFUSED, Refusal, problem_of, request_too_large
+from wire.problems import MEDIA_TYPE, REFUSALS, Refusal, problem_of, request_too_large
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIEnvironment
@@ -58,7 +58,7 @@ class Handler:
             if request.path == HTTP_PATH:
                 return self._detect(request, body)
             return _json(self._invoke(request.path, body))
-        except REFUSED as error:
+        except REFUSALS as error:
             return _problem(error)
         except Exception:
             log.exception("unexpected error")
@@ -97,8 +97,8 @@ class Handler:
             return _report(self._detection.answer(self._picture(message), **options, event=f"queue {message_id}"))
         except Unavailable:
             raise
-        except REFUSED as error:
-            # It would be refused every time.
+        except REFUSALS as error:
+            # A new delivery of the message would be refused too.
             problem = problem_of(error).body
             return response_json(problem, f"message {message_id}: {problem['code']}, {problem['detail']}")
 

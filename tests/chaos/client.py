@@ -34,11 +34,11 @@ class Client(client.Client):
         self._ledger = ledger
         self._stopping = stopping
         self._model = model
-        # The answers of another model than the run's own are not known.
+        # The right answers are known only for the model of the tests.
         self._answers_known = answers_known
 
     def open_batch(self, name: str) -> str:
-        """Creates a batch. A try whose answer was lost leaves an empty batch behind, which does no harm."""
+        """Creates a batch. If a response is lost, an empty batch stays, which does no harm."""
         batch_id = super().open_batch(name)
         self._ledger.write([{"type": "batch", "id": batch_id}])
         return batch_id

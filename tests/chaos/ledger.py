@@ -1,4 +1,4 @@
-"""The ledger: what the service promised to a client. One JSON object a line, on the disk before the client goes on.
+"""The ledger: the promises of the service to a client. One JSON object a line, on the disk before the client continues.
 
 Lines: `run` (the first), `job` (an accepted picture), `again` (a second answer for the same key), `batch` (created),
 `cancel` (requested, with the result), `unexpected` (an answer that a client should never see).

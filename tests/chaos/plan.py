@@ -9,7 +9,7 @@ SIZES = (1, 1, 1, 2, 4, 8, 16, 24)
 BATCH_JOBS = 200
 SLOW = "slower"
 POISON = ("eat", "hang", "kill", "nan", "raise", "segfault")
-# A poison that must reach a limit occupies a process for seconds, so there are few of them.
+# A poison picture that has to reach a limit occupies a process for seconds. So there are few of them.
 MOST_OF_A_SLOW_POISON = 8
 
 
@@ -22,9 +22,9 @@ class Request:
     batch: int | None
     cache: bool
     again: bool
-    """It is sent again after its answer."""
+    """The request is sent again after its answer."""
     cancel: bool
-    """Its one job is cancelled right after it is accepted."""
+    """The only job of the request is cancelled right after it is accepted."""
     first: int = 0
     """Number of jobs in the requests before it."""
     cancels_batch: bool = False

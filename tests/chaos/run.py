@@ -79,7 +79,7 @@ def run_chaos(options: Options, console: Console) -> int:
 
 @contextmanager
 def _service(options: Options, folder: Path, console: Console) -> Iterator[Service | None]:
-    """A service of the run's own, when it is ready; None with `--url`."""
+    """Starts a service for the run and yields it when it is ready. Yields None with `--url`."""
     if options.url:
         yield None
         return

@@ -74,7 +74,7 @@ class Service:
             time.sleep(0.2)
 
     def _configure(self) -> None:
-        given = {
+        options = {
             "data": self.folder,
             "port": free_port(),
             "database_url": self.database_url,
@@ -84,9 +84,9 @@ class Service:
             **LIMITS,
             **self._given,
         }
-        self.settings = settings_of(**given)
+        self.settings = settings_of(**options)
         self.url = f"http://127.0.0.1:{self.settings.port}"
-        self._environment = environment(**given) | self._own
+        self._environment = environment(**options) | self._own
 
     def start_supervisor(self) -> None:
         programs = [Program("api", python("api"), "service")]
@@ -160,7 +160,7 @@ class Service:
             engine.dispose()
 
     def _worker_id(self, parent: psutil.Process) -> str:
-        """From the log of the program, whose name the supervisor puts into the environment."""
+        """The worker id in the log of the program. The supervisor puts the name of the program into the environment."""
         log = log_of(self.settings, parent.environ()["SUPERVISOR_PROCESS_NAME"]).read_text(errors="replace")
         ids = re.findall(r"poison-([0-9a-f]{12})@", log)
         return ids[-1] if ids else ""

@@ -77,10 +77,10 @@ def chaos(folder: Path, *arguments: str) -> tuple[int, dict[str, Any], str]:
     ids=["postgresql", "sqlite"],
 )
 def test_no_job_is_lost_or_doubled_and_no_good_picture_fails(folder: Path, arguments: tuple[str, ...]) -> None:
-    code, report, said = chaos(folder, *arguments)
+    code, report, messages = chaos(folder, *arguments)
 
-    assert {name: report[name] for name in ZEROS} == dict.fromkeys(ZEROS, 0), said
-    assert report["wrong"] == [], said
+    assert {name: report[name] for name in ZEROS} == dict.fromkeys(ZEROS, 0), messages
+    assert report["wrong"] == [], messages
     assert code == 0
     assert report["submitted"] == report["succeeded"] + report["cancelled"] + sum(report["failed_by_code"].values())
     assert len(report["recoveries_s"]) >= 10
@@ -102,7 +102,7 @@ def test_no_job_is_lost_or_doubled_and_no_good_picture_fails(folder: Path, argum
 def test_without_a_safeguard_the_checker_fails(
     folder: Path, sabotage: str, arguments: tuple[str, ...], found: set[str]
 ) -> None:
-    code, report, said = chaos(folder, "--jobs", "120", "--sabotage", sabotage, *arguments)
+    code, report, messages = chaos(folder, "--jobs", "120", "--sabotage", sabotage, *arguments)
 
-    assert code == 1, said
-    assert found <= {name for name in ZEROS if report[name]}, said
+    assert code == 1, messages
+    assert found <= {name for name in ZEROS if report[name]}, messages

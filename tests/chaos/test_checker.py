@@ -1,4 +1,4 @@
-"""The checker sees each broken promise: a ledger, and a service whose answers differ from it."""
+"""The checker counts each broken promise. The service here gives other answers than the ledger promises."""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -20,7 +20,7 @@ class Service:
     """Replaces the listing of a real service. `jobs` and `batch` are its answers."""
 
     def __init__(self, jobs: dict[str, dict[str, Any]], batch: dict[str, Any]) -> None:
-        self.said = jobs
+        self.answers = jobs
         self.batch_said = batch
 
     def __call__(self, url: str) -> "Service":
@@ -30,10 +30,10 @@ class Service:
         return set()
 
     def jobs(self, oldest: str, **filters: str) -> Iterator[dict[str, Any]]:
-        yield from self.said.values()
+        yield from self.answers.values()
 
     def job(self, job_id: str) -> dict[str, Any] | None:
-        return self.said.get(job_id)
+        return self.answers.get(job_id)
 
     def batch(self, batch_id: str) -> dict[str, Any] | None:
         return self.batch_said
@@ -81,7 +81,7 @@ def service(monkeypatch: pytest.MonkeyPatch) -> Service:
     return service
 
 
-def test_a_service_that_kept_its_promises_has_only_zeros(service: Service, ledger: Ledger) -> None:
+def test_a_service_that_kept_its_promises_has_only_zero_counts(service: Service, ledger: Ledger) -> None:
     finding = checker.check("", ledger.path)
 
     assert not any(finding.counts.values())
@@ -92,46 +92,46 @@ def test_a_service_that_kept_its_promises_has_only_zeros(service: Service, ledge
 
 
 def _gone(service: Service) -> None:
-    del service.said["a"]
+    del service.answers["a"]
     service.batch_said |= {"total": 2, "succeeded": 0}
 
 
 def _open(service: Service) -> None:
-    service.said["a"] = answer("a", "running")
+    service.answers["a"] = answer("a", "running")
     service.batch_said["succeeded"] = 0
 
 
-def _untold(service: Service) -> None:
-    service.said["d"] = service.said["a"] | {"id": "d"}
+def _unknown_job(service: Service) -> None:
+    service.answers["d"] = service.answers["a"] | {"id": "d"}
     service.batch_said |= {"total": 4, "succeeded": 2}
 
 
 def _failed(service: Service) -> None:
-    service.said["a"] = answer("a", "failed", error={"code": "worker_lost"})
+    service.answers["a"] = answer("a", "failed", error={"code": "worker_lost"})
     service.batch_said |= {"succeeded": 0, "failed": 2}
 
 
-def _unasked(service: Service) -> None:
-    service.said["a"] = answer("a", "cancelled")
+def _cancelled_without_a_request(service: Service) -> None:
+    service.answers["a"] = answer("a", "cancelled")
     service.batch_said |= {"succeeded": 0, "cancelled": 2}
 
 
-def _uncancelled(service: Service) -> None:
-    service.said["c"] = answer("c", "succeeded", detections=CANCELLED.expected["detections"])
+def _finished_although_cancelled(service: Service) -> None:
+    service.answers["c"] = answer("c", "succeeded", detections=CANCELLED.expected["detections"])
     service.batch_said |= {"succeeded": 2, "cancelled": 0}
 
 
 FAULTS: list[tuple[str, Callable[[Service], object]]] = [
     ("lost", _gone),
     ("lost", _open),
-    ("duplicated", _untold),
+    ("duplicated", _unknown_job),
     ("innocent_failed", _failed),
-    ("innocent_failed", _unasked),
-    ("guilty_otherwise", lambda service: service.said["b"].update(error={"code": "picture_missing"})),
-    ("wrong_answers", lambda service: service.said["a"].update(detections=CANCELLED.expected["detections"])),
-    ("wrong_answers", lambda service: service.said["a"].update(detections=[])),
-    ("cancel_ignored", _uncancelled),
-    ("deaths_too_many", lambda service: service.said["b"].update(deaths=3)),
+    ("innocent_failed", _cancelled_without_a_request),
+    ("guilty_otherwise", lambda service: service.answers["b"].update(error={"code": "picture_missing"})),
+    ("wrong_answers", lambda service: service.answers["a"].update(detections=CANCELLED.expected["detections"])),
+    ("wrong_answers", lambda service: service.answers["a"].update(detections=[])),
+    ("cancel_ignored", _finished_although_cancelled),
+    ("deaths_too_many", lambda service: service.answers["b"].update(deaths=3)),
     ("counters_off", lambda service: service.batch_said.update(succeeded=2)),
     ("counters_off", lambda service: service.batch_said.update(status="running")),
 ]
@@ -149,7 +149,7 @@ def test_each_broken_promise_is_counted(
     assert verdict(finding, [])
 
 
-def test_a_key_that_gave_other_jobs_the_second_time_is_counted(service: Service, ledger: Ledger) -> None:
+def test_a_key_that_gave_other_jobs_for_a_repeated_request_is_counted(service: Service, ledger: Ledger) -> None:
     ledger.write([{"type": "again", "key": "key-a", "first": ["a"], "ids": ["z"]}])
 
     assert checker.check("", ledger.path).counts["duplicated"] == 1

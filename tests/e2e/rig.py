@@ -48,7 +48,7 @@ class Rig:
         **settings: object,
     ) -> None:
         self.runtime, self.model = runtime, model
-        self.given: dict[str, object] = {
+        self.worker_settings: dict[str, object] = {
             "data": folder,
             "database_url": database_url,
             "redis_url": redis_url,
@@ -59,7 +59,7 @@ class Rig:
             **settings,
         }
         """Settings of the workers that start from now on."""
-        self.settings = settings_of(**self.given)
+        self.settings = settings_of(**self.worker_settings)
         self.db = Database(database_url)
         self.images = ImageStore(self.settings.store_url)
         self.images.prepare()
@@ -69,10 +69,10 @@ class Rig:
 
     @property
     def environment(self) -> dict[str, str]:
-        return environment(**self.given) | {"PYTHONPATH": poison.PATH}
+        return environment(**self.worker_settings) | {"PYTHONPATH": poison.PATH}
 
     @property
-    def said(self) -> str:
+    def output(self) -> str:
         """The output of the workers."""
         return self.log.read_text()
 
@@ -83,7 +83,7 @@ class Rig:
         self._workers.append(worker)
         # The entry of a crashed worker may stay for a while, and disappear meanwhile.
         worker.wait_for(lambda: self._entries() - before, "the worker's entry")
-        worker.wait_for(lambda: len(worker.children()) == self.given["children"], "the worker's children")
+        worker.wait_for(lambda: len(worker.children()) == self.worker_settings["children"], "the worker's children")
         return worker
 
     @property

@@ -24,23 +24,23 @@ class ServerProcess:
         self.times_away = self.starts = 0
         self._closed = threading.Event()
         self._start()
-        self._tending = threading.Thread(target=self._tend)
-        self._tending.start()
+        self._restarting = threading.Thread(target=self._restart_when_ended)
+        self._restarting.start()
 
     def kill(self) -> None:
         self._process.send(signal.SIGKILL)
 
     def close(self) -> None:
         self._closed.set()
-        self._tending.join()
+        self._restarting.join()
         self._process.end()
 
     def _start(self) -> None:
-        command = [sys.executable, "-m", "tests.served_model", str(self._port), "0.05"]
+        command = [sys.executable, "-m", "tests.fake_model_server", str(self._port), "0.05"]
         self._process = Process(command, environment(), self._folder / "server.log")
         self.starts += 1
 
-    def _tend(self) -> None:
+    def _restart_when_ended(self) -> None:
         while not self._closed.wait(0.05):
             ended = self._process.status() is not None
             if ended or psutil.Process(self._process.pid).status() == psutil.STATUS_STOPPED:

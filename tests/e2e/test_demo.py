@@ -38,14 +38,14 @@ def demo(folder: Path, pictures: Path, **settings: object) -> subprocess.Popen[s
     )
 
 
-def test_it_shows_a_table_draws_the_boxes_and_leaves_nothing_else(tmp_path: Path, pictures: Path) -> None:
+def test_the_demo_shows_a_table_draws_boxes_and_cleans_up(tmp_path: Path, pictures: Path) -> None:
     (pictures / "empty.png").touch()
     # The demo must not touch the user's own service.
     started = demo(tmp_path, pictures, data=tmp_path / "mine", database_url="postgresql://nobody@127.0.0.1:1/none")
-    table, said = started.communicate(timeout=400)
+    table, messages = started.communicate(timeout=400)
 
     # One picture failed: the table and the exit code say so.
-    assert started.returncode == 1, table + said
+    assert started.returncode == 1, table + messages
     assert "picture_empty" in table
     rows = [line.split()[:2] for line in table.splitlines()[1:]]
     models = ("cards-frozen", "cards-pytorch", "cards-tensorflow")
@@ -59,29 +59,29 @@ def test_it_shows_a_table_draws_the_boxes_and_leaves_nothing_else(tmp_path: Path
     assert list((tmp_path / "tmp").iterdir()) == []
 
 
-def test_a_taken_port_is_a_sentence(tmp_path: Path, pictures: Path) -> None:
+def test_a_taken_port_gives_an_error_message(tmp_path: Path, pictures: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         started = demo(tmp_path, pictures, port=port)
-        _, said = started.communicate(timeout=120)
+        _, messages = started.communicate(timeout=120)
 
     assert started.returncode == 1
-    assert said == (
+    assert messages == (
         f"Port {port} on 127.0.0.1 is taken: stop what listens there, or choose another with BOXQUEUE_PORT.\n"
     )
 
 
-def test_ctrl_c_is_a_sentence_and_leaves_no_process(tmp_path: Path, pictures: Path) -> None:
+def test_ctrl_c_gives_a_message_and_leaves_no_process(tmp_path: Path, pictures: Path) -> None:
     started = demo(tmp_path, pictures)
     process = psutil.Process(started.pid)
     wait_for(lambda: len(process.children(recursive=True)) > 3, "its processes")
-    family = process.children(recursive=True)
+    descendants = process.children(recursive=True)
 
     started.send_signal(signal.SIGINT)
-    _, said = started.communicate(timeout=120)
+    _, messages = started.communicate(timeout=120)
 
     assert started.returncode == 130
-    assert said.endswith("Interrupted: everything that the demo started has been stopped.\n")
-    assert "Traceback" not in said
-    assert psutil.wait_procs(family, timeout=0)[1] == []
+    assert messages.endswith("Interrupted: everything that the demo started has been stopped.\n")
+    assert "Traceback" not in messages
+    assert psutil.wait_procs(descendants, timeout=0)[1] == []
     assert list((tmp_path / "tmp").iterdir()) == []

@@ -29,7 +29,7 @@ def annotate(example: Example) -> None:
 
 
 @pytest.mark.timeout(1200)
-def test_a_folder_becomes_a_model_that_is_served(tmp_path: Path, start: Start) -> None:
+def test_a_model_is_trained_from_a_folder_and_served(tmp_path: Path, start: Start) -> None:
     for example in draw_shapes(tmp_path / "shapes", 10):
         annotate(example)
     (tmp_path / "shapes" / "lost.xml").write_text(VOC.format(name="lost.png", width=9, height=9, objects=""))

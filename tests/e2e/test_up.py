@@ -73,7 +73,7 @@ def pytorch_alone(tmp_path: Path) -> Path:
     return catalogues.write(tmp_path / "catalogue.toml", alone)
 
 
-def test_it_serves_and_a_second_one_says_why_it_cant_start(
+def test_up_serves_and_a_second_up_says_why_it_cannot_start(
     shared: Shared, start: Start, white: bytes, tmp_path: Path
 ) -> None:
     up = shared.up()
@@ -83,8 +83,8 @@ def test_it_serves_and_a_second_one_says_why_it_cant_start(
     same_folder, same_port = start(data=up.data), start(data=tmp_path / "other", port=up.port)
 
     assert (same_folder.wait(), same_port.wait()) == (1, 1)
-    assert f"(process {up.pid}) uses the data folder" in same_folder.said
-    assert "is taken" in same_port.said
+    assert f"(process {up.pid}) uses the data folder" in same_folder.output
+    assert "is taken" in same_port.output
 
 
 def test_a_crashed_process_is_started_again(shared: Shared, white: bytes) -> None:
@@ -95,12 +95,14 @@ def test_a_crashed_process_is_started_again(shared: Shared, white: bytes) -> Non
 
     with up.client() as client:
         assert client.detect("cards-pytorch", white)["status"] == "succeeded"
-    wait_for(lambda: "redis ended (terminated by SIGKILL) and is started again" in up.said, "a word about it")
+    wait_for(
+        lambda: "redis ended (terminated by SIGKILL) and is started again" in up.output, "the log line about redis"
+    )
 
 
-def test_a_killed_queue_loses_nothing_and_the_other_does_not_notice(shared: Shared) -> None:
+def test_a_killed_worker_loses_no_job_and_does_not_affect_the_other_worker(shared: Shared) -> None:
     up = shared.up()
-    before = up.said
+    before = up.output
     image = (ROOT / "samples" / "lunch-poll.png").read_bytes()
     with up.client() as client:
         batches = {model: client.batch_of(model, [image] * 100) for model in ("cards-tensorflow", "cards-pytorch")}
@@ -117,22 +119,22 @@ def test_a_killed_queue_loses_nothing_and_the_other_does_not_notice(shared: Shar
         assert [job["status"] for job in jobs] == ["succeeded"] * 100
         assert len({json.dumps(job["detections"]) for job in jobs}) == 1
     assert {job["deaths"] for job in results["cards-pytorch"]} == {0}
-    said = up.said.removeprefix(before)
-    assert "worker-tensorflow ended (terminated by SIGKILL) and is started again" in said
-    assert "worker-pytorch ended" not in said
+    output = up.output.removeprefix(before)
+    assert "worker-tensorflow ended (terminated by SIGKILL) and is started again" in output
+    assert "worker-pytorch ended" not in output
 
 
-def test_one_variable_moves_a_client_from_one_model_to_the_other_and_ctrl_c_leaves_nothing(shared: Shared) -> None:
+def test_an_alias_moves_a_client_to_another_model_and_ctrl_c_leaves_no_process(shared: Shared) -> None:
     image = (ROOT / "samples" / "lunch-poll.png").read_bytes()
     up = shared.up("cards-pytorch")
     with up.client() as client:
         before = client.detect("cards", image)
-    family = up.family()
+    descendants = up.descendants()
 
-    assert up.interrupt() == 0, up.said
+    assert up.interrupt() == 0, up.output
 
-    assert psutil.wait_procs(family, timeout=0)[1] == []
-    assert up.said.endswith("Stopped.\n")
+    assert psutil.wait_procs(descendants, timeout=0)[1] == []
+    assert up.output.endswith("Stopped.\n")
     with socket.create_server(("127.0.0.1", up.port)):
         pass
 
@@ -147,22 +149,22 @@ def test_one_variable_moves_a_client_from_one_model_to_the_other_and_ctrl_c_leav
         assert one["score"] == pytest.approx(other["score"], abs=1e-3)
 
 
-def test_no_process_is_left_after_any_kill_and_the_next_service_starts(shared: Shared) -> None:
+def test_a_killed_service_leaves_no_process_and_the_next_one_starts(shared: Shared) -> None:
     up = shared.up()
-    family = up.family()
+    descendants = up.descendants()
 
     up.supervisor().kill()
 
     assert up.wait() == 1
-    assert "The supervisor ended (killed by SIGKILL)" in up.said
-    assert psutil.wait_procs(family, timeout=0)[1] == []
+    assert "The supervisor ended (killed by SIGKILL)" in up.output
+    assert psutil.wait_procs(descendants, timeout=0)[1] == []
 
     again = shared.up()
-    family = again.family()
+    descendants = again.descendants()
 
     again.kill()
 
-    assert psutil.wait_procs(family, timeout=60)[1] == []
+    assert psutil.wait_procs(descendants, timeout=60)[1] == []
 
 
 def test_a_catalogue_with_models_of_one_framework_needs_no_worker_of_the_other(
@@ -183,12 +185,12 @@ def test_a_catalogue_with_models_of_one_framework_needs_no_worker_of_the_other(
     ):
         wrong = start(data=tmp_path / "refused", catalogue=refused)
         assert wrong.wait() == 2
-        assert why in wrong.said
+        assert why in wrong.output
 
 
-def test_a_setting_that_cant_be_met_ends_it_with_the_workers_log(start: Start, pytorch_alone: Path) -> None:
+def test_up_ends_with_the_log_of_the_worker_if_a_setting_is_impossible(start: Start, pytorch_alone: Path) -> None:
     up = start(device="cuda:63", catalogue=pytorch_alone)
 
     assert up.wait() == 1
-    assert "worker-pytorch does not stay up (exit status 2)" in up.said
-    assert "BOXQUEUE_DEVICE" in up.said
+    assert "worker-pytorch does not stay up (exit status 2)" in up.output
+    assert "BOXQUEUE_DEVICE" in up.output

@@ -36,7 +36,7 @@ def test_jobs_are_answered(shared_rig: Rig) -> None:
 
 
 @pytest.mark.parametrize("victim", ["a child", "a child and at once its successor", "the parent"])
-def test_a_killed_process_loses_nothing(shared_rig: Rig, victim: str) -> None:
+def test_a_killed_process_loses_no_job(shared_rig: Rig, victim: str) -> None:
     rig, worker = shared_rig, shared_rig.worker
     batch, _ = rig.submit([SLOW] * 40)
     rig.wait_running()
@@ -48,7 +48,7 @@ def test_a_killed_process_loses_nothing(shared_rig: Rig, victim: str) -> None:
         before = set(worker.children())
         next(iter(before)).kill()
         if victim == "a child and at once its successor":
-            wait_for(lambda: set(worker.children()) - before, "the successor")
+            wait_for(lambda: set(worker.children()) - before, "the next process")
             (set(worker.children()) - before).pop().kill()
     results = rig.wait_finished(batch)
 
@@ -56,10 +56,10 @@ def test_a_killed_process_loses_nothing(shared_rig: Rig, victim: str) -> None:
     wait_for(lambda: len(worker.children()) == 2, "as many children as before")
 
 
-def test_poison_fails_with_its_code_and_hurts_no_other(sqlite_rig: Rig) -> None:
+def test_poison_fails_with_its_code_and_all_other_jobs_succeed(sqlite_rig: Rig) -> None:
     rig = sqlite_rig
     # The time limit of a picture is longer than a pause of a busy machine.
-    rig.given |= {"picture_seconds": 5, "child_memory_mb": 250, "lease_seconds": 60}
+    rig.worker_settings |= {"picture_seconds": 5, "child_memory_mb": 250, "lease_seconds": 60}
     rig.start_worker()
     kinds = {
         "segfault": ("worker_lost", 1),
@@ -121,7 +121,7 @@ def stop_outside_of_transactions(rig: Rig, pids: list[int]) -> None:
     wait_for(stopped, "a moment without a transaction")
 
 
-def test_a_terminated_worker_finishes_or_requeues(sqlite_rig: Rig) -> None:
+def test_a_terminated_worker_finishes_or_requeues_its_jobs(sqlite_rig: Rig) -> None:
     rig = sqlite_rig
     worker = rig.start_worker()
     _, jobs = rig.submit([SLOW] * 200)
@@ -135,9 +135,9 @@ def test_a_terminated_worker_finishes_or_requeues(sqlite_rig: Rig) -> None:
     assert sum(queue.workers for queue in worker_registry.queues(rig.db)) == 0
 
 
-def test_a_picture_that_breaks_the_detector_for_good_hurts_no_other(sqlite_rig: Rig) -> None:
+def test_only_the_picture_that_breaks_the_detector_fails(sqlite_rig: Rig) -> None:
     rig = sqlite_rig
-    rig.given["children"] = 1
+    rig.worker_settings["children"] = 1
     rig.start_worker()
 
     batch, jobs = rig.submit([GOOD, picture("break"), *[GOOD] * 30])
@@ -151,7 +151,7 @@ def test_a_picture_that_breaks_the_detector_for_good_hurts_no_other(sqlite_rig: 
 def test_terminated_children_requeue_and_no_crash_is_counted(sqlite_rig: Rig) -> None:
     rig = sqlite_rig
     # One picture in each claim: a crash would count against it.
-    rig.given |= {"batch_size": 1, "lease_seconds": 60}
+    rig.worker_settings |= {"batch_size": 1, "lease_seconds": 60}
     worker = rig.start_worker()
     batch, jobs = rig.submit([SLOW] * 60)
 
@@ -170,7 +170,7 @@ def test_terminated_children_requeue_and_no_crash_is_counted(sqlite_rig: Rig) ->
 
 def test_a_terminated_process_group_counts_no_crash(sqlite_rig: Rig) -> None:
     rig = sqlite_rig
-    rig.given["lease_seconds"] = 60
+    rig.worker_settings["lease_seconds"] = 60
     worker = rig.start_worker()
     rig.submit([SLOW] * 200)
     rig.wait_running()
@@ -188,25 +188,25 @@ def outcomes(rig: Rig) -> set[str | None]:
         return set(connection.scalars(sa.select(Claim.outcome)))
 
 
-def test_a_child_that_can_not_start_swallows_no_doorbell(sqlite_rig: Rig) -> None:
+def test_a_child_that_cannot_start_loses_no_doorbell(sqlite_rig: Rig) -> None:
     rig = sqlite_rig
     unloadable = rig.settings.data / poison.UNLOADABLE
     unloadable.touch()
     rig.start_worker()
     batch, jobs = rig.submit([GOOD] * 5)
-    wait_for(lambda: "this process can't start" in rig.said, "the reason in the log")
+    wait_for(lambda: "this process can't start" in rig.output, "the reason in the log")
 
     unloadable.unlink()
 
     assert [job.status for job in rig.wait_finished(batch)] == ["succeeded"] * len(jobs)
 
 
-def test_a_redis_that_comes_back_empty_loses_nothing(sqlite_rig: Rig, redis_server: RedisServer) -> None:
+def test_an_empty_redis_after_a_restart_loses_no_job(sqlite_rig: Rig, redis_server: RedisServer) -> None:
     rig = sqlite_rig
     rig.start_worker()
     redis_server.kill()
     batch, _ = rig.submit([GOOD] * 10)
-    wait_for(lambda: "Redis does not answer" in rig.said, "a sweep that can not ring")
+    wait_for(lambda: "Redis does not answer" in rig.output, "a sweep without Redis")
     assert store.list_jobs(rig.db, status="queued")
 
     redis_server.start()
@@ -214,13 +214,13 @@ def test_a_redis_that_comes_back_empty_loses_nothing(sqlite_rig: Rig, redis_serv
     assert [job.status for job in rig.wait_finished(batch)] == ["succeeded"] * 10
 
 
-def test_an_image_store_that_is_away_makes_jobs_wait(sqlite_rig: Rig) -> None:
+def test_jobs_wait_during_an_outage_of_the_image_store(sqlite_rig: Rig) -> None:
     rig = sqlite_rig
     batch, jobs = rig.submit([GOOD] * 5)
     folder, away = rig.settings.data / "images", rig.settings.data / "away"
     folder.rename(away)
     rig.start_worker()
-    wait_for(lambda: "is returned: " in rig.said, "the claim that is returned")
+    wait_for(lambda: "is returned: " in rig.output, "the claim that is returned")
 
     away.rename(folder)
 
@@ -230,13 +230,13 @@ def test_an_image_store_that_is_away_makes_jobs_wait(sqlite_rig: Rig) -> None:
 @pytest.mark.parametrize(
     ("setting", "value", "sentence"),
     [
-        ("device", "cuda", "BOXQUEUE_DEVICE: cuda was asked for"),
+        ("device", "cuda", "BOXQUEUE_DEVICE: cuda was requested"),
         ("lease_seconds", "soon", "BOXQUEUE_LEASE_SECONDS"),
         ("catalogue", "/nowhere.toml", "/nowhere.toml can't be read"),
     ],
 )
-def test_a_worker_that_can_not_work_says_why(sqlite_rig: Rig, setting: str, value: str, sentence: str) -> None:
-    sqlite_rig.given[setting] = value
+def test_a_worker_that_cannot_start_says_why(sqlite_rig: Rig, setting: str, value: str, sentence: str) -> None:
+    sqlite_rig.worker_settings[setting] = value
 
     done = output_of(python("worker", "poison"), sqlite_rig.environment)
 

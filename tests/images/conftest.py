@@ -49,7 +49,7 @@ def images() -> None:
 
 
 REMOTE = {
-    "cards-remote": catalogues.served(
+    "cards-remote": catalogues.server_entry(
         "http://models:8080",
         server={"binary": False},
         labels=["textbox", "radiobutton", "checkbox", "actionset", "image", "rating"],

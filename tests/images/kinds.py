@@ -7,7 +7,7 @@ FRAMEWORKS = ("torch", "torchvision", "tensorflow")
 
 @dataclass(frozen=True)
 class Kind:
-    """`budget_mb`: the greatest size beyond the base image. `lacks`: modules that can't be imported."""
+    """`budget_mb`: the maximum size in MB above the base image. `lacks`: modules that must not be importable."""
 
     name: str
     budget_mb: int
@@ -38,7 +38,7 @@ KINDS = {
     )
 }
 WORKERS = {name: kind for name, kind in KINDS.items() if kind.model}
-# Clouds start these, supervise them and end them.
+# Clouds start, supervise and end these functions.
 FUNCTIONS = ("lambda", "azure")
 # Microsoft's Functions host has to run as root; the process that reads pictures drops root itself.
 AS_ROOT = ("azure",)

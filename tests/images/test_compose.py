@@ -1,4 +1,4 @@
-"""The stack of compose.yaml: from nothing to healthy, 1,000 pictures while it is scaled and broken, on after a stop.
+"""The stack of compose.yaml: it starts, answers 1,000 pictures while it is scaled and killed, and survives a restart.
 
 The tests run in this order: each one continues where the last one ended.
 """
@@ -54,14 +54,14 @@ def start(stack: Stack, service: str) -> None:
     docker("start", *stack.containers(service))
 
 
-def test_from_nothing_to_healthy(stack: Stack) -> None:
+def test_a_new_stack_becomes_healthy(stack: Stack) -> None:
     stack.compose("up", "--detach")
     stack.wait_until_healthy()
 
     assert [workers(stack, runtime) for runtime in ("pytorch", "tensorflow")] == [1, 1]
 
 
-def test_the_api_listens_on_loopback_alone(stack: Stack) -> None:
+def test_the_api_listens_only_on_loopback(stack: Stack) -> None:
     [container] = stack.containers("api")
 
     assert inspect(container)["HostConfig"]["PortBindings"] == {
@@ -69,7 +69,7 @@ def test_the_api_listens_on_loopback_alone(stack: Stack) -> None:
     }
 
 
-def test_it_shows_what_it_was_built_from(stack: Stack) -> None:
+def test_the_stack_shows_its_commit_and_build_options(stack: Stack) -> None:
     version = httpx.get(f"{stack.url}/version").json()
     queues = httpx.get(f"{stack.url}/v1/queues").json()["queues"]
 
@@ -80,7 +80,7 @@ def test_it_shows_what_it_was_built_from(stack: Stack) -> None:
         assert "MODEL=embedded" in build["versions"]["build_options"]
 
 
-def test_a_thousand_pictures_while_it_is_scaled_and_broken(stack: Stack, tmp_path: Path) -> None:
+def test_ingest_succeeds_while_the_stack_is_scaled_and_killed(stack: Stack, tmp_path: Path) -> None:
     with feeding(stack, MODELS[0], tmp_path), feeding(stack, MODELS[1], tmp_path):
         wait_for(lambda: done(stack) >= 20, "the first answers", 120)
         stack.compose("up", "--detach", "--no-recreate", "--scale", "worker-pytorch=3")
@@ -102,7 +102,7 @@ def test_a_thousand_pictures_while_it_is_scaled_and_broken(stack: Stack, tmp_pat
         wait_for(lambda: len(stack.containers("worker-pytorch")) == 1, "one worker", 120)
 
 
-def test_a_worker_that_takes_no_work_is_unhealthy(stack: Stack) -> None:
+def test_a_worker_that_claims_no_jobs_is_unhealthy(stack: Stack) -> None:
     [container] = stack.containers("worker-pytorch")
     stack.wait_until_healthy("worker-pytorch")
     # The parent continues and sends heartbeats; its children are stopped.
@@ -120,7 +120,7 @@ def test_a_worker_that_takes_no_work_is_unhealthy(stack: Stack) -> None:
     stack.wait_until_healthy("worker-pytorch")
 
 
-def test_after_a_stop_everything_is_still_there(stack: Stack) -> None:
+def test_jobs_and_pictures_survive_a_restart_of_the_stack(stack: Stack) -> None:
     wait_for(lambda: all(queue["queued"] + queue["running"] == 0 for queue in queues(stack)), "an empty queue", 120)
     before = jobs(stack)
     stack.compose("down")

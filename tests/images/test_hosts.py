@@ -29,7 +29,7 @@ class Shared:
     containers: dict[str, str]
 
     def address(self, name: str) -> str:
-        """The address on the network that it was started in."""
+        """The container's address on the network in which it was started."""
         found: str = inspect(self.containers[name])["NetworkSettings"]["Networks"]["bridge"]["IPAddress"]
         return found
 
@@ -92,7 +92,7 @@ def hosts(shared: Shared, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
             shared.leave(host)
 
 
-def test_the_api_on_one_and_workers_on_both(hosts: list[Stack], shared: Shared) -> None:
+def test_workers_on_two_hosts_answer_the_jobs_of_one_api(hosts: list[Stack], shared: Shared) -> None:
     first, second = hosts
     first.compose("run", "--rm", "--no-deps", "migrate")
     first.compose("up", "--detach", "--no-deps", "api", "worker-pytorch")

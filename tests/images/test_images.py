@@ -21,7 +21,7 @@ every_kind = pytest.mark.parametrize("kind", KINDS.values(), ids=KINDS)
 
 
 @every_kind
-def test_it_is_within_its_budget(kind: Kind, table: Table) -> None:
+def test_an_image_is_within_its_size_budget(kind: Kind, table: Table) -> None:
     size, base = (inspect(name)["Size"] / 1e6 for name in (image(kind.name), BASE))
     if kind.foreign_folders:
         sizes = inside(kind.name, "du", "--summarize", "--block-size=1", *kind.foreign_folders)
@@ -34,7 +34,7 @@ def test_it_is_within_its_budget(kind: Kind, table: Table) -> None:
 
 
 @every_kind
-def test_it_shows_what_it_was_built_from(kind: Kind) -> None:
+def test_an_image_names_its_commit_and_build_options(kind: Kind) -> None:
     config = inspect(image(kind.name))["Config"]
 
     labels = config["Labels"]
@@ -46,7 +46,7 @@ def test_it_shows_what_it_was_built_from(kind: Kind) -> None:
 
 
 @every_kind
-def test_it_runs_without_root_behind_an_init_with_a_check(kind: Kind) -> None:
+def test_an_image_has_a_user_an_init_and_a_health_check(kind: Kind) -> None:
     config = inspect(image(kind.name))["Config"]
 
     assert config["User"] == ("" if kind.name in AS_ROOT else "10001:10001")
@@ -56,7 +56,7 @@ def test_it_runs_without_root_behind_an_init_with_a_check(kind: Kind) -> None:
 
 
 @every_kind
-def test_what_it_does_not_need_is_not_there(kind: Kind) -> None:
+def test_an_image_has_no_build_tools_and_no_unused_packages(kind: Kind) -> None:
     code = f"from importlib.util import find_spec; print(*filter(find_spec, {('pytest', 'uv', *kind.lacks)!r}))"
     assert inside(kind.name, "python", "-c", code) == ""
 
@@ -64,7 +64,7 @@ def test_what_it_does_not_need_is_not_there(kind: Kind) -> None:
     assert inside(kind.name, "sh", "-c", f"{tools}; ls -d /root/.cache /tmp/* 2>&-; true") == ""
 
 
-def test_the_api_knows_all_models_and_has_none() -> None:
+def test_the_api_image_has_the_catalogue_and_no_model_file() -> None:
     assert set(inside("api", "ls", "/app/weights").split()) == {"README.md", "catalogue.toml"}
 
 

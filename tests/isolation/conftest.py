@@ -20,7 +20,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.fixture(scope="session")
 def measured(pytestconfig: pytest.Config) -> Measured:
-    """Measurement -> its figure; printed at the end."""
+    """Name of a measurement -> its value; printed at the end."""
     return pytestconfig.stash[MEASURED]
 
 
@@ -38,6 +38,6 @@ def with_libtorch(tmp_path_factory: pytest.TempPathFactory) -> Path:
     require_compiler()
     catalogue = tmp_path_factory.mktemp("compiled") / "weights" / "catalogue.toml"
     shutil.copytree(ROOT / "weights", catalogue.parent)
-    asked = ["cards-pytorch", "--runtime", "libtorch", "--as", "cards-libtorch", "--catalogue", str(catalogue)]
-    subprocess.run([sys.executable, "-m", "detectors.onboarding.compile", *asked], check=True)
+    arguments = ["cards-pytorch", "--runtime", "libtorch", "--as", "cards-libtorch", "--catalogue", str(catalogue)]
+    subprocess.run([sys.executable, "-m", "detectors.onboarding.compile", *arguments], check=True)
     return catalogue

@@ -43,11 +43,11 @@ class Cards(Model):
         return {name: output.numpy() for name, output in zip(OUTPUTS, outputs, strict=True)}
 
 
-def pixels(given: Any) -> np.ndarray:
+def pixels(value: Any) -> np.ndarray:
     """RGB uint8 of a picture that comes as a tensor or as a file."""
-    if isinstance(given, dict):
-        return np.asarray(Image.open(io.BytesIO(base64.b64decode(given["b64"]))))
-    return np.array(given, np.uint8)
+    if isinstance(value, dict):
+        return np.asarray(Image.open(io.BytesIO(base64.b64decode(value["b64"]))))
+    return np.array(value, np.uint8)
 
 
 if __name__ == "__main__":

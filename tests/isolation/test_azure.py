@@ -21,7 +21,7 @@ from jobs.migrate import migrate
 from jobs.settings import ROOT
 from jobs.store import list_jobs
 from tests.conftest import DetectorProcesses
-from tests.functions_host import Returned, RunningHandler, TriedAgain, started
+from tests.functions_host import FunctionResult, InvocationFailed, RunningHandler, started
 from tests.isolation.conftest import Measured
 from tests.isolation.test_isolation import FRAMEWORKS, installed
 from tests.isolation.test_lambda import boxes, refuse_connections, same
@@ -39,7 +39,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
 
 @pytest.fixture(autouse=True, scope="module")
-def the_environment_is_there() -> None:
+def require_environment() -> None:
     if not PYTHON.exists():
         pytest.fail("the environment is missing: `make test-isolation` builds it")
 
@@ -49,14 +49,14 @@ def environment_of(**settings: object) -> dict[str, str]:
 
 
 @pytest.fixture(scope="module")
-def alone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningHandler]:
+def function_host(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningHandler]:
     """Without a database."""
     folder = tmp_path_factory.mktemp("alone")
     with started(PYTHON, environment_of(data=folder, max_picture_mb=1, max_request_mb=3), folder / "log") as host:
         yield host
 
 
-def of(returned: Returned) -> tuple[str, dict[str, Any]]:
+def of(returned: FunctionResult) -> tuple[str, dict[str, Any]]:
     """The path of the written blob, and its document."""
     [(path, content)] = returned.outputs.items()
     return path, json.loads(content)
@@ -75,24 +75,24 @@ def assert_found(job: dict[str, Any], expected: Boxes) -> None:
     assert same(boxes(job), expected)
 
 
-def test_the_environment_lacks_what_it_should() -> None:
+def test_the_environment_has_one_framework_and_no_service_packages() -> None:
     assert installed(PYTHON, *FRAMEWORKS, "flask", "typer", "awslambdaric") == ["torch", "torchvision"]
 
 
-def test_a_request_is_answered_with_the_boxes_of_a_worker(
-    alone: RunningHandler, expected: Boxes, measured: Measured
+def test_a_request_gets_the_same_boxes_as_from_a_worker(
+    function_host: RunningHandler, expected: Boxes, measured: Measured
 ) -> None:
-    response = alone.http("detect", CARD.read_bytes(), headers=PNG, source="poll")
+    response = function_host.http("detect", CARD.read_bytes(), headers=PNG, source="poll")
 
     assert response.status_code == 200
     assert_found(response.json(), expected)
     assert response.json()["source"] == "poll"
-    measured["azure, without a database: s until it answers"] = f"{alone.start_seconds:.1f}"
-    measured["azure, without a database: MB"] = f"{alone.memory_mb():.0f}"
+    measured["azure, without a database: s until it answers"] = f"{function_host.start_seconds:.1f}"
+    measured["azure, without a database: MB"] = f"{function_host.memory_mb():.0f}"
 
 
-def test_a_blob_is_answered_in_a_blob_beside_it(alone: RunningHandler, expected: Boxes) -> None:
-    returned = alone.blob("blob", URI + "?sig=secret", "lunch-poll.png", CARD.read_bytes())
+def test_a_blob_is_answered_in_a_blob_beside_it(function_host: RunningHandler, expected: Boxes) -> None:
+    returned = function_host.blob("blob", URI + "?sig=secret", "lunch-poll.png", CARD.read_bytes())
 
     path, job = of(returned)
     assert path == "boxqueue-answers/lunch-poll.png.json"
@@ -130,27 +130,27 @@ def web(folder: Path) -> Iterator[str]:
         (BROKEN, "picture_undecodable"),
     ],
 )
-def test_a_blob_that_is_no_picture_is_answered_and_not_tried_again(
-    alone: RunningHandler, picture: bytes, code: str
+def test_a_blob_that_is_no_picture_gets_an_error_and_is_not_retried(
+    function_host: RunningHandler, picture: bytes, code: str
 ) -> None:
-    returned = alone.blob("blob", URI, "broken.png", picture)
+    returned = function_host.blob("blob", URI, "broken.png", picture)
 
     _, job = of(returned)
     assert (job["status"], job["error"]["code"], job["detections"]) == ("failed", code, None)
     assert returned.logs == [f"{URI}: failed, {code}"]
 
 
-def test_messages_bring_a_picture_or_say_where_it_lies(alone: RunningHandler, expected: Boxes) -> None:
+def test_messages_contain_a_picture_or_its_address(function_host: RunningHandler, expected: Boxes) -> None:
     with web(CARD.parent) as url:
-        sent = alone.message("queue", {"image_base64": TEXT, "source": "poll"}, "m-1")
-        named = alone.message(
+        sent = function_host.message("queue", {"image_base64": TEXT, "source": "poll"}, "m-1")
+        named = function_host.message(
             "queue", {"uri": f"{url}/{CARD.name}?sig=secret", "model": "cards-pytorch", "metadata": {"page": 3}}, "m-2"
         )
-        gone = alone.message("queue", {"uri": f"{url}/gone.png"}, "m-3")
-        with pytest.raises(TriedAgain) as denied:
-            alone.message("queue", {"uri": f"{url}/denied.png?sig=secret"}, "m-4")
-    with pytest.raises(TriedAgain) as away:
-        alone.message("queue", {"uri": f"{url}/{CARD.name}?sig=secret"}, "m-5")
+        gone = function_host.message("queue", {"uri": f"{url}/gone.png"}, "m-3")
+        with pytest.raises(InvocationFailed) as denied:
+            function_host.message("queue", {"uri": f"{url}/denied.png?sig=secret"}, "m-4")
+    with pytest.raises(InvocationFailed) as away:
+        function_host.message("queue", {"uri": f"{url}/{CARD.name}?sig=secret"}, "m-5")
 
     path, job = of(sent)
     assert (path, job["source"]) == ("boxqueue-answers/m-1.json", "poll")
@@ -166,28 +166,28 @@ def test_messages_bring_a_picture_or_say_where_it_lies(alone: RunningHandler, ex
     assert denied.value.problem["detail"] == f"{url}/denied.png can't be read: status 403."
 
 
-def test_a_message_for_an_unknown_model_gets_an_error(alone: RunningHandler) -> None:
-    _, problem = of(alone.message("queue", {"image_base64": TEXT, "model": "crads"}, "m-4"))
+def test_a_message_for_an_unknown_model_gets_an_error(function_host: RunningHandler) -> None:
+    _, problem = of(function_host.message("queue", {"image_base64": TEXT, "model": "crads"}, "m-4"))
 
     assert (problem["status"], problem["code"], problem["known"]) == (422, "unknown_model", ["cards-pytorch"])
 
 
-def test_requests_that_come_at_once_wait_their_turn(alone: RunningHandler, expected: Boxes) -> None:
+def test_concurrent_requests_are_all_answered(function_host: RunningHandler, expected: Boxes) -> None:
     with ThreadPoolExecutor(4) as clients:
-        asked = [clients.submit(alone.http, "detect", CARD.read_bytes(), headers=PNG) for _ in range(8)]
-        jobs = [one.result().json() for one in asked]
+        responses = [clients.submit(function_host.http, "detect", CARD.read_bytes(), headers=PNG) for _ in range(8)]
+        jobs = [one.result().json() for one in responses]
 
     for job in jobs:
         assert_found(job, expected)
 
 
-def test_a_crashed_process_is_replaced(alone: RunningHandler, expected: Boxes) -> None:
-    [child] = alone.children()
+def test_a_crashed_process_is_replaced(function_host: RunningHandler, expected: Boxes) -> None:
+    [child] = function_host.children()
 
     os.kill(child, signal.SIGKILL)
 
-    assert_found(alone.http("detect", CARD.read_bytes(), headers=PNG).json(), expected)
-    assert alone.children() != [child]
+    assert_found(function_host.http("detect", CARD.read_bytes(), headers=PNG).json(), expected)
+    assert function_host.children() != [child]
 
 
 # ------------------------------------------------------------------------------------- with the service's database
@@ -204,16 +204,16 @@ def test_results_are_in_the_database_of_the_service(tmp_path: Path, expected: Bo
         delivered_again = of(host.blob("blob", URI, "lunch-poll.png", CARD.read_bytes()))[1]
         broken = of(host.message("queue", {"image_base64": base64.b64encode(BROKEN).decode()}, "m-1"))[1]
         empty = of(host.blob("blob", URI, "lunch-poll.png", b""))[1]
-        asked = host.http("detect", CARD.read_bytes(), headers=PNG).json()
+        http_answer = host.http("detect", CARD.read_bytes(), headers=PNG).json()
 
     assert_found(written, expected)
     assert delivered_again == written
-    assert_found(asked, expected)
-    assert (written["repeated"], asked["repeated"]) == (False, True)
+    assert_found(http_answer, expected)
+    assert (written["repeated"], http_answer["repeated"]) == (False, True)
     db = Database(url)
     rows = {job.id: job for job in list_jobs(db)}
     db.close()
-    assert rows.keys() == {written["id"], broken["id"], empty["id"], asked["id"]}
+    assert rows.keys() == {written["id"], broken["id"], empty["id"], http_answer["id"]}
     stored = rows[written["id"]]
     assert (stored.status, stored.source, stored.model, stored.device) == ("succeeded", URI, "cards-pytorch", "cpu")
     assert [found.label for found in stored.detections or []][: len(expected)] == [label for label, _ in expected]
@@ -222,7 +222,7 @@ def test_results_are_in_the_database_of_the_service(tmp_path: Path, expected: Bo
     assert ImageStore(store).get(written["image"]["sha256"]) == CARD.read_bytes()
 
 
-def test_an_outage_of_the_database_is_outlasted(tmp_path: Path, migrated_postgres: str, expected: Boxes) -> None:
+def test_an_outage_of_the_database_loses_no_job(tmp_path: Path, migrated_postgres: str, expected: Boxes) -> None:
     store = f"file://{tmp_path / 'images'}"
     ImageStore(store).prepare()
     message = {"image_base64": TEXT}
@@ -230,14 +230,14 @@ def test_an_outage_of_the_database_is_outlasted(tmp_path: Path, migrated_postgre
     own = environment_of(data=tmp_path, database_url=migrated_postgres, store_url=store)
     with started(PYTHON, own, tmp_path / "log") as host:
         refuse_connections(migrated_postgres, "false")
-        asked = host.http("detect", CARD.read_bytes(), headers=PNG)
-        with pytest.raises(TriedAgain) as refused:
+        http_answer = host.http("detect", CARD.read_bytes(), headers=PNG)
+        with pytest.raises(InvocationFailed) as refused:
             host.message("queue", message, "m-1")
         refuse_connections(migrated_postgres, "true")
         _, job = of(host.message("queue", message, "m-1"))
 
-    assert (asked.status_code, asked.json()["code"]) == (503, "database_unavailable")
-    assert int(asked.headers["Retry-After"]) > 0
+    assert (http_answer.status_code, http_answer.json()["code"]) == (503, "database_unavailable")
+    assert int(http_answer.headers["Retry-After"]) > 0
     assert (refused.value.status, refused.value.problem["code"]) == (503, "database_unavailable")
     assert_found(job, expected)
     db = Database(migrated_postgres)

@@ -47,7 +47,7 @@ def installed(interpreter: Path, *modules: str) -> list[str]:
     return words_of(interpreter, code)
 
 
-def test_the_environments_lack_what_they_should() -> None:
+def test_every_environment_has_only_its_own_framework() -> None:
     assert installed(SERVICE, *FRAMEWORKS, "numpy") == []
     assert installed(PYTORCH, *FRAMEWORKS) == ["torch", "torchvision"]
     assert installed(TENSORFLOW, *FRAMEWORKS) == ["tensorflow"]
@@ -61,7 +61,7 @@ def test_the_environments_lack_what_they_should() -> None:
     ("interpreter", "package"),
     [(SERVICE, "api"), (SERVICE, "wire"), (SERVICE, "jobs"), (SERVICE, "cli"), (LIBTORCH, "engine")],
 )
-def test_a_package_imports_whole_without_any_framework(interpreter: Path, package: str) -> None:
+def test_every_module_of_a_package_imports_without_a_framework(interpreter: Path, package: str) -> None:
     code = f"""
 import importlib, pkgutil, sys
 package = importlib.import_module({package!r})
@@ -73,7 +73,7 @@ print(*(name for name in {FRAMEWORKS!r} if name in sys.modules))
     assert words_of(interpreter, code) == []
 
 
-def test_the_runtimes_are_those_whose_framework_is_there() -> None:
+def test_the_runtimes_are_those_whose_framework_is_installed() -> None:
     code = "from detectors.runtimes.registry import installed_runtimes; print(*installed_runtimes())"
     # libtorch needs no package: it is in the checkout, once it is built.
     built = ["libtorch"] * ("libtorch" in installed_runtimes())
@@ -110,17 +110,17 @@ def test_a_detector_loads_no_other_framework(runtime: str, loaded: list[str]) ->
     assert words_of(Path(sys.executable), code) == loaded
 
 
-def test_tensorflow_is_quiet_about_itself_and_loud_about_errors() -> None:
+def test_tensorflow_prints_errors_and_nothing_else() -> None:
     # Native code that writes to the standard error while TensorFlow is imported.
     code = """
 import os, sys
 
-class Speaker:
+class NoisyImport:
     def find_spec(self, name, *_):
         if name == "tensorflow":
             os.write(2, b"I0000 00:00:1.0 1 port.cc:1] all is well\\nE0000 00:00:1.0 1 cuda.cc:1] no driver\\n")
 
-sys.meta_path.insert(0, Speaker())
+sys.meta_path.insert(0, NoisyImport())
 from detectors.runtimes.tensorflow import configure, tf
 configure("cpu", 1)
 print(int(tf.constant(1) + 1))
@@ -151,7 +151,7 @@ def api(**settings: object) -> Api:
         ("libtorch", ["cards-libtorch"]),
     ],
 )
-def test_a_worker_without_the_other_framework_answers_an_api_without_any(
+def test_a_worker_with_one_framework_answers_an_api_without_a_framework(
     tmp_path: Path, redis_server: RedisServer, request: pytest.FixtureRequest, runtime: str, models: list[str]
 ) -> None:
     redis_server.flush()

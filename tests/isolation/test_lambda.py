@@ -97,7 +97,7 @@ def store() -> Iterator[Store]:
 
 
 @pytest.fixture
-def mortal_store() -> Iterator[Store]:
+def own_store() -> Iterator[Store]:
     """A store for a test that stops it."""
     with closing(Store()) as store:
         yield store
@@ -176,15 +176,15 @@ def base64_of(data: bytes) -> str:
     return base64.b64encode(data).decode()
 
 
-def test_the_environment_has_one_framework_and_no_service() -> None:
+def test_the_environment_has_one_framework_and_no_service_packages() -> None:
     assert installed(LAMBDA, *FRAMEWORKS) == ["torch", "torchvision"]
     assert installed(LAMBDA, "flask", "gunicorn", "typer", "supervisor") == []
 
 
-def test_it_answers_every_kind_of_event(
-    mortal_store: Store, tmp_path: Path, detector_processes: DetectorProcesses, measured: Measured
+def test_a_function_answers_every_kind_of_event(
+    own_store: Store, tmp_path: Path, detector_processes: DetectorProcesses, measured: Measured
 ) -> None:
-    store = mortal_store
+    store = own_store
     expected, other = (detector_processes.shown(MODEL, picture) for picture in (PICTURE, OTHER))
     assert expected != other
     store.put("pictures/a%20b.png", PICTURE)
@@ -210,15 +210,15 @@ def test_it_answers_every_kind_of_event(
         assert lines(tmp_path)[-4:] == jobs
 
         # SQS: all of that in messages, and an invalid message.
-        asked = {"model": MODEL, "max_detections": 1, "metadata": {"page": 3}}
-        given = messages(
+        options = {"model": MODEL, "max_detections": 1, "metadata": {"page": 3}}
+        event = messages(
             {"Records": [put(), put("c.png")]},
-            {"uri": "s3://pictures/a b.png", **asked},
+            {"uri": "s3://pictures/a b.png", **options},
             {"image_base64": base64_of(OTHER), "source": "other.png"},
             {"uri": "s3://pictures/d.png"},
             {"uri": "file:///etc/hostname"},
         )
-        assert lambda_.invoke(given) == {"batchItemFailures": []}
+        assert lambda_.invoke(event) == {"batchItemFailures": []}
         *found, failed, problem = lines(tmp_path)[-6:]
         assert same(boxes(found[0]), expected)
         assert same(boxes(found[1]), other)
@@ -231,10 +231,10 @@ def test_it_answers_every_kind_of_event(
             lambda_.invoke({"key1": "value1"})
         assert raised.value.kind == "UnknownEvent"
 
-        # Without the store, events that do not need it succeed, and the others have to be sent again.
+        # Without the store, events that do not need it succeed. The other events have to be sent again.
         store.close()
-        given = messages({"uri": "s3://pictures/a b.png"}, {"image_base64": base64_of(PICTURE)}, {"Records": [put()]})
-        failures = lambda_.invoke(given, 300)["batchItemFailures"]
+        event = messages({"uri": "s3://pictures/a b.png"}, {"image_base64": base64_of(PICTURE)}, {"Records": [put()]})
+        failures = lambda_.invoke(event, 300)["batchItemFailures"]
         assert failures == [{"itemIdentifier": "message-0"}, {"itemIdentifier": "message-2"}]
         assert same(boxes(lines(tmp_path)[-1]), expected)
         with pytest.raises(FunctionError, match=r"a b\.png can't be read") as raised:
@@ -242,32 +242,32 @@ def test_it_answers_every_kind_of_event(
         assert raised.value.kind == "StoreUnavailable"
 
 
-def test_with_a_database_its_jobs_are_the_service_s(
+def test_with_a_database_the_service_has_the_jobs_of_a_function(
     database_url: str, store: Store, tmp_path: Path, detector_processes: DetectorProcesses, measured: Measured
 ) -> None:
     expected = detector_processes.shown(MODEL, PICTURE)
     store.put("pictures/a%20b.png", PICTURE)
     kind = database_url.partition(":")[0]
     settings = {"database_url": database_url, "store_url": f"s3://store/{kind}"}
-    given = messages({"Records": [put()]}, {"image_base64": base64_of(OTHER)}, {"image_base64": base64_of(b"hello")})
+    event = messages({"Records": [put()]}, {"image_base64": base64_of(OTHER)}, {"image_base64": base64_of(b"hello")})
 
     with function(store, tmp_path, measured, kind, **settings) as lambda_:
         first = json.loads(lambda_.invoke(request(PICTURE))["body"])
         assert (first["repeated"], same(boxes(first), expected)) == (False, True)
         # The same picture again, over HTTP and from S3: the stored result.
         second = json.loads(lambda_.invoke(request(PICTURE))["body"])
-        assert lambda_.invoke(given) == {"batchItemFailures": []}
+        assert lambda_.invoke(event) == {"batchItemFailures": []}
         # The same messages once more: no new job.
-        assert lambda_.invoke(given) == {"batchItemFailures": []}
+        assert lambda_.invoke(event) == {"batchItemFailures": []}
         if kind == "postgresql":
             refuse_connections(database_url, "false")
             answer = lambda_.invoke(request(PICTURE))
             assert (answer["statusCode"], json.loads(answer["body"])["code"]) == (503, "database_unavailable")
-            late = {"Records": [message(7, {"image_base64": base64_of(OTHER)}), *given["Records"]]}
+            late = {"Records": [message(7, {"image_base64": base64_of(OTHER)}), *event["Records"]]}
             failures = lambda_.invoke(late)["batchItemFailures"]
             assert [failure["itemIdentifier"] for failure in failures] == [f"message-{n}" for n in (7, 0, 1, 2)]
             refuse_connections(database_url, "true")
-            assert lambda_.invoke(given) == {"batchItemFailures": []}
+            assert lambda_.invoke(event) == {"batchItemFailures": []}
     assert lines(tmp_path) == []
 
     db = Database(database_url)
@@ -312,7 +312,7 @@ def test_a_killed_function_loses_no_job_and_counts_none_twice(
 
     with function(store, tmp_path, measured, "to be killed", **settings) as killed:
         with db.write() as connection:
-            # Then the function can't write its result, however long it takes to start.
+            # So the function can't write its result, even if it starts slowly.
             connection.execute(sa.text("SET LOCAL idle_in_transaction_session_timeout = 0"))
             connection.execute(sa.text("LOCK TABLE detections IN EXCLUSIVE MODE"))
             killed.runtime.send(event)

@@ -27,10 +27,10 @@ def test_libtorch_finds_what_pytorch_finds(with_libtorch: Path, detector_process
     entries = [catalogue.get(name) for name in ("cards-pytorch", "cards-libtorch")]
     pictures = [decode(file.read_bytes(), entries[0].input).pixels for file in SAMPLES]
 
-    expected, given = (detector_processes[entry.runtime].detect(entry, pictures) for entry in entries)
+    expected, compiled = (detector_processes[entry.runtime].detect(entry, pictures) for entry in entries)
 
     assert sum(len(one.scores) for one in expected) > 100
-    assert [line for one, other in zip(expected, given, strict=True) for line in differences(one, other)] == []
+    assert [line for one, other in zip(expected, compiled, strict=True) for line in differences(one, other)] == []
 
 
 COUNTING = """
@@ -84,13 +84,13 @@ def test_the_program_stays_within_its_tolerance(with_libtorch: Path, detector_pr
         (found,) = detector_processes["libtorch"].detect(entry, [picture.pixels])
         shown = found.scores >= 0.3
         pixels = max(picture.width / entry.input.width, picture.height / entry.input.height)
-        given = Detections(
+        printed = Detections(
             np.array([one["box"] for one in document["detections"]], np.float32),
             np.array([one["score"] for one in document["detections"]], np.float32),
             np.array([one["class_id"] for one in document["detections"]]),
         )
         assert (document["width"], document["height"]) == (picture.width, picture.height)
-        assert given.class_ids.tolist() == found.class_ids[shown].tolist()
+        assert printed.class_ids.tolist() == found.class_ids[shown].tolist()
         # The tolerance in docs/models.md.
-        np.testing.assert_allclose(given.scores, found.scores[shown], atol=0.03)
-        np.testing.assert_allclose(given.boxes, picture.whole(found.boxes[shown]), atol=2 * pixels)
+        np.testing.assert_allclose(printed.scores, found.scores[shown], atol=0.03)
+        np.testing.assert_allclose(printed.boxes, picture.to_original(found.boxes[shown]), atol=2 * pixels)

@@ -58,7 +58,9 @@ def catalogue(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize("way", WAYS)
-def test_the_same_weights_find_the_same(catalogue: Path, detector_processes: DetectorProcesses, way: str) -> None:
+def test_the_same_weights_find_the_same_on_a_server(
+    catalogue: Path, detector_processes: DetectorProcesses, way: str
+) -> None:
     models = Catalogue.load(catalogue)
     embedded, entry = models.get("cards-pytorch"), models.get(way)
     pictures = [decode(path.read_bytes(), entry.input).pixels for path in SAMPLES]
@@ -83,7 +85,7 @@ def ask(client: Client) -> dict[str, Any]:
 
 
 @pytest.mark.timeout(600)
-def test_one_variable_moves_a_request_from_the_embedded_model_to_the_server(
+def test_an_alias_moves_a_request_from_an_embedded_model_to_a_server(
     catalogue: Path, tmp_path: Path, redis_server: RedisServer
 ) -> None:
     redis_server.flush()

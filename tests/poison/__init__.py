@@ -1,6 +1,6 @@
-"""A runtime for tests only: a picture's colour says what it answers, or what becomes of the process that looks at it.
+"""A runtime for tests. The colour of a picture decides what the detector answers, or how its process crashes.
 
-It needs no framework, and it comes in by the entry point that any runtime of a user's own comes in by.
+It needs no framework. It is registered by an entry point, like the runtime of a user.
 """
 
 import hashlib
@@ -12,15 +12,15 @@ from tests import catalogues
 from tests.poison.pictures import LABELS, MODEL_SIDE
 
 MODEL = "poison"
-# The checkout, which has the detector, and a folder that stands for an installed package.
+# The checkout, which has the detector, and a folder that plays the role of an installed package.
 PATH = os.pathsep.join([str(ROOT), str(Path(__file__).parent / "installed")])
-"""For PYTHONPATH: processes that have it know the runtime `poison`."""
+"""The PYTHONPATH of processes that have the runtime `poison`."""
 UNLOADABLE = "unloadable"
-"""A file of this name beside the model: whoever loads it fails."""
+"""If a file of this name is beside the model, the model can't be loaded."""
 
 
 def write_catalogue(folder: Path) -> Path:
-    """A model of this runtime, and the catalogue that lists it."""
+    """Writes a model of this runtime and its catalogue. Returns the path of the catalogue."""
     content = b"nothing"
     (folder / "model").write_bytes(content)
     model = catalogues.entry(

@@ -13,7 +13,7 @@ from detectors.base import Detector
 from tests.poison import UNLOADABLE
 from tests.poison.pictures import REDS, SLOW, answer
 
-# That every picture takes.
+# The time for each picture.
 SECONDS = float(os.environ.get("POISON_SECONDS", "0"))
 MEGABYTES_EATEN = 300
 MOST_FOUND = 3
@@ -30,7 +30,7 @@ def _eat() -> None:
     del eaten
 
 
-DEEDS: dict[str, Callable[[], None]] = {
+ACTIONS: dict[str, Callable[[], None]] = {
     "segfault": lambda: os.kill(os.getpid(), signal.SIGSEGV),
     "hang": lambda: time.sleep(600),
     "eat": _eat,
@@ -63,7 +63,7 @@ class PoisonDetector(Detector):
             self.broken |= kind == "break"
             if self.broken:
                 raise RuntimeError("unspecified launch failure")
-            DEEDS.get(kind or "", lambda: None)()
+            ACTIONS.get(kind or "", lambda: None)()
             time.sleep(SLOW.get(kind or "", SECONDS))
             for rank, (class_id, score, box) in enumerate(answer((red, green, blue))):
                 boxes[row, rank], scores[row, rank], classes[row, rank] = box, score, class_id

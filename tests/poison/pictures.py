@@ -1,4 +1,4 @@
-"""Pictures of one colour each, which says what becomes of whoever looks at it and what it must answer."""
+"""Pictures of one colour. The colour decides the right answer, or how the process of the detector crashes."""
 
 import hashlib
 import struct
@@ -13,10 +13,10 @@ SIDE = 64
 MODEL_SIDE = 32
 LABELS = ("box", "other")
 
-# Kind -> seconds that such a picture takes longer than others.
+# Kind -> additional seconds for a picture of this kind.
 SLOW = {"slow": 0.2, "slower": 0.5, "slowest": 2.0}
-# Kind -> the codes that such a picture may fail with. One that hangs or eats may also be hit twice by the kills of a
-# chaos run before its own limit is reached.
+# Kind -> the codes with which a picture of this kind may fail. The kills of a chaos run may also hit a picture of the
+# kinds `hang` and `eat` twice before it reaches its own limit.
 CODES = {
     "segfault": ("worker_lost",),
     "hang": ("timed_out", "worker_lost"),
@@ -24,18 +24,18 @@ CODES = {
     "raise": ("detection_failed",),
     "nan": ("detection_failed",),
     "kill": ("worker_lost",),
-    # After it the process can't look at anything any more, as after a sticky CUDA error.
+    # After this picture the process fails for every picture, as after a sticky CUDA error.
     "break": ("worker_lost",),
 }
 GOOD = "good"
-# Kind -> the red of its colour; whatever is redder is good.
+# Kind -> the red of its colour. Pictures with a higher red are good.
 REDS = {kind: red for red, kind in enumerate((*SLOW, *CODES), start=1)}
 FIRST_GOOD_RED = 16
 
 
 @dataclass(frozen=True)
 class Picture:
-    """A picture of a kind; its number makes it different from every other one."""
+    """A picture of a kind. Its number makes it different from all other pictures."""
 
     kind: str
     number: int
@@ -56,7 +56,7 @@ class Picture:
 
     @property
     def expected(self) -> dict[str, Any]:
-        """What its job must become."""
+        """The expected result of its job."""
         if self.kind in CODES:
             return {"status": "failed", "codes": list(CODES[self.kind])}
         growth = SIDE / MODEL_SIDE
@@ -70,7 +70,7 @@ class Picture:
 
 
 def png_of(colour: Colour) -> bytes:
-    """8-bit RGB, written by hand: ten thousand of them must cost nothing worth measuring."""
+    """An 8-bit RGB PNG. It is written without a library, because a chaos run makes ten thousand of them."""
     row = b"\0" + bytes(colour) * SIDE
     header = struct.pack(">IIBBBBB", SIDE, SIDE, 8, 2, 0, 0, 0)
     return b"\x89PNG\r\n\x1a\n" + b"".join(

@@ -1,10 +1,9 @@
-"""Small faults, made on purpose, and the tests that must see them: a suite is as good as what it finds.
+"""Sabotages: small faults that are made on purpose, to prove that the tests notice them.
 
-Each table of the `*.toml` files here is a sabotage: it breaks one promise or one rule of the domain by one edit of one
-file. `test_sabotages.py` makes each of them in a copy of the tree, runs there the tests that it names, and fails where
-they pass.
+Each table of the `*.toml` files is a sabotage: it breaks one promise or one rule by one edit of one file.
+`test_sabotages.py` makes the edit in a copy of the tree and runs the named tests there. It fails if they pass.
 
-To add one: say in `breaks` what the fault would do to somebody. Copy `old` from the file, with so many lines around it
-that it occurs there only once. Name in `tests` the cheapest tests that see the fault, and none that fails only when its
-time is up.
+To add a sabotage: write in `breaks` what a user or an operator would see. Copy `old` from the file, with enough lines
+around it that it occurs only once. Name in `tests` the fastest tests that notice the fault, but none that fails only
+by its timeout.
 """

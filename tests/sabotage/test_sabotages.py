@@ -1,4 +1,4 @@
-"""Each sabotage is seen by the tests that it names, and they see nothing where there is none."""
+"""The named tests of each sabotage fail with it, and pass without it."""
 
 import shutil
 import subprocess
@@ -16,7 +16,7 @@ from tests.sabotage.tree import OF_BROKEN_CODE, copy_tree, environment_of, files
 
 pytestmark = pytest.mark.slow
 SABOTAGES = sabotages()
-# Without these, one that is moved away with its promise would go unnoticed.
+# Without this number, a deleted file of sabotages would go unnoticed.
 FEWEST = 85
 
 
@@ -31,25 +31,25 @@ def tree(files: list[Path], tmp_path: Path) -> Iterator[Path]:
     tree = tmp_path / "tree"
     copy_tree(files, tree)
     yield tree
-    # There are many of them, and each is as large as the first.
+    # There are many copies, and each of them is as large as the tree.
     shutil.rmtree(tree)
 
 
 @pytest.mark.parametrize("sabotage", SABOTAGES, ids=lambda sabotage: sabotage.name)
-def test_it_is_seen(sabotage: Sabotage, tree: Path) -> None:
+def test_a_sabotage_fails_its_tests(sabotage: Sabotage, tree: Path) -> None:
     sabotage.make(tree)
 
     run = run_tests(tree, sabotage.tests)
 
     if run.exit_code == 0 and run.skipped and not run.passed:
         missing(f"What {', '.join(sabotage.tests)} need")
-    assert run.exit_code != 0, f"Nobody sees it, though {sabotage.breaks[0].lower()}{sabotage.breaks[1:]}\n{run.output}"
+    assert run.exit_code != 0, f"These tests pass although the code is broken: {sabotage.breaks}\n{run.output}"
     assert run.exit_code == 1, run.output
     assert run.failures, f"No test failed, they could not even be run.\n{run.output}"
     assert not run.failures[0].startswith(OF_BROKEN_CODE), f"The code is broken, not the promise.\n{run.output}"
 
 
-def test_nothing_is_seen_where_nothing_is_wrong(tree: Path) -> None:
+def test_the_named_tests_pass_without_a_sabotage(tree: Path) -> None:
     named = dict.fromkeys(test for sabotage in SABOTAGES for test in sabotage.tests)
 
     run = run_tests(tree, named, stop_at_first=False)
@@ -58,18 +58,20 @@ def test_nothing_is_seen_where_nothing_is_wrong(tree: Path) -> None:
     assert run.passed + run.skipped >= len(named)
 
 
-def test_the_modules_of_the_copy_are_what_runs(tree: Path) -> None:
+def test_the_modules_of_the_copy_are_imported(tree: Path) -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())
     packages = [pattern.rstrip("*") for pattern in project["tool"]["setuptools"]["packages"]["find"]["include"]]
-    asked = f"import {', '.join(packages)}; print(*({', '.join(f'{name}.__file__' for name in packages)},), sep='\\n')"
-
-    # As tests start processes: neither the folder of now nor that of a script is on the path.
-    told = subprocess.run(
-        [sys.executable, "-P", "-c", asked], env=environment_of(tree), capture_output=True, text=True, check=True
+    program = (
+        f"import {', '.join(packages)}; print(*({', '.join(f'{name}.__file__' for name in packages)},), sep='\\n')"
     )
 
-    assert [Path(line) for line in told.stdout.splitlines()] == [tree / name / "__init__.py" for name in packages]
+    # Tests start processes in this way: neither the current folder nor that of a script is on the path.
+    printed = subprocess.run(
+        [sys.executable, "-P", "-c", program], env=environment_of(tree), capture_output=True, text=True, check=True
+    )
+
+    assert [Path(line) for line in printed.stdout.splitlines()] == [tree / name / "__init__.py" for name in packages]
 
 
-def test_there_are_enough_of_them() -> None:
+def test_there_are_enough_sabotages() -> None:
     assert len({sabotage.name for sabotage in SABOTAGES}) == len(SABOTAGES) >= FEWEST

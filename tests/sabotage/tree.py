@@ -1,4 +1,4 @@
-"""Copies of the working tree, and pytest in them."""
+"""Copies the working tree, and runs pytest in the copies."""
 
 import os
 import shutil
@@ -13,14 +13,14 @@ from tempfile import TemporaryDirectory
 
 from jobs.settings import ROOT
 
-# A test that hangs has failed; none that is named here takes a tenth of it.
+# A test that hangs has failed. Each named test takes less than a tenth of this time.
 LONGEST_SECONDS = 120
-# What says that the sabotage broke the code and not the promise.
+# These errors mean that the sabotage broke the code and not the promise.
 OF_BROKEN_CODE = ("SyntaxError", "ImportError", "ModuleNotFoundError", "NameError", "UnboundLocalError")
 
 
 def files_of_the_tree() -> list[Path]:
-    """What belongs to the working tree, committed or not, relative to it."""
+    """Relative paths of the files of the working tree, also of those that are not committed."""
     listed = subprocess.run(
         ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
         cwd=ROOT,
@@ -43,35 +43,35 @@ def copy_tree(files: Iterable[Path], to: Path) -> None:
 
 
 def environment_of(tree: Path) -> dict[str, str]:
-    """The environment in which Python imports what the tree has, and not what is installed."""
-    # What pytest and its plugins tell their own processes is not meant for a pytest of its own.
+    """The environment in which Python imports the modules of the tree, not the installed ones."""
+    # Variables of pytest and its plugins are meant for their own processes, and would disturb another pytest.
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}
     return inherited | {"PYTHONPATH": str(tree), "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
 
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """What became of tests."""
+    """The result of a run of tests."""
 
     exit_code: int
     passed: int
     skipped: int
     failures: tuple[str, ...]
-    """Of tests that failed: the first line of why."""
+    """The first line of the reason of each failed test."""
     errors: tuple[str, ...]
-    """Of tests that could not be run."""
+    """The same for tests that could not be run."""
     output: str
 
 
 def run_tests(tree: Path, tests: Iterable[str], *, stop_at_first: bool = True) -> Run:
     """Runs tests of a copy, on the modules of the copy."""
-    # Plugins cost as much as a test does, so only those are loaded that the tests of this project use. What the project
-    # lets pytest do besides (several processes, say) is left out as well.
+    # Loading a plugin takes as long as a test, so only plugins that the tests need are loaded. The pytest options of
+    # the project, such as several processes, are left out too.
     plugins = ["pytest_timeout", *(["xdist.plugin"] if find_spec("xdist") else [])]
     options = [argument for plugin in plugins for argument in ("-p", plugin)]
     options += ["-o", "addopts=--import-mode=importlib --strict-markers --strict-config", "-p", "no:cacheprovider"]
     options += ["-q", "--timeout", str(LONGEST_SECONDS), *(["-x"] if stop_at_first else [])]
-    # Short, and not below the copy: the address of a Unix socket has no room for much more.
+    # The path is short and not below the copy, because the address of a Unix socket must be short.
     with TemporaryDirectory(prefix="boxqueue-", ignore_cleanup_errors=True) as folder:
         report = Path(folder) / "report.xml"
         done = subprocess.run(
@@ -83,7 +83,7 @@ def run_tests(tree: Path, tests: Iterable[str], *, stop_at_first: bool = True) -
             text=True,
             check=False,
         )
-        # pytest writes it: nobody else's XML is read here.
+        # The XML is safe to parse, because pytest wrote it.
         cases = list(ET.parse(report).iter("testcase")) if report.exists() else []
     failures, errors, skipped = (
         tuple(str(found.get("message")) for case in cases for found in case.iter(kind))

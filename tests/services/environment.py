@@ -1,4 +1,4 @@
-"""The environment of a test's process: the test's settings, and none of the user's who runs the tests."""
+"""The environment of a process: it has the settings of the test, and none of the user who runs the tests."""
 
 import os
 import secrets
@@ -11,13 +11,13 @@ FIRST_PORT, LAST_PORT = 20_000, 32_000
 
 
 def environment(**settings: object) -> dict[str, str]:
-    """The variables of this process, with these settings instead of its own; their names are those of `Settings`."""
+    """The variables of this process, with these settings in place of its own. The names are those of `Settings`."""
     others = {name: value for name, value in os.environ.items() if not name.startswith(PREFIX)}
     return others | {PREFIX + name.upper(): str(value) for name, value in settings.items()}
 
 
 def settings_of(**settings: object) -> Settings:
-    """The settings as a process in that environment reads them."""
+    """The settings that a process in this environment reads."""
     values = {name: str(value) for name, value in settings.items()}
     return Settings(_env_prefix="NOT_THE_TESTERS_", **values)  # type: ignore[call-arg, arg-type]
 

@@ -32,13 +32,13 @@ class Process:
     def __init__(self, command: Command, environment: Mapping[str, str], log: Path, *, cwd: Path = ROOT) -> None:
         self.log = log
         self._mark = secrets.token_hex(8)
-        with log.open("ab") as said:
+        with log.open("ab") as file:
             self._process = subprocess.Popen(
                 command,
                 cwd=cwd,
                 env={**environment, MARK: self._mark},
                 stdin=subprocess.DEVNULL,
-                stdout=said,
+                stdout=file,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
             )
@@ -59,7 +59,7 @@ class Process:
         return self._process.pid
 
     @property
-    def said(self) -> str:
+    def output(self) -> str:
         """Standard output and error."""
         return self.log.read_text(errors="replace")
 
@@ -72,7 +72,7 @@ class Process:
         wait_for(lambda: self.status() is not None or condition(), what, seconds)
         if self.status() is not None:
             pytest.fail(
-                f"{what} did not come: the program ended with {self.status()}.\n{self.said[-SHOWN_CHARACTERS:]}"
+                f"{what} did not come: the program ended with {self.status()}.\n{self.output[-SHOWN_CHARACTERS:]}"
             )
 
     def send(self, number: signal.Signals) -> None:
@@ -91,15 +91,15 @@ class Process:
             # Celery then logs the stacks of all its threads; the signal ends any other program.
             self.send(signal.SIGUSR1)
             time.sleep(1)
-            pytest.fail(f"{self.log.stem} does not end.\n{self.said[-SHOWN_CHARACTERS:]}")
+            pytest.fail(f"{self.log.stem} does not end.\n{self.output[-SHOWN_CHARACTERS:]}")
 
     def stop(self, number: signal.Signals = signal.SIGTERM, seconds: float = STOP_SECONDS) -> int:
         """Asks it to stop. Returns its exit status."""
         self.send(number)
         return self.wait(seconds)
 
-    def family(self) -> list[psutil.Process]:
-        """Its descendants."""
+    def descendants(self) -> list[psutil.Process]:
+        """The descendants of the program."""
         found: list[psutil.Process] = psutil.Process(self.pid).children(recursive=True)
         return found
 

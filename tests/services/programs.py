@@ -26,10 +26,10 @@ class Api(Process):
     """`python -m api` with its own data folder and port. It needs a migrated database."""
 
     def __init__(self, *, data: Path, command: list[str] | None = None, **settings: object) -> None:
-        given = {"data": data, "port": free_port(), **settings}
-        self.settings: Settings = settings_of(**given)
+        all_settings = {"data": data, "port": free_port(), **settings}
+        self.settings: Settings = settings_of(**all_settings)
         self.url = f"http://127.0.0.1:{self.settings.port}"
-        super().__init__(command or python("api"), environment(**given), data / "api.log")
+        super().__init__(command or python("api"), environment(**all_settings), data / "api.log")
 
     def client(self, timeout: float = 120.0) -> Client:
         return Client(self.url, timeout)
@@ -49,12 +49,12 @@ class Worker(Process):
         super().__init__(python("worker", runtime, interpreter=interpreter), variables, log)
 
     def children(self) -> list[psutil.Process]:
-        """The processes of its pool."""
+        """The processes of the worker's pool."""
         return [process for process in psutil.Process(self.pid).children() if is_of_pool(process)]
 
 
 def is_of_pool(process: psutil.Process) -> bool:
-    """Whether it is a process of some worker's pool."""
+    """Whether the process is in the pool of a worker."""
     try:
         return any("spawn_main" in part for part in process.cmdline())
     except psutil.NoSuchProcess:  # a zombie, too: it has just ended
@@ -65,17 +65,17 @@ class Up(Process):
     """`boxqueue up`, by default with one child for each framework."""
 
     def __init__(self, log: Path, *, data: Path, **settings: object) -> None:
-        given = {"data": data, "port": free_port(), "children": 1, **settings}
+        all_settings = {"data": data, "port": free_port(), "children": 1, **settings}
         self.data = data
-        self.port = int(str(given["port"]))
+        self.port = int(str(all_settings["port"]))
         self.url = f"http://127.0.0.1:{self.port}"
-        super().__init__(python("cli", "up"), environment(**given), log)
+        super().__init__(python("cli", "up"), environment(**all_settings), log)
 
     def client(self) -> Client:
         return Client(self.url)
 
     def wait_until_up(self) -> None:
-        self.wait_for(lambda: "Ctrl-C stops it" in self.said, "the service", UP_SECONDS)
+        self.wait_for(lambda: "Ctrl-C stops it" in self.output, "the service", UP_SECONDS)
 
     def supervisor(self) -> psutil.Process:
         return psutil.Process(int((self.data / "supervisord.pid").read_text()))

@@ -1,15 +1,15 @@
 """Questions with radio buttons or check boxes below them. The functions are parts, as in `training.cards.parts`.
 
-Both kinds appear in the same layouts, equally often. A box includes the toggle and its words.
+Radio buttons and check boxes have the same layouts and are equally frequent. A box includes the toggle and its words.
 """
 
 from collections.abc import Callable, Sequence
 
 from training.boxes import Box, hull
 from training.cards import phrases
-from training.cards.options import KINDS, Choice, choose, option, option_width
+from training.cards.options import TOGGLES, Choice, choose, option, option_width
 from training.cards.rendering.photos import paste_photo
-from training.cards.rendering.sheet import LINE, Sheet
+from training.cards.rendering.sheet import LINE_HEIGHT, Sheet
 from training.cards.rendering.toggles import draw_tick
 from training.cards.style import WHITE, mix
 
@@ -45,7 +45,7 @@ def _column(sheet: Sheet, choice: Choice, answers: Sequence[str], x: float, y: f
     indent = max(indent, 0.4 * em) if framed else indent
     for number, words in enumerate(answers):
         found = option(sheet, choice, number, words, x + indent, y, width - indent)
-        y = max(y + choice.pitch * em, found.y2 + (choice.pitch - LINE) * em)
+        y = max(y + choice.pitch * em, found.y2 + (choice.pitch - LINE_HEIGHT) * em)
     bottom = found.y2 + 0.3 * em
     if framed:
         edge = rng.choice((sheet.style.line, (230, 120, 130)))
@@ -59,7 +59,7 @@ def _row(sheet: Sheet, choice: Choice, answers: Sequence[str], x: float, y: floa
     left, between, bottom = x, em * sheet.rng.uniform(0.9, 2.2), y
     for number, words in enumerate(answers):
         if left > x and left + option_width(sheet, choice, words) > x + width:
-            left, y = x, bottom + max(0.3, choice.pitch - LINE) * em
+            left, y = x, bottom + max(0.3, choice.pitch - LINE_HEIGHT) * em
         found = option(sheet, choice, number, words, left, y, max(width, 4 * em))
         left, bottom = found.x2 + between, max(bottom, found.y2)
     return bottom + 0.3 * em
@@ -75,23 +75,23 @@ def _columns(sheet: Sheet, choice: Choice, _: Sequence[str], x: float, y: float,
         left, room, top = x + number * width / count, width / count - 0.8 * em, y
         if named:
             top = sheet.text(rng.choice(phrases.LISTS), left, top, room)
-        choice.picked = rng.randrange(6)
+        choice.selected = rng.randrange(6)
         for place, words in enumerate(phrases.short_list(rng, long)):
             found = option(sheet, choice, place, words, left, top, room)
             top = max(top + choice.pitch * em, found.y2 + 0.2 * em)
         bottoms.append(top)
         if rng.random() < 0.3:
             choice = choose(sheet)
-            choice.pitch, choice.behind, choice.size = choice.height() + 0.3, False, min(choice.size, 1.0)
+            choice.pitch, choice.toggle_right, choice.size = choice.height() + 0.3, False, min(choice.size, 1.0)
     return max(bottoms)
 
 
 def _table(sheet: Sheet, choice: Choice, answers: Sequence[str], x: float, y: float, width: float) -> float:
-    """Rows of answers, some with a value at the right end, a description below, a line or a band."""
+    """Rows of answers, some with a value at the right end, a description below, a line or a coloured band."""
     em, rng, style = sheet.style.em, sheet.rng, sheet.style
     value, more, lined, banded = (rng.random() < share for share in (0.6, 0.5, 0.5, 0.3))
     bold = rng.random() < 0.6
-    choice.behind = False
+    choice.toggle_right = False
     pad = em * rng.uniform(0.3, 0.8)
     for number, words in enumerate(answers):
         top = y
@@ -105,7 +105,7 @@ def _table(sheet: Sheet, choice: Choice, answers: Sequence[str], x: float, y: fl
         if value:
             middle = (found.y1 + min(found.y2, found.y1 + choice.height() * em)) / 2
             shown = rng.choice((phrases.figure(rng), f"Value {number + 1}"))
-            sheet.text(shown, x + width * 0.75, middle - LINE * em / 2, width * 0.24, bold=bold, align="right")
+            sheet.text(shown, x + width * 0.75, middle - LINE_HEIGHT * em / 2, width * 0.24, bold=bold, align="right")
         y = found.y2 + pad
         if more:
             y = sheet.text(phrases.date(rng), x + 0.2 * em, y, width * 0.7, size=0.95, colour=style.subtle)
@@ -135,21 +135,21 @@ def _grid(sheet: Sheet, choice: Choice, answers: Sequence[str], x: float, y: flo
 def _long(sheet: Sheet, choice: Choice, _: Sequence[str], x: float, y: float, width: float) -> float:
     """One to three long answers, such as "I accept the terms"."""
     for number, words in enumerate(sheet.rng.sample(phrases.CONSENTS, sheet.rng.choice((1, 1, 2, 3)))):
-        y = option(sheet, choice, number, words, x, y, width).y2 + max(0.3, choice.pitch - LINE) * sheet.style.em
+        y = option(sheet, choice, number, words, x, y, width).y2 + max(0.3, choice.pitch - LINE_HEIGHT) * sheet.style.em
     return y
 
 
 def _sizes(sheet: Sheet, choice: Choice, answers: Sequence[str], x: float, y: float, width: float) -> float:
-    """Answers of growing size. If there is room, both kinds stand next to each other."""
+    """Answers of growing size. If there is room, radio buttons and check boxes are side by side."""
     em, rng = sheet.style.em, sheet.rng
-    labels = rng.sample(KINDS, 2) if width > 22 * em else [choice.label]
+    labels = rng.sample(TOGGLES, 2) if width > 22 * em else [choice.label]
     grow, share = rng.uniform(1.1, 1.25), rng.choice((0.9, 1.1, 1.4))
-    ask = rng.random() < 0.7
-    choice.behind = False
+    selected = rng.random() < 0.7
+    choice.toggle_right = False
     for number, words in enumerate(answers[:6]):
-        choice.text = min(0.85 * grow**number, 2.2)
-        choice.size = max(0.75, choice.text * share)
-        choice.picked = number if ask else None
+        choice.text_size = min(0.85 * grow**number, 2.2)
+        choice.size = max(0.75, choice.text_size * share)
+        choice.selected = number if selected else None
         found = []
         for column, label in enumerate(labels):
             choice.label = label
@@ -160,24 +160,24 @@ def _sizes(sheet: Sheet, choice: Choice, answers: Sequence[str], x: float, y: fl
 
 
 def _bands(sheet: Sheet, choice: Choice, answers: Sequence[str], x: float, y: float, width: float) -> float:
-    """A band for every answer. A chosen radio button is a tick on a coloured band."""
+    """A coloured band for every answer. A selected radio button is shown as a tick on a band of the accent colour."""
     em, rng, style = sheet.style.em, sheet.rng, sheet.style
     height, wide = em * rng.uniform(1.9, 2.6), width * rng.choice((1.0, 1.0, 0.6))
-    picked, size = rng.randrange(len(answers)), choice.size * em
-    choice.behind, choice.picked = False, None
+    selected, size = rng.randrange(len(answers)), choice.size * em
+    choice.toggle_right, choice.selected = False, None
     room = wide - size - (1.4 + choice.gap) * em
     fitting = [words if sheet.length(words) < room else words.split()[0] for words in answers]
     for number, words in enumerate(fitting):
-        chosen = number == picked and choice.label == "radiobutton"
-        pale = mix(style.card, style.text, 0.05)
-        sheet.frame(Box("band", x, y, x + wide, y + height), style.accent if chosen else pale)
+        chosen = number == selected and choice.label == "radiobutton"
+        colour = style.accent if chosen else mix(style.card, style.text, 0.05)
+        sheet.frame(Box("band", x, y, x + wide, y + height), colour)
         top = y + (height - choice.height() * em) / 2
         if chosen:
-            left, middle = x + 0.7 * em, y + height / 2
-            colour = style.card if style.dark else WHITE
+            left, middle, colour = x + 0.7 * em, y + height / 2, style.card if style.dark else WHITE
             draw_tick(sheet.draw, left, middle - size / 2, size, colour)
-            text = sheet.ink(words, left + size + choice.gap * em, middle - LINE * em / 2, wide, colour=colour)
-            sheet.mark(hull(choice.label, [Box("tick", left, middle - size / 2, left + size, middle + size / 2), text]))
+            text = sheet.write(words, left + size + choice.gap * em, middle - LINE_HEIGHT * em / 2, wide, colour=colour)
+            tick = Box("tick", left, middle - size / 2, left + size, middle + size / 2)
+            sheet.add_box(hull(choice.label, [tick, text]))
         else:
             option(sheet, choice, number, words, x + 0.7 * em, top, wide)
         y += height + em * 0.4

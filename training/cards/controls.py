@@ -1,4 +1,4 @@
-"""The parts of a generated card that a person operates: fields, buttons, ratings. See `training.cards.parts`."""
+"""The interactive parts of a generated card: fields, buttons, ratings. See `training.cards.parts`."""
 
 import math
 from collections.abc import Sequence
@@ -6,10 +6,10 @@ from dataclasses import replace
 
 from training.boxes import Box, hull
 from training.cards import phrases
-from training.cards.rendering.sheet import LINE, Sheet
-from training.cards.style import BLACK, VISIBLE, WHITE, Colour, contrast, mix
+from training.cards.rendering.sheet import LINE_HEIGHT, Sheet
+from training.cards.style import BLACK, MIN_CONTRAST, WHITE, Colour, contrast, mix
 
-GOLDS: tuple[Colour, ...] = ((245, 180, 0), (255, 200, 40), (240, 150, 20), (220, 40, 60))
+RATING_COLOURS: tuple[Colour, ...] = ((245, 180, 0), (255, 200, 40), (240, 150, 20), (220, 40, 60))
 """Colours of stars and hearts."""
 
 
@@ -39,7 +39,7 @@ def fields(sheet: Sheet, x: float, y: float, width: float, entries: Sequence[str
         if height < 3 * em and rng.random() < 0.3:
             _arrow(sheet, frame)
         if rng.random() < 0.85:
-            inside = top + (min(height, 2.4 * em) - LINE * em) / 2
+            inside = top + (min(height, 2.4 * em) - LINE_HEIGHT * em) / 2
             start = left + em * rng.uniform(0.4, 0.8)
             space = frame.x2 - start - 1.8 * em
             typed = phrases.beginning(rng) if rng.random() < filled_in else hint
@@ -51,7 +51,7 @@ def fields(sheet: Sheet, x: float, y: float, width: float, entries: Sequence[str
 
 
 def _arrow(sheet: Sheet, frame: Box) -> None:
-    """The sign of a drop-down list."""
+    """The arrow of a drop-down list."""
     em, tip, middle = sheet.style.em, frame.x2 - sheet.style.em, (frame.y1 + frame.y2) / 2
     corners = [(tip - em / 3, middle - em / 6), (tip, middle + em / 6), (tip + em / 3, middle - em / 6)]
     if sheet.rng.random() < 0.5:
@@ -63,7 +63,7 @@ def _arrow(sheet: Sheet, frame: Box) -> None:
 def actions(sheet: Sheet, x: float, y: float, width: float, buttons: Sequence[str] | None = None) -> float:
     """A row of buttons, or a stack over the whole width. All buttons together are the action set.
 
-    Draws nothing directly after another action set, because the two would look like one.
+    Draws nothing directly after another action set, because the two would look like one action set.
     """
     if sheet.boxes and sheet.boxes[-1].label == "actionset":
         return y
@@ -82,8 +82,8 @@ def actions(sheet: Sheet, x: float, y: float, width: float, buttons: Sequence[st
             break
         button = Box("actionset", left, y, left + wide, y + height)
         sheet.frame(button, face, edge)
-        top = y + (height - LINE * em) / 2
-        sheet.ink(words, left, top, wide, bold=bold, colour=colour, align="centre")
+        top = y + (height - LINE_HEIGHT * em) / 2
+        sheet.write(words, left, top, wide, bold=bold, colour=colour, align="centre")
         faces.append(button)
         if not solid:
             sheet.boxes.append(replace(button, label="textbox"))
@@ -103,7 +103,7 @@ def rating(sheet: Sheet, x: float, y: float, width: float, full: int | None = No
     size = min(style.em * rng.uniform(1.0, 2.4), width / count / 1.1)
     draw_one = rng.choices((_star, _heart, _dot), (6, 1.5, 1.5))[0]
     pitch = min(size * rng.uniform(1.0, 1.2 if draw_one is _dot else 1.5), width / count)
-    golds = [gold for gold in (*GOLDS, style.accent) if contrast(gold, style.card) > VISIBLE]
+    golds = [gold for gold in (*RATING_COLOURS, style.accent) if contrast(gold, style.card) > MIN_CONTRAST]
     gold = rng.choice([*golds, style.text])
     hollow, tiled = rng.random() < 0.5, draw_one is _star and rng.random() < 0.12
     pale = mix(style.card, style.text, 0.2)

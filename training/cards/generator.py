@@ -10,10 +10,10 @@ from PIL import Image, ImageDraw, ImageFilter
 from training.boxes import Box
 from training.cards import controls, parts, rows
 from training.cards.choices import choices
-from training.cards.rendering.damage import Card, cut, damaged, wobbly
+from training.cards.rendering.damage import Card, clip_boxes, damaged, wobbly
 from training.cards.rendering.icons import icon
 from training.cards.rendering.photos import gradient, paper, photo
-from training.cards.rendering.sheet import LONGEST_SHEET, Sheet
+from training.cards.rendering.sheet import MAX_HEIGHT, Sheet
 from training.cards.style import Style, choose_style, mix
 
 Part = Callable[[Sheet, float, float, float], float]
@@ -30,18 +30,19 @@ PARTS: tuple[tuple[Part, float], ...] = (
     (controls.rating, 3),
     *rows.ROWS,
 )
-FULL = 0.55
-"""A card gets no more parts when this share of its intended height is used, because the last part is often long."""
-ASKING = 0.4
-"""Share of the cards that always have radio buttons or check boxes. With chance, about 60 % of the cards have some."""
-READABLE = 55
-"""Ems. A longer card is replaced, because its text would be too small in the network's input."""
-MOST_WIDE = 800
+MAX_FILLED = 0.55
+"""No part is added after this share of the intended height is used, because the last part is often long."""
+QUESTION_SHARE = 0.4
+"""Share of the cards that get a question for certain. Others get one by chance: about 60 % of all cards have one."""
+MAX_HEIGHT_EMS = 55
+"""Largest height of a card in ems. The text of a higher card would be too small in the network's input, so another card
+is drawn instead."""
+MAX_WIDTH = 800
 """Largest width of a card in pixels."""
 
 
 def draw_card(seed: int, theme: str | None = None, *, damage: bool = True) -> Card:
-    """The card with this number: 150..800 pixels wide. `theme` is light, dark or tinted; by default the seed chooses.
+    """Draws the card of this seed, 150..800 pixels wide. `theme` is light, dark or tinted; by default it is random.
 
     With `damage`, some cards are a little blurred, compressed as JPEG or photographed at a slight angle.
     """
@@ -50,7 +51,7 @@ def draw_card(seed: int, theme: str | None = None, *, damage: bool = True) -> Ca
     aspect = min(4.0, max(0.36, rng.lognormvariate(0.3, 0.45)))
     ems = rng.choice((rng.uniform(18, 32), rng.uniform(24, 38), rng.uniform(28, 48)))
     wide, high = max(13.0, ems * min(1.0, aspect)), ems / max(1.0, aspect)
-    em = max(9, min(style.em, int(min(MOST_WIDE / wide, LONGEST_SHEET / high))))
+    em = max(9, min(style.em, int(min(MAX_WIDTH / wide, MAX_HEIGHT / high))))
     style = replace(style, em=em)
 
     def content(sheet: Sheet, x: float, y: float, room: float) -> float:
@@ -59,23 +60,24 @@ def draw_card(seed: int, theme: str | None = None, *, damage: bool = True) -> Ca
         elif rng.random() < 0.15:
             icon(sheet, Box("icon", x + room - em, y, x + room, y + em), style.text)
             y = parts.heading(sheet, x, y, room - 2 * em)
-        asks = rng.randint(1, 2) if rng.random() < ASKING else 0
+        asks = rng.randint(1, 2) if rng.random() < QUESTION_SHARE else 0
         before = rng.choice((0, 1, 1, rng.randint(1, 3)))
-        y = _stack(sheet, x, y, room, FULL * high * em * (0.5 if asks else 1.0), before if asks else before + 3, 0)
+        longest = MAX_FILLED * high * em * (0.5 if asks else 1.0)
+        y = _stack(sheet, x, y, room, longest, before if asks else before + 3, 0)
         for _ in range(asks):
             y = choices(sheet, x, y, room)
-        y = _stack(sheet, x, y, room, FULL * high * em, rng.choice((0, 0, 1, 2, 4)), 0)
+        y = _stack(sheet, x, y, room, MAX_FILLED * high * em, rng.choice((0, 0, 1, 2, 4)), 0)
         return controls.actions(sheet, x, y, room) if rng.random() < 0.5 else y
 
     card = compose(rng, style, round(em * wide), content, backdrop=rng.random() < 0.06)
-    if max(card.image.size) > READABLE * em:
+    if max(card.image.size) > MAX_HEIGHT_EMS * em:
         return draw_card(rng.getrandbits(40), theme, damage=damage)
     return damaged(rng, card) if damage else card
 
 
 def compose(rng: Random, style: Style, width: int, content: Part, *, backdrop: bool = False) -> Card:
-    """A card `width` pixels wide with this content, as high as that needs. `backdrop` puts a pale photo behind it."""
-    height = round(2 * LONGEST_SHEET * max(1.0, width / 800))
+    """Draws a card `width` pixels wide and as high as its content. `backdrop` puts a pale photo behind the content."""
+    height = round(2 * MAX_HEIGHT * max(1.0, width / 800))
     sheet = Sheet(Image.new("RGB", (width, height), style.page), rng, style)
     border = style.em * rng.choice((0.0, 0.5, 1.0)) if style.page != style.card else 0.0
     padding = style.em * rng.choice((rng.uniform(0.4, 1.0), rng.uniform(0.6, 1.6)))
@@ -83,7 +85,7 @@ def compose(rng: Random, style: Style, width: int, content: Part, *, backdrop: b
         far = photo(rng, width // 4, width // 4).filter(ImageFilter.GaussianBlur(6))
         veil = Image.new("RGB", far.size, style.card)
         sheet.image.paste(Image.blend(far, veil, rng.uniform(0.55, 0.85)).resize(sheet.image.size))
-    elif style.hand:
+    elif style.hand_drawn:
         sheet.image.paste(paper(rng, style.card, width, height))
     elif rng.random() < 0.05:
         sheet.image.paste(gradient(style.card, mix(style.card, style.accent, rng.uniform(0.1, 0.35)), width, height))
@@ -98,12 +100,12 @@ def compose(rng: Random, style: Style, width: int, content: Part, *, backdrop: b
         corners = (border, border, width - border - 1, bottom - border - 1)
         ImageDraw.Draw(outside).rounded_rectangle(corners, style.radius, 0)
         picture.paste(style.page, mask=outside)
-    card = cut(Card(picture, tuple(sheet.boxes)))
-    return wobbly(rng, card, style.em) if style.hand else card
+    card = clip_boxes(Card(picture, tuple(sheet.boxes)))
+    return wobbly(rng, card, style.em) if style.hand_drawn else card
 
 
 def _stack(sheet: Sheet, x: float, y: float, width: float, longest: float, count: int, depth: int) -> float:
-    """At most `count` parts below each other, until y exceeds `longest`. Some are in columns, some above a line."""
+    """Draws at most `count` parts below each other, until y exceeds `longest`. Some are in columns or above a line."""
     rng, style = sheet.rng, sheet.style
     for _ in range(count):
         if y > longest:
@@ -120,7 +122,7 @@ def _stack(sheet: Sheet, x: float, y: float, width: float, longest: float, count
 
 
 def _columns(sheet: Sheet, x: float, y: float, width: float, longest: float, depth: int) -> float:
-    """Two to five columns: of statistics, of pictures with captions, or of other parts."""
+    """Draws two to five columns: of statistics, of pictures with captions, or of other parts."""
     rng, em = sheet.rng, sheet.style.em
     kind = rng.choice(("statistics", "pictures", "parts", "parts") if width > 20 * em else ("statistics", "pictures"))
     most = max(2, min(5, int(width / (7 * em))))

@@ -1,7 +1,7 @@
 """The parts that a generated card is made of.
 
 Every function draws one part at (x, y), at most `width` wide, adds its boxes to the sheet and returns the y below it.
-Its words are random unless they are arguments.
+Its words are random unless they are passed as arguments.
 The labels mean the same as in pic2card: a text box is any block of text, and also a whole button with a pale face;
 a radio button or check box includes the words beside it; text inside a picture or on a solid button has no box.
 """
@@ -12,7 +12,7 @@ from random import Random
 from training.boxes import Box, hull
 from training.cards import phrases
 from training.cards.rendering.photos import paste_photo
-from training.cards.rendering.sheet import ALIGNED, Sheet
+from training.cards.rendering.sheet import LEFT_SHARE, Sheet
 
 
 def heading(
@@ -37,10 +37,10 @@ def body(sheet: Sheet, x: float, y: float, width: float, blocks: Sequence[str] |
     """One to four blocks of running text."""
     rng, align = sheet.rng, "left"
     if not blocks and rng.random() < 0.4:
-        # In a narrow column, where a model most easily takes one block of lines for several.
+        # A narrow column: here a model most often mistakes one block of lines for several blocks.
         narrow = min(width, sheet.style.em * rng.uniform(6, 16))
         align = rng.choice(("left", "left", "centre", "right"))
-        x += (width - narrow) * ALIGNED[align]
+        x += (width - narrow) * LEFT_SHARE[align]
         width = narrow
     for words in blocks or [_some_text(rng) for _ in range(rng.choice((1, 1, 2, 2, 3, 4)))]:
         colour = rng.choice((sheet.style.text, sheet.style.text, sheet.style.subtle, sheet.style.accent))
@@ -63,16 +63,16 @@ def facts(sheet: Sheet, x: float, y: float, width: float, rows: Sequence[str] | 
     colon = rng.choice(("", ":"))
     for fact in rows or rng.sample(phrases.FACTS, rng.randint(2, 7)):
         name, value = fact.split(":", 1)
-        left = sheet.ink(name + colon, x, y, column - 0.5 * sheet.style.em, bold=not right)
+        left = sheet.write(name + colon, x, y, column - 0.5 * sheet.style.em, bold=not right)
         if close:
             start = max(left.x2 + 0.5 * sheet.style.em, x + 5.5 * sheet.style.em)
-            other = sheet.ink(value, start, y, x + width - start)
-            sheet.mark(hull("textbox", [left, other]))
+            other = sheet.write(value, start, y, x + width - start)
+            sheet.add_box(hull("textbox", [left, other]))
         else:
-            other = sheet.ink(value, x + column, y, width - column, align="right" if right else "left")
-            sheet.mark(left)
-            sheet.mark(other)
-        y = max(left.y2, other.y2) + sheet.style.em * 0.35 * sheet.style.dense
+            other = sheet.write(value, x + column, y, width - column, align="right" if right else "left")
+            sheet.add_box(left)
+            sheet.add_box(other)
+        y = max(left.y2, other.y2) + sheet.style.em * 0.35 * sheet.style.spacing
     return y + sheet.gap * 0.5
 
 

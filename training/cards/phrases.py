@@ -3,12 +3,12 @@
 from random import Random
 
 
-def _listed(text: str) -> tuple[str, ...]:
-    """The phrases between bars or line ends."""
+def _split(text: str) -> tuple[str, ...]:
+    """Splits text at bars and line ends."""
     return tuple(phrase.strip() for phrase in text.replace("\n", "|").split("|") if phrase.strip())
 
 
-HEADINGS = _listed("""
+HEADINGS = _split("""
 Flight status | Order confirmation | Leave request | Expense approval | Shipment tracking | Weekly report
 Tell us about yourself | Your reservation | Team lunch on Friday | Weather for the weekend | Support ticket
 New comment | Dinner for two | Book a room | Project update | Delivery options | Payment received
@@ -21,7 +21,7 @@ Release checklist | Key information | Change of address | Food preferences | Sig
 Volunteer hours | Lost and found | Seat selection | Overview
 """)
 
-SENTENCES = _listed("""
+SENTENCES = _split("""
 Your parcel has left the depot and will arrive before noon.
 A few lines are still missing before we can keep a place for you.
 Please answer before the end of the week so that we can plan.
@@ -50,14 +50,14 @@ Changes take effect on the next billing date.
 The workshop starts at nine and ends with lunch.
 """)
 
-NAMES = _listed("""
+NAMES = _split("""
 Maria Lindqvist | Tom Baker | Aisha Rahman | Peter Novak | Grace Okafor | Daniel Weber | Lucy Chen | Ivan Petrov
 Nora Hansen | Samuel Ortiz | Emma Clarke | Hugo Martin | Leila Haddad | Jack Murphy | Yuki Tanaka | Olivia Rossi
 Ben Carter | Zoe Adams | Finn Olsen | Green Valley Farm | Harbour Cafe | North Line Railways | Blue Door Bakery
 City Library | Oak Street Dental
 """)
 
-FACTS = _listed("""
+FACTS = _split("""
 Status:In progress | Board:Design | List:Backlog | Assigned to:Tom Baker | Due date:Not set | Seat:14A
 Gate:B22 | Open:48.10 | High:49.75 | Low:47.90 | Priority:High | Location:Room 12, 4th floor
 Submitted by:Lucy Chen | Category:Repairs | Duration:45 minutes | Phone:020 7946 0018 | Email:lucy@example.com
@@ -68,7 +68,7 @@ Deliver to:Grace Okafor, second floor | Description:Two chairs and a round table
 """)
 """Names and their values."""
 
-CHOICES = _listed("""
+CHOICES = _split("""
 Yes | No | Maybe | Red | Green | Blue | Small | Medium | Large | Option 1 | Option 2 | Window seat | Aisle seat
 By email | By post | By telephone | Vegetarian | Chicken | Fish | No preference | Every day | Once a week
 Never | I accept the terms | Remember me | Send me a copy | Practical content | Simple instructions | New ideas
@@ -77,39 +77,39 @@ Gift wrapping | Add insurance | Monday | Tuesday | Wednesday | I have read the r
 Share with my team | Cash | Card | 2024 | 2025
 """)
 
-QUESTIONS = _listed("""
+QUESTIONS = _split("""
 What would you like to drink? | How should we reach you? | Which days suit you? | Select a colour | Choose a size
 Which of these apply? | Do you agree? | What is the best part? | Category | Type of request | Show as | Sort by
 How often do you travel? | Pick at least one | Topics | Reason for leaving | Which seat do you prefer?
 """)
 
-CONSENTS = _listed("""
+CONSENTS = _split("""
 I accept the terms and conditions | Send me news about this product | Keep me signed in on this computer
 I have read the rules of the house and agree to follow them | Buses are better than cars
 Create missing entries if they do not exist yet | My billing address is the same as my delivery address
 Yes, I would like to receive a reminder by email one day before my appointment
 Allow the team to see my calendar | Nobody else may change this document while I am editing it
 """)
-"""Long answers, mostly to no question."""
+"""Long answers. Most of them need no question."""
 
-LISTS = _listed("Day | Month | Year | Size | Hour | Row | Seat | Group | Floor | Grade | Age | Level")
+LISTS = _split("Day | Month | Year | Size | Hour | Row | Seat | Group | Floor | Grade | Age | Level")
 """Headings of lists of short answers."""
 
-APPS = _listed("Ledger | Staff room | Helpdesk | Storefront | Logbook | Field notes | Dispatch | Clinic | Workshop")
-"""Programs that send cards."""
+APPS = _split("Ledger | Staff room | Helpdesk | Storefront | Logbook | Field notes | Dispatch | Clinic | Workshop")
+"""Names of programs that send cards."""
 
-COLUMNS = _listed(
+COLUMNS = _split(
     "Key | Summary | Amount | Close date | Region | Agent | Score | Total | Priority | Team | Open | Owner"
 )
 """Headings of a table's columns."""
 
-BUTTONS = _listed("""
+BUTTONS = _split("""
 Submit | Cancel | OK | Send | Approve | Reject | More info | Check in | View in calendar | Set due date
 Comment | Snooze | Buy now | Details | Learn more | Confirm | Back | Next | Reply | Download | Open | Save
 Accept | Decline | Book table | Track parcel | Sign in | Edit | Share | Add note
 """)
 
-FIELDS = _listed("""
+FIELDS = _split("""
 Your name:Last, first | Your email:name@example.com | Phone number:xxx xxx xxxx | Comments:Type here
 Date:mm/dd/yyyy | Quantity:1 | Street:Enter your address | City:Your city | Question:Enter your question
 Reference:Paste URL here | Time:16:59 | Company:Company name | Meal:Default | Size:Medium
@@ -118,13 +118,13 @@ Country:Choose a country | Search:Search this list | Password:At least 8 charact
 """Labels of inputs and their contents."""
 
 DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
-MONTHS = _listed("""
+MONTHS = _split("""
 January | February | March | April | May | June | July | August | September | October | November | December
 """)
 
 
 def date(rng: Random) -> str:
-    """A date or a time, in one of the ways people write them."""
+    """A date or a time in one of several formats."""
     day, month, clock = rng.randint(1, 28), rng.choice(MONTHS), f"{rng.randint(1, 12)}:{rng.randrange(60):02d}"
     return rng.choice(
         (

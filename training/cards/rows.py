@@ -8,7 +8,7 @@ from training.boxes import Box
 from training.cards import phrases
 from training.cards.rendering.icons import badge, icon
 from training.cards.rendering.photos import paste_photo
-from training.cards.rendering.sheet import LINE, Sheet, Writing
+from training.cards.rendering.sheet import LINE_HEIGHT, Sheet, TextOptions
 from training.cards.style import BLACK, WHITE, mix, vivid
 
 
@@ -32,7 +32,7 @@ def app_bar(sheet: Sheet, x: float, y: float, width: float) -> float:
 
 
 def entries(sheet: Sheet, x: float, y: float, width: float) -> float:
-    """Rows of a title and a line below it, some in frames, with a picture or an icon before and a date behind."""
+    """Rows of a title and a line below it, some in frames. A picture or an icon is at the left, a date at the right."""
     rng, em, style = sheet.rng, sheet.style.em, sheet.style
     framed, lined, pictured, dated, signed = (rng.random() < share for share in (0.4, 0.4, 0.4, 0.4, 0.3))
     size, bold, pad = em * rng.uniform(1.6, 2.8), rng.random() < 0.6, em * rng.uniform(0.4, 0.9)
@@ -66,12 +66,12 @@ def entries(sheet: Sheet, x: float, y: float, width: float) -> float:
             sheet.draw.line((x, y, x + width, y), style.line)
             y += 0.4 * em
         else:
-            y += 0.4 * em * style.dense
+            y += 0.4 * em * style.spacing
     return y + sheet.gap * 0.5
 
 
 def tiles(sheet: Sheet, x: float, y: float, width: float) -> float:
-    """Figures on solid colour. Text there has no box."""
+    """Figures on coloured tiles. Text on a tile has no box."""
     rng, em = sheet.rng, sheet.style.em
     count = max(1, min(rng.randint(1, 4), int(width / (6 * em))))
     height, share = em * rng.uniform(3.6, 6), width / count
@@ -80,14 +80,14 @@ def tiles(sheet: Sheet, x: float, y: float, width: float) -> float:
         colour = BLACK if sum(fill) > 420 else WHITE
         left, room = x + number * share, share - 0.7 * em
         sheet.frame(Box("tile", left, y, left + room, y + height), fill)
-        sheet.ink(phrases.figure(rng), left, y + 0.6 * em, room, size=1.5, colour=colour, align="centre")
+        sheet.write(phrases.figure(rng), left, y + 0.6 * em, room, size=1.5, colour=colour, align="centre")
         caption = rng.choice(phrases.COLUMNS)
-        sheet.ink(caption, left, y + height - 1.4 * em, room, size=0.85, colour=colour, align="centre")
+        sheet.write(caption, left, y + height - 1.4 * em, room, size=0.85, colour=colour, align="centre")
     return y + height + sheet.gap
 
 
-def outlook(sheet: Sheet, x: float, y: float, width: float) -> float:
-    """A forecast: days side by side, each with its name, a picture, one or two figures."""
+def forecast(sheet: Sheet, x: float, y: float, width: float) -> float:
+    """A weather forecast: days side by side, each with its name, a picture, and one or two figures."""
     rng, em, style = sheet.rng, sheet.style.em, sheet.style
     count = max(2, min(rng.randint(3, 6), int(width / (4.5 * em))))
     share, size, two = width / count, em * rng.uniform(1.8, 3.4), rng.random() < 0.7
@@ -105,7 +105,7 @@ def outlook(sheet: Sheet, x: float, y: float, width: float) -> float:
 
 
 def journey(sheet: Sheet, x: float, y: float, width: float) -> float:
-    """From one place at the left to another at the right, an arrow between them."""
+    """A journey from one place at the left to another place at the right, with an arrow between them."""
     rng, em, style = sheet.rng, sheet.style.em, sheet.style
     big, tint = rng.uniform(1.6, 2.6), rng.choice((style.text, style.accent))
     bottoms = []
@@ -126,7 +126,7 @@ def journey(sheet: Sheet, x: float, y: float, width: float) -> float:
     return max(bottoms) + sheet.gap
 
 
-def mosaic(sheet: Sheet, x: float, y: float, width: float) -> float:
+def gallery(sheet: Sheet, x: float, y: float, width: float) -> float:
     """Pictures in rows, with or without gaps."""
     rng, em = sheet.rng, sheet.style.em
     count = max(2, min(rng.randint(2, 5), int(width / (4 * em))))
@@ -141,7 +141,7 @@ def mosaic(sheet: Sheet, x: float, y: float, width: float) -> float:
 
 
 def table(sheet: Sheet, x: float, y: float, width: float) -> float:
-    """Short cells in rows and columns, perhaps with a head, lines, a frame, signs or little pictures."""
+    """Short cells in rows and columns. Some tables have a header, lines, a frame, icons or small pictures."""
     rng, em, style = sheet.rng, sheet.style.em, sheet.style
     count = max(2, min(rng.randint(2, 5), int(width / (6 * em))))
     first = rng.uniform(0.3, 0.55) if count > 2 else rng.uniform(0.5, 0.7)
@@ -158,7 +158,7 @@ def table(sheet: Sheet, x: float, y: float, width: float) -> float:
         middle = y + pitch / 2
         for column, (left, right) in enumerate(pairwise(edges)):
             start, room = left + pad, right - left - 2 * pad - (0.6 * em if column + 1 < count else 0)
-            height = middle - LINE * em / 2
+            height = middle - LINE_HEIGHT * em / 2
             if head:
                 words = heads[column].upper() if shout else heads[column]
                 colour = style.text if bold else style.subtle
@@ -188,7 +188,7 @@ def table(sheet: Sheet, x: float, y: float, width: float) -> float:
     return y + sheet.gap
 
 
-def _line(sheet: Sheet, words: str, x: float, y: float, width: float, **writing: Unpack[Writing]) -> None:
+def _line(sheet: Sheet, words: str, x: float, y: float, width: float, **writing: Unpack[TextOptions]) -> None:
     """A text box of one line. Words that do not fit are left out, except the first."""
     kept, bold = words.split(), writing.get("bold", False)
     while len(kept) > 1 and sheet.length(" ".join(kept), 1.0, bold) > width:
@@ -201,8 +201,8 @@ ROWS: tuple[tuple[Callable[[Sheet, float, float, float], float], float], ...] = 
     (table, 1.0),
     (entries, 1.2),
     (tiles, 0.4),
-    (outlook, 0.5),
+    (forecast, 0.5),
     (journey, 0.5),
-    (mosaic, 0.3),
+    (gallery, 0.3),
 )
-"""These parts and their weights in a random choice."""
+"""The parts of this module and their weights in a random choice."""

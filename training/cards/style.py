@@ -1,4 +1,4 @@
-"""The style of a generated card: its fonts, its colours, its scale."""
+"""The style of a generated card: fonts, colours, text size and spacing."""
 
 from dataclasses import dataclass
 from random import Random
@@ -9,8 +9,8 @@ Colour = tuple[int, int, int]
 
 WHITE: Colour = (255, 255, 255)
 BLACK: Colour = (0, 0, 0)
-VISIBLE = 170
-"""Colours with less contrast than this are hard to distinguish in a small picture."""
+MIN_CONTRAST = 170
+"""Two colours with a smaller `contrast` are hard to distinguish in a small picture."""
 ACCENTS: tuple[Colour, ...] = (
     (0, 99, 177),
     (0, 120, 215),
@@ -47,16 +47,16 @@ class Style:
     accent: Colour
     solid_buttons: bool
     radius: int
-    dense: float
+    spacing: float
     """Factor on all gaps, 0.6..1.4."""
     leading: float
     """Distance from one line of a block to the next, as a multiple of the text size: 1.18..1.38."""
-    hand: bool = False
-    """Whether it is drawn by hand, on paper."""
+    hand_drawn: bool = False
+    """Whether the card looks as if it was drawn by hand on paper."""
 
     @property
     def dark(self) -> bool:
-        """Whether light text stands on a dark card."""
+        """Whether the card is darker than its text."""
         return sum(self.card) < sum(self.text)
 
 
@@ -67,7 +67,7 @@ def mix(first: Colour, second: Colour, share: float) -> Colour:
 
 
 def contrast(first: Colour, second: Colour) -> int:
-    """How far apart two colours are: 0..765, from the same to black and white."""
+    """The difference of two colours: 0 for the same colour, 765 for black and white."""
     return sum(abs(a - b) for a, b in zip(first, second, strict=True))
 
 
@@ -82,7 +82,7 @@ def choose_style(rng: Random, theme: str | None = None) -> Style:
     """A random style. `theme` is light, dark or tinted; by default it is random, mostly light."""
     theme = theme or rng.choices(("light", "dark", "tinted"), (7, 1.5, 1.5))[0]
     accent = rng.choice((*ACCENTS, vivid(rng)))
-    hand = theme == "light" and rng.random() < 0.07
+    hand_drawn = theme == "light" and rng.random() < 0.07
     grey = rng.randint(0, 60)
     text: Colour = (grey, grey, grey)
     card = WHITE
@@ -98,7 +98,7 @@ def choose_style(rng: Random, theme: str | None = None) -> Style:
     elif theme == "tinted":
         card = mix(WHITE, vivid(rng), rng.choice((rng.uniform(0.05, 0.3), rng.uniform(0.3, 0.5))))
         accent = mix(accent, BLACK, 0.3)
-    elif hand:
+    elif hand_drawn:
         card = rng.choice((WHITE, (250, 247, 238), (240, 240, 236)))
     else:
         card = rng.choice((card, card, card, card, (250, 250, 250), (243, 242, 241)))
@@ -106,16 +106,16 @@ def choose_style(rng: Random, theme: str | None = None) -> Style:
     page = rng.choices(pages, (3, 2, 2, 1, 1, 0.5))[0]
     return Style(
         em=rng.randint(10, 20),
-        faces=choose_faces(rng, hand),
+        faces=choose_faces(rng, hand_drawn),
         page=page,
         card=card,
         text=text,
-        subtle=mix(text, card, rng.uniform(0.2, 0.4) if hand else rng.uniform(0.3, 0.7)),
-        line=mix(card, text, rng.uniform(0.4, 0.8) if hand else rng.uniform(0.08, 0.3)),
+        subtle=mix(text, card, rng.uniform(0.2, 0.4) if hand_drawn else rng.uniform(0.3, 0.7)),
+        line=mix(card, text, rng.uniform(0.4, 0.8) if hand_drawn else rng.uniform(0.08, 0.3)),
         accent=accent,
         solid_buttons=rng.random() < 0.42,
         radius=rng.choice((0, 0, 2, 4, 8)),
-        dense=rng.uniform(0.6, 1.4),
+        spacing=rng.uniform(0.6, 1.4),
         leading=rng.uniform(1.18, 1.38),
-        hand=hand,
+        hand_drawn=hand_drawn,
     )

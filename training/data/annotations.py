@@ -12,15 +12,15 @@ from xml.etree import ElementTree
 from training.boxes import Box
 
 PICTURE_ENDINGS = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff")
-NOWHERE = math.nan
-"""A coordinate that the annotation does not give."""
+MISSING = math.nan
+"""A coordinate that is missing in the annotation."""
 
 
 @dataclass(frozen=True)
 class AnnotatedObject(Box):
-    """One object as the file has it. Its corners may be any numbers, also NaN."""
+    """One object as it is in the file. Its corners may be any numbers, also NaN."""
 
-    counts: bool = True
+    evaluated: bool = True
     """False for objects that the format excludes from evaluation: COCO's crowds, Pascal VOC's difficult objects."""
 
 
@@ -29,14 +29,14 @@ class Annotation:
     """The annotation of one picture."""
 
     name: str
-    """For messages: the annotation file (Pascal VOC) or the picture (COCO)."""
+    """File name for messages: of the annotation file (Pascal VOC) or of the picture (COCO)."""
     picture: Path | None
-    """None if there is no such picture."""
+    """None if the picture does not exist."""
     size: tuple[int, int] | None
-    """Width and height in pixels of the picture that the boxes are for, if the file has them."""
+    """Width and height of the picture in pixels, as written in the file. None if they are not in the file."""
     objects: list[AnnotatedObject] = field(default_factory=list)
     annotated_labels: frozenset[str] | None = None
-    """The labels that were annotated in this picture, if the format says so: in COCO the categories of its file."""
+    """The labels that were annotated in this picture: in COCO the categories of its file. None in Pascal VOC."""
 
 
 @dataclass
@@ -45,11 +45,11 @@ class Annotations:
 
     found: list[Annotation] = field(default_factory=list)
     categories: list[str] = field(default_factory=list)
-    """COCO's, by id: labels that were annotated, even if no box has them."""
+    """COCO's categories by id. They were annotated, even if no box has them."""
     unreadable: list[str] = field(default_factory=list)
     """A sentence for each file or part of a file that can't be read, starting with the file's name."""
     files: int = 0
-    """How many files of this format there are, readable or not."""
+    """Number of files of this format, readable or not."""
 
 
 def read_voc(folder: Path) -> Annotations:
@@ -63,41 +63,41 @@ def read_voc(folder: Path) -> Annotations:
     for root in roots:
         for file in [*sorted(root.glob("*.xml")), *sorted(root.glob("[Aa]nnotations/*.xml"))]:
             try:
-                written = ElementTree.parse(file).getroot()  # noqa: S314 - the user's own files
+                xml = ElementTree.parse(file).getroot()  # noqa: S314 - the user's own files
             except (ElementTree.ParseError, OSError, ValueError, LookupError) as error:
                 read.files += 1
                 read.unreadable.append(f"{file.name}: it can't be read as XML ({error}).")
                 continue
-            if written.tag != "annotation":
+            if xml.tag != "annotation":
                 continue  # XML of another kind
             read.files += 1
-            size = (_whole(written.findtext("size/width")), _whole(written.findtext("size/height")))
+            size = (_positive_int(xml.findtext("size/width")), _positive_int(xml.findtext("size/height")))
             read.found.append(
                 Annotation(
                     file.name,
-                    _voc_picture(file, (written.findtext("filename") or "").strip(), root),
+                    _voc_picture(file, (xml.findtext("filename") or "").strip(), root),
                     size if all(size) else None,
-                    [_voc_object(found) for found in written.findall("object")],
+                    [_voc_object(found) for found in xml.findall("object")],
                 )
             )
     return read
 
 
 def _voc_picture(file: Path, filename: str, root: Path) -> Path | None:
-    """The picture of an XML file. A picture with the same stem comes before the <filename>, because a copied annotation
-    still has the <filename> of the original."""
+    """The picture of an XML file. A picture with the same stem has priority over the <filename>, because a copied
+    annotation still has the <filename> of the original."""
     folders = (file.parent, root / "JPEGImages", root / "images", root)
     names = [file.stem + ending for end in PICTURE_ENDINGS for ending in (end, end.upper())]
-    written = PurePosixPath(filename.replace("\\", "/")).name
-    if written:
-        names.insert(0 if PurePosixPath(written).stem == file.stem else len(names), written)
+    name = PurePosixPath(filename.replace("\\", "/")).name
+    if name:
+        names.insert(0 if PurePosixPath(name).stem == file.stem else len(names), name)
     return next((path for name in names for parent in folders if _is_file(path := parent / name)), None)
 
 
 def _voc_object(found: ElementTree.Element) -> AnnotatedObject:
     x1, y1, x2, y2 = (_number(found.findtext(f"bndbox/{side}")) for side in ("xmin", "ymin", "xmax", "ymax"))
-    counts = (found.findtext("difficult") or "").strip() not in ("1", "true")
-    return AnnotatedObject((found.findtext("name") or "").strip(), x1, y1, x2, y2, counts)
+    evaluated = (found.findtext("difficult") or "").strip() not in ("1", "true")
+    return AnnotatedObject((found.findtext("name") or "").strip(), x1, y1, x2, y2, evaluated)
 
 
 def read_coco(folder: Path) -> Annotations:
@@ -106,17 +106,17 @@ def read_coco(folder: Path) -> Annotations:
     pictures = Pictures(folder)
     for file in [*sorted(folder.glob("*.json")), *sorted(folder.glob("annotations/*.json"))]:
         try:
-            written = json.loads(file.read_bytes())
+            data = json.loads(file.read_bytes())
         except (ValueError, OSError, RecursionError) as error:
             read.files += 1
             read.unreadable.append(f"{file.name}: it can't be read as JSON ({error}).")
             continue
         parts = ("images", "annotations", "categories")
-        if not isinstance(written, dict) or not all(isinstance(written.get(part), list) for part in parts):
+        if not isinstance(data, dict) or not all(isinstance(data.get(part), list) for part in parts):
             continue  # JSON of another kind
         read.files += 1
         try:
-            categories, found, stray = _coco_file(written, pictures)
+            categories, found, stray = _coco_file(data, pictures)
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             read.unreadable.append(f"{file.name}: it is not in COCO's format ({type(error).__name__}: {error}).")
             continue
@@ -127,18 +127,18 @@ def read_coco(folder: Path) -> Annotations:
     return read
 
 
-def _coco_file(written: dict[str, Any], pictures: "Pictures") -> tuple[list[str], list[Annotation], int]:
-    """Labels by category id, the annotation of each picture, and how many entries are of no listed picture."""
-    labels = {entry["id"]: str(entry["name"]).strip() for entry in sorted(written["categories"], key=lambda c: c["id"])}
+def _coco_file(data: dict[str, Any], pictures: "Pictures") -> tuple[list[str], list[Annotation], int]:
+    """Labels by category id, the annotation of each picture, and the number of entries for unlisted pictures."""
+    labels = {entry["id"]: str(entry["name"]).strip() for entry in sorted(data["categories"], key=lambda c: c["id"])}
     of_image: dict[Any, Annotation] = {}
-    for image in written["images"]:
-        size = (_whole(image.get("width")), _whole(image.get("height")))
+    for image in data["images"]:
+        size = (_positive_int(image.get("width")), _positive_int(image.get("height")))
         name = str(image["file_name"])
         annotation = Annotation(name, pictures.find(name), size if all(size) else None)
         annotation.annotated_labels = frozenset(labels.values())
         of_image.setdefault(image["id"], annotation)  # An id that is listed twice is one picture.
     stray = 0
-    for entry in written["annotations"]:
+    for entry in data["annotations"]:
         if entry["image_id"] in of_image:
             of_image[entry["image_id"]].objects.append(_coco_object(entry, labels))
         else:
@@ -148,9 +148,9 @@ def _coco_file(written: dict[str, Any], pictures: "Pictures") -> tuple[list[str]
 
 def _coco_object(entry: dict[str, Any], labels: dict[Any, str]) -> AnnotatedObject:
     box = entry.get("bbox")
-    x, y, wide, high = map(_number, box) if isinstance(box, list) and len(box) == 4 else (NOWHERE,) * 4
+    x, y, wide, high = map(_number, box) if isinstance(box, list) and len(box) == 4 else (MISSING,) * 4
     label = labels.get(entry.get("category_id"), f"category {entry.get('category_id')}")
-    return AnnotatedObject(label, x, y, x + wide, y + high, counts=not entry.get("iscrowd"))
+    return AnnotatedObject(label, x, y, x + wide, y + high, evaluated=not entry.get("iscrowd"))
 
 
 class Pictures:
@@ -188,14 +188,14 @@ def _files_below(folder: Path) -> Iterator[Path]:
     return (path for path in sorted(folder.rglob("*")) if path.suffix.lower() in PICTURE_ENDINGS and path.is_file())
 
 
-def _number(written: Any) -> float:
+def _number(value: Any) -> float:
     try:
-        return float(written)
+        return float(value)
     except (TypeError, ValueError):
-        return NOWHERE
+        return MISSING
 
 
-def _whole(written: Any) -> int:
-    """Pixels; 0 if it is no positive number."""
-    number = _number(written)
+def _positive_int(value: Any) -> int:
+    """The rounded number, or 0 if it is not a positive number."""
+    number = _number(value)
     return round(number) if math.isfinite(number) and number > 0 else 0

@@ -16,10 +16,10 @@ def to_coco(examples: Sequence[Example], labels: Sequence[str], folder: Path | N
     """
     annotations: list[dict[str, Any]] = []
     for image_id, example in enumerate(examples, start=1):
-        wanted = [(labels.index(box.label) + 1, box, 0) for box in example.boxes if box.label in labels]
-        wanted += [(number, box, 1) for box in example.unclear for number in range(1, len(labels) + 1)]
-        for category_id, box, crowd in wanted:
-            annotations.append(entry(len(annotations) + 1, image_id, category_id, box) | {"iscrowd": crowd})
+        entries = [(labels.index(box.label) + 1, box, 0) for box in example.boxes if box.label in labels]
+        entries += [(number, box, 1) for box in example.unclear for number in range(1, len(labels) + 1)]
+        for category_id, box, crowd in entries:
+            annotations.append(box_entry(len(annotations) + 1, image_id, category_id, box) | {"iscrowd": crowd})
     images = [
         {
             "id": number,
@@ -33,7 +33,7 @@ def to_coco(examples: Sequence[Example], labels: Sequence[str], folder: Path | N
     return {"images": images, "annotations": annotations, "categories": categories}
 
 
-def entry(number: int, image_id: int, category_id: int, box: Box) -> dict[str, Any]:
+def box_entry(number: int, image_id: int, category_id: int, box: Box) -> dict[str, Any]:
     """A box as COCO writes it, for an annotation or a result."""
     return {
         "id": number,

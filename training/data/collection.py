@@ -1,4 +1,4 @@
-"""Generated cards as a labelled folder like any other: pictures and COCO annotations."""
+"""Writes generated cards as a labelled folder: pictures and COCO annotations."""
 
 import hashlib
 import json
@@ -16,18 +16,18 @@ from training.data.coco import write_coco
 from training.data.datasets import Dataset, Example, read
 from training.model.layout import LABELS, VIEW_SIZE
 
-LONGEST = 3 * VIEW_SIZE // 2
-"""Most pixels of the longer side: enough for a close view, and quick to read."""
+MAX_SIDE = 3 * VIEW_SIZE // 2
+"""Largest width or height in pixels: enough for an enlarged view, and fast to read."""
 MANIFEST = "made.json"
-"""Written last. It says which cards the folder has."""
+"""The file that lists which cards are in the folder. It is written last."""
 
 
 def draw_collection(folder: Path, count: int, first_seed: int, report: Callable[[int], None]) -> Dataset:
     """Draws `count` cards with the seeds from `first_seed` on, unless the folder has them. `report` is called with the
-    number of cards that are done."""
-    wanted = {"count": count, "first_seed": first_seed, "fingerprint": _fingerprint(first_seed)}
+    number of drawn cards."""
+    contents = {"count": count, "first_seed": first_seed, "fingerprint": _fingerprint(first_seed)}
     manifest = folder / MANIFEST
-    if not manifest.exists() or json.loads(manifest.read_text(encoding="utf-8")) != wanted:
+    if not manifest.exists() or json.loads(manifest.read_text(encoding="utf-8")) != contents:
         manifest.unlink(missing_ok=True)
         pictures = folder / "images"
         pictures.mkdir(parents=True, exist_ok=True)
@@ -39,12 +39,12 @@ def draw_collection(folder: Path, count: int, first_seed: int, report: Callable[
                 examples.append(example)
                 report(done)
         write_coco(folder, examples, LABELS)
-        manifest.write_text(json.dumps(wanted), encoding="utf-8")
+        manifest.write_text(json.dumps(contents), encoding="utf-8")
     return read(folder, LABELS, trusted=True)
 
 
 def _fingerprint(seed: int) -> str:
-    """SHA-256 of some cards. It changes with the fonts of the machine and with the code that draws."""
+    """SHA-256 of some cards. It changes if the fonts of the machine or the code of the generator change."""
     digest = hashlib.sha256()
     for number in range(seed, seed + 8):
         card = draw_card(number)
@@ -55,7 +55,7 @@ def _fingerprint(seed: int) -> str:
 def _draw(folder: Path, seed: int) -> Example:
     card = draw_card(seed)
     image, boxes = card.image, card.boxes
-    scale = LONGEST / max(image.size)
+    scale = MAX_SIDE / max(image.size)
     if scale < 1:
         image = image.resize((round(image.width * scale), round(image.height * scale)), Image.Resampling.LANCZOS)
         across, down = image.width / card.image.width, image.height / card.image.height

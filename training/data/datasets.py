@@ -1,4 +1,4 @@
-"""Reads labelled folders: pictures with the boxes that people drew, in Pascal VOC's format or COCO's.
+"""Reads labelled folders: pictures with boxes, in Pascal VOC's format or COCO's.
 
 Annotations that are not usable are skipped and listed. They are neither trained on nor evaluated.
 """
@@ -17,20 +17,20 @@ from detectors.pictures.formats import FORMATS, QUARTER_TURNS
 from training.boxes import Box
 from training.data.annotations import AnnotatedObject, Annotation, Annotations, read_coco, read_voc
 
-LEAST_INSIDE = 0.5
+MIN_INSIDE_SHARE = 0.5
 """A box is usable only if at least this share of it lies in the picture."""
 
 
 class DatasetUnusable(Exception):
-    """The folder has nothing to train on or to measure with. `str(error)` is one sentence."""
+    """The folder has no usable pictures to train or measure with. `str(error)` is one sentence."""
 
 
 @dataclass(frozen=True)
 class Example:
-    """A picture and the boxes a person drew, in pixels of the picture turned as its EXIF data say.
+    """A picture and its boxes, in pixels of the picture after it was turned by its EXIF orientation.
 
-    `known` are the labels that were annotated in this picture; of others it may have objects without a box. `unclear`
-    are places with an object that has no usable label or box. They are neither trained on nor evaluated.
+    `known` are the labels that were annotated in this picture. Objects of other labels may have no box. `unclear` are
+    places with an object that has no usable label or box. They are neither trained on nor evaluated.
     """
 
     file: Path
@@ -59,13 +59,13 @@ def read(folder: Path, labels: Sequence[str] | None = None, *, trusted: bool = F
 
     Raises `DatasetUnusable`.
     """
-    written = _written(folder)
-    by_name = sorted({drawn.label for one in written.found for drawn in one.objects if drawn.counts})
-    named = [label for label in written.categories or by_name if any(map(str.isalnum, label))]
+    annotations = _read_annotations(folder)
+    by_name = sorted({drawn.label for one in annotations.found for drawn in one.objects if drawn.evaluated})
+    named = [label for label in annotations.categories or by_name if any(map(str.isalnum, label))]
     wanted = tuple(named if labels is None else labels)
-    skipped = list(written.unreadable)
+    skipped = list(annotations.unreadable)
     read_files: dict[Path, Example] = {}
-    for one in written.found:
+    for one in annotations.found:
         example = _example(one, wanted, skipped, trusted)
         if example is None:
             continue
@@ -80,7 +80,7 @@ def read(folder: Path, labels: Sequence[str] | None = None, *, trusted: bool = F
     return Dataset(examples, wanted, skipped)
 
 
-def _written(folder: Path) -> Annotations:
+def _read_annotations(folder: Path) -> Annotations:
     if not folder.is_dir():
         raise DatasetUnusable(f"There is no folder {folder}.")
     voc, coco = read_voc(folder), read_coco(folder)
@@ -117,34 +117,34 @@ def _example(one: Annotation, labels: tuple[str, ...], skipped: list[str], trust
             return None
         # The boxes were drawn on the picture as it is stored.
         objects = [_turned(drawn, turn, *one.size) for drawn in objects]
-    boxes, unclear = _usable(one.name, objects, (width, height), labels, skipped)
+    boxes, unclear = _usable_boxes(one.name, objects, (width, height), labels, skipped)
     known = frozenset(labels) if one.annotated_labels is None else one.annotated_labels & frozenset(labels)
     return Example(one.picture, width, height, boxes, known, unclear)
 
 
-def _usable(
+def _usable_boxes(
     name: str, objects: Sequence[AnnotatedObject], size: tuple[int, int], labels: tuple[str, ...], skipped: list[str]
 ) -> tuple[tuple[Box, ...], tuple[Box, ...]]:
-    """The usable boxes in a picture of that size, and the unclear places."""
+    """The usable boxes in a picture of this size, and the unclear places. Adds a sentence to `skipped` for others."""
     boxes: list[Box] = []
     unclear: list[Box] = []
     unknown: Counter[str] = Counter()
     for number, drawn in enumerate(objects, start=1):
         box, inside = _clipped(drawn, *size)
-        if drawn.counts and drawn.label not in labels:
+        if drawn.evaluated and drawn.label not in labels:
             unknown[drawn.label] += 1
         if box is None:
             skipped.append(f"{name}: box {number} ({drawn.label}) has no width or height inside the picture.")
-        elif not drawn.counts or drawn.label not in labels:
+        elif not drawn.evaluated or drawn.label not in labels:
             unclear.append(box)
-        elif inside < LEAST_INSIDE:
+        elif inside < MIN_INSIDE_SHARE:
             skipped.append(f"{name}: box {number} ({drawn.label}) lies mostly outside the picture.")
             unclear.append(box)
         else:
             boxes.append(box)
     for label, count in unknown.items():
         skipped.append(f"{name}: {count} {'box has' if count == 1 else 'boxes have'} the unknown label {label!r}.")
-    return _once(boxes), _places(unclear)
+    return _unique_boxes(boxes), _unique_places(unclear)
 
 
 def _size(picture: Path) -> tuple[int, int]:
@@ -154,8 +154,8 @@ def _size(picture: Path) -> tuple[int, int]:
 
 
 def _clipped(drawn: AnnotatedObject, width: int, height: int) -> tuple[Box | None, float]:
-    """The part of the box that lies in the picture, and its share of the box, 0..1. None if no part does, or if the
-    corners make no box."""
+    """The part of the box that lies in the picture, and its share of the box's area, 0..1. None if no part lies in the
+    picture, or if the corners make no box."""
     box = drawn.clipped(float(width), float(height))
     # Comparisons with NaN are false, so this also refuses NaN, which `clipped` may have replaced.
     if not (drawn.width > 0 and drawn.height > 0 and drawn.area > 0 and box.width > 0 and box.height > 0):
@@ -182,16 +182,16 @@ def _merged(first: Example, second: Example) -> Example:
     """Merges two annotations of the same picture."""
     return replace(
         first,
-        boxes=_once(first.boxes + second.boxes),
+        boxes=_unique_boxes(first.boxes + second.boxes),
         known=first.known | second.known,
-        unclear=_places(first.unclear + second.unclear),
+        unclear=_unique_places(first.unclear + second.unclear),
     )
 
 
-def _once(boxes: Iterable[Box]) -> tuple[Box, ...]:
+def _unique_boxes(boxes: Iterable[Box]) -> tuple[Box, ...]:
     return tuple(dict.fromkeys(boxes))
 
 
-def _places(boxes: Iterable[Box]) -> tuple[Box, ...]:
-    """Each place once, with the label of its first box."""
+def _unique_places(boxes: Iterable[Box]) -> tuple[Box, ...]:
+    """Removes boxes of the same place. The first of them stays."""
     return tuple({(box.x1, box.y1, box.x2, box.y2): box for box in reversed(list(boxes))}.values())[::-1]

@@ -17,16 +17,16 @@ from rich.text import Text
 from detectors.catalogue import Catalogue
 from detectors.errors import DetectorError
 from training.data.datasets import Dataset, DatasetUnusable, read
-from training.evaluate.display import print_skipped, report_table, stage
-from training.evaluate.results import Failure, Results, load, run_here
+from training.evaluate.display import print_skipped, progress_bar, report_table
+from training.evaluate.results import Failure, Results, load, run_locally
 from training.evaluate.scores import Report, Row, score
 from training.evaluate.service import Service, ServiceUnusable
 
 __all__ = ["Report", "Row", "main", "score"]
 
 CATALOGUE = Path("weights/catalogue.toml")
-NAMED = 10
-"""How many of the worst pictures are listed."""
+MAX_LISTED = 10
+"""Number of pictures with errors that are listed."""
 
 HELP = """Measure how well a model finds what people labelled: average precision (AP) as COCO measures it, from 0 to 1.
 
@@ -62,7 +62,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--per-picture",
         action="store_true",
-        help=f"list the {NAMED} worst pictures, at IoU 0.5 and each class's best score",
+        help=f"list the {MAX_LISTED} worst pictures, at IoU 0.5 and each class's best score",
     )
     options = parser.parse_args(arguments)
     if options.json and not options.json.parent.is_dir():
@@ -89,17 +89,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _detect(options: argparse.Namespace, notes: Console) -> tuple[Dataset, Results]:
-    """The labelled pictures, and what the model or the service finds in them."""
+    """Reads the labelled pictures and runs the model, or the service, on them."""
     if options.url:
         with Service(options.url) as service:
             dataset = _read(options.data, service.labels(options.model), notes)
-            with stage(notes, "pictures", len(dataset.examples)) as update:
+            with progress_bar(notes, "pictures", len(dataset.examples)) as update:
                 return dataset, service.detect(options.model, [one.file for one in dataset.examples], update)
     entry = Catalogue.load(options.catalogue).get(options.model)
     dataset = _read(options.data, entry.labels, notes)
     detector = load(entry)
-    with stage(notes, "pictures", len(dataset.examples)) as update:
-        return dataset, run_here(detector, [one.file for one in dataset.examples], update)
+    with progress_bar(notes, "pictures", len(dataset.examples)) as update:
+        return dataset, run_locally(detector, [one.file for one in dataset.examples], update)
 
 
 def _read(folder: Path, labels: Sequence[str], notes: Console) -> Dataset:
@@ -119,7 +119,7 @@ def _worst(report: Report, folder: Path) -> Table:
     table.add_column("picture")
     for name in ("boxes", "missed", "wrong"):
         table.add_column(name, justify="right")
-    for one in report.pictures[:NAMED]:
+    for one in report.pictures[:MAX_LISTED]:
         if one.missed or one.wrong:
             # Annotations may name pictures of other folders by absolute paths.
             shown = one.file.relative_to(folder) if one.file.is_relative_to(folder) else one.file

@@ -1,4 +1,4 @@
-"""Runs a model in this process, the way a worker runs it, and collects what it finds in pictures."""
+"""Runs a model in this process as a worker does, and collects its detections."""
 
 import time
 from collections.abc import Sequence
@@ -11,13 +11,13 @@ from detectors.errors import DetectionFailed, ModelUnusable, PictureUndecodable
 from detectors.pictures.decode import decode
 from detectors.runtimes.registry import registered, require
 from training.boxes import Box
-from training.evaluate.display import Update
-from training.evaluate.scores import Found
+from training.evaluate.display import UpdateProgress
+from training.evaluate.scores import Predictions
 
 
 @dataclass(frozen=True)
 class Failure:
-    """A picture that failed. It has no result, which is not the same as a picture in which nothing was found."""
+    """A picture that failed, with the error. A picture without detections is no failure."""
 
     file: Path
     code: str
@@ -26,12 +26,12 @@ class Failure:
 
 @dataclass
 class Results:
-    """`found` has an entry for each picture, in their order. It is empty for the pictures in `failed`."""
+    """`found` has the detections of each picture, in the order of the pictures: none for a picture in `failed`."""
 
-    found: list[Found] = field(default_factory=list)
+    found: list[Predictions] = field(default_factory=list)
     failed: list[Failure] = field(default_factory=list)
     milliseconds: float | None = None
-    """Mean time of a picture for decoding and the model on one core. None if that was not measured."""
+    """Mean time for one picture, decoding and model, on one core. None if it was not measured."""
 
 
 def load(entry: ModelEntry) -> Detector:
@@ -46,8 +46,8 @@ def load(entry: ModelEntry) -> Detector:
     return detector
 
 
-def run_here(detector: Detector, files: Sequence[Path], update: Update) -> Results:
-    """Runs the detector on the pictures one by one. The results have every detection from its floor score up."""
+def run_locally(detector: Detector, files: Sequence[Path], update: UpdateProgress) -> Results:
+    """Runs the detector on one picture after the other. The results have all detections above its floor score."""
     results = Results()
     seconds = 0.0
     for number, file in enumerate(files, start=1):
@@ -62,7 +62,7 @@ def run_here(detector: Detector, files: Sequence[Path], update: Update) -> Resul
             update(number, "")
             continue
         seconds += time.perf_counter() - started
-        # Decoding may have reduced a large picture.
+        # Decoding may have reduced a large picture, so the boxes are scaled to its original size.
         x, y = decoded.width / decoded.pixels.shape[1], decoded.height / decoded.pixels.shape[0]
         found: list[tuple[str, float, Box]] = []
         for (x1, y1, x2, y2), certainty, class_id in zip(

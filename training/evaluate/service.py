@@ -10,21 +10,21 @@ from urllib.parse import urlsplit
 import httpx
 
 from training.boxes import Box
-from training.evaluate.display import Update
+from training.evaluate.display import UpdateProgress
 from training.evaluate.results import Failure, Results
 
 TIMEOUT = httpx.Timeout(60, connect=5)
-MOST_PICTURES, MOST_BYTES = 32, 24_000_000
-"""The most pictures and bytes of one request."""
-TOO_LARGE = 413
-BUSY = (429, 503)
-LONGEST_PAUSE = 30.0
-"""Seconds between two tries of a request while the service is busy."""
+MAX_PICTURES, MAX_BYTES = 32, 24_000_000
+"""Limits of one request."""
+PAYLOAD_TOO_LARGE = 413
+BUSY_STATUSES = (429, 503)
+MAX_PAUSE_SECONDS = 30.0
+"""Longest pause before a request to a busy service is sent again, in seconds."""
 GIVE_UP_SECONDS = 600.0
-"""Time after which a request to a busy service fails."""
-LONGEST_POLL_SECONDS = 1.0
-"""Longest pause between two requests for the state of a batch."""
-THIS_MACHINE = ("127.0.0.1", "localhost", "::1")
+"""Time after which a request to a busy service is not sent again, but fails."""
+MAX_POLL_SECONDS = 1.0
+"""Longest pause between two requests for the state of the batch."""
+LOOPBACK_HOSTS = ("127.0.0.1", "localhost", "::1")
 
 
 class ServiceUnusable(Exception):
@@ -43,8 +43,8 @@ class Service:
         if parts.scheme not in ("http", "https") or not parts.hostname:
             raise ServiceUnusable(f"{url!r} is not the URL of a service: write it like http://127.0.0.1:8000.")
         self.url = url.rstrip("/")
-        # A proxy of the environment is not for services on this machine.
-        self._http = httpx.Client(base_url=self.url, timeout=TIMEOUT, trust_env=parts.hostname not in THIS_MACHINE)
+        # A service on this machine is called directly, even if the environment names a proxy.
+        self._http = httpx.Client(base_url=self.url, timeout=TIMEOUT, trust_env=parts.hostname not in LOOPBACK_HOSTS)
 
     def __enter__(self) -> Self:
         return self
@@ -64,8 +64,8 @@ class Service:
             raise ServiceUnusable(f"There is no model named {model!r} at {self.url}. Known models: {known}.")
         return tuple(of_names[model])
 
-    def detect(self, model: str, files: Sequence[Path], update: Update) -> Results:
-        """Sends the pictures as one batch and waits for the results, which have detections of any score."""
+    def detect(self, model: str, files: Sequence[Path], update: UpdateProgress) -> Results:
+        """Sends the pictures as one batch and waits for the results. They have detections of any score."""
         batch = f"/v1/batches/{self._json('POST', '/v1/batches', json={'name': 'evaluation'})['id']}"
         of_job: dict[str, int] = {}
         failures: dict[int, Failure] = {}
@@ -102,14 +102,14 @@ class Service:
         of_job: dict[str, int],
         failures: dict[int, Failure],
     ) -> None:
-        """Sends a group of files, given by their numbers, as one request, or as several if that is too large."""
+        """Sends a group of files in one request, or in several if one is too large. `group` has indices of `files`."""
         try:
             jobs = self._json(
                 "POST",
                 f"{batch}/jobs",
                 data={"model": model, "min_score": "0", "max_detections": "1000"},
                 files=[("image", (files[number].name, files[number].read_bytes())) for number in group],
-                # Each try has the same key, so that the service accepts no picture twice.
+                # The same key for every attempt, so that the service accepts no picture twice.
                 headers={"Idempotency-Key": f"{batch}-{group[0]}-{len(group)}"},
             )["jobs"]
         except _TooLarge as error:
@@ -120,10 +120,10 @@ class Service:
             for part in (group[:middle], group[middle:]):
                 self._send(batch, model, files, part, of_job, failures)
             return
-        # By order, because two files may have the same name.
+        # Jobs are matched to files by their order, because two files may have the same name.
         of_job.update({job["id"]: number for job, number in zip(jobs, group, strict=True)})
 
-    def _wait(self, batch: str, update: Update) -> None:
+    def _wait(self, batch: str, update: UpdateProgress) -> None:
         pause = 0.1
         while True:
             state = self._json("GET", batch)
@@ -131,48 +131,48 @@ class Service:
             if state["status"] in ("finished", "cancelled"):
                 return
             time.sleep(pause)
-            pause = min(pause * 1.5, LONGEST_POLL_SECONDS)
+            pause = min(pause * 1.5, MAX_POLL_SECONDS)
 
     def _results(self, path: str) -> Iterator[dict[str, Any]]:
         try:
             with self._http.stream("GET", path) as response:
                 if not response.is_success:
                     response.read()
-                    raise _refused(response)
+                    raise _refusal_error(response)
                 yield from (json.loads(line) for line in response.iter_lines() if line)
         except httpx.TransportError as error:
-            raise self._unreachable(error) from None
+            raise self._unreachable_error(error) from None
 
     def _json(self, method: str, path: str, **options: Any) -> Any:
-        """The JSON of a response. Tries again while the service is busy, after the pause that it asks for."""
+        """Sends a request and returns its JSON. While the service is busy, sends it again after its Retry-After."""
         until = time.monotonic() + GIVE_UP_SECONDS
         while True:
             try:
                 response = self._http.request(method, path, **options)
             except httpx.TransportError as error:
-                raise self._unreachable(error) from None
-            if response.status_code not in BUSY or time.monotonic() > until:
+                raise self._unreachable_error(error) from None
+            if response.status_code not in BUSY_STATUSES or time.monotonic() > until:
                 break
             time.sleep(_pause(response))
         if not response.is_success:
-            raise _refused(response)
+            raise _refusal_error(response)
         try:
             return response.json()
         except ValueError:
             raise ServiceUnusable(f"The server at {self.url} is not Boxqueue.") from None
 
-    def _unreachable(self, error: httpx.TransportError) -> ServiceUnusable:
+    def _unreachable_error(self, error: httpx.TransportError) -> ServiceUnusable:
         why = "it took too long" if isinstance(error, httpx.TimeoutException) else str(error) or type(error).__name__
         return ServiceUnusable(f"No service responds at {self.url} ({why}): start one with `boxqueue up`.")
 
 
 def _requests(files: Sequence[Path]) -> Iterator[list[int]]:
-    """The numbers of the files, in groups for one request each."""
+    """Groups of indices of the files. Each group fits into one request."""
     group: list[int] = []
     size = 0
     for number, file in enumerate(files):
         bytes_here = file.stat().st_size
-        if group and (len(group) == MOST_PICTURES or size + bytes_here > MOST_BYTES):
+        if group and (len(group) == MAX_PICTURES or size + bytes_here > MAX_BYTES):
             yield group
             group, size = [], 0
         group.append(number)
@@ -184,13 +184,13 @@ def _requests(files: Sequence[Path]) -> Iterator[list[int]]:
 def _pause(response: httpx.Response) -> float:
     """Seconds to wait, from Retry-After."""
     try:
-        return min(LONGEST_PAUSE, max(0.05, float(response.headers["retry-after"])))
+        return min(MAX_PAUSE_SECONDS, max(0.05, float(response.headers["retry-after"])))
     except (KeyError, ValueError):
         return 1.0
 
 
-def _refused(response: httpx.Response) -> ServiceUnusable:
-    kind = _TooLarge if response.status_code == TOO_LARGE else ServiceUnusable
+def _refusal_error(response: httpx.Response) -> ServiceUnusable:
+    kind = _TooLarge if response.status_code == PAYLOAD_TOO_LARGE else ServiceUnusable
     try:
         problem = response.json()
         return kind(f"The service refuses the request: {problem.get('detail') or problem['title']} ({problem['code']})")

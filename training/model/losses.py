@@ -8,9 +8,9 @@ from training.data.batches import Batch
 from training.model.layout import MAX_LOG_DISTANCE
 from training.model.network import CenterNet
 
-ABSENT = 0.05
-"""A class whose heat at a cell is below this is not there."""
-LEAST_DISTANCE = 0.05
+MAX_ABSENT_HEAT = 0.05
+"""A class is absent at a cell if its target heat there is below this."""
+MIN_DISTANCE = 0.05
 """Cells. After the refinement, a side counts as at least this far from the centre of its box."""
 
 
@@ -28,15 +28,15 @@ def losses(network: CenterNet, batch: Batch) -> tuple[Tensor, Tensor, Tensor, Te
     boxes = batch["weights"].sum().clamp(min=1.0)
     sides = torch.exp(sides.clamp(max=MAX_LOG_DISTANCE))
     overlap = _generalised_iou(sides, batch["sides"])
-    # The detector refines a box once, from its peak. So does the training.
+    # Only the boxes at the peaks are refined, as in the detector.
     peaks = (batch["heat"][picture, kind, row, column] == 1).nonzero()[:, 0]
     centres = torch.stack((column, row), dim=1)[peaks] + 0.5
     corners = torch.cat((centres - sides[peaks, :2], centres + sides[peaks, 2:]), dim=1).detach()
     corners = network.borders(edges.float(), picture[peaks], corners, kind[peaks])
-    refined = torch.cat((centres - corners[:, :2], corners[:, 2:] - centres), dim=1).clamp(min=LEAST_DISTANCE)
+    refined = torch.cat((centres - corners[:, :2], corners[:, 2:] - centres), dim=1).clamp(min=MIN_DISTANCE)
     refined_overlap = _generalised_iou(refined, batch["sides"][peaks])
-    at = picture, slice(None), row, column
-    class_loss = _class_loss(heat[at], batch["heat"][at], batch["mask"][at], kind)
+    cells = picture, slice(None), row, column
+    class_loss = _class_loss(heat[cells], batch["heat"][cells], batch["mask"][cells], kind)
     return (
         _focal_loss(heat, batch["heat"], batch["mask"]) / boxes,
         (class_loss * batch["weights"]).sum() / boxes,
@@ -45,38 +45,38 @@ def losses(network: CenterNet, batch: Batch) -> tuple[Tensor, Tensor, Tensor, Te
     )
 
 
-def _focal_loss(heat: Tensor, wanted: Tensor, mask: Tensor) -> Tensor:
+def _focal_loss(heat: Tensor, target: Tensor, mask: Tensor) -> Tensor:
     """The focal loss of arXiv 1904.07850, equation 1, with alpha 2 and beta 4, summed over the cells of the mask.
 
-    heat [b, c, h, w] as logits; wanted [b, c, h, w], 0..1; mask bool [b, c, h, w] -> a scalar.
+    heat [b, c, h, w] as logits; target [b, c, h, w], 0..1; mask bool [b, c, h, w] -> a scalar.
     """
-    chance = torch.sigmoid(heat)
-    at_peak = (wanted == 1).float()
-    hit = functional.logsigmoid(heat) * (1 - chance) ** 2 * at_peak
-    miss = functional.logsigmoid(-heat) * chance**2 * (1 - wanted) ** 4 * (1 - at_peak)
+    probability = torch.sigmoid(heat)
+    at_peak = (target == 1).float()
+    hit = functional.logsigmoid(heat) * (1 - probability) ** 2 * at_peak
+    miss = functional.logsigmoid(-heat) * probability**2 * (1 - target) ** 4 * (1 - at_peak)
     return -((hit + miss) * mask).sum()
 
 
-def _class_loss(heat: Tensor, wanted: Tensor, mask: Tensor, kind: Tensor) -> Tensor:
-    """Cross entropy [k] at k cells between the right class, `kind` [k], and the classes that are certainly not there.
+def _class_loss(heat: Tensor, target: Tensor, mask: Tensor, kind: Tensor) -> Tensor:
+    """Cross entropy [k] at k cells between the right class, `kind` [k], and the classes that are absent for certain.
 
-    heat, wanted and mask are [k, c]. The focal loss alone ends at "half of either" for classes that differ in a detail
-    only, such as ring and square: while the weights of two classes are alike, no gradient separates their features.
+    heat, target and mask are [k, c]. With the focal loss alone, two classes that differ only in a detail (a ring or a
+    square) both end at a score of one half: while their weights are the same, no gradient separates their features.
     """
-    others = mask & (wanted < ABSENT)
+    others = mask & (target < MAX_ABSENT_HEAT)
     others[torch.arange(len(kind), device=kind.device), kind] = True
     return functional.cross_entropy(heat.masked_fill(~others, -torch.inf), kind, reduction="none")
 
 
-def _generalised_iou(found: Tensor, wanted: Tensor) -> Tensor:
+def _generalised_iou(predicted: Tensor, target: Tensor) -> Tensor:
     """Generalised IoU (arXiv 1902.09630) [n], -1..1, of pairs of boxes around the same point.
 
     Both are [n, 4]: distances from that point to the left, top, right and bottom side.
     """
-    shared = torch.minimum(found, wanted)
-    around = torch.maximum(found, wanted)
-    intersection = (shared[:, 0] + shared[:, 2]) * (shared[:, 1] + shared[:, 3])
-    hull = (around[:, 0] + around[:, 2]) * (around[:, 1] + around[:, 3])
-    areas = [(s[:, 0] + s[:, 2]) * (s[:, 1] + s[:, 3]) for s in (found, wanted)]
+    inner = torch.minimum(predicted, target)
+    outer = torch.maximum(predicted, target)
+    intersection = (inner[:, 0] + inner[:, 2]) * (inner[:, 1] + inner[:, 3])
+    hull = (outer[:, 0] + outer[:, 2]) * (outer[:, 1] + outer[:, 3])
+    areas = [(s[:, 0] + s[:, 2]) * (s[:, 1] + s[:, 3]) for s in (predicted, target)]
     union = areas[0] + areas[1] - intersection
     return intersection / union - (hull - union) / hull

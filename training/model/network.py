@@ -52,9 +52,10 @@ class Residual(nn.Module):
 
 
 class CenterNet(nn.Module):
-    """From pixels to maps. An encoder down to a 32nd of the size, a decoder back up to a quarter, three heads.
+    """From pixels to maps: an encoder down to a 32nd of the size, a decoder up to a quarter of the size, three heads.
 
-    Few channels where the maps are large: most of the time goes there, and small text needs resolution, not width.
+    Large maps have few channels, because most of the time is spent on them, and small text needs resolution more than
+    channels.
     """
 
     def __init__(self, classes: int) -> None:
@@ -78,8 +79,7 @@ class CenterNet(nn.Module):
         self.distances = nn.Conv2d(depth, 4 * classes, 1)
         self.edges = nn.Conv2d(depth, SIDES * PER_SIDE, 1)
         self.borders = BorderRefinement(classes)
-        # Large enough that the classes' weights differ from the start: otherwise the weights of similar classes stay
-        # alike.
+        # The classes' weights must differ from the start. Otherwise the weights of similar classes stay the same.
         nn.init.normal_(self.heat.weight, std=0.1)
         nn.init.constant_(self.heat.bias, -4.0)  # type: ignore[arg-type]
         nn.init.normal_(self.distances.weight, std=0.01)
@@ -92,14 +92,14 @@ class CenterNet(nn.Module):
         The 4c channels are left, top, right, bottom of class 0, then of class 1, and so on, in cells.
         h and w are multiples of 32.
         """
-        at4 = self.stage4(self.stem(pixels))
-        at8 = self.stage8(at4)
-        at16 = self.stage16(at8)
-        at32 = self.stage32(at16)
-        at16 = self.merge16(at16 + _upsampled(self.lateral32(at32)))
-        at8 = self.merge8(at8 + _upsampled(self.lateral16(at16)))
-        at4 = self.merge4(at4 + _upsampled(self.lateral8(at8)))
-        return self.heat(at4), self.distances(at4), self.edges(at4)
+        x4 = self.stage4(self.stem(pixels))
+        x8 = self.stage8(x4)
+        x16 = self.stage16(x8)
+        x32 = self.stage32(x16)
+        x16 = self.merge16(x16 + _upsampled(self.lateral32(x32)))
+        x8 = self.merge8(x8 + _upsampled(self.lateral16(x16)))
+        x4 = self.merge4(x4 + _upsampled(self.lateral8(x8)))
+        return self.heat(x4), self.distances(x4), self.edges(x4)
 
 
 class Program(nn.Module):
@@ -131,7 +131,8 @@ def decode(
     boxes float32 [b, 100, 4] as x1, y1, x2, y2 in pixels of the input, inside it;
     scores float32 [b, 100], 0..1, descending; classes int64 [b, 100].
     A cell is a peak if no neighbour in its window is stronger. A box gets the score 0 if its IoU with a stronger box of
-    its class is above NMS_IOU, even if that one is suppressed itself (Fast NMS, arXiv 1904.02689, section 4.1).
+    its class is above NMS_IOU, even if the stronger box is suppressed itself (Fast NMS, arXiv 1904.02689, section
+    4.1).
     """
     batch, classes, height, width = heat.shape
     cells = height * width
@@ -162,8 +163,8 @@ def decode(
 def _highest(scores: Tensor) -> Tensor:
     """Indices [b, 100] of the highest scores [b, n], descending.
 
-    The bits of floats >= 0, read as integers, sort like the floats. With the index in the low digits every key is
-    unique, so that of equal scores the first comes first, as in `tf.math.top_k`.
+    The bits of floats >= 0, read as integers, sort like the floats. The index in the low digits makes every
+    key unique. So of equal scores the first comes first, as in `tf.math.top_k`.
     """
     count = scores.shape[1]
     index = torch.arange(count, device=scores.device)

@@ -25,9 +25,9 @@ from training.model.losses import losses
 from training.model.network import CenterNet
 
 WEIGHT_DECAY = 1e-4
-BOX_LOSS = 2.0
-"""Weight of the losses of boxes; those of the heatmaps and the classes weigh 1."""
-LARGEST_GRADIENT = 10.0
+BOX_LOSS_WEIGHT = 2.0
+"""Weight of the losses of the boxes. The losses of the heatmaps and of the classes have the weight 1."""
+MAX_GRADIENT_NORM = 10.0
 WARM_UP = 0.04
 """Share of the steps in which the learning rate rises."""
 AVERAGE_DECAY = 0.998
@@ -44,8 +44,8 @@ FINGERPRINTED = (
     "model/network",
     "model/train",
 )
-"""Modules of this package. After a change in one of them a training starts again instead of resuming."""
-MOST_LOADERS = 8
+"""Modules of this package. After a change in one of them a stopped training starts again instead of resuming."""
+MAX_LOADER_PROCESSES = 8
 """Processes that make batches for a GPU. Each has a cache of pictures, so more of them need more memory."""
 
 
@@ -57,13 +57,13 @@ class Plan:
     rate: float
     """The highest learning rate of AdamW."""
     batch: int = 4
-    """Pictures a step. With few views in all, many small steps reach more than few large ones."""
+    """Pictures per step. For the same number of views, many small steps give a better model than few large ones."""
     seed: int = 1
 
 
 @dataclass(frozen=True)
 class Progress:
-    """How far the training is: steps done, and exponential moving averages of two losses."""
+    """Progress of the training: number of finished steps, and exponential moving averages of two losses."""
 
     step: int
     heat_loss: float
@@ -95,7 +95,7 @@ def train(
     run.resume(checkpoint, fingerprint)
     batches = Batches(sources, labels, size=plan.batch, count=plan.steps, seed=plan.seed)
     # On a CPU, a step takes much longer than making its batch. A GPU needs several processes to keep it busy.
-    loaders = 1 if device == "cpu" else max(1, min(MOST_LOADERS, cores() - 1))
+    loaders = 1 if device == "cpu" else max(1, min(MAX_LOADER_PROCESSES, cores() - 1))
     saved = time.monotonic()
     for batch in DataLoader(batches, batch_size=None, sampler=range(run.done, plan.steps), num_workers=loaders):
         run.step({name: tensor.to(device) for name, tensor in batch.items()})
@@ -112,7 +112,7 @@ def cores() -> int:
 
 
 class _Run:
-    """All that changes in a training, which is what a checkpoint has."""
+    """The state of a training: everything that changes in it and is written to a checkpoint."""
 
     def __init__(self, network: CenterNet, plan: Plan) -> None:
         self.network = network
@@ -133,8 +133,8 @@ class _Run:
         """Updates the weights and their average by one batch."""
         heat_loss, class_loss, rough_loss, box_loss = losses(self.network, batch)
         self.optimizer.zero_grad()
-        (heat_loss + class_loss + BOX_LOSS * (rough_loss + box_loss)).backward()  # type: ignore[no-untyped-call]
-        nn.utils.clip_grad_norm_(self.network.parameters(), LARGEST_GRADIENT)
+        (heat_loss + class_loss + BOX_LOSS_WEIGHT * (rough_loss + box_loss)).backward()  # type: ignore[no-untyped-call]
+        nn.utils.clip_grad_norm_(self.network.parameters(), MAX_GRADIENT_NORM)
         self.optimizer.step()
         self.schedule.step()
         self.average.update_parameters(self.network)
@@ -148,12 +148,12 @@ class _Run:
         state: dict[str, Any] = {name: part.state_dict() for name, part in self._parts.items()}
         state |= {"fingerprint": fingerprint, "done": self.done, "mean_losses": self.mean_losses}
         checkpoint.parent.mkdir(parents=True, exist_ok=True)
-        # Under another name first: if the process is stopped while it writes, the last checkpoint is still there.
+        # The file first has another name: if the process is stopped while it writes, the last checkpoint stays.
         torch.save(state, checkpoint.with_suffix(".part"))
         checkpoint.with_suffix(".part").replace(checkpoint)
 
     def resume(self, checkpoint: Path, fingerprint: str) -> None:
-        """Takes over the state of a checkpoint, if there is one with this fingerprint."""
+        """Loads the state of the checkpoint if it has this fingerprint. Otherwise the training starts at step 0."""
         if not checkpoint.exists():
             return
         try:
@@ -185,18 +185,18 @@ def _update_average(average: Any, weights: Any, updates: Tensor | int) -> None:
 
 
 def _fingerprint(network: CenterNet, sources: Sequence[Source], labels: Sequence[str], plan: Plan) -> str:
-    """SHA-256 of everything that decides which weights come out."""
+    """SHA-256 of everything on which the trained weights depend."""
     digest = hashlib.sha256()
     for tensor in network.state_dict().values():
         digest.update(tensor.cpu().contiguous().numpy().tobytes())
     for module in FINGERPRINTED:
         digest.update((Path(training.__file__).parent / f"{module}.py").read_bytes())
-    pictures = [(source.share, [_listed(example) for example in source.examples]) for source in sources]
+    pictures = [(source.share, [_fingerprint_data(example) for example in source.examples]) for source in sources]
     digest.update(json.dumps([torch.__version__, asdict(plan), list(labels), pictures]).encode())
     return digest.hexdigest()
 
 
-def _listed(example: Example) -> list[Any]:
+def _fingerprint_data(example: Example) -> list[Any]:
     boxes, unclear = ([asdict(box) for box in some] for some in (example.boxes, example.unclear))
     size = example.file.stat().st_size
     return [str(example.file), size, example.width, example.height, sorted(example.known), boxes, unclear]

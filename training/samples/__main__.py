@@ -15,9 +15,9 @@ from training.samples.cards import SAMPLES, Sample
 
 
 def draw(sample: Sample, seed: int) -> tuple[Random, Card]:
-    """The card of a sample, and the generator of random numbers with which it is to be saved."""
+    """Draws the card of a sample. Returns it with the random number generator that its saving needs."""
     rng = Random(f"{seed} {sample.file}")
-    style = replace(choose_style(rng, sample.theme), em=sample.em, dense=1.0)
+    style = replace(choose_style(rng, sample.theme), em=sample.em, spacing=1.0)
 
     def content(sheet: Sheet, x: float, y: float, width: float) -> float:
         for part in SAMPLES[sample]:

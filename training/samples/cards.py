@@ -1,4 +1,4 @@
-"""The cards of samples/: what is on each picture and how it is saved."""
+"""The cards of samples/: the parts on each picture and its format."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -19,17 +19,17 @@ Save = Callable[[Random, Card, Path], None]
 
 
 def plain(_: Random, card: Card, file: Path) -> None:
-    """In the format of the file's suffix."""
+    """Saves in the format of the file's suffix."""
     card.image.save(file, quality=85)
 
 
 def grey(_: Random, card: Card, file: Path) -> None:
-    """With one channel."""
+    """Saves with one channel."""
     card.image.convert("L").save(file)
 
 
 def round_corners(_: Random, card: Card, file: Path) -> None:
-    """With an alpha channel that is 0 outside the card's round corners."""
+    """Saves with an alpha channel that is 0 outside the card's round corners."""
     alpha = Image.new("L", card.image.size, 0)
     ImageDraw.Draw(alpha).rounded_rectangle((0, 0, card.image.width - 1, card.image.height - 1), 24, fill=255)
     card.image.putalpha(alpha)
@@ -37,29 +37,29 @@ def round_corners(_: Random, card: Card, file: Path) -> None:
 
 
 def for_print(_: Random, card: Card, file: Path) -> None:
-    """In CMYK."""
+    """Saves in CMYK."""
     card.image.convert("CMYK").save(file, quality=85)
 
 
 def sideways(_: Random, card: Card, file: Path) -> None:
-    """Turned a quarter counter-clockwise, with the EXIF orientation that says so."""
+    """Saves turned a quarter counter-clockwise, with the EXIF orientation that turns it back."""
     exif = Image.Exif()
     exif[ExifTags.Base.Orientation] = 6
     card.image.transpose(Image.Transpose.ROTATE_90).save(file, quality=85, exif=exif)
 
 
 def by_camera(rng: Random, card: Card, file: Path) -> None:
-    """As a photo of 12 megapixels, with the card on a table."""
+    """Saves as a photo of 12 megapixels, with the card on a table."""
     photographed(rng, card, 4000, 3000).image.save(file, quality=60)
 
 
 def small_and_worn(_: Random, card: Card, file: Path) -> None:
-    """As a JPEG of low quality."""
+    """Saves as a JPEG of low quality."""
     card.image.save(file, quality=25)
 
 
 def row(*columns: Part) -> Part:
-    """A part that draws these side by side, equally wide."""
+    """A part that draws these parts side by side, equally wide."""
 
     def draw(sheet: Sheet, x: float, y: float, width: float) -> float:
         share = width / len(columns)
@@ -70,7 +70,7 @@ def row(*columns: Part) -> Part:
 
 @dataclass(frozen=True)
 class Sample:
-    """How one picture looks and is saved."""
+    """The style and the format of one picture."""
 
     file: str
     theme: str

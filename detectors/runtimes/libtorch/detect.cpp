@@ -109,7 +109,7 @@ std::vector<uint8_t> read_file(const std::string& file) {
 }
 
 // Sorted by score, highest first.
-std::vector<Detection> detections(const std::vector<at::Tensor>& outputs, const Options& options, Size whole) {
+std::vector<Detection> detections(const std::vector<at::Tensor>& outputs, const Options& options, Size original) {
     if (outputs.size() < 3) throw DetectionFailed("the model returns fewer than three outputs: boxes, scores and classes");
     const auto boxes = outputs[0].to(at::kDouble).contiguous(), scores = outputs[1].to(at::kDouble).contiguous(),
                classes = outputs[2].to(at::kDouble).contiguous();
@@ -117,8 +117,8 @@ std::vector<Detection> detections(const std::vector<at::Tensor>& outputs, const 
     if (boxes.sizes() != at::IntArrayRef{1, k, 4} || scores.dim() != 2 || classes.sizes() != scores.sizes()) {
         throw DetectionFailed("the model returns other shapes than boxes 1 × k × 4, scores 1 × k and classes 1 × k");
     }
-    const Size content = content_size(whole, options.size);
-    const double across = double(whole.width) / content.width, down = double(whole.height) / content.height;
+    const Size content = content_size(original, options.size);
+    const double across = double(original.width) / content.width, down = double(original.height) / content.height;
     std::vector<Detection> found;
     for (int64_t row = 0; row < k; ++row) {
         const double* box = boxes.const_data_ptr<double>() + row * 4;
@@ -128,10 +128,10 @@ std::vector<Detection> detections(const std::vector<at::Tensor>& outputs, const 
         }
         if (score < options.min_score || id < 0) continue;
         if (id >= double(options.labels.size())) throw DetectionFailed("the model found a class that has no label");
-        const double x1 = std::clamp(box[0] * across, 0.0, double(whole.width));
-        const double x2 = std::clamp(box[2] * across, 0.0, double(whole.width));
-        const double y1 = std::clamp(box[1] * down, 0.0, double(whole.height));
-        const double y2 = std::clamp(box[3] * down, 0.0, double(whole.height));
+        const double x1 = std::clamp(box[0] * across, 0.0, double(original.width));
+        const double x2 = std::clamp(box[2] * across, 0.0, double(original.width));
+        const double y1 = std::clamp(box[1] * down, 0.0, double(original.height));
+        const double y2 = std::clamp(box[3] * down, 0.0, double(original.height));
         const auto [left, right] = std::minmax({x1, x2});
         const auto [top, bottom] = std::minmax({y1, y2});
         found.push_back({int64_t(id), score, {left, top, right, bottom}});
@@ -163,18 +163,18 @@ std::string rounded(double value, int places) {
 }
 
 std::string detect(Model& model, const Options& options, const std::string& file) {
-    const Decoded decoded = decode(read_file(file), options.size, max_pixels);
+    const DecodedPicture decoded = decode(read_file(file), options.size, max_pixels);
     Picture input = letterbox(decoded, options.size);
     const auto batch = at::from_blob(input.pixels.data(), {1, options.size.height, options.size.width, 3}, at::kByte);
     std::string list;
-    for (const auto& [id, score, box] : detections(model.run(batch), options, decoded.whole)) {
+    for (const auto& [id, score, box] : detections(model.run(batch), options, decoded.original)) {
         list += (list.empty() ? "{\"label\": " : ", {\"label\": ") + json_string(options.labels[id]) +
                 ", \"class_id\": " + std::to_string(id) + ", \"score\": " + rounded(score, 4) + ", \"box\": [" +
                 rounded(box[0], 2) + ", " + rounded(box[1], 2) + ", " + rounded(box[2], 2) + ", " +
                 rounded(box[3], 2) + "]}";
     }
-    return "\"width\": " + std::to_string(decoded.whole.width) + ", \"height\": " +
-           std::to_string(decoded.whole.height) + ", \"detections\": [" + list + "]";
+    return "\"width\": " + std::to_string(decoded.original.width) + ", \"height\": " +
+           std::to_string(decoded.original.height) + ", \"detections\": [" + list + "]";
 }
 
 std::string failure(std::string_view code, const char* message) {

@@ -6,7 +6,7 @@ from typing import Any
 from zipfile import BadZipFile
 
 from detectors.base import Answers, Detector
-from detectors.errors import ModelUnusable, lacking
+from detectors.errors import ModelUnusable, describe_missing
 from detectors.pictures.preprocess import Batch
 from detectors.runtimes.aotinductor import require_runnable
 from detectors.runtimes.libtorch import binding
@@ -58,5 +58,5 @@ def _output_names(spec: Sequence[Any]) -> list[int | str]:
 
 def _index_of(name: int | str, names: Sequence[int | str]) -> int:
     if name not in names:
-        raise LookupError(lacking("output", name, names))
+        raise LookupError(describe_missing("output", name, names))
     return names.index(name)

@@ -140,17 +140,17 @@ Picture from_cmyk(Size size, const std::vector<uint8_t>& inks) {
     return made;
 }
 
-Decoded decode_jpeg(std::span<const uint8_t> data, Size fit, int64_t max_pixels) {
+DecodedPicture decode_jpeg(std::span<const uint8_t> data, Size fit, int64_t max_pixels) {
     Jpeg jpeg;
     if (!read_header(jpeg, data)) throw PictureUndecodable(jpeg.message);
     auto& info = jpeg.info;
     const Size stored{int(info.image_width), int(info.image_height)};
     require_max_pixels(stored.width, stored.height, max_pixels);
     const int turn = orientation(info);
-    const Size whole = turn >= 5 ? swapped(stored) : stored;
+    const Size original = turn >= 5 ? swapped(stored) : stored;
     // The largest reduction (8, 4 or 2) that leaves the picture at least as large as the model needs.
-    const Size target = content_size(whole, fit);
-    const int reduction = std::min(whole.width / target.width, whole.height / target.height);
+    const Size target = content_size(original, fit);
+    const int reduction = std::min(original.width / target.width, original.height / target.height);
     info.scale_denom = reduction >= 8 ? 8 : reduction >= 4 ? 4 : reduction >= 2 ? 2 : 1;
     const bool cmyk = info.jpeg_color_space == JCS_CMYK || info.jpeg_color_space == JCS_YCCK;
     info.out_color_space = cmyk ? JCS_CMYK : JCS_RGB;
@@ -160,12 +160,12 @@ Decoded decode_jpeg(std::span<const uint8_t> data, Size fit, int64_t max_pixels)
     std::vector<uint8_t> rows(bytes_a_row * size.height);
     if (!read_rows(jpeg, rows.data(), bytes_a_row)) throw PictureUndecodable(jpeg.message);
     Picture picture = cmyk ? from_cmyk(size, rows) : Picture{size, std::move(rows)};
-    return {upright(std::move(picture), turn), whole};
+    return {upright(std::move(picture), turn), original};
 }
 
 // --- PNG ----------------------------------------------------------------------------------------------------------
 
-Decoded decode_png(std::span<const uint8_t> data, int64_t max_pixels) {
+DecodedPicture decode_png(std::span<const uint8_t> data, int64_t max_pixels) {
     png_image image{};
     image.version = PNG_IMAGE_VERSION;
     struct Freed {
@@ -257,7 +257,7 @@ Picture resized(const Picture& picture, Size target) {
 
 }  // namespace
 
-Decoded decode(std::span<const uint8_t> data, Size fit, int64_t max_pixels) {
+DecodedPicture decode(std::span<const uint8_t> data, Size fit, int64_t max_pixels) {
     constexpr uint8_t jpeg[] = {0xff, 0xd8, 0xff}, png[] = {0x89, 'P', 'N', 'G'};
     const auto begins = [&](std::span<const uint8_t> magic) {
         return data.size() >= magic.size() && std::equal(magic.begin(), magic.end(), data.begin());
@@ -274,8 +274,8 @@ Size content_size(Size picture, Size input) {
     return {scaled(picture.width), scaled(picture.height)};
 }
 
-Picture letterbox(const Decoded& decoded, Size input) {
-    const Picture content = resized(decoded.picture, content_size(decoded.whole, input));
+Picture letterbox(const DecodedPicture& decoded, Size input) {
+    const Picture content = resized(decoded.picture, content_size(decoded.original, input));
     Picture canvas = blank(input, padding);
     const size_t bytes_a_row = size_t(content.size.width) * channels;
     for (int y = 0; y < content.size.height; ++y) {

@@ -19,9 +19,9 @@ struct Picture {
     std::vector<uint8_t> pixels;
 };
 
-struct Decoded {
+struct DecodedPicture {
     Picture picture;  // turned upright by EXIF; a large JPEG is decoded at a reduced size
-    Size whole;       // of the original picture, as a person sees it
+    Size original;    // the size of the upright original
 };
 
 class PictureUndecodable : public std::runtime_error {
@@ -30,12 +30,12 @@ class PictureUndecodable : public std::runtime_error {
 
 // Decodes a JPEG or PNG of at most `max_pixels` for a model whose input is `fit`. Transparent pixels are put on white.
 // Throws PictureUndecodable, also if the file is truncated.
-Decoded decode(std::span<const uint8_t> data, Size fit, int64_t max_pixels);
+DecodedPicture decode(std::span<const uint8_t> data, Size fit, int64_t max_pixels);
 
 // The size of a picture in the model's input, without padding; at least 1 × 1.
 Size content_size(Size picture, Size input);
 
 // The picture scaled to its content size, at the top left of a grey canvas of the size `input`.
-Picture letterbox(const Decoded& decoded, Size input);
+Picture letterbox(const DecodedPicture& decoded, Size input);
 
 }  // namespace boxqueue

@@ -1,4 +1,4 @@
-"""HTTP to a model server: kept connections, a time limit, retries, and one class of error for each fault."""
+"""HTTP to a model server: kept connections, a time limit, retries, and one class of error for each kind of failure."""
 
 import json
 import time
@@ -12,9 +12,9 @@ from tenacity import Retrying, retry_if_exception, stop_after_attempt, stop_befo
 from detectors.catalogue.model_server import ModelServer
 from detectors.errors import (
     DetectorError,
-    NoAnswer,
     ServerAnswerInvalid,
     ServerFailed,
+    ServerOutage,
     ServerRefused,
     ServerTimeout,
     ServerUnavailable,
@@ -23,9 +23,9 @@ from detectors.errors import (
 
 PAUSES_SECONDS = (0.1, 0.4, 1.0)
 """Pauses before the retries, each ±50 % so that many workers do not come back at the same moment."""
-TRY_LATER = {429, 502, 503, 504}
+RETRYABLE_STATUSES = {429, 502, 503, 504}
 """HTTP statuses of a server that is overloaded or restarting."""
-MAX_SHOWN = 300
+MAX_MESSAGE_LENGTH = 300
 """Characters of a server's error message that are shown."""
 
 
@@ -44,7 +44,7 @@ class Connection:
         self._url = server.url.rstrip("/")
         self._timeout_s = server.timeout_s
         limits = httpx.Limits(max_connections=None, max_keepalive_connections=server.requests)
-        # trust_env: no proxy, which the environment may name for addresses outside.
+        # trust_env: a proxy in the environment is for other addresses.
         self._client = httpx.Client(limits=limits, trust_env=False)
 
     def get(self, path: str) -> Reply:
@@ -64,18 +64,18 @@ class Connection:
 
     def _request(self, method: str, path: str, content: bytes, headers: Mapping[str, str]) -> Reply:
         deadline = time.monotonic() + self._timeout_s
-        faults: list[NoAnswer] = []
+        failures: list[ServerOutage] = []
 
         def attempt() -> Reply:
             try:
                 return self._request_once(method, self._url + path, content, headers, deadline)
-            except NoAnswer as error:
-                faults.append(error)
+            except ServerOutage as error:
+                failures.append(error)
                 raise
 
-        with suppress(NoAnswer):
+        with suppress(ServerOutage):
             return _retrying(self._timeout_s)(attempt)
-        raise _most_telling(faults)
+        raise _root_cause(failures)
 
     def _request_once(
         self, method: str, url: str, content: bytes, headers: Mapping[str, str], deadline: float
@@ -101,7 +101,7 @@ class Connection:
         except (httpx.DecodingError, httpx.InvalidURL) as error:
             raise ServerAnswerInvalid(f"{url} gave an answer that can't be read: {error}.") from error
         if not response.is_success:
-            raise _fault(response.status_code, f"{url} answered {response.status_code}{_message_of(bytes(received))}")
+            raise _error(response.status_code, f"{url} answered {response.status_code}{_message_of(bytes(received))}")
         return Reply(response.headers, bytes(received))
 
 
@@ -109,23 +109,25 @@ def _retrying(timeout_s: float) -> Retrying:
     """Retries within the time limit. Inference changes nothing on the server, so a request may be sent again. A timeout
     is not retried: that would double the load of a server that is too slow already."""
     return Retrying(
-        retry=retry_if_exception(lambda error: isinstance(error, NoAnswer) and not isinstance(error, ServerTimeout)),
+        retry=retry_if_exception(
+            lambda error: isinstance(error, ServerOutage) and not isinstance(error, ServerTimeout)
+        ),
         wait=wait_chain(*(wait_random(0.5 * pause, 1.5 * pause) for pause in PAUSES_SECONDS)),
         stop=stop_after_attempt(1 + len(PAUSES_SECONDS)) | stop_before_delay(timeout_s),
         reraise=True,
     )
 
 
-def _most_telling(faults: Sequence[NoAnswer]) -> NoAnswer:
-    """The first fault of a request that was sent: a server that it crashed can't be reached afterwards. Without one,
-    the last fault, unless that is only a retry that had no time left."""
-    sent = [fault for fault in faults if fault.sent]
-    in_time = [fault for fault in faults if not isinstance(fault, ServerTimeout)]
-    return sent[0] if sent else (in_time or faults)[-1]
+def _root_cause(failures: Sequence[ServerOutage]) -> ServerOutage:
+    """The first failure after a request was sent, because a server that crashed on it can't be reached afterwards.
+    Without one, the last failure, unless that is a retry that had no time left."""
+    sent = [failure for failure in failures if failure.sent]
+    in_time = [failure for failure in failures if not isinstance(failure, ServerTimeout)]
+    return sent[0] if sent else (in_time or failures)[-1]
 
 
-def _fault(status: int, sentence: str) -> DetectorError:
-    if status in TRY_LATER:
+def _error(status: int, sentence: str) -> DetectorError:
+    if status in RETRYABLE_STATUSES:
         return ServerUnavailable(sentence)
     if status >= 500:
         return ServerFailed(sentence)
@@ -142,7 +144,7 @@ def _message_of(body: bytes) -> str:
         message = text
     if isinstance(message, dict):
         message = message.get("error", message)
-    # It goes into logs and into the database, which takes no NUL.
+    # It goes into logs and into the database, which can't store NUL.
     words = "".join(character if character.isprintable() else " " for character in str(message)).split()
     shown = " ".join(words)
-    return f": {shown[:MAX_SHOWN]}{'…' * (len(shown) > MAX_SHOWN)}." if shown else "."
+    return f": {shown[:MAX_MESSAGE_LENGTH]}{'…' * (len(shown) > MAX_MESSAGE_LENGTH)}." if shown else "."

@@ -7,7 +7,7 @@ from typing import Any, Protocol
 from detectors.base import Answers, Detector
 from detectors.catalogue import ModelEntry
 from detectors.catalogue.model_server import ModelServer
-from detectors.errors import DetectionFailed, DetectorError, ModelUnavailable, Unanswered
+from detectors.errors import DetectionFailed, DetectorError, ModelUnavailable, RetryableError
 from detectors.pictures.preprocess import Batch, Pixels
 from detectors.postprocess import Detections
 from detectors.runtimes.remote.connection import Connection
@@ -19,26 +19,26 @@ class ServedModel(Protocol):
     """A model on a server, by one of the protocols. Thread-safe. Both methods raise `DetectorError`."""
 
     def require_ready(self) -> None:
-        """Raises where the server says that the model is not ready, or does not answer."""
+        """Raises if the server says that the model is not ready, or does not answer."""
 
     def infer(self, batch: Any) -> Answers:
-        """What the server writes for n pictures, one array or a list of them."""
+        """The server's outputs for n pictures, which are an array or a list of arrays."""
 
 
 Protocols = dict[str, Callable[[Connection, ModelEntry, ModelServer], ServedModel]]
 PROTOCOLS: Protocols = {"oip": OpenInference, "tf_serving": TensorFlowServing}
 # The most requests for one picture. A suspect is preceded by a probe, and is sent in a batch and then alone. Each of
 # these three may need three requests: the request itself, a check whether the model is ready, and a blank picture.
-REQUESTS_A_PICTURE = 9
+MAX_REQUESTS_PER_PICTURE = 9
 
 
 class RemoteDetector(Detector):
     """Asks a model server, with several requests at once. Thread-safe.
 
-    An HTTP status does not show whose fault an error is: servers answer 500 for a picture that the model can't process
-    and for a GPU that is gone. So after every error the server gets a blank picture. Where that fails too, the server
-    is out, and `ModelUnavailable` is raised. Where it succeeds, an error that the server answered is the picture's
-    fault. A `NoAnswer` is not by itself: the server may have been away for a moment, or the picture stopped it.
+    An HTTP status does not show the cause of an error: servers answer 500 for a picture that the model can't process,
+    and for a GPU that failed. So after every error the server gets a blank picture. If that fails too, the server has
+    an outage, and `ModelUnavailable` is raised. If it succeeds, an error in the server's answer was caused by the
+    picture. The cause of a `ServerOutage` stays open: a short outage of the server, or the picture.
     """
 
     formats = frozenset(PROTOCOLS)
@@ -49,7 +49,7 @@ class RemoteDetector(Detector):
 
     def _load(self, threads: int) -> None:
         server = self.entry.server
-        assert server is not None  # the catalogue holds that these formats have one
+        assert server is not None  # the catalogue checks that these formats have one
         self._server = server
         self._connection = Connection(server)
         self._model = PROTOCOLS[self.entry.format](self._connection, self.entry, server)
@@ -63,12 +63,12 @@ class RemoteDetector(Detector):
                 self._model.require_ready()
                 super().detect([self.blank()])
             except DetectorError as outage:
-                suspicion = error.suspicion if isinstance(error, Unanswered) else error
+                suspicion = error.suspicion if isinstance(error, RetryableError) else error
                 raise ModelUnavailable(outage, suspicion=suspicion) from error
             raise
 
     def works(self) -> bool:
-        """True: a fault of the server is no fault of this process, which can go on."""
+        """True: an error of the server does not break this process."""
         return True
 
     def require_available(self) -> None:
@@ -78,7 +78,7 @@ class RemoteDetector(Detector):
             raise ModelUnavailable(outage) from outage
 
     def time_limit(self, pictures: int, picture_seconds: float) -> float:
-        waiting = REQUESTS_A_PICTURE * self._server.timeout_s
+        waiting = MAX_REQUESTS_PER_PICTURE * self._server.timeout_s
         return super().time_limit(pictures, picture_seconds + waiting)
 
     def close(self) -> None:
@@ -99,10 +99,10 @@ class RemoteDetector(Detector):
 
 
 def _join(parts: Sequence[Batch], answers: Sequence[Answers]) -> Answers:
-    """The outputs for all pictures. Raises `DetectionFailed` where a request was answered for more or fewer pictures
-    than it had: the sum might be right, and each answer another picture's."""
+    """The outputs for all pictures. Raises `DetectionFailed` if an answer has more or fewer pictures than its request,
+    even if the sum is right: the answers would belong to other pictures."""
     for part, outputs in zip(parts, answers, strict=True):
         lengths = {len(output) for output in outputs}
         if lengths != {len(part)}:
-            raise DetectionFailed(f"The server answered for {sorted(lengths)} pictures, where {len(part)} were asked.")
+            raise DetectionFailed(f"The server answered for {sorted(lengths)} pictures, but got {len(part)}.")
     return [[row for output in outputs for row in output] for outputs in zip(*answers, strict=True)]

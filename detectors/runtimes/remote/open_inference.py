@@ -13,15 +13,15 @@ import numpy.typing as npt
 
 from detectors.catalogue import ModelEntry
 from detectors.catalogue.model_server import ModelServer
-from detectors.errors import ServerAnswerInvalid, ServerRefused, lacking
+from detectors.errors import ServerAnswerInvalid, ServerRefused, describe_missing
 from detectors.runtimes.remote.connection import Connection, Reply
 
 Array = npt.NDArray[Any]
 
 # The header with the length of the JSON, after which the bytes of the tensors begin.
-JSON_LENGTH = "Inference-Header-Content-Length"
-BINARY = "binary_tensor_data"
-DTYPES = {
+JSON_LENGTH_HEADER = "Inference-Header-Content-Length"
+BINARY_EXTENSION = "binary_tensor_data"
+NUMPY_DTYPES = {
     "BOOL": "?", "UINT8": "u1", "UINT16": "<u2", "UINT32": "<u4", "UINT64": "<u8", "INT8": "i1", "INT16": "<i2",
     "INT32": "<i4", "INT64": "<i8", "FP16": "<f2", "FP32": "<f4", "FP64": "<f8",
 }  # fmt: skip
@@ -67,7 +67,7 @@ class OpenInference:
         tensor["parameters"] = {"binary_data_size": len(data)}
         request["parameters"] = {"binary_data_output": True}
         header = _json(request)
-        headers = {"Content-Type": "application/octet-stream", JSON_LENGTH: str(len(header))}
+        headers = {"Content-Type": "application/octet-stream", JSON_LENGTH_HEADER: str(len(header))}
         return self._parse(self._connection.post(f"{self._path}/infer", header + data, headers))
 
     def _offers_binary(self) -> bool:
@@ -75,17 +75,17 @@ class OpenInference:
             metadata = json.loads(self._connection.get("/v2").content)
         except (ServerRefused, ValueError):
             return False  # for example from a proxy that lets only some paths through
-        return isinstance(metadata, dict) and BINARY in (metadata.get("extensions") or ())
+        return isinstance(metadata, dict) and BINARY_EXTENSION in (metadata.get("extensions") or ())
 
     def _parse(self, reply: Reply) -> list[Array]:
         try:
-            length = int(reply.headers.get(JSON_LENGTH, len(reply.content)))
+            length = int(reply.headers.get(JSON_LENGTH_HEADER, len(reply.content)))
             outputs = json.loads(reply.content[:length])["outputs"]
             arrays: dict[int | str, Array] = {}
             start = length
             for position, output in enumerate(outputs):
                 size = (output.get("parameters") or {}).get("binary_data_size")
-                dtype = DTYPES[output["datatype"]]
+                dtype = NUMPY_DTYPES[output["datatype"]]
                 if size is None:
                     array = np.asarray(output["data"], dtype)  # the protocol allows flat and nested lists
                 else:
@@ -100,7 +100,7 @@ class OpenInference:
             if name not in arrays:
                 known = [key for key in arrays if isinstance(key, type(name))]
                 raise ServerAnswerInvalid(
-                    f"The answer of {self._path} is incomplete; {lacking('output', name, known)}."
+                    f"The answer of {self._path} is incomplete; {describe_missing('output', name, known)}."
                 )
         return [arrays[name] for name in self._wanted]
 
@@ -112,6 +112,6 @@ def _json(value: Any) -> bytes:
 def _shape(output: Mapping[str, Any]) -> list[int]:
     shape = [int(length) for length in output["shape"]]
     if any(length < 0 for length in shape):
-        # NumPy would replace a negative length by whatever fits.
+        # NumPy would replace a negative length by the one that fits.
         raise ValueError(f"{output['name']} has the shape {shape}")
     return shape

@@ -15,7 +15,7 @@ from PIL import Image
 
 from detectors.catalogue import ModelEntry
 from detectors.catalogue.model_server import ModelServer
-from detectors.errors import ServerAnswerInvalid, ServerUnavailable, lacking
+from detectors.errors import ServerAnswerInvalid, ServerUnavailable, describe_missing
 from detectors.runtimes.remote.connection import Connection
 
 Array = npt.NDArray[Any]
@@ -41,7 +41,7 @@ class TensorFlowServing:
         except (ValueError, TypeError, LookupError, AttributeError) as error:
             raise ServerAnswerInvalid(f"The status of {self._path} can't be read: {error}.") from error
         if not ready or (states and "AVAILABLE" not in states):
-            raise ServerUnavailable(f"{self._path} is not ready: {', '.join(map(str, states)) or 'so it says'}.")
+            raise ServerUnavailable(f"{self._path} is not ready: {', '.join(map(str, states)) or 'no details'}.")
 
     def infer(self, batch: Array | Sequence[Array]) -> list[list[Array]]:
         """The outputs of `entry.output.wanted` for n pictures, each a list of n arrays.
@@ -63,7 +63,7 @@ class TensorFlowServing:
 
     def _parse(self, row: Mapping[str, Any], name: str) -> Array:
         if not isinstance(row, Mapping) or name not in row:
-            raise LookupError(lacking("output", name, list(row) if isinstance(row, Mapping) else []))
+            raise LookupError(describe_missing("output", name, list(row) if isinstance(row, Mapping) else []))
         array = np.asarray(row[name])
         if array.dtype.kind not in "biuf":
             raise ValueError(f"{name} has values that are no numbers")

@@ -1,4 +1,4 @@
-"""A PostgreSQL of the run's own, which can be stopped and whose connections can be cut."""
+"""The PostgreSQL of a run. It can be stopped, and its connections can be cut."""
 
 import subprocess
 import time

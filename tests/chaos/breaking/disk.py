@@ -10,7 +10,7 @@ FILLER = "filler"
 
 
 class Disk:
-    """It can be taken away, and filled up if it is a file system of its own."""
+    """The disk can be removed. It can be filled up too if it is a separate file system."""
 
     def __init__(self, path: Path) -> None:
         self.path = path

@@ -15,7 +15,7 @@ from tests.chaos.service import Service
 
 @dataclass(frozen=True)
 class Fault:
-    """`apply` returns what it hit; after `hold_s` seconds `lift` ends the fault."""
+    """`apply` returns the name of the victim. After `hold_s` seconds, `lift` ends the fault."""
 
     name: str
     apply: Callable[[], str]

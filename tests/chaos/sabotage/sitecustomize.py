@@ -1,4 +1,4 @@
-"""Takes one of the service's safeguards away, to show that the checker sees it.
+"""Removes one of the service's safeguards, to show that the checker notices.
 
 Every Python process that has this folder on its path imports this module at its start. CHAOS_SABOTAGE names the
 safeguard: `fence`, `sweep` or `lone`.
@@ -19,7 +19,7 @@ from jobs.tables import FAILED, SUCCEEDED, Detection, Job
 
 
 def _without_fence() -> None:
-    """A worker that has lost its claim writes its answers all the same."""
+    """A worker writes its answers although it has lost its claim."""
     insert_detections = claims.insert_detections
 
     def write_answers(

@@ -23,7 +23,7 @@ def client(tmp_path: Path, migrated_postgres: str) -> Iterator[FlaskClient]:
     app.extensions[EXTENSION].db.close()
 
 
-def test_from_submit_to_results(client: FlaskClient) -> None:
+def test_a_batch_is_submitted_and_its_results_are_read(client: FlaskClient) -> None:
     document = Document(client.get("/openapi.json").json)
     batch = client.post("/v1/batches", json={"name": "Mai — é"}).json["links"]
     filled = client.post(batch["jobs"], data=form((encoded(), "ä.png"), (b"", "b.png"), metadata='{"é": [1.5, null]}'))
@@ -51,7 +51,7 @@ def test_from_submit_to_results(client: FlaskClient) -> None:
         {"metadata": '{"a": "\\ud800"}'},
     ],
 )
-def test_text_that_it_can_not_store_is_refused(client: FlaskClient, fields: dict[str, str]) -> None:
+def test_text_that_postgresql_cannot_store_is_refused(client: FlaskClient, fields: dict[str, str]) -> None:
     answer = client.post("/v1/jobs", data=form((encoded(), "a.png"), **fields))
 
     assert answer.status_code in (400, 422)

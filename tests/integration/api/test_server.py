@@ -43,7 +43,7 @@ class Server(Api):
         return socket.create_connection(("127.0.0.1", self.port), timeout=20)
 
     def refusals(self) -> list[str]:
-        return [line for line in self.said.splitlines() if "api.problems" in line]
+        return [line for line in self.output.splitlines() if "api.problems" in line]
 
 
 def settings_for(folder: Path, redis_url: str) -> dict[str, object]:
@@ -141,7 +141,7 @@ def test_body_without_a_length_is_taken_below_it(server: Server) -> None:
     assert answer.status_code == 202
 
 
-def test_refusal_of_another_kind_leaves_the_connection_whole(server: Server) -> None:
+def test_the_connection_stays_usable_after_other_refusals(server: Server) -> None:
     with httpx.Client(base_url=server.url) as client:
         files = {"image": ("a.png", encoded() + b"\0" * 900_000)}
         # The id is wrong, so the service does not read the body.
@@ -151,7 +151,7 @@ def test_refusal_of_another_kind_leaves_the_connection_whole(server: Server) -> 
         assert client.get("/healthz").status_code == 200
 
 
-def test_one_line_of_the_log_for_each_refusal(server: Server) -> None:
+def test_each_refusal_is_one_line_in_the_log(server: Server) -> None:
     before = len(server.refusals())
 
     httpx.get(f"{server.url}/v1/jobs/17")
@@ -162,12 +162,12 @@ def test_one_line_of_the_log_for_each_refusal(server: Server) -> None:
     assert lines[0].endswith("GET /v1/jobs/17 404 not_found")
 
 
-def test_a_client_that_closes_the_connection_early_does_no_harm(server: Server) -> None:
+def test_the_api_survives_a_client_that_closes_the_connection_early(server: Server) -> None:
     with server.connect() as connection:
         connection.sendall(HEAD + b"Content-Length: 500000\r\n\r\n--b\r\n")
 
     assert httpx.get(f"{server.url}/v1/jobs?limit=1").status_code == 200
-    assert "Traceback" not in server.said
+    assert "Traceback" not in server.output
 
 
 def subscribers(redis_server: RedisServer) -> int:
@@ -177,7 +177,7 @@ def subscribers(redis_server: RedisServer) -> int:
     return int(number)
 
 
-def test_a_waiting_request_gets_the_announcement(tmp_path: Path, redis_server: RedisServer) -> None:
+def test_an_announcement_ends_a_waiting_request(tmp_path: Path, redis_server: RedisServer) -> None:
     # It never polls the database.
     program = "import api.long_polling, api.__main__; api.long_polling.POLL_SECONDS = 1e9; api.__main__.main()"
     with Server(tmp_path, redis_server.url, command=[sys.executable, "-c", program]) as server:
@@ -205,7 +205,7 @@ def test_a_waiting_request_gets_the_announcement(tmp_path: Path, redis_server: R
         assert answers == ["succeeded"]
 
 
-def test_is_ready(server: Server) -> None:
+def test_the_api_is_ready(server: Server) -> None:
     wait_for(lambda: httpx.get(f"{server.url}/readyz", timeout=60).json()["status"] == "ok", "a service that is ready")
 
 
@@ -242,10 +242,10 @@ def test_stopping_answers_the_waiting_requests(tmp_path: Path, redis_server: Red
     # A request that still waited when the time for a stop is up would get no answer.
     waiter.join()
     assert statuses == ["queued"]
-    assert "Traceback" not in server.said
+    assert "Traceback" not in server.output
 
 
-def test_without_redis_jobs_are_accepted_and_waited_for(tmp_path: Path) -> None:
+def test_without_redis_jobs_are_accepted_and_long_polling_works(tmp_path: Path) -> None:
     with Server(tmp_path, f"unix://{tmp_path}/nobody.sock") as server:
         began = time.monotonic()
         job = submit(server)

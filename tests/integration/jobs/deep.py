@@ -1,4 +1,4 @@
-"""Deep queues, made quickly: the database itself makes ten thousands of rows."""
+"""Long queues, made quickly: the database itself generates tens of thousands of rows."""
 
 import sqlalchemy as sa
 

@@ -1,4 +1,4 @@
-"""Short forms for the tests of the queue: jobs with made-up pictures, claims by a made-up worker."""
+"""Short functions for the tests of the queue. Their pictures and workers do not exist."""
 
 import hashlib
 from collections.abc import Sequence

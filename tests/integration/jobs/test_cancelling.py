@@ -24,7 +24,7 @@ BIG = 100_000
 
 
 @pytest.fixture
-def big(db: Database) -> str:
+def big_batch(db: Database) -> str:
     """A batch of 100,000 queued jobs."""
     batch = batches.create_batch(db, None).id
     queue_up(db, BIG, batch_id=batch)
@@ -38,19 +38,19 @@ def rows(db: Database, batch: str) -> int:
         return connection.scalar(query) or 0
 
 
-def test_a_cancellation_counts_at_once(db: Database, big: str) -> None:
+def test_a_cancellation_counts_at_once(db: Database, big_batch: str) -> None:
     held = take(db, most=4)
     pressure = Backpressure(db, BIG // 2, None)
     assert pressure.refusal("pytorch", 0, 1)
 
-    batches.cancel_batch(db, big)
+    batches.cancel_batch(db, big_batch)
 
     # No row is changed, so it takes no longer than for a batch of ten.
-    assert rows(db, big) == 0
-    seen = batches.get_batch(db, big)
+    assert rows(db, big_batch) == 0
+    seen = batches.get_batch(db, big_batch)
     assert (seen.status, seen.cancelled, seen.pending) == ("cancelled", BIG, 0)
-    assert {job.status for job in store.list_jobs(db, batch=big)} == {"cancelled"}
-    assert len(store.list_jobs(db, batch=big, status="cancelled")) == 50
+    assert {job.status for job in store.list_jobs(db, batch=big_batch)} == {"cancelled"}
+    assert len(store.list_jobs(db, batch=big_batch, status="cancelled")) == 50
     assert take_any(db) is None
     assert not has_waiting(db, "pytorch", {"cards": ClaimableModel(DIGEST, 8)})
     assert finish(db, held) == set()
@@ -58,13 +58,13 @@ def test_a_cancellation_counts_at_once(db: Database, big: str) -> None:
     assert Backpressure(db, BIG // 2, None).refusal("pytorch", 0, 1) is None
 
 
-def test_jobs_behind_a_cancelled_batch_are_next(db: Database, big: str) -> None:
+def test_jobs_behind_a_cancelled_batch_are_claimed_next(db: Database, big_batch: str) -> None:
     (job,) = submit(db, new_job(1, priority=-1))
 
-    batches.cancel_batch(db, big)
+    batches.cancel_batch(db, big_batch)
 
     assert ids(take(db)) == [job.id]
-    assert rows(db, big) == 0
+    assert rows(db, big_batch) == 0
 
 
 # A sweep whose process is killed when some rows are cancelled.
@@ -88,7 +88,7 @@ with patch.object(sweep, "cancel_rows", some_rows):
 """
 
 
-def test_the_next_sweep_continues_one_that_was_killed(
+def test_a_sweep_continues_the_work_of_a_killed_sweep(
     db: Database, database_url: str, redis_server: RedisServer
 ) -> None:
     batch, number = batches.create_batch(db, None).id, 20_000

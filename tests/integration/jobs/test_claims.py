@@ -58,7 +58,7 @@ def test_a_big_batch_does_not_hold_up_a_small_one(db: Database) -> None:
     assert wanted <= taken
 
 
-def test_a_batch_of_many_requests_is_one_line(db: Database) -> None:
+def test_a_batch_of_many_requests_gets_no_more_turns_than_another(db: Database) -> None:
     first, second = batches.create_batch(db, None), batches.create_batch(db, None)
     for number in range(0, 24, 2):
         submit(db, new_job(number), new_job(number + 1), batch_id=first.id)
@@ -69,7 +69,7 @@ def test_a_batch_of_many_requests_is_one_line(db: Database) -> None:
     assert Counter(job.batch_id for job in taken) == {first.id: 8, second.id: 8}
 
 
-def test_a_single_job_behind_a_big_batch_is_next(db: Database) -> None:
+def test_a_single_job_behind_a_big_batch_is_claimed_next(db: Database) -> None:
     batch = batches.create_batch(db, None)
     submit(db, *(new_job(number) for number in range(300)), batch_id=batch.id)
     finish(db, take(db, most=50))
@@ -140,7 +140,7 @@ def test_a_job_is_answered_only_with_the_token_of_its_claim(db: Database) -> Non
     assert store.get_job(db, others.id).status == "running"
 
 
-def test_a_given_back_job_waits_as_before(db: Database) -> None:
+def test_a_returned_job_is_queued_without_a_crash(db: Database) -> None:
     (job,) = submit(db, new_job())
     claims.give_back(db, take(db))
 
@@ -180,12 +180,12 @@ def test_cancelling_a_batch_counts_at_once(db: Database) -> None:
 
 
 def test_an_answer_is_dropped_if_its_batch_is_cancelled_in_the_same_moment(db: Database) -> None:
-    """The batch is cancelled after the token is tested and before the job is counted: nothing may be written."""
+    """The batch is cancelled after the token is checked and before the job is counted. Nothing may be written."""
     batch = batches.create_batch(db, None)
     (job,) = submit(db, new_job(1), batch_id=batch.id)
     held = take(db)
     if db.is_sqlite:
-        # SQLite has one writer at a time, so the cancellation can only come before.
+        # SQLite has one writer at a time, so the cancellation can only be committed before.
         batches.cancel_batch(db, batch.id)
         assert claims.finish(db, held, answer(held), device="cpu") == set()
     else:
@@ -211,7 +211,7 @@ def test_a_heartbeat_keeps_only_held_claims(db: Database) -> None:
     assert claims.extend_leases(db, [kept.id, ended.id], 15) == {kept.id}
 
 
-def test_a_heartbeat_makes_the_lease_longer(db: Database) -> None:
+def test_a_heartbeat_extends_the_lease(db: Database) -> None:
     submit(db, new_job())
     held = take(db, lease=-1)
 

@@ -1,4 +1,4 @@
-"""No job starves: single pictures behind floods, batches beside batches, models beside models."""
+"""No job starves: not behind a flood of single pictures, not behind a batch, and not behind another model."""
 
 from collections import Counter
 from typing import Any
@@ -57,7 +57,7 @@ def test_a_single_picture_behind_a_big_batch_is_in_one_of_the_next_two_claims(db
     assert single.id in [*ids(take(db)), *ids(take(db))]
 
 
-def test_two_batches_advance_alike(db: Database) -> None:
+def test_two_batches_advance_at_the_same_pace(db: Database) -> None:
     first, second = batches.create_batch(db, None), batches.create_batch(db, None)
     queue_up(db, 10_000, batch_id=first.id)
     run(db, 10)
@@ -72,7 +72,7 @@ def test_two_batches_advance_alike(db: Database) -> None:
     assert of_first + of_second == 80
 
 
-def test_two_models_on_one_queue_advance_alike(db: Database) -> None:
+def test_two_models_on_one_queue_advance_at_the_same_pace(db: Database) -> None:
     for model in ("cards", "forms"):
         queue_up(db, 10_000, batch_id=batches.create_batch(db, None).id, model=model)
 

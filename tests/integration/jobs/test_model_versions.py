@@ -27,12 +27,12 @@ def test_jobs_of_a_version_without_a_worker_get_the_current_one(db: Database) ->
     submit(db, *(new_job(number, model="signs") for number in range(3)))
     serve(db, cards=NEW)
 
-    moved = model_versions.move_to_current(db, "pytorch", {"cards": NEW}, read_ago=-1.0)
+    moved = model_versions.move_to_current(db, "pytorch", {"cards": NEW}, catalogue_age=-1.0)
 
     # Running jobs are answered by the version with which they were claimed.
     assert moved == {"cards": 8}
     assert digests(db) == {DIGEST: 7, NEW: 8}
-    assert model_versions.move_to_current(db, "pytorch", {"cards": NEW}, read_ago=-1.0) == {}
+    assert model_versions.move_to_current(db, "pytorch", {"cards": NEW}, catalogue_age=-1.0) == {}
 
 
 def test_a_long_queue_moves_in_chunks(db: Database, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -40,7 +40,7 @@ def test_a_long_queue_moves_in_chunks(db: Database, monkeypatch: pytest.MonkeyPa
     serve(db, cards=NEW)
     monkeypatch.setattr(model_versions, "CHUNK", 7)
 
-    assert model_versions.move_to_current(db, "pytorch", {"cards": NEW}, read_ago=-1.0) == {"cards": 30}
+    assert model_versions.move_to_current(db, "pytorch", {"cards": NEW}, catalogue_age=-1.0) == {"cards": 30}
 
 
 def test_jobs_stay_while_a_live_worker_serves_their_version(db: Database) -> None:
@@ -48,18 +48,18 @@ def test_jobs_stay_while_a_live_worker_serves_their_version(db: Database) -> Non
     serve(db, cards=NEW)
     serve(db, cards=DIGEST)
 
-    assert model_versions.move_to_current(db, "pytorch", {"cards": NEW}, read_ago=-1.0) == {}
+    assert model_versions.move_to_current(db, "pytorch", {"cards": NEW}, catalogue_age=-1.0) == {}
 
 
 def test_jobs_stay_if_the_current_version_is_not_served_either(db: Database) -> None:
     submit(db, new_job())
     serve(db)
 
-    assert model_versions.move_to_current(db, "pytorch", {"cards": NEW}, read_ago=-1.0) == {}
+    assert model_versions.move_to_current(db, "pytorch", {"cards": NEW}, catalogue_age=-1.0) == {}
 
 
 def test_jobs_that_are_newer_than_the_catalogue_stay(db: Database) -> None:
     submit(db, new_job())
     serve(db, cards=NEW)
 
-    assert model_versions.move_to_current(db, "pytorch", {"cards": NEW}, read_ago=60.0) == {}
+    assert model_versions.move_to_current(db, "pytorch", {"cards": NEW}, catalogue_age=60.0) == {}

@@ -95,7 +95,7 @@ def plans(db: Database, work: Callable[[], Any], kind: str = "SELECT ") -> list[
     return found
 
 
-def index_alone(db: Database) -> str:
+def index_only_scan(db: Database) -> str:
     """What a plan says if it reads only an index."""
     return "COVERING INDEX" if db.is_sqlite else "Index Only Scan using"
 
@@ -159,7 +159,7 @@ def test_the_last_turn_is_found_without_reading_the_queue(deep: Database) -> Non
     assert "TEMP B-TREE" not in last[0]
 
 
-def test_has_waiting_does_not_read_the_queue(deep: Database) -> None:
+def test_checking_for_waiting_jobs_does_not_read_the_queue(deep: Database) -> None:
     for plan in plans(deep, lambda: has_waiting(deep, "pytorch", claim_of(("cards", DIGEST), ("forms", DIGEST)))):
         assert "ix_jobs_queued_model" in plan
 
@@ -178,7 +178,7 @@ def test_a_sweep_does_not_read_the_queue(deep: Database) -> None:
 def test_counting_the_queue_reads_only_its_index(deep_and_old: Database) -> None:
     waiting, *_ = plans(deep_and_old, lambda: worker_registry.queues(deep_and_old))
 
-    assert f"{index_alone(deep_and_old)} ix_jobs_queued_model" in waiting
+    assert f"{index_only_scan(deep_and_old)} ix_jobs_queued_model" in waiting
 
 
 def test_the_result_cache_does_not_read_the_history(deep: Database) -> None:
@@ -211,7 +211,7 @@ def test_backpressure_neither_sorts_the_queue_nor_reads_the_history(
     deep_and_old: Database, limits: tuple[int, float | None]
 ) -> None:
     for plan in plans(deep_and_old, lambda: Backpressure(deep_and_old, *limits).refusal("pytorch", 0, 1)):
-        assert f"{index_alone(deep_and_old)} ix_jobs_queued_model" in plan
+        assert f"{index_only_scan(deep_and_old)} ix_jobs_queued_model" in plan
         assert "Sort" not in plan
         assert "TEMP B-TREE" not in plan
 

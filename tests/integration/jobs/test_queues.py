@@ -1,4 +1,4 @@
-"""What an operator sees of the queues while something is wrong."""
+"""The state of the queues that an operator sees during faults."""
 
 import time
 
@@ -17,7 +17,7 @@ from worker.heartbeat import Heartbeat
 from worker.plan import Plan
 
 
-def enter(db: Database, *, digest: str = DIGEST, runtime: str = "pytorch") -> str:
+def register(db: Database, *, digest: str = DIGEST, runtime: str = "pytorch") -> str:
     worker_id = new_id()
     worker_registry.register(
         db, worker_id, runtime=runtime, host="h", models={"cards": digest}, device="cpu", versions={}
@@ -25,11 +25,11 @@ def enter(db: Database, *, digest: str = DIGEST, runtime: str = "pytorch") -> st
     return worker_id
 
 
-def lose(db: Database, worker_id: str) -> None:
+def expire_heartbeat(db: Database, worker_id: str) -> None:
     """Makes the worker's last heartbeat old, as if it was killed or hung."""
     with db.write() as connection:
         connection.execute(
-            sa.update(Worker).where(Worker.id == worker_id).values(last_seen=now(-worker_registry.ALIVE_SECONDS - 1))
+            sa.update(Worker).where(Worker.id == worker_id).values(last_seen=now(-worker_registry.LOST_SECONDS - 1))
         )
 
 
@@ -39,8 +39,8 @@ def the_queue(db: Database) -> QueueRecord:
 
 
 def test_a_worker_without_a_heartbeat_is_lost_and_not_alive(db: Database) -> None:
-    lose(db, enter(db))
-    enter(db)
+    expire_heartbeat(db, register(db))
+    register(db)
 
     queue = the_queue(db)
 
@@ -48,13 +48,13 @@ def test_a_worker_without_a_heartbeat_is_lost_and_not_alive(db: Database) -> Non
 
 
 def test_an_empty_queue_whose_only_worker_was_lost_is_shown(db: Database) -> None:
-    lose(db, enter(db))
+    expire_heartbeat(db, register(db))
 
     assert (the_queue(db).workers, the_queue(db).workers_lost) == (0, 1)
 
 
 def test_a_worker_that_unregistered_is_not_lost(db: Database) -> None:
-    worker_registry.unregister(db, enter(db))
+    worker_registry.unregister(db, register(db))
 
     assert worker_registry.queues(db) == []
 
@@ -64,7 +64,7 @@ def test_live_workers_are_counted_by_their_build(db: Database) -> None:
         worker_registry.register(
             db, new_id(), runtime="pytorch", host="h", models={}, device="cpu", versions={"commit": commit}
         )
-    lose(db, enter(db))
+    expire_heartbeat(db, register(db))
 
     builds = the_queue(db).builds
 
@@ -72,7 +72,7 @@ def test_live_workers_are_counted_by_their_build(db: Database) -> None:
 
 
 def test_jobs_of_a_version_without_a_worker_are_listed(db: Database) -> None:
-    enter(db, digest="e" * 64)
+    register(db, digest="e" * 64)
     submit(db, new_job(1), new_job(2))
 
     queue = the_queue(db)
@@ -82,14 +82,14 @@ def test_jobs_of_a_version_without_a_worker_are_listed(db: Database) -> None:
 
 
 def test_a_lost_worker_serves_nothing(db: Database) -> None:
-    lose(db, enter(db))
+    expire_heartbeat(db, register(db))
     submit(db, new_job(1))
 
     assert the_queue(db).unserved == (Unserved("cards", DIGEST, 1),)
 
 
 def test_removing_a_version_that_could_not_be_loaded_removes_no_other_one(db: Database) -> None:
-    worker_id = enter(db)
+    worker_id = register(db)
 
     worker_registry.remove_model(db, worker_id, "cards", "e" * 64)
     assert worker_registry.live_models(db) == {("cards", DIGEST)}
@@ -116,24 +116,24 @@ def test_the_rate_counts_claims_that_were_not_lost(db: Database) -> None:
 
 
 def test_a_worker_sends_heartbeats_until_it_stops(db: Database, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(worker.heartbeat.worker_registry, "SEEN_SECONDS", 0.05)
-    presence = Heartbeat(db, Plan(new_id(), "pytorch", {}, ("cpu",), 1, 1, {}))
-    presence.start()
+    monkeypatch.setattr(worker.heartbeat.worker_registry, "HEARTBEAT_SECONDS", 0.05)
+    heartbeat = Heartbeat(db, Plan(new_id(), "pytorch", {}, ("cpu",), 1, 1, {}))
+    heartbeat.start()
     wait_for(lambda: worker_registry.queues(db), "its entry")
     with db.write() as connection:
         connection.execute(sa.delete(Worker))
 
     # Its entry was removed while it was away, so it registers again.
     wait_for(lambda: worker_registry.queues(db), "its entry once more")
-    lose(db, presence._plan.worker_id)
-    wait_for(lambda: the_queue(db).workers == 1, "a sign of life")
-    presence.stop()
+    expire_heartbeat(db, heartbeat._plan.worker_id)
+    wait_for(lambda: the_queue(db).workers == 1, "a heartbeat")
+    heartbeat.stop()
 
     assert worker_registry.queues(db) == []
 
 
 def test_the_oldest_outage_of_a_model_is_shown_until_its_server_is_back(db: Database) -> None:
-    first, second = enter(db), enter(db)
+    first, second = register(db), register(db)
     worker_registry.record_outage(db, first, "cards", "server_timeout", "Late.")
     time.sleep(0.005)  # the clock of SQLite has milliseconds
     worker_registry.record_outage(db, second, "cards", "server_unreachable", "Gone.")
@@ -153,8 +153,8 @@ def test_the_oldest_outage_of_a_model_is_shown_until_its_server_is_back(db: Data
 
 
 def test_an_outage_of_a_lost_worker_is_not_shown(db: Database) -> None:
-    worker_id = enter(db)
+    worker_id = register(db)
     worker_registry.record_outage(db, worker_id, "cards", "server_timeout", "Late.")
-    lose(db, worker_id)
+    expire_heartbeat(db, worker_id)
 
     assert the_queue(db).outages == ()

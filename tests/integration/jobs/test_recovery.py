@@ -1,4 +1,4 @@
-"""Recovery on real databases: what becomes of jobs whose claim ended without an answer."""
+"""Recovery on real databases: jobs whose claim ended without an answer are requeued or fail."""
 
 import pytest
 import sqlalchemy as sa
@@ -26,7 +26,7 @@ def test_a_crash_of_several_jobs_makes_suspects_that_are_claimed_alone(db: Datab
     assert {job.status for job in store.get_jobs(db, [job.id for job in jobs])} == {"succeeded"}
 
 
-def test_nothing_is_claimed_along_with_a_suspect(db: Database) -> None:
+def test_a_suspect_is_never_claimed_with_other_jobs(db: Database) -> None:
     submit(db, *(new_job(number) for number in range(2)))
     take(db, task="doomed")
     recovery.record_crash(db, "doomed")
@@ -38,7 +38,7 @@ def test_nothing_is_claimed_along_with_a_suspect(db: Database) -> None:
     assert set(ids(claimed[2])) == others
 
 
-def test_two_claims_of_one_process_share_its_crash(db: Database) -> None:
+def test_a_crash_with_two_claims_counts_against_none_of_their_jobs(db: Database) -> None:
     first, second = submit(db, new_job(1), new_job(2))
     take(db, most=1, task="doomed")
     take(db, most=1, task="doomed")
@@ -49,7 +49,7 @@ def test_two_claims_of_one_process_share_its_crash(db: Database) -> None:
 
 
 @pytest.mark.parametrize("code", [recovery.WORKER_LOST, recovery.TIMED_OUT, recovery.OUT_OF_MEMORY])
-def test_two_crashes_with_one_job_fail_it(db: Database, code: str) -> None:
+def test_a_job_fails_after_two_crashes(db: Database, code: str) -> None:
     batch = batches.create_batch(db, None)
     (job,) = submit(db, new_job(), batch_id=batch.id)
     batches.close_batch(db, batch.id)
@@ -70,12 +70,12 @@ def test_a_crash_with_proof_fails_the_job_at_once(db: Database) -> None:
     (job,) = submit(db, new_job())
     take(db, task="segfault")
 
-    recovery.record_crash(db, "segfault", proof=True)
+    recovery.record_crash(db, "segfault", caused_by_job=True)
 
     assert store.get_job(db, job.id).error_code == "worker_lost"
 
 
-def test_the_cause_that_the_process_wrote_wins(db: Database) -> None:
+def test_the_cause_that_the_process_recorded_is_used(db: Database) -> None:
     (job,) = submit(db, new_job())
     for task in ("first", "second"):
         held = take(db, task=task)
@@ -85,7 +85,7 @@ def test_the_cause_that_the_process_wrote_wins(db: Database) -> None:
     assert store.get_job(db, job.id).error_code == "timed_out"
 
 
-def test_an_expired_lease_puts_the_jobs_back_and_fences_the_late_writer_out(db: Database) -> None:
+def test_an_expired_lease_requeues_the_jobs_and_the_late_answer_is_dropped(db: Database) -> None:
     (job,) = submit(db, new_job())
     late = take(db, lease=-1)
     held_in_time = submit(db, new_job(2)) and take(db, most=1)
@@ -97,7 +97,7 @@ def test_an_expired_lease_puts_the_jobs_back_and_fences_the_late_writer_out(db: 
     assert finish(db, held_in_time) == set(ids(held_in_time))
 
 
-def test_a_late_writer_does_not_take_the_answer_of_another_for_its_own(db: Database) -> None:
+def test_a_late_worker_does_not_report_the_answer_of_another_worker(db: Database) -> None:
     submit(db, new_job())
     late = take(db, lease=-1)
     recovery.expire_leases(db)
@@ -106,7 +106,7 @@ def test_a_late_writer_does_not_take_the_answer_of_another_for_its_own(db: Datab
     assert finish(db, late) == set()
 
 
-def test_an_expired_lease_is_no_crash(db: Database) -> None:
+def test_an_expired_lease_counts_as_an_absence_and_not_as_a_crash(db: Database) -> None:
     (job,) = submit(db, new_job())
     for _ in range(recovery.MAX_CRASHES + 1):
         take(db, lease=-1)
@@ -118,7 +118,7 @@ def test_an_expired_lease_is_no_crash(db: Database) -> None:
     assert (store.get_job(db, job.id).status, store.get_job(db, job.id).deaths) == ("succeeded", 0)
 
 
-def test_a_job_that_stops_one_worker_after_the_other_fails_in_the_end(db: Database) -> None:
+def test_a_job_fails_after_the_maximum_of_absences(db: Database) -> None:
     (job,) = submit(db, new_job())
     for _ in range(recovery.MAX_ABSENCES):
         assert store.get_job(db, job.id).status == "queued"
@@ -129,7 +129,7 @@ def test_a_job_that_stops_one_worker_after_the_other_fails_in_the_end(db: Databa
     assert (failed.status, failed.error_code, failed.deaths) == ("failed", "worker_lost", 0)
 
 
-def test_a_worker_that_comes_back_takes_its_absence_back_once(db: Database) -> None:
+def test_a_worker_that_returns_removes_its_absence_once(db: Database) -> None:
     (job,) = submit(db, new_job())
     for _ in range(2 * recovery.MAX_ABSENCES):
         away = take(db, lease=-1)
@@ -140,7 +140,7 @@ def test_a_worker_that_comes_back_takes_its_absence_back_once(db: Database) -> N
     assert store.get_job(db, job.id).status == "queued"
 
 
-def test_an_absence_is_taken_back_once(db: Database) -> None:
+def test_an_absence_is_removed_only_once(db: Database) -> None:
     (job,) = submit(db, new_job())
     absences = []
     for _ in range(2):
@@ -154,7 +154,7 @@ def test_an_absence_is_taken_back_once(db: Database) -> None:
     assert absences == [1, 1]
 
 
-def test_an_expired_lease_whose_worker_wrote_its_cause_is_a_crash(db: Database) -> None:
+def test_an_expired_lease_with_a_recorded_cause_counts_as_a_crash(db: Database) -> None:
     (job,) = submit(db, new_job())
     held = take(db, lease=-1)
     claims.record_cause(db, [held.id], recovery.OUT_OF_MEMORY)
@@ -173,7 +173,7 @@ def test_recording_a_crash_again_changes_nothing(db: Database) -> None:
     assert store.get_job(db, job.id).deaths == 1
 
 
-def test_a_worker_that_froze_while_it_wrote_does_not_hold_up_the_others(migrated_postgres: str) -> None:
+def test_a_worker_that_freezes_in_a_transaction_does_not_block_the_others(migrated_postgres: str) -> None:
     db = Database(migrated_postgres)
     submit(db, new_job(1), new_job(2))
     frozen, other = take(db, most=1, lease=-1), take(db, most=1, lease=-1)
@@ -226,7 +226,7 @@ def test_a_job_whose_server_gives_no_answer_each_time_fails_with_that_code(db: D
     assert set(ledger) == {("given_back", "server_timeout")}
 
 
-def test_a_job_whose_server_gave_no_answer_lets_the_others_go_first(db: Database) -> None:
+def test_a_job_whose_server_gave_no_answer_goes_behind_the_others(db: Database) -> None:
     (job,) = submit(db, new_job())
     no_answer(db, take(db))
     others = submit(db, *(new_job(number) for number in range(1, 4)))
@@ -236,7 +236,7 @@ def test_a_job_whose_server_gave_no_answer_lets_the_others_go_first(db: Database
     assert ids(take(db)) == [job.id]
 
 
-def test_a_job_that_was_cancelled_meanwhile_stays_so(db: Database) -> None:
+def test_a_job_that_was_cancelled_stays_cancelled_after_an_outage(db: Database) -> None:
     (job,) = submit(db, new_job())
     for _ in range(recovery.MAX_ABSENCES):
         no_answer(db, take(db))

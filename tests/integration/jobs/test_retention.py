@@ -41,7 +41,7 @@ def count(db: Database, table: type) -> int:
         return connection.scalar(sa.select(sa.func.count()).select_from(table)) or 0
 
 
-def test_without_a_limit_everything_stays(db: Database, images: ImageStore) -> None:
+def test_without_a_limit_nothing_is_deleted(db: Database, images: ImageStore) -> None:
     (job,) = submit(db, new_job(1))
     finish(db, take(db))
     time.sleep(0.3)
@@ -88,7 +88,7 @@ def test_pictures_are_deleted_page_by_page(
     assert count(db, Image) == 1
 
 
-def test_unfinished_jobs_and_batches_stay_however_old(db: Database, images: ImageStore) -> None:
+def test_old_unfinished_jobs_and_batches_are_kept(db: Database, images: ImageStore) -> None:
     batch = batches.create_batch(db, None)
     submit(db, new_job(1), new_job(2), batch_id=batch.id)
     finish(db, take(db, most=1))
@@ -99,7 +99,7 @@ def test_unfinished_jobs_and_batches_stay_however_old(db: Database, images: Imag
     assert len(store.list_jobs(db, batch=batch.id)) == 2
 
 
-def test_a_picture_that_was_put_again_stays(db: Database, images: ImageStore, tmp_path: Path) -> None:
+def test_a_picture_that_was_stored_again_is_kept(db: Database, images: ImageStore, tmp_path: Path) -> None:
     sha256 = put_long_ago(images, tmp_path, 1)
     submit(db, new_job(1))
     finish(db, take(db))

@@ -3,7 +3,7 @@
 import pytest
 import sqlalchemy as sa
 
-from benchmarks.database.plans import GROWING
+from benchmarks.database.plans import GROWING_TABLES
 from jobs import batches
 from jobs.database import Database
 from jobs.queue import worker_registry
@@ -85,4 +85,4 @@ def test_the_history_is_not_read(db: Database, trigger: str) -> None:
             row[0] for row in connection.exec_driver_sql(f"EXPLAIN {triggers('pytorch')[trigger]['query']}")
         )
 
-    assert not [table for table in GROWING if f"Seq Scan on {table}" in plan], plan
+    assert not [table for table in GROWING_TABLES if f"Seq Scan on {table}" in plan], plan

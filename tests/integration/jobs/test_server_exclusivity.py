@@ -1,4 +1,4 @@
-"""After a model server went away with a job, the job is alone on that server; on real databases."""
+"""A job whose model server stopped answering runs alone on that server. On real databases."""
 
 import threading
 import time
@@ -30,8 +30,8 @@ def take(db: Database, *models: str, servers: Mapping[str, str] = HERE) -> HeldC
     )
 
 
-def absent(db: Database, number: int = 0, *, model: str = "cards") -> JobRecord:
-    """A job with an absence: its server went away while it was alone there."""
+def job_with_absence(db: Database, number: int = 0, *, model: str = "cards") -> JobRecord:
+    """A job with an absence: its server stopped answering while the job was alone on it."""
     (job,) = submit(db, new_job(number, model=model))
     for _ in range(2):
         held = take_any(db, model=model)
@@ -45,7 +45,7 @@ def test_a_job_with_an_absence_waits_until_the_server_is_free(db: Database) -> N
     first, second = take(db), take(db)
     assert first
     assert second
-    job = absent(db)
+    job = job_with_absence(db)
 
     assert take(db) is None
     finish(db, first)
@@ -58,8 +58,8 @@ def test_a_job_with_an_absence_waits_until_the_server_is_free(db: Database) -> N
     assert ids(held) == [job.id]
 
 
-def test_nothing_else_starts_on_its_server_meanwhile(db: Database) -> None:
-    job = absent(db)
+def test_no_other_job_starts_on_the_server_of_a_job_with_an_absence(db: Database) -> None:
+    job = job_with_absence(db)
     held = take(db)
     assert held
     others = [submit(db, new_job(1, model=model))[0] for model in HERE]
@@ -73,8 +73,8 @@ def test_nothing_else_starts_on_its_server_meanwhile(db: Database) -> None:
     assert {ids(one)[0] for one in taken if one} == {other.id for other in others}
 
 
-def test_jobs_of_other_servers_go_on(db: Database) -> None:
-    absent(db)
+def test_jobs_of_other_servers_are_claimed(db: Database) -> None:
+    job_with_absence(db)
     held = take(db)
     submit(db, new_job(1, model="seals"))
 
@@ -82,10 +82,10 @@ def test_jobs_of_other_servers_go_on(db: Database) -> None:
     assert take(db, "cards", "seals", servers={"cards": "http://here", "seals": "http://there"})
 
 
-def test_a_steady_flow_to_another_model_of_the_server_does_not_starve_it(db: Database) -> None:
+def test_other_jobs_of_the_server_do_not_starve_a_job_with_an_absence(db: Database) -> None:
     submit(db, new_job(1, model="forms"))
     at_work = take(db)
-    job = absent(db)
+    job = job_with_absence(db)
 
     for number in range(2, 6):
         submit(db, new_job(number, model="forms"))
@@ -100,8 +100,12 @@ def test_a_steady_flow_to_another_model_of_the_server_does_not_starve_it(db: Dat
     raise AssertionError("it never had its turn")
 
 
-def test_it_is_alone_with_many_workers_at_the_same_time(db: Database) -> None:
-    jobs = [absent(db), absent(db, 1, model="forms"), *submit(db, *(new_job(number) for number in range(2, 30)))]
+def test_a_job_with_an_absence_is_alone_although_many_workers_claim(db: Database) -> None:
+    jobs = [
+        job_with_absence(db),
+        job_with_absence(db, 1, model="forms"),
+        *submit(db, *(new_job(number) for number in range(2, 30))),
+    ]
     suspects = {job.id for job in jobs[:2]}
     at_work: dict[str, bool] = {}
     company: list[dict[str, bool]] = []
@@ -114,7 +118,7 @@ def test_it_is_alone_with_many_workers_at_the_same_time(db: Database) -> None:
             while len(answered) < len(jobs) and not over.is_set():
                 held = take(db)
                 if held is None:
-                    # SQLite's lock is not fair: without a pause the others might never get it.
+                    # SQLite's lock is not fair: without a pause the other threads might never get it.
                     time.sleep(0.005)
                     continue
                 with lock:
@@ -128,7 +132,7 @@ def test_it_is_alone_with_many_workers_at_the_same_time(db: Database) -> None:
                 with lock:
                     answered.update(taken)
         finally:
-            # After an error here the others would wait for this claim for ever.
+            # After an error here the other threads would wait for this claim for ever.
             over.set()
 
     threads = [threading.Thread(target=work) for _ in range(4)]

@@ -25,7 +25,7 @@ from jobs.tables import IdempotencyKey, Job, new_id
 from tests.integration.jobs.engine import BUTTON, DIGEST, finish, new_job, submit, take
 
 
-def test_a_repeated_job_gets_the_stored_answer(db: Database) -> None:
+def test_a_repeated_picture_gets_the_cached_answer(db: Database) -> None:
     first = submit(db, new_job(7))
     finish(db, take(db))
 
@@ -45,7 +45,7 @@ def test_a_repeated_job_gets_the_stored_answer(db: Database) -> None:
     ],
     ids=["another picture", "cache=false", "another version of the model"],
 )
-def test_another_picture_model_or_no_cache_is_queued(db: Database, question: NewJob) -> None:
+def test_a_job_without_a_cached_answer_is_queued(db: Database, question: NewJob) -> None:
     submit(db, new_job(7))
     finish(db, take(db))
 
@@ -113,7 +113,7 @@ def test_jobs_are_found_by_what_was_detected(db: Database) -> None:
     assert len(store.list_jobs(db, status="queued", model="cards")) == 1
 
 
-def test_the_results_of_a_batch_come_whole_over_several_pages(db: Database) -> None:
+def test_the_results_of_a_batch_are_complete_over_several_pages(db: Database) -> None:
     batch = batches.create_batch(db, None)
     submitted = submit(db, *(new_job(number) for number in range(9)), batch_id=batch.id)
     finish(db, take(db, most=7))
@@ -195,7 +195,7 @@ def test_the_key_of_a_request_that_crashed_is_soon_free(db: Database) -> None:
     assert kept <= 20
 
 
-def test_an_expired_key_is_not_known(db: Database) -> None:
+def test_an_expired_key_makes_new_jobs(db: Database) -> None:
     idempotency.reserve_key(db, "k", "print")
     store.submit(db, [new_job()], pipeline=1, key="k")
     with db.write() as connection:
@@ -211,7 +211,7 @@ def test_a_dropped_key_is_free_again(db: Database) -> None:
     assert idempotency.reserve_key(db, "k", "another print") is None
 
 
-def test_queues_show_waiting_jobs_and_that_no_worker_is_there(db: Database) -> None:
+def test_queues_show_waiting_jobs_and_that_no_worker_is_alive(db: Database) -> None:
     submit(db, *(new_job(number) for number in range(5)))
     take(db, most=2)
 
@@ -245,10 +245,10 @@ def test_a_copied_answer_keeps_its_detections_while_the_old_one_is_deleted(
 
     deleting = threading.Thread(target=delete)
 
-    def copy_late(*given: Any) -> None:
+    def copy_late(*arguments: Any) -> None:
         deleting.start()
         deleting.join(0.5)
-        copy(*given)
+        copy(*arguments)
 
     monkeypatch.setattr(store, "copy_detections", copy_late)
     (again,) = submit(db, new_job(7, cache=True))

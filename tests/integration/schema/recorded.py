@@ -34,7 +34,7 @@ WRITES = ("INSERT", "UPDATE", "DELETE")
 Step = tuple[int, Any, bool, int | None]
 
 
-def life(db: Database) -> None:
+def run_all_statements(db: Database) -> None:
     """Makes jobs and batches of every status and rows in every table, with every statement of the code."""
     worker = new_id()
     worker_registry.register(
@@ -42,7 +42,7 @@ def life(db: Database) -> None:
     )
     worker_registry.refresh(db, worker)
     worker_registry.set_models(db, worker, {"cards": DIGEST})
-    worker_registry.remove_dead(db, 3600)
+    worker_registry.remove_lost(db, 3600)
     batch = batches.create_batch(db, "May").id
     _keys(db)
     _work(db, batch)
@@ -112,7 +112,7 @@ def _read(db: Database, batch: str) -> None:
     worker_registry.set_models(db, stranger, {"seals": "e" * 64, "signs": DIGEST})
     worker_registry.remove_model(db, stranger, "signs", DIGEST)
     submit(db, new_job(40, model="seals"))
-    model_versions.move_to_current(db, "pytorch", {"seals": "e" * 64}, read_ago=-60.0)
+    model_versions.move_to_current(db, "pytorch", {"seals": "e" * 64}, catalogue_age=-60.0)
     worker_registry.unregister(db, stranger)
 
 
@@ -128,7 +128,7 @@ class Recording:
         return cls(**json.loads((FOLDER / f"{revision}.json").read_text(), object_hook=_decoded)[dialect])
 
     @classmethod
-    def of_life(cls, db: Database) -> "Recording":
+    def of_all_statements(cls, db: Database) -> "Recording":
         recording = cls([], [])
         number: dict[str, int] = {}
 
@@ -145,7 +145,7 @@ class Recording:
 
         sa.event.listen(db.engine, "begin", lambda _: recording.transactions.append([]))
         sa.event.listen(db.engine, "after_cursor_execute", note)
-        life(db)
+        run_all_statements(db)
         return recording
 
     def replay(self, db: Database) -> list[str]:
@@ -188,7 +188,7 @@ def main() -> None:
         for dialect, url in (("sqlite", f"sqlite:///{folder}/recorded.db"), ("postgresql", postgresql)):
             migrate(url, revision)
             db = Database(url)
-            found[dialect] = Recording.of_life(db).__dict__
+            found[dialect] = Recording.of_all_statements(db).__dict__
             db.close()
     postgres.close()
     FOLDER.mkdir(exist_ok=True)

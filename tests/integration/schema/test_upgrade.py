@@ -1,4 +1,4 @@
-"""Two versions at the same time: the old one works on the migrated database, and each takes the other's doorbells."""
+"""Two versions at the same time: the old one works on the migrated database, and each accepts the other's doorbells."""
 
 import base64
 import json
@@ -84,10 +84,10 @@ def test_the_statements_of_earlier_versions_do_the_same_on_the_newest_schema(
     assert recording.replay(db) == []
 
 
-def test_a_doorbell_has_its_version_where_an_old_worker_ignores_it(
+def test_an_old_worker_ignores_the_version_in_a_doorbell(
     redis_server: RedisServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(jobs.queue.doorbell, "RING_BUDGET_SECONDS", 60)
+    monkeypatch.setattr(jobs.queue.doorbell, "RING_TIMEOUT_SECONDS", 60)
     server, queue = redis.Redis(unix_socket_path=str(redis_server.socket)), f"queue-{new_id()}"
 
     Doorbell(Settings(redis_url=redis_server.url)).ring(queue)
@@ -109,7 +109,7 @@ def test_a_doorbell_has_its_version_where_an_old_worker_ignores_it(
     ],
     ids=["of an older version", "of a newer version", "of no version"],
 )
-def test_every_doorbell_is_answered(
+def test_doorbells_of_every_version_are_answered(
     message: dict[str, Any], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     answered: list[str] = []

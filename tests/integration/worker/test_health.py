@@ -13,7 +13,7 @@ from jobs.clock import now
 from jobs.database import Database
 from jobs.queue import claims, worker_registry
 from jobs.queue.claims import HeldClaim
-from jobs.queue.worker_health import STUCK_SECONDS, fault
+from jobs.queue.worker_health import STUCK_SECONDS, diagnose_worker
 from jobs.records import ClaimableModel
 from jobs.settings import PREFIX
 from jobs.tables import Base, Claim, Job, Worker, new_id
@@ -57,22 +57,22 @@ def wait_for_long(db: Database) -> None:
 
 
 def test_an_idle_worker_is_healthy(db: Database, worker_id: str) -> None:
-    assert fault(db, "pytorch", "h") is None
+    assert diagnose_worker(db, "pytorch", "h") is None
 
 
 def test_a_worker_without_an_entry_or_a_heartbeat_is_not_healthy(db: Database) -> None:
-    assert "pytorch on h" in str(fault(db, "pytorch", "h"))
+    assert "pytorch on h" in str(diagnose_worker(db, "pytorch", "h"))
 
     register(db)
     age(db, Worker, "last_seen")
 
-    assert re.search("no heartbeat for 7[0-9] s", str(fault(db, "pytorch", "h")))
+    assert re.search("no heartbeat for 7[0-9] s", str(diagnose_worker(db, "pytorch", "h")))
 
 
 def test_a_worker_that_claims_no_waiting_job_is_not_healthy(db: Database, worker_id: str) -> None:
     wait_for_long(db)
 
-    assert "Jobs of cards have waited" in str(fault(db, "pytorch", "h"))
+    assert "Jobs of cards have waited" in str(diagnose_worker(db, "pytorch", "h"))
 
 
 def test_new_jobs_and_jobs_of_other_queues_do_not_count(db: Database, worker_id: str) -> None:
@@ -80,29 +80,29 @@ def test_new_jobs_and_jobs_of_other_queues_do_not_count(db: Database, worker_id:
     age(db, Job, "created_at")
     submit(db, new_job(3))
 
-    assert fault(db, "pytorch", "h") is None
+    assert diagnose_worker(db, "pytorch", "h") is None
 
 
 def test_a_worker_that_has_just_started_is_healthy(db: Database) -> None:
     register(db)
     wait_for_long(db)
 
-    assert fault(db, "pytorch", "h") is None
+    assert diagnose_worker(db, "pytorch", "h") is None
 
 
-def test_a_worker_that_works_off_a_long_queue_is_healthy(db: Database, worker_id: str) -> None:
+def test_a_worker_that_works_through_a_long_queue_is_healthy(db: Database, worker_id: str) -> None:
     submit(db, *map(new_job, range(20)))
     age(db, Job, "created_at")
 
     held = claim(db, worker_id)  # it has a claim
     age(db, Claim, "started_at")
-    assert fault(db, "pytorch", "h") is None
+    assert diagnose_worker(db, "pytorch", "h") is None
 
     finish(db, held)  # its claim was long ago
-    assert "wait" in str(fault(db, "pytorch", "h"))
+    assert "wait" in str(diagnose_worker(db, "pytorch", "h"))
 
     finish(db, claim(db, worker_id))  # its claim was a moment ago
-    assert fault(db, "pytorch", "h") is None
+    assert diagnose_worker(db, "pytorch", "h") is None
 
 
 def test_claims_of_another_worker_do_not_count(db: Database, worker_id: str) -> None:
@@ -111,14 +111,14 @@ def test_claims_of_another_worker_do_not_count(db: Database, worker_id: str) -> 
     claim(db, new_id())
     age(db, Job, "created_at")
 
-    assert "wait" in str(fault(db, "pytorch", "h"))
+    assert "wait" in str(diagnose_worker(db, "pytorch", "h"))
 
 
 def test_a_worker_whose_model_server_does_not_answer_is_healthy(db: Database, worker_id: str) -> None:
     wait_for_long(db)
     worker_registry.record_outage(db, worker_id, "cards", "server_unreachable", "nobody there")
 
-    assert fault(db, "pytorch", "h") is None
+    assert diagnose_worker(db, "pytorch", "h") is None
 
 
 def test_the_command_has_an_exit_status(db: Database, database_url: str) -> None:

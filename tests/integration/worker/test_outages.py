@@ -22,8 +22,8 @@ from jobs.settings import Settings
 from jobs.tables import Job, new_id
 from tests import catalogues
 from tests.databases import close_when_idle
+from tests.fake_model_server import FakeModelServer, colour_of
 from tests.integration.jobs.engine import ids
-from tests.served_model import ServedModel, colour_of
 from tests.services.waiting import wait_for
 from worker.child import Child
 from worker.pipeline import Pipeline
@@ -33,12 +33,12 @@ GOOD = (250, 250, 250)
 
 
 class World:
-    """A child of a worker that has used its model server before, and jobs for it."""
+    """A child of a worker that has used its model server before, and jobs for the child."""
 
-    def __init__(self, db: Database, url: str, folder: Path, server: ServedModel) -> None:
-        entry = catalogues.served(server.url, server={"timeout_s": 5}, batch_size=4)
+    def __init__(self, db: Database, url: str, folder: Path, server: FakeModelServer) -> None:
+        entry = catalogues.server_entry(server.url, server={"timeout_s": 5}, batch_size=4)
         catalogue = catalogues.write(folder / "catalogue.toml", {"distant": entry})
-        models = Catalogue.load(catalogue).of_runtime("remote")
+        models = Catalogue.load(catalogue).entries_for_runtime("remote")
         self.entry = models["distant"]
         settings = Settings(database_url=url, data=folder, catalogue=str(catalogue), redis_url="redis://127.0.0.1:1/0")
         self.db = db
@@ -67,7 +67,7 @@ class World:
         return store.submit(self.db, new, pipeline=PIPELINE_REVISION)
 
     def suspect(self) -> str:
-        """A job that the model server had when it crashed."""
+        """A job that the model server had received when it crashed."""
         (job,) = self.submit(GOOD)
         recovery.requeue_as_suspects(self.db, self.take().id, "server_unreachable", "It broke off.")
         return job.id
@@ -94,7 +94,7 @@ class World:
         def fault_of(pictures: np.ndarray) -> str | None:
             if self.server.fault is None and (pictures[:, 0, 0] != colour).any(axis=1).all():
                 return None
-            # The server answers so until the thread has stopped it.
+            # The server gives this answer until the thread has stopped it.
             self.server.fault = "reset"
             threading.Thread(target=self.server.stop).start()
             return "reset"
@@ -104,9 +104,9 @@ class World:
 
 @pytest.fixture
 def world(
-    db: Database, database_url: str, tmp_path: Path, server: ServedModel, monkeypatch: pytest.MonkeyPatch
+    db: Database, database_url: str, tmp_path: Path, server: FakeModelServer, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[World]:
-    for name in ("FIRST_PAUSE_SECONDS", "LONGEST_PAUSE_SECONDS"):
+    for name in ("FIRST_PAUSE_SECONDS", "MAX_PAUSE_SECONDS"):
         monkeypatch.setattr(engine.circuit_breaker, name, 0.1)
     world = World(db, database_url, tmp_path, server)
     (job,) = world.submit(GOOD)
@@ -116,7 +116,7 @@ def world(
     world.close()
 
 
-def test_all_jobs_that_a_server_had_when_it_crashed_are_suspects(world: World) -> None:
+def test_all_jobs_that_a_crashed_server_had_received_are_suspects(world: World) -> None:
     jobs = world.submit(GOOD, (1, 1, 1), GOOD)
     world.crashes_with((1, 1, 1))
 
@@ -129,7 +129,7 @@ def test_all_jobs_that_a_server_had_when_it_crashed_are_suspects(world: World) -
         assert (held.alone, ids(held)) == (True, [job.id])
 
 
-def test_jobs_that_a_server_never_had_are_no_suspects(world: World, server: ServedModel) -> None:
+def test_jobs_that_a_server_never_received_are_no_suspects(world: World, server: FakeModelServer) -> None:
     jobs = world.submit(GOOD, GOOD)
     server.stop()
 
@@ -139,7 +139,7 @@ def test_jobs_that_a_server_never_had_are_no_suspects(world: World, server: Serv
     assert (held.alone, ids(held)) == (False, [job.id for job in jobs])
 
 
-def test_a_suspect_that_a_server_crashes_with_has_an_absence(world: World) -> None:
+def test_a_suspect_whose_server_crashes_gets_an_absence(world: World) -> None:
     suspect = world.suspect()
     world.crashes_with(GOOD)
 
@@ -149,14 +149,14 @@ def test_a_suspect_that_a_server_crashes_with_has_an_absence(world: World) -> No
 
 
 @pytest.mark.parametrize("fault", ["500", "503", "reset"])
-def test_an_outage_before_a_suspect_was_sent_does_not_count(world: World, server: ServedModel, fault: str) -> None:
+def test_an_outage_before_a_suspect_was_sent_does_not_count(world: World, server: FakeModelServer, fault: str) -> None:
     suspect = world.suspect()
     server.fault = fault
     world.work(2 * recovery.MAX_ABSENCES)
     assert store.get_job(world.db, suspect).status == "queued"
 
     server.fault = None
-    wait_for(lambda: not world.is_out(), "the server to be found back")
+    wait_for(lambda: not world.is_out(), "the end of the outage")
     world.work()
 
     assert (store.get_job(world.db, suspect).status, world.absences(suspect)) == ("succeeded", 0)
@@ -173,7 +173,7 @@ def test_a_picture_without_an_answer_from_a_working_server_fails_with_its_code(w
     assert not world.is_out()
 
 
-def test_a_server_that_is_back_at_once_fails_no_job(world: World, server: ServedModel) -> None:
+def test_a_server_that_is_back_at_once_fails_no_job(world: World, server: FakeModelServer) -> None:
     jobs = world.submit(GOOD, GOOD)
     # Three failed tries of a request, then two answers to blank pictures, for the claim and for each of its pictures.
     faults = iter([*["reset"] * 3, None, None, *["reset"] * 3, None, None, *["reset"] * 3])
@@ -185,14 +185,14 @@ def test_a_server_that_is_back_at_once_fails_no_job(world: World, server: Served
     assert {store.get_job(world.db, job.id).status for job in jobs} == {"succeeded"}
 
 
-def test_an_outage_while_a_model_is_loaded_fails_no_job(world: World, server: ServedModel) -> None:
+def test_an_outage_while_a_model_is_loaded_fails_no_job(world: World, server: FakeModelServer) -> None:
     world.child.models.drop(world.entry)
     (job,) = world.submit(GOOD)
     faults = iter(["reset"] * 3)
     server.fault_of = lambda _: next(faults, None)  # type: ignore[method-assign]
 
     world.work()
-    wait_for(lambda: not world.is_out(), "the server to be found back")
+    wait_for(lambda: not world.is_out(), "the end of the outage")
     world.work()
 
     assert store.get_job(world.db, job.id).status == "succeeded"

@@ -20,7 +20,7 @@ import worker.pipeline
 import worker.watchdog
 from detectors.catalogue import Input, ModelEntry
 from detectors.errors import DetectionFailed, ModelUnusable
-from detectors.pictures.decode import Decoded
+from detectors.pictures.decode import DecodedPicture
 from detectors.postprocess import Detections
 from engine.circuit_breaker import CircuitBreakers
 from engine.claim_run import ClaimRun
@@ -40,7 +40,7 @@ from tests.integration.jobs.engine import DIGEST, answer, finish, ids, new_job, 
 from tests.services.waiting import wait_for
 from worker import tasks
 from worker.child import Child
-from worker.maintenance import ChildEnd, Maintenance
+from worker.maintenance import ChildExit, Maintenance
 from worker.pipeline import Pipeline
 from worker.plan import Plan
 from worker.watchdog import Watchdog
@@ -103,7 +103,7 @@ def child(db: Database, leases: Leases, watchdog: Watchdog, monkeypatch: pytest.
         plan=PLAN,
         device="cpu",
         settings=Settings(drain_seconds=0, lease_seconds=1.0),
-        registry=SimpleNamespace(follow=lambda: False, models={"cards": CARDS}),
+        registry=SimpleNamespace(reload=lambda: False, models={"cards": CARDS}),
         claimable=lambda: {"cards": ClaimableModel(DIGEST, 8)},
         stopping=threading.Event(),
         quiet_until=0.0,
@@ -143,8 +143,8 @@ def test_a_claim_whose_commit_seemed_to_fail_is_returned(
     (job,) = submit(db, new_job())
     real = claims.claim
 
-    def claim_and_break(*given: Any, **named: Any) -> None:
-        real(*given, **named)
+    def claim_and_break(*arguments: Any, **named: Any) -> None:
+        real(*arguments, **named)
         raise DatabaseUnavailable("The connection to the database broke.")
 
     monkeypatch.setattr(worker.pipeline, "claim", claim_and_break)
@@ -180,7 +180,9 @@ def test_a_terminated_process_returns_its_claims(
     assert child.rings == 1, "another process can claim it at once"
 
 
-def test_an_answer_after_the_lease_is_dropped_and_the_absence_removed(db: Database, child: SimpleNamespace) -> None:
+def test_an_answer_after_the_lease_expired_is_dropped_and_the_absence_removed(
+    db: Database, child: SimpleNamespace
+) -> None:
     (job,) = submit(db, new_job())
     held = take(db, lease=-1)
     recovery.expire_leases(db)
@@ -224,7 +226,7 @@ def test_after_a_stop_of_the_process_no_picture_counts_as_late(db: Database, mon
     held = take(db)
     watchdog = Watchdog(db, Leases(db, lease_seconds=15), memory_limit=2**40)
     ended: list[tuple[list[str], str]] = []
-    monkeypatch.setattr(watchdog, "end_process", lambda *given: ended.append(given))
+    monkeypatch.setattr(watchdog, "end_process", lambda *arguments: ended.append(arguments))
 
     with watchdog.limit(held, -1):
         watchdog._check(since=worker.watchdog.STOPPED_SECONDS + 1)
@@ -286,7 +288,7 @@ def child_with(
     return child
 
 
-def test_a_model_that_cannot_be_loaded_is_not_served_any_more(db: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_model_that_cannot_be_loaded_is_no_longer_served(db: Database, monkeypatch: pytest.MonkeyPatch) -> None:
     def unusable(*_: Any, **__: Any) -> None:
         raise ModelUnusable("Model cards can't be loaded.")
 
@@ -333,7 +335,7 @@ def fragile(child: SimpleNamespace, monkeypatch: pytest.MonkeyPatch) -> Fragile:
     child.images.get = lambda _: next(shades)
     child.detector = lambda _: fragile
     monkeypatch.setattr(
-        engine.inference, "decode", lambda shade, _: Decoded(np.full((8, 8, 3), shade, np.uint8), width=8, height=8)
+        engine.inference, "decode", lambda shade, _: DecodedPicture(np.full((8, 8, 3), shade, np.uint8), 8, 8)
     )
     child.announced = set()
     child.doorbell.announce = child.announced.update
@@ -431,13 +433,13 @@ def maintenance(
     ],
     ids=["waited for the database until the hard limit", "was terminated", "was killed"],
 )
-def test_which_ends_of_a_child_are_crashes(
+def test_exit_statuses_of_a_child_that_count_as_crashes(
     db: Database, maintenance: Maintenance, error: Exception, suspect: bool
 ) -> None:
     submit(db, new_job())
     held = take(db, task="ended")
 
-    maintenance.child_ended("ended", error)
+    maintenance.report_child_exit("ended", error)
 
     wait_for(lambda: store.get_job(db, ids(held)[0]).status == "queued", "the job in the queue")
     assert take(db).alone is suspect
@@ -455,10 +457,10 @@ def test_a_sweep_rings_only_for_runtimes_with_waiting_jobs(db: Database) -> None
     take(db, lease=-1)
     rung: list[str] = []
 
-    swept = sweep(db, SimpleNamespace(ring=rung.append))  # type: ignore[arg-type]
+    report = sweep(db, SimpleNamespace(ring=rung.append))  # type: ignore[arg-type]
 
-    assert swept
-    assert (swept.expired, swept.rung, rung) == (["pytorch"], ["pytorch", "tensorflow"], ["pytorch", "tensorflow"])
+    assert report
+    assert (report.expired, report.rung, rung) == (["pytorch"], ["pytorch", "tensorflow"], ["pytorch", "tensorflow"])
     finish(db, take(db))
     finish(db, take(db))
     rung.clear()
@@ -474,13 +476,13 @@ def test_an_unexpected_error_in_a_recovery_does_not_end_the_thread(
 
     monkeypatch.setattr(worker.maintenance, "record_crash", fault)
     with caplog.at_level(logging.ERROR):
-        maintenance.child_ended("ended", WorkerLostError("Worker exited prematurely: signal 9 (SIGKILL) Job: 3."))
+        maintenance.report_child_exit("ended", WorkerLostError("Worker exited prematurely: signal 9 (SIGKILL) Job: 3."))
         wait_for(lambda: "ending the claims of task ended" in caplog.text, "the fault in the log")
 
     assert maintenance.is_alive()
 
 
-def test_a_signal_of_a_crash_is_proof() -> None:
+def test_a_crash_signal_is_proof_of_a_crash() -> None:
     crash = WorkerLostError("Worker exited prematurely: signal 11 (SIGSEGV) Job: 3.")
 
-    assert ChildEnd.of(crash) == ChildEnd("worker_lost", proof=True)
+    assert ChildExit.from_error(crash) == ChildExit("worker_lost", caused_by_job=True)

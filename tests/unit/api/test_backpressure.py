@@ -1,4 +1,4 @@
-"""A queue over its limit: which requests are refused, and which are still served."""
+"""A full queue: which requests are refused, and which are still answered."""
 
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -28,7 +28,7 @@ def settings(settings: Settings) -> Settings:
 
 @pytest.fixture(autouse=True)
 def query_each_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Otherwise the state of a queue is used for a moment."""
+    """Reads the state of a queue for each request. Otherwise it is cached for a moment."""
     monkeypatch.setattr(jobs.queue.backpressure, "REUSE_FACTOR", -1)
 
 
@@ -48,7 +48,7 @@ def another(**fields: object) -> dict[str, object]:
     return form((encoded(colour="yellow"), "one more.png"), **fields)
 
 
-def test_over_the_limit_submits_are_refused_with_retry_after(
+def test_a_full_queue_refuses_submits_with_retry_after(
     client: FlaskClient, fill: Callable[..., None], tmp_path: Path
 ) -> None:
     document = Document(client.get("/openapi.json").json)
@@ -75,7 +75,7 @@ def test_there_is_room_again_when_a_job_was_claimed(client: FlaskClient, fill: C
     assert client.post("/v1/jobs", data=another()).status_code == 202
 
 
-def test_bulk_work_refuses_only_bulk_work(client: FlaskClient, fill: Callable[..., None]) -> None:
+def test_low_priority_jobs_fill_the_queue_only_for_low_priority(client: FlaskClient, fill: Callable[..., None]) -> None:
     fill(priority=-10)
 
     assert client.post("/v1/jobs", data=another(priority=-10)).status_code == 429
@@ -83,7 +83,7 @@ def test_bulk_work_refuses_only_bulk_work(client: FlaskClient, fill: Callable[..
     assert client.post("/v1/jobs", data=another()).status_code == 202
 
 
-def test_readers_are_served(client: FlaskClient, fill: Callable[..., None]) -> None:
+def test_a_full_queue_does_not_refuse_reads(client: FlaskClient, fill: Callable[..., None]) -> None:
     batch = client.post("/v1/batches").json["links"]
     fill()
 
@@ -93,7 +93,9 @@ def test_readers_are_served(client: FlaskClient, fill: Callable[..., None]) -> N
     assert (queue["queued"], queue["full_up_to_priority"]) == (LIMIT, 0)
 
 
-def test_a_stored_answer_needs_no_queue(client: FlaskClient, fill: Callable[..., None], work: Work) -> None:
+def test_a_cached_answer_is_returned_although_the_queue_is_full(
+    client: FlaskClient, fill: Callable[..., None], work: Work
+) -> None:
     client.post("/v1/jobs", data=another())
     work()
     fill()
@@ -106,7 +108,9 @@ def test_a_stored_answer_needs_no_queue(client: FlaskClient, fill: Callable[...,
     assert (afresh.status_code, mixed.status_code) == (429, 429)
 
 
-def test_a_picture_that_a_batch_refuses_needs_no_queue(client: FlaskClient, fill: Callable[..., None]) -> None:
+def test_an_invalid_picture_of_a_batch_fails_although_the_queue_is_full(
+    client: FlaskClient, fill: Callable[..., None]
+) -> None:
     batch = client.post("/v1/batches").json["links"]
     fill()
 
@@ -135,7 +139,7 @@ def test_a_request_that_was_accepted_keeps_its_answer(
     assert (refused.status_code, later.status_code) == (429, 202)
 
 
-def test_a_closed_or_cancelled_batch_matters_more_than_a_full_queue(
+def test_a_closed_or_cancelled_batch_is_reported_before_a_full_queue(
     client: FlaskClient, fill: Callable[..., None]
 ) -> None:
     closed, cancelled = client.post("/v1/batches").json["links"], client.post("/v1/batches").json["links"]
@@ -157,7 +161,9 @@ def test_a_cancelled_batch_makes_room_at_once(client: FlaskClient) -> None:
     assert client.post("/v1/jobs", data=another()).status_code == 202
 
 
-def test_retry_after_is_what_the_queue_needs(client: FlaskClient, service: Service, fill: Callable[..., None]) -> None:
+def test_retry_after_is_the_time_until_the_queue_has_room(
+    client: FlaskClient, service: Service, fill: Callable[..., None]
+) -> None:
     fill()
     row = {"runtime": "pytorch", "model": MODEL, "worker_id": new_id(), "task_id": "t", "priority": 0, "turn": 0}
     with service.db.write() as connection:
@@ -168,15 +174,15 @@ def test_retry_after_is_what_the_queue_needs(client: FlaskClient, service: Servi
 
     answer = client.post("/v1/jobs", data=form((encoded(colour="yellow"), "a"), (encoded(colour="black"), "b")))
 
-    assert "no worker is there" in nobody.json["detail"]
+    assert "no live worker" in nobody.json["detail"]
     assert answer.headers["Retry-After"] == "10"  # two places
 
 
 def test_a_queue_whose_oldest_job_waits_too_long_is_full(
     client: FlaskClient, service: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(service.backpressure, "_most_jobs", 0)
-    monkeypatch.setattr(service.backpressure, "_most_seconds", 60.0)
+    monkeypatch.setattr(service.backpressure, "_max_jobs", 0)
+    monkeypatch.setattr(service.backpressure, "_max_seconds", 60.0)
     for colour in COLOURS[: LIMIT + 1]:
         assert client.post("/v1/jobs", data=form((encoded(colour=colour), "a.png"))).status_code == 202
     first = client.get("/v1/jobs").json["jobs"][-1]["id"]

@@ -14,7 +14,7 @@ def opened(client: FlaskClient) -> str:
     return str(client.post("/v1/batches", json={"name": "May"}).json["links"]["self"])
 
 
-def test_open(client: FlaskClient) -> None:
+def test_a_batch_is_opened(client: FlaskClient) -> None:
     answer = client.post("/v1/batches", json={"name": "May"})
 
     batch = answer.json
@@ -23,7 +23,7 @@ def test_open(client: FlaskClient) -> None:
     assert client.get(batch["links"]["self"]).json == batch
 
 
-def test_name_may_be_left_out(client: FlaskClient) -> None:
+def test_the_name_of_a_batch_is_optional(client: FlaskClient) -> None:
     assert client.post("/v1/batches").json["name"] is None
 
 
@@ -49,7 +49,7 @@ def test_one_picture_answers_with_a_list_too(client: FlaskClient) -> None:
     assert [job["source"] for job in answer.json["jobs"]] == ["a.png"]
 
 
-def test_closed_batch_takes_no_more(client: FlaskClient) -> None:
+def test_a_closed_batch_accepts_no_more_jobs(client: FlaskClient) -> None:
     batch = opened(client)
     client.post(f"{batch}/close")
 
@@ -59,7 +59,7 @@ def test_closed_batch_takes_no_more(client: FlaskClient) -> None:
     assert client.post(f"{batch}/close").status_code == 200
 
 
-def test_key_belongs_to_its_batch(client: FlaskClient) -> None:
+def test_an_idempotency_key_belongs_to_its_batch(client: FlaskClient) -> None:
     first, second = opened(client), opened(client)
 
     answers = [
@@ -71,7 +71,7 @@ def test_key_belongs_to_its_batch(client: FlaskClient) -> None:
     assert answers[1].json["code"] == "idempotency_key_reused"
 
 
-def test_cancel(client: FlaskClient, work: Work) -> None:
+def test_a_batch_is_cancelled(client: FlaskClient, work: Work) -> None:
     batch = opened(client)
     client.post(f"{batch}/jobs", data=form((encoded(), "a.png"), (encoded(colour="red"), "b.png")))
 
@@ -83,7 +83,7 @@ def test_cancel(client: FlaskClient, work: Work) -> None:
     assert (refused.status_code, refused.json["code"]) == (409, "batch_cancelled")
 
 
-def test_results_are_the_finished_jobs_a_line_each(client: FlaskClient, work: Work) -> None:
+def test_results_are_the_finished_jobs_as_one_line_each(client: FlaskClient, work: Work) -> None:
     batch = opened(client)
     files = [(encoded(size=(20 + number, 20)), f"{number}é.png") for number in range(7)]
     client.post(f"{batch}/jobs", data=form(*files, (b"", "empty.png")))
@@ -104,7 +104,7 @@ def test_results_of_an_empty_batch_are_empty(client: FlaskClient) -> None:
     assert (answer.status_code, answer.data) == (200, b"")
 
 
-def test_other_formats_are_refused(client: FlaskClient) -> None:
+def test_results_in_other_formats_are_refused(client: FlaskClient) -> None:
     answer = client.get(f"{opened(client)}/results?format=xml")
 
     assert (answer.status_code, answer.json["errors"][0]["field"]) == (422, "format")

@@ -59,7 +59,7 @@ def document_of(schema: dict[str, Any]) -> Document:
     )
 
 
-def spoiled(content: dict[str, Any], where: str, value: Any) -> dict[str, Any]:
+def changed(content: dict[str, Any], where: str, value: Any) -> dict[str, Any]:
     """A copy with one changed member. `where` is its path, such as `jobs.0.id`."""
     copy = deepcopy(content)
     *above, last = [int(part) if part.isdigit() else part for part in where.split(".")]
@@ -70,7 +70,7 @@ def spoiled(content: dict[str, Any], where: str, value: Any) -> dict[str, Any]:
     return copy
 
 
-def test_right_answers_pass(document: Document) -> None:
+def test_valid_answers_pass(document: Document) -> None:
     document.check("get", "/v1/jobs", answer(PAGE))
     document.check("post", "/v1/jobs", answer(JOB))
     document.check("post", "/v1/jobs", answer({"jobs": [JOB]}))
@@ -103,9 +103,9 @@ def test_right_answers_pass(document: Document) -> None:
         ("jobs.0.started_at", "2026-13-30T02:46:00.438Z", "is not a 'date-time'"),
     ],
 )
-def test_a_spoiled_answer_fails(document: Document, where: str, value: Any, fault: str) -> None:
+def test_an_invalid_answer_fails(document: Document, where: str, value: Any, fault: str) -> None:
     with pytest.raises(AssertionError, match=fault):
-        document.check("get", "/v1/jobs", answer(spoiled(PAGE, where, value)))
+        document.check("get", "/v1/jobs", answer(changed(PAGE, where, value)))
 
 
 @pytest.mark.parametrize("content", [JOB | {"more": 1}, {"jobs": [JOB], "next": None}])

@@ -24,7 +24,7 @@ def enter_worker(service: Service, digest: str) -> None:
     )
 
 
-def test_alive(client: FlaskClient) -> None:
+def test_healthz_answers(client: FlaskClient) -> None:
     assert client.get("/healthz").json == {"status": "ok"}
 
 
@@ -37,7 +37,7 @@ def test_without_redis_jobs_are_accepted(client: FlaskClient) -> None:
     assert "Redis" in answer.json["parts"]["redis"]["fault"]
 
 
-def test_without_the_store_they_are_not(client: FlaskClient, service: Service) -> None:
+def test_without_the_store_no_jobs_are_accepted(client: FlaskClient, service: Service) -> None:
     Path(service.settings.data / "images").rmdir()
 
     answer = client.get("/readyz")
@@ -46,14 +46,14 @@ def test_without_the_store_they_are_not(client: FlaskClient, service: Service) -
     assert answer.json["parts"]["store"]["ok"] is False
 
 
-def test_without_our_tables_they_are_not(client: FlaskClient, service: Service) -> None:
+def test_without_tables_no_jobs_are_accepted(client: FlaskClient, service: Service) -> None:
     with service.db.write() as connection:
         connection.exec_driver_sql("ALTER TABLE jobs RENAME TO gone")
 
     assert client.get("/readyz").json["parts"]["database"]["ok"] is False
 
 
-def test_model_is_available_where_a_worker_has_this_version(client: FlaskClient, service: Service) -> None:
+def test_a_model_is_available_if_a_worker_has_its_version(client: FlaskClient, service: Service) -> None:
     enter_worker(service, "another")
     before = client.get("/v1/models").json["models"][0]
     enter_worker(service, service.catalogue.entries[MODEL].digest)
@@ -65,7 +65,7 @@ def test_model_is_available_where_a_worker_has_this_version(client: FlaskClient,
     assert after["input"] == {"width": 384, "height": 384}
 
 
-def test_queue_without_a_worker_says_so(client: FlaskClient, service: Service) -> None:
+def test_a_queue_without_a_worker_is_shown(client: FlaskClient, service: Service) -> None:
     client.post("/v1/jobs", data=form((encoded(), "a.png")))
     before = client.get("/v1/queues").json["queues"]
     enter_worker(service, service.catalogue.entries[MODEL].digest)
@@ -76,10 +76,10 @@ def test_queue_without_a_worker_says_so(client: FlaskClient, service: Service) -
     assert (after[0]["workers"], after[0]["no_worker"], after[0]["doorbells"]) == (1, False, None)
 
 
-def test_queue_names_the_versions_that_nobody_serves(client: FlaskClient, service: Service) -> None:
+def test_a_queue_shows_the_versions_that_no_worker_serves(client: FlaskClient, service: Service) -> None:
     client.post("/v1/jobs", data=form((encoded(), "a.png")))
     with service.db.write() as connection:
-        # As a job is whose model was changed since.
+        # Like a job whose model has changed after the submit.
         connection.execute(sa.update(Job).values(model_digest="of yesterday"))
     client.post("/v1/jobs", data=form((encoded(), "a.png"), cache="false"))
 
@@ -92,7 +92,7 @@ def test_queue_names_the_versions_that_nobody_serves(client: FlaskClient, servic
     }
 
 
-def test_queue_tells_of_a_server_that_does_not_answer(client: FlaskClient, service: Service) -> None:
+def test_a_queue_shows_the_outage_of_a_model_server(client: FlaskClient, service: Service) -> None:
     worker = new_id()
     worker_registry.register(service.db, worker, runtime="remote", host="h", models={}, device="remote", versions={})
     worker_registry.record_outage(service.db, worker, "distant", "server_timeout", "It did not answer within 10 s.")

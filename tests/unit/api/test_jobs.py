@@ -32,7 +32,7 @@ def test_a_picture_becomes_a_job(client: FlaskClient, service: Service) -> None:
     assert service.store.get(job["image"]["sha256"]) == encoded()
 
 
-def test_json_with_base64_does_the_same(client: FlaskClient) -> None:
+def test_a_base64_picture_in_json_becomes_a_job(client: FlaskClient) -> None:
     # With line breaks, as the command `base64` writes it.
     text = base64.encodebytes(encoded()).decode()
 
@@ -63,7 +63,7 @@ def test_sources_may_be_sent_with_the_files(client: FlaskClient) -> None:
     assert [job["source"] for job in answer.json["jobs"]] == ["x/a", "x/b"]
 
 
-def test_answer_is_shown(client: FlaskClient, work: Work) -> None:
+def test_a_finished_job_shows_its_detections(client: FlaskClient, work: Work) -> None:
     submitted = client.post("/v1/jobs", data=form((encoded(), "card.png"))).json
     work()
 
@@ -119,7 +119,7 @@ def test_answers_of_a_model_server_are_reused_only_if_its_version_is_named(
 ) -> None:
     (catalogue,) = settings.catalogue
     named = {"version": version} if version else {}
-    distant = catalogues.served("http://127.0.0.1:9", server=named, labels=["textbox", "radiobutton"])
+    distant = catalogues.server_entry("http://127.0.0.1:9", server=named, labels=["textbox", "radiobutton"])
     catalogues.write(catalogue, CATALOGUE | {"distant": distant})
     os.utime(catalogue, (1e9, 1e9))
     client.post("/v1/jobs", data=form((encoded(), "card.png"), model="distant"))
@@ -157,7 +157,7 @@ def test_a_request_whose_key_is_in_flight_gets_retry_after(client: FlaskClient, 
     assert answer.headers["Retry-After"]
 
 
-def test_key_of_a_failed_request_is_free_again(client: FlaskClient, service: Service) -> None:
+def test_the_key_of_a_failed_request_can_be_used_again(client: FlaskClient, service: Service) -> None:
     folder = Path(service.settings.data / "images")
     folder.rmdir()
     headers = {"Idempotency-Key": "k"}
@@ -187,7 +187,7 @@ def test_an_outage_of_the_database_is_503(client: FlaskClient, service: Service)
     assert answer.headers["Retry-After"]
 
 
-def test_pages_and_filters(client: FlaskClient, work: Work) -> None:
+def test_jobs_are_listed_by_pages_and_filters(client: FlaskClient, work: Work) -> None:
     for number in range(5):
         client.post("/v1/jobs", data=form((encoded(), f"{number}.png"), cache="false"))
     work()
@@ -218,7 +218,7 @@ def test_filters_stay_on_the_next_page(client: FlaskClient, work: Work) -> None:
     assert [found["score"] for found in page["jobs"][0]["detections"]] == [0.9712]
 
 
-def test_cancel(client: FlaskClient, work: Work) -> None:
+def test_a_job_is_cancelled(client: FlaskClient, work: Work) -> None:
     first, second = client.post("/v1/jobs", data=form((encoded(), "a"), (encoded(colour="red"), "b"))).json["jobs"]
 
     assert client.post(f"{first['links']['self']}/cancel").json["status"] == "cancelled"
@@ -236,7 +236,7 @@ def test_id_in_capitals_is_the_same_id(client: FlaskClient) -> None:
 @pytest.mark.parametrize(
     ("kind", "media_type"), [("PNG", "image/png"), ("JPEG", "image/jpeg"), ("WEBP", "image/webp"), ("BMP", "image/bmp")]
 )
-def test_image_is_what_was_sent(client: FlaskClient, kind: str, media_type: str) -> None:
+def test_the_image_link_returns_the_bytes_that_were_sent(client: FlaskClient, kind: str, media_type: str) -> None:
     job = client.post("/v1/jobs", data=form((encoded(kind), "a"))).json
 
     answer = client.get(job["links"]["image"])
@@ -249,7 +249,7 @@ def test_image_is_what_was_sent(client: FlaskClient, kind: str, media_type: str)
     assert (again.status_code, again.data) == (304, b"")
 
 
-def test_annotated_needs_an_answer(client: FlaskClient, work: Work) -> None:
+def test_an_annotated_picture_needs_a_succeeded_job(client: FlaskClient, work: Work) -> None:
     job = client.post("/v1/jobs", data=form((encoded(), "a.png"))).json
     early = client.get(job["links"]["annotated"])
     work()
@@ -265,7 +265,7 @@ def test_annotated_needs_an_answer(client: FlaskClient, work: Work) -> None:
     assert other.status_code == 200
 
 
-def test_a_missing_picture(client: FlaskClient, service: Service) -> None:
+def test_a_missing_picture_is_404(client: FlaskClient, service: Service) -> None:
     job = client.post("/v1/jobs", data=form((encoded(), "a.png"))).json
     service.store.delete(job["image"]["sha256"])
 
@@ -274,7 +274,7 @@ def test_a_missing_picture(client: FlaskClient, service: Service) -> None:
     assert (answer.status_code, answer.json["code"]) == (404, "picture_missing")
 
 
-def test_a_file_above_half_a_megabyte(client: FlaskClient, service: Service) -> None:
+def test_a_file_above_half_a_megabyte_is_accepted(client: FlaskClient, service: Service) -> None:
     data = encoded() + b"\0" * 900_000
 
     answer = client.post(

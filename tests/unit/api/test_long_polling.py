@@ -57,7 +57,7 @@ def all_unfinished(job_ids: Collection[str]) -> set[str]:
     return set(job_ids)
 
 
-def test_it_ends_when_all_jobs_are_announced(announcements: Announcements) -> None:
+def test_a_wait_ends_when_all_jobs_are_announced(announcements: Announcements) -> None:
     polling = LongPolling(announcements.listen, all_unfinished, max_waiting=5)
     waits = Waiting(polling, ["a", "b"])
 
@@ -69,14 +69,14 @@ def test_it_ends_when_all_jobs_are_announced(announcements: Announcements) -> No
     polling.close()
 
 
-def test_it_ends_at_once_if_the_jobs_have_their_answer() -> None:
+def test_a_wait_ends_at_once_if_the_jobs_are_finished() -> None:
     polling = LongPolling(Announcements().listen, lambda ids: set(), max_waiting=5)
 
     assert Waiting(polling, ["a"]).over()
     polling.close()
 
 
-def test_it_polls_the_database_if_nothing_is_announced(
+def test_a_wait_polls_the_database_if_nothing_is_announced(
     announcements: Announcements, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(long_polling, "POLL_SECONDS", 0.1)
@@ -97,7 +97,7 @@ def test_it_polls_the_database_if_nothing_is_announced(
     polling.close()
 
 
-def test_it_survives_an_outage_of_the_database(
+def test_a_wait_survives_an_outage_of_the_database(
     announcements: Announcements, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(long_polling, "POLL_SECONDS", 0.05)
@@ -117,7 +117,7 @@ def test_it_survives_an_outage_of_the_database(
     polling.close()
 
 
-def test_it_ends_when_the_time_is_up(announcements: Announcements) -> None:
+def test_a_wait_ends_when_the_time_is_up(announcements: Announcements) -> None:
     polling = LongPolling(announcements.listen, all_unfinished, max_waiting=5)
 
     assert Waiting(polling, ["a"], seconds=0.1).over()
@@ -220,5 +220,5 @@ def test_prefer_wait_returns_202_when_the_time_is_up(
         ("handling=strict", 0),
     ],
 )
-def test_preferred_wait(header: str | None, seconds: float) -> None:
+def test_the_wait_is_read_from_the_prefer_header(header: str | None, seconds: float) -> None:
     assert preferred_wait(header) == seconds

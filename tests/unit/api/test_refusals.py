@@ -145,7 +145,7 @@ REFUSED = {
 
 
 @pytest.mark.parametrize("case", REFUSED)
-def test_is_refused(case: str, client: FlaskClient, caplog: pytest.LogCaptureFixture) -> None:
+def test_an_invalid_request_is_refused(case: str, client: FlaskClient, caplog: pytest.LogCaptureFixture) -> None:
     send, status, code = REFUSED[case]
 
     with caplog.at_level(logging.INFO):
@@ -204,7 +204,7 @@ def test_success_is_not_logged(client: FlaskClient, caplog: pytest.LogCaptureFix
     assert caplog.records == []
 
 
-def test_picture_cut_in_half_is_accepted(client: FlaskClient) -> None:
+def test_a_truncated_picture_is_accepted(client: FlaskClient) -> None:
     whole = encoded("JPEG", (640, 480))
 
     assert submit_file(client, whole[: len(whole) // 2], "half.jpg").status_code == 202

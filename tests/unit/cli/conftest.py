@@ -34,7 +34,7 @@ def boxqueue(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Boxqueue:
 
 
 @pytest.fixture
-def in_a_process_that_stays(detector_processes: DetectorProcesses, monkeypatch: pytest.MonkeyPatch) -> None:
+def boxqueue_in_one_process(detector_processes: DetectorProcesses, monkeypatch: pytest.MonkeyPatch) -> None:
     """Runs the commands on PyTorch models in one process that has loaded PyTorch, instead of a new one each time."""
 
     def run(command: list[str], **_: object) -> subprocess.CompletedProcess[str]:

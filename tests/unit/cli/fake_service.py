@@ -16,7 +16,7 @@ TERMINAL = ("succeeded", "failed", "cancelled")
 
 
 class FakeService:
-    """A picture whose name contains `bad` fails; every other one has one detection."""
+    """A picture whose name contains `bad` fails. Every other picture has one detection."""
 
     def __init__(self) -> None:
         self.batches: dict[str, dict[str, Any]] = {}

@@ -19,7 +19,7 @@ def answering(app: Flask) -> Iterator[ServiceClient]:
         yield client
 
 
-def test_a_page_of_something_else_is_not_taken_for_an_answer() -> None:
+def test_a_page_of_another_program_is_an_error() -> None:
     app = Flask("other")
     app.add_url_rule("/v1/jobs", view_func=lambda: "<html>Welcome to nginx!</html>")
 
@@ -27,7 +27,7 @@ def test_a_page_of_something_else_is_not_taken_for_an_answer() -> None:
         client.get("/v1/jobs")
 
 
-def test_a_service_that_hangs_is_not_reported_as_away(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_service_that_hangs_is_not_reported_as_down(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("cli.client.TIMEOUT", httpx.Timeout(0.1, connect=5))
     end = threading.Event()
     app = Flask("hanging")
@@ -39,14 +39,14 @@ def test_a_service_that_hangs_is_not_reported_as_away(monkeypatch: pytest.Monkey
         end.set()
 
 
-def test_lines_are_refused_like_anything_else() -> None:
+def test_a_refused_stream_of_lines_is_an_error() -> None:
     app = Flask("empty")
 
     with answering(app) as client, pytest.raises(Refused, match="status 404"):
         next(client.lines("/v1/batches/batch-1/results"))
 
 
-def test_lines_of_a_service_that_is_away() -> None:
+def test_a_stream_of_lines_from_a_stopped_service_is_an_error() -> None:
     with answering(Flask("gone")) as client:
         url = client.url
 

@@ -15,7 +15,7 @@ OLD = {"model": "cards", "digest": "0123456789abcdef", "current": False, "queued
 OUT = {"model": "cards", "code": "server_timeout", "message": "Late.", "since": "2026-11-25T13:04Z"}
 
 
-def test_nothing_where_all_is_well() -> None:
+def test_a_healthy_service_has_no_diagnosis() -> None:
     assert diagnose(WELL) == []
     assert diagnose({**WELL, "queued": 0, "oldest_s": None, "rate_per_s": 0.0, "running": 0}) == []
 
@@ -40,7 +40,7 @@ def test_nothing_where_all_is_well() -> None:
         ({"full_up_to_priority": -10}, "priority -10 and lower are refused with 429", "More workers"),
     ],
 )
-def test_a_problem_and_what_to_do(problem: dict[str, Any], what: str, next_step: str) -> None:
+def test_a_diagnosis_says_what_is_wrong_and_what_to_do(problem: dict[str, Any], what: str, next_step: str) -> None:
     sentences = "\n".join(diagnose({**WELL, **problem}))
 
     assert what in sentences

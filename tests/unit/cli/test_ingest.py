@@ -1,4 +1,4 @@
-"""`boxqueue ingest` against a service that answers at once, refuses, is away, or loses its answers."""
+"""`boxqueue ingest` against a service that answers at once, refuses, is down, or loses its answers."""
 
 import json
 import os
@@ -39,10 +39,10 @@ def test_every_picture_is_sent_once_in_requests_of_several(
     assert service.batches["batch-1"] == {"name": "scans", "ended": "closed"}
 
 
-def test_a_request_has_only_so_many_bytes(
+def test_requests_stay_below_the_byte_limit(
     ingest: Boxqueue, service: FakeService, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("cli.pictures.MOST_BYTES", 2 * len(b"bytes of 0.png"))
+    monkeypatch.setattr("cli.pictures.MAX_BYTES", 2 * len(b"bytes of 0.png"))
     fill(folder, *(f"{number}.png" for number in range(5)), f"{'x' * 50}.png")
 
     ingest()
@@ -50,7 +50,7 @@ def test_a_request_has_only_so_many_bytes(
     assert [len(sent) for _, _, sent in service.uploads] == [2, 2, 1, 1]
 
 
-def test_the_options_go_with_every_request(ingest: Boxqueue, service: FakeService, folder: Path) -> None:
+def test_every_request_has_the_options(ingest: Boxqueue, service: FakeService, folder: Path) -> None:
     fill(folder, "a.png")
 
     ingest("--min-score", "0.5", "--no-cache")
@@ -58,7 +58,7 @@ def test_the_options_go_with_every_request(ingest: Boxqueue, service: FakeServic
     assert service.uploads[0][1] == {"model": "cards", "priority": "-10", "min_score": "0.5", "cache": "false"}
 
 
-def test_folders_below_are_taken_with_recursive(ingest: Boxqueue, service: FakeService, folder: Path) -> None:
+def test_recursive_includes_subfolders(ingest: Boxqueue, service: FakeService, folder: Path) -> None:
     fill(folder, "a.JPG", "notes.txt", "below/b.webp", "below/deep/c.tiff")
 
     result = ingest("--recursive", "--json")
@@ -76,7 +76,7 @@ def test_links_that_lead_in_circles_are_not_followed(ingest: Boxqueue, service: 
     assert [job["source"] for job in service.jobs] == ["a.png", "below/b.png"]
 
 
-def test_folders_below_are_left_alone_otherwise(ingest: Boxqueue, service: FakeService, folder: Path) -> None:
+def test_without_recursive_subfolders_are_skipped(ingest: Boxqueue, service: FakeService, folder: Path) -> None:
     fill(folder, "a.png", "below/b.png")
 
     ingest()
@@ -105,7 +105,7 @@ def test_a_file_that_cant_be_read_is_named_and_counted(ingest: Boxqueue, service
     assert [job["source"] for job in service.jobs] == ["a.png"]
 
 
-def test_a_name_that_no_service_would_take_does_not_cost_the_picture(
+def test_a_picture_with_an_invalid_name_is_sent_with_a_valid_one(
     ingest: Boxqueue, service: FakeService, folder: Path
 ) -> None:
     (folder / os.fsdecode(b"caf\xe9\x07.png")).write_bytes(b"x")
@@ -142,7 +142,7 @@ def test_a_request_is_repeated_with_its_key(
     assert [job["source"] for job in service.jobs] == ["a.png", "b.png"]
 
 
-def test_a_full_queue_is_waited_for_as_long_as_it_asks(
+def test_ingest_waits_for_a_full_queue_as_long_as_retry_after_says(
     ingest: Boxqueue, service: FakeService, folder: Path, waited: list[float], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("cli.progress.LINE_SECONDS", 0.0)
@@ -153,7 +153,7 @@ def test_a_full_queue_is_waited_for_as_long_as_it_asks(
 
     assert result.exit_code == 0, result.output
     assert waited == [1, 1]
-    assert "waits 1 s, then goes on: The queue pytorch is full" in result.stderr
+    assert "tries again in 1 s: The queue pytorch is full" in result.stderr
     assert [job["source"] for job in service.jobs] == ["a.png"]
 
 
@@ -169,7 +169,7 @@ def test_ctrl_c_ends_the_wait_for_a_full_queue(ingest: Boxqueue, service: FakeSe
     assert "accepted 32 pictures in batch batch-1" in result.stderr
 
 
-def test_a_request_too_large_for_the_service_is_cut(ingest: Boxqueue, service: FakeService, folder: Path) -> None:
+def test_a_request_too_large_for_the_service_is_divided(ingest: Boxqueue, service: FakeService, folder: Path) -> None:
     fill(folder, *(f"{number}.png" for number in range(8)))
     service.most_pictures = 2
 
@@ -212,7 +212,7 @@ def test_results_that_are_not_complete_leave_no_file(
     assert [path.name for path in tmp_path.iterdir()] == ["pictures"]
 
 
-def test_results_that_cant_be_written_stop_it_before_anything_is_sent(
+def test_an_unwritable_results_file_is_an_error_before_anything_is_sent(
     ingest: Boxqueue, service: FakeService, folder: Path, tmp_path: Path
 ) -> None:
     fill(folder, "a.png")
@@ -250,7 +250,7 @@ def test_resume_follows_a_batch_to_its_end(
     assert "picture_empty" in result.stdout
 
 
-def test_a_batch_in_which_nothing_moves_says_why(
+def test_the_reason_is_shown_if_a_batch_makes_no_progress(
     ingest: Boxqueue, service: FakeService, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("cli.commands.ingest.STALLED_SECONDS", 0.0)
@@ -290,7 +290,7 @@ def test_an_unknown_model_is_refused_with_the_known_ones(
     assert service.batches == {}
 
 
-def test_an_alias_is_as_good_as_a_name(boxqueue: Boxqueue, service: FakeService, folder: Path) -> None:
+def test_an_alias_is_accepted_as_a_model(boxqueue: Boxqueue, service: FakeService, folder: Path) -> None:
     fill(folder, "a.png")
 
     result = boxqueue("ingest", folder, "--model", "forms", "--url", service.url)
@@ -308,7 +308,7 @@ def test_an_alias_is_as_good_as_a_name(boxqueue: Boxqueue, service: FakeService,
         (["--resume", "batch-9"], 1, "There is no batch batch-9 (not_found)."),
     ],
 )
-def test_what_cant_be_done_is_one_sentence(
+def test_wrong_input_gives_one_error_message(
     boxqueue: Boxqueue, service: FakeService, folder: Path, arguments: list[str], code: int, sentence: str
 ) -> None:
     result = boxqueue("ingest", *arguments, "--url", service.url)

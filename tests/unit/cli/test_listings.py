@@ -50,7 +50,7 @@ def test_a_batch_is_shown_closed_and_cancelled(boxqueue: Boxqueue, filled: FakeS
     assert json.loads(cancelled.stdout)["status"] == "cancelled"
 
 
-def test_models_and_queues(boxqueue: Boxqueue, service: FakeService) -> None:
+def test_models_and_queues_are_listed(boxqueue: Boxqueue, service: FakeService) -> None:
     models = boxqueue("models", "--url", service.url)
     queues = boxqueue("queues", "--url", service.url)
 
@@ -70,28 +70,28 @@ def test_version_needs_no_service(boxqueue: Boxqueue) -> None:
     assert "service: none answers" in result.stdout
 
 
-def test_no_service_is_a_sentence_and_code_3(boxqueue: Boxqueue) -> None:
+def test_a_missing_service_gives_an_error_message_and_code_3(boxqueue: Boxqueue) -> None:
     result = boxqueue("jobs", "--url", f"http://127.0.0.1:{free_port('127.0.0.1')}")
 
     assert result.exit_code == 3
     assert "start one with `boxqueue up`" in result.stderr
 
 
-def test_a_problem_is_a_sentence_with_its_code(boxqueue: Boxqueue, service: FakeService) -> None:
+def test_a_problem_gives_an_error_message_with_its_code(boxqueue: Boxqueue, service: FakeService) -> None:
     result = boxqueue("jobs", "job-9", "--url", service.url)
 
     assert result.exit_code == 1
     assert result.stderr == "There is no job job-9 (not_found).\n"
 
 
-def test_an_invalid_address_is_wrong_usage(boxqueue: Boxqueue) -> None:
+def test_an_invalid_address_is_a_usage_error(boxqueue: Boxqueue) -> None:
     result = boxqueue("jobs", "--url", "localhost:8000")
 
     assert result.exit_code == 2
     assert "write it like http://127.0.0.1:8000" in result.stderr
 
 
-def test_a_wrong_setting_is_a_sentence_and_code_2(boxqueue: Boxqueue, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_wrong_setting_gives_an_error_message_and_code_2(boxqueue: Boxqueue, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("BOXQUEUE_PORT", "none")
 
     result = boxqueue("jobs")

@@ -1,4 +1,4 @@
-"""The sentence and the exit code of a command that fails."""
+"""The error message and the exit code of a command that fails."""
 
 import errno
 
@@ -11,7 +11,7 @@ from tests.unit.cli.fake_service import FakeService
 
 
 @pytest.mark.parametrize(
-    ("fault", "code", "said"),
+    ("fault", "code", "message"),
     [
         (KeyboardInterrupt(), 130, "Interrupted.\n"),
         (StopRequested(), 130, "Interrupted.\n"),
@@ -20,13 +20,13 @@ from tests.unit.cli.fake_service import FakeService
         (OSError(errno.EDQUOT, ""), 1, "There is no room left on the disk.\n"),
     ],
 )
-def test_it_ends_with_a_sentence_and_a_code(
+def test_an_error_gives_a_message_and_an_exit_code(
     boxqueue: Boxqueue,
     service: FakeService,
     monkeypatch: pytest.MonkeyPatch,
     fault: BaseException,
     code: int,
-    said: str,
+    message: str,
 ) -> None:
     def show(*_: object) -> None:
         raise fault
@@ -35,10 +35,10 @@ def test_it_ends_with_a_sentence_and_a_code(
 
     result = boxqueue("queues", "--url", service.url)
 
-    assert (result.exit_code, result.stderr) == (code, said)
+    assert (result.exit_code, result.stderr) == (code, message)
 
 
-def test_a_fault_of_our_own_is_not_hidden(
+def test_an_unexpected_error_is_raised(
     boxqueue: Boxqueue, service: FakeService, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def show(*_: object) -> None:

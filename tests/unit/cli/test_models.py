@@ -41,23 +41,23 @@ def catalogue(detector_processes: DetectorProcesses, tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def for_real(catalogue: Path, boxqueue: Boxqueue, monkeypatch: pytest.MonkeyPatch) -> Boxqueue:
+def boxqueue_in_new_processes(catalogue: Path, boxqueue: Boxqueue, monkeypatch: pytest.MonkeyPatch) -> Boxqueue:
     """The command with that catalogue, and a new process for each model."""
     monkeypatch.setenv("BOXQUEUE_CATALOGUE", str(catalogue))
     return boxqueue
 
 
 @pytest.fixture
-def here(for_real: Boxqueue, in_a_process_that_stays: None) -> Boxqueue:
+def boxqueue_here(boxqueue_in_new_processes: Boxqueue, boxqueue_in_one_process: None) -> Boxqueue:
     """The same with one process for all models, which is faster."""
-    return for_real
+    return boxqueue_in_new_processes
 
 
-def test_check_tells_what_a_request_would_get_and_draws_it(for_real: Boxqueue, tmp_path: Path) -> None:
+def test_check_shows_and_draws_the_detections_of_a_request(boxqueue_in_new_processes: Boxqueue, tmp_path: Path) -> None:
     Image.new("RGB", (64, 64), (204, 102, 0)).save(tmp_path / "red.jpg", quality=100, subsampling=0)
 
-    asked = ("--picture", tmp_path / "red.jpg", "--output", tmp_path / "drawn", "--json")
-    done = for_real("models", "check", "tiny", *asked)
+    options = ("--picture", tmp_path / "red.jpg", "--output", tmp_path / "drawn", "--json")
+    done = boxqueue_in_new_processes("models", "check", "tiny", *options)
 
     found = json.loads(done.stdout)
     assert done.exit_code == 0
@@ -72,8 +72,8 @@ def test_check_tells_what_a_request_would_get_and_draws_it(for_real: Boxqueue, t
     assert (abs(drawn - (204, 102, 0)).sum(axis=2) > 60).any()
 
 
-def test_check_without_a_picture_tells_of_times_alone(here: Boxqueue) -> None:
-    done = here("models", "check", "tiny")
+def test_check_without_a_picture_shows_only_times(boxqueue_here: Boxqueue) -> None:
+    done = boxqueue_here("models", "check", "tiny")
 
     assert done.exit_code == 0
     assert "in batches of 2" in done.stdout
@@ -88,17 +88,17 @@ def test_check_without_a_picture_tells_of_times_alone(here: Boxqueue) -> None:
         (["tiny", "--picture", "mine.toml"], "picture_undecodable: "),
     ],
 )
-def test_what_can_not_be_checked_has_a_sentence(here: Boxqueue, arguments: list[str], sentence: str) -> None:
-    done = here("models", "check", *arguments)
+def test_a_failed_check_gives_an_error_message(boxqueue_here: Boxqueue, arguments: list[str], sentence: str) -> None:
+    done = boxqueue_here("models", "check", *arguments)
 
     assert done.exit_code == 1
     assert sentence in done.stderr
 
 
-def test_a_file_that_is_not_the_one_meant_is_not_run(here: Boxqueue, tmp_path: Path) -> None:
+def test_a_file_with_another_digest_is_not_run(boxqueue_here: Boxqueue, tmp_path: Path) -> None:
     (tmp_path / "tiny.pt2").write_bytes(b"something else")
 
-    done = here("models", "check", "tiny")
+    done = boxqueue_here("models", "check", "tiny")
 
     assert done.exit_code == 1
     assert "model_unusable: Model tiny: " in done.stderr
@@ -106,11 +106,13 @@ def test_a_file_that_is_not_the_one_meant_is_not_run(here: Boxqueue, tmp_path: P
 
 
 @pytest.mark.compiler
-def test_a_compiled_model_stands_beside_the_other_and_answers_the_same(for_real: Boxqueue, catalogue: Path) -> None:
+def test_a_compiled_model_is_added_beside_the_original_and_finds_the_same(
+    boxqueue_in_new_processes: Boxqueue, catalogue: Path
+) -> None:
     picture = catalogue.parent / "red.png"
     Image.new("RGB", (64, 64), (204, 102, 0)).save(picture)
 
-    made = for_real("models", "compile", "tiny", "--portable")
+    made = boxqueue_in_new_processes("models", "compile", "tiny", "--portable")
 
     assert made.exit_code == 0, made.stderr
     text = catalogue.read_text()
@@ -119,7 +121,9 @@ def test_a_compiled_model_stands_beside_the_other_and_answers_the_same(for_real:
     assert entries["tiny-compiled"].format == "aotinductor"
     assert entries["tiny-compiled"].defaults.min_score == 0.5
     one, other = (
-        json.loads(for_real("models", "check", name, "--picture", picture, "--json").stdout)["detections"]
+        json.loads(boxqueue_in_new_processes("models", "check", name, "--picture", picture, "--json").stdout)[
+            "detections"
+        ]
         for name in ("tiny", "tiny-compiled")
     )
     assert one == other
@@ -127,18 +131,18 @@ def test_a_compiled_model_stands_beside_the_other_and_answers_the_same(for_real:
 
 
 @pytest.mark.compiler
-def test_a_compiled_model_may_be_for_the_workers_of_libtorch(here: Boxqueue, catalogue: Path) -> None:
-    made = here("models", "compile", "tiny", "--runtime", "libtorch", "--as", "tiny-libtorch")
+def test_a_compiled_model_may_be_for_the_workers_of_libtorch(boxqueue_here: Boxqueue, catalogue: Path) -> None:
+    made = boxqueue_here("models", "compile", "tiny", "--runtime", "libtorch", "--as", "tiny-libtorch")
 
     assert made.exit_code == 0, made.stderr
     entry = Catalogue.load(catalogue).entries["tiny-libtorch"]
     assert (entry.runtime, entry.format) == ("libtorch", "aotinductor")
 
 
-def test_a_second_compiled_model_needs_another_name(here: Boxqueue, catalogue: Path) -> None:
+def test_a_second_compiled_model_needs_another_name(boxqueue_here: Boxqueue, catalogue: Path) -> None:
     copy_entry(catalogue, "tiny", "tiny-compiled", {})
 
-    done = here("models", "compile", "tiny")
+    done = boxqueue_here("models", "compile", "tiny")
 
     assert done.exit_code == 1
     assert "--as NAME" in done.stderr
@@ -156,7 +160,7 @@ def test_an_entry_is_found_in_the_catalogue_that_has_it(catalogue: Path, tmp_pat
         copy_entry(catalogue, "tiny", "tiny", {})
 
 
-def test_a_runtime_that_nobody_has_is_named(catalogue: Path) -> None:
+def test_an_unknown_runtime_is_named(catalogue: Path) -> None:
     entry = Catalogue.load(catalogue).entries["tiny"].model_copy(update={"runtime": "paper"})
 
     with pytest.raises(ModelUnusable, match="no runtime 'paper'; there are "):

@@ -1,4 +1,4 @@
-"""`boxqueue models add`, on a tiny model, as a user runs it: where the entry goes, and its messages."""
+"""`boxqueue models add` on a tiny model, as a user runs it: the catalogue that gets the entry, and the messages."""
 
 import tomllib
 from pathlib import Path
@@ -24,7 +24,7 @@ def model(detector_processes: DetectorProcesses, tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def boxqueue_here(boxqueue: Boxqueue, in_a_process_that_stays: None) -> Boxqueue:
+def boxqueue_here(boxqueue: Boxqueue, boxqueue_in_one_process: None) -> Boxqueue:
     """The command, with one process for all models, which is faster."""
     return boxqueue
 
@@ -38,7 +38,7 @@ def existing(tmp_path: Path) -> Path:
     return path
 
 
-def test_without_a_catalogue_the_entry_goes_beside_the_model(boxqueue: Boxqueue, model: Path) -> None:
+def test_without_a_catalogue_one_is_written_beside_the_model(boxqueue: Boxqueue, model: Path) -> None:
     done = boxqueue("models", "add", "models/tiny.pt2", *LABELS)
 
     assert done.exit_code == 0, done.stderr
@@ -51,7 +51,7 @@ def test_without_a_catalogue_the_entry_goes_beside_the_model(boxqueue: Boxqueue,
     assert "There is already a model tiny. Choose another name: --name NAME." in checked.stderr
 
 
-def test_the_catalogue_that_was_set_gets_it_and_keeps_what_it_has(
+def test_the_entry_is_appended_to_the_configured_catalogue(
     boxqueue_here: Boxqueue, model: Path, existing: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("BOXQUEUE_CATALOGUE", str(existing))
@@ -74,7 +74,7 @@ def test_a_dry_run_writes_nothing(boxqueue_here: Boxqueue, model: Path) -> None:
     assert [path.name for path in model.parent.iterdir()] == ["tiny.pt2"]
 
 
-def test_of_several_catalogues_one_has_to_be_named_and_no_name_is_there_twice(
+def test_several_catalogues_need_a_choice_and_a_new_name(
     boxqueue_here: Boxqueue, model: Path, existing: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("BOXQUEUE_CATALOGUE", f"{existing},new.toml")
@@ -99,7 +99,7 @@ def test_of_several_catalogues_one_has_to_be_named_and_no_name_is_there_twice(
         ),
     ],
 )
-def test_wrong_usage_is_told_before_anything_is_loaded(
+def test_wrong_usage_is_reported_before_anything_is_loaded(
     boxqueue_here: Boxqueue, arguments: list[object], sentence: str
 ) -> None:
     done = boxqueue_here("models", "add", *arguments)

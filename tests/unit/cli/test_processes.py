@@ -27,7 +27,7 @@ print(child.stdout)
 """
 
 
-def test_an_orphan_that_ignores_sigterm_is_ended_too() -> None:
+def test_an_orphan_that_ignores_sigterm_is_killed() -> None:
     done = subprocess.run([sys.executable, "-c", PARENT], capture_output=True, text=True, check=True, timeout=120)
 
     assert not psutil.pid_exists(int(done.stdout))

@@ -18,7 +18,9 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
     return clock
 
 
-def test_a_log_gets_a_line_now_and_then(clock: SimpleNamespace, capsys: pytest.CaptureFixture[str]) -> None:
+def test_progress_in_a_log_is_a_line_from_time_to_time(
+    clock: SimpleNamespace, capsys: pytest.CaptureFixture[str]
+) -> None:
     with PictureProgress(8000, "scans") as progress:
         for clock.now, done, sent in [
             (4, 10, 5000),  # too soon after the start
@@ -48,7 +50,7 @@ def test_a_long_time_is_shown_in_hours(clock: SimpleNamespace, capsys: pytest.Ca
     assert capsys.readouterr().err == "scans: 200 of 200000 done, 20.0/s, 2 h 46 min left\n"
 
 
-def test_a_log_shows_why_nothing_moves(clock: SimpleNamespace, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_log_shows_why_there_is_no_progress(clock: SimpleNamespace, capsys: pytest.CaptureFixture[str]) -> None:
     progress = PictureProgress(10, "scans")
     clock.now = 2
     progress.note("no live worker.")  # too soon after the start to be a line, so it goes with the next one

@@ -21,7 +21,7 @@ class Pictures:
         return path.encode(), self._media_type
 
 
-def job(source: str, **given: Any) -> str:
+def job(source: str, **changes: Any) -> str:
     found = [("textbox", 0.9), ("image", 0.8), ("textbox", 0.7), ("rating", 0.6), ("checkbox", 0.5)]
     answered = {
         "id": "job-1",
@@ -33,7 +33,7 @@ def job(source: str, **given: Any) -> str:
         "timings_ms": {"queued": 900, "decode": 3, "inference": 15.4, "total": 920},
         "links": {"annotated": "/drawn"},
     }
-    return json.dumps(answered | given)
+    return json.dumps(answered | changes)
 
 
 def shown(*lines: str) -> list[str]:

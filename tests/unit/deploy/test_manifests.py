@@ -1,4 +1,4 @@
-"""The manifests: valid for Kubernetes and for KEDA, with the promised limits and rights."""
+"""The manifests are valid for Kubernetes and for KEDA, and have the promised limits and privileges."""
 
 import json
 from pathlib import Path
@@ -55,7 +55,7 @@ def test_a_component_makes_an_overlay_with_one_more_worker(name: str, tmp_path: 
     ("kind", "wrong"),
     [("Deployment", {"replicaCount": 2}), ("ScaledObject", {"minReplicas": 0})],
 )
-def test_what_is_misspelt_does_not_pass(kind: str, wrong: Manifest) -> None:
+def test_a_misspelt_field_is_an_error(kind: str, wrong: Manifest) -> None:
     manifest = of_kind(overlay("cpu"), kind)[0]
 
     with pytest.raises((kubernetes_validate.ValidationError, AssertionError)):
@@ -63,7 +63,7 @@ def test_what_is_misspelt_does_not_pass(kind: str, wrong: Manifest) -> None:
 
 
 @every_overlay
-def test_every_pod_has_the_least_rights(name: str) -> None:
+def test_every_pod_has_minimal_privileges(name: str) -> None:
     found = pods(overlay(name))
 
     assert {"api", "migrate", "redis", "worker-pytorch", "worker-tensorflow"} <= found.keys()
@@ -81,7 +81,7 @@ def test_every_pod_has_the_least_rights(name: str) -> None:
 
 
 @every_overlay
-def test_every_pod_is_probed_and_has_time_to_end(name: str) -> None:
+def test_every_pod_has_probes_and_every_worker_has_time_to_end(name: str) -> None:
     for process, pod in pods(overlay(name)).items():
         [container] = pod["containers"]
         if process != "migrate":
@@ -123,14 +123,14 @@ def test_policies_and_budgets_select_existing_pods() -> None:
             assert any(selector.items() <= pod.items() for pod in labels), selector
 
 
-def test_nothing_is_reachable_that_no_policy_names() -> None:
+def test_the_default_network_policy_denies_all_traffic() -> None:
     policies = of_kind(overlay("managed"), "NetworkPolicy")
 
     [default] = [one["spec"] for one in policies if one["metadata"]["name"] == "nothing-else"]
     assert default == {"podSelector": {}, "policyTypes": ["Ingress", "Egress"]}
 
 
-def test_workers_differ_in_their_runtime_alone() -> None:
+def test_worker_manifests_differ_only_in_the_runtime() -> None:
     found = worker_manifests()
 
     assert len(found) == 4
@@ -140,13 +140,13 @@ def test_workers_differ_in_their_runtime_alone() -> None:
     assert len(set(plain)) == 1
 
 
-def test_a_gpu_is_asked_for_where_the_image_is_for_cuda() -> None:
+def test_only_cuda_images_request_a_gpu() -> None:
     for name, pod in pods(overlay("gpu")).items():
         [container] = pod["containers"]
         assert container["image"].endswith("-cuda") == ("nvidia.com/gpu" in container["resources"]["limits"])
         assert container["image"].endswith("-cuda") == name.startswith("worker-")
 
 
-def test_no_secret_is_written_down() -> None:
+def test_no_overlay_contains_a_secret() -> None:
     for name in OVERLAYS:
         assert not of_kind(overlay(name), "Secret")

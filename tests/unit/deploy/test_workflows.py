@@ -25,7 +25,7 @@ def test_the_workflows_exist() -> None:
 
 
 @every_workflow
-def test_it_is_a_workflow(name: str) -> None:
+def test_a_workflow_matches_the_schema_of_github(name: str) -> None:
     run(tool("check-jsonschema"), "--builtin-schema", "vendor.github-workflows", str(FOLDER / name))
 
 
@@ -41,7 +41,7 @@ def test_actions_are_pinned_by_digest_with_their_version_beside_it(name: str) ->
 
 
 @every_workflow
-def test_a_job_has_only_the_rights_that_it_names(name: str) -> None:
+def test_every_job_lists_its_permissions_and_a_timeout(name: str) -> None:
     workflow = workflows()[name]
 
     assert workflow["permissions"] == {}
@@ -51,7 +51,7 @@ def test_a_job_has_only_the_rights_that_it_names(name: str) -> None:
 
 
 @every_workflow
-def test_every_make_target_that_it_calls_is_there(name: str) -> None:
+def test_every_make_target_of_a_workflow_exists(name: str) -> None:
     makefile = (ROOT / "Makefile").read_text()
     targets = set(re.findall(r"^([a-z-]+):", makefile, re.MULTILINE))
 
@@ -87,14 +87,14 @@ def position(lines: list[str], *words: str) -> int:
     return found
 
 
-def test_the_job_with_the_quick_tests_has_what_they_need_and_makes_nothing_else(tmp_path: Path) -> None:
+def test_the_job_of_the_quick_tests_installs_only_what_they_need(tmp_path: Path) -> None:
     _, lines = would_run(tmp_path, "test")
 
     assert position(lines, "-r requirements/dev.txt") < position(lines, "-m pytest", '-m "not slow"')
     assert not [line for line in lines if "cmake" in line or ".venv-isolation" in line]
 
 
-def test_the_job_with_the_slow_tests_has_what_they_need(tmp_path: Path) -> None:
+def test_the_job_of_the_slow_tests_installs_what_they_need(tmp_path: Path) -> None:
     before, lines = would_run(tmp_path, "test-slow")
 
     tests = position(lines, "-m pytest", "-m slow")

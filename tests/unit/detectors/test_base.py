@@ -35,23 +35,23 @@ class Scripted(Detector):
         )
 
 
-def detector(tmp_path: Path, **given: Any) -> Scripted:
+def detector(tmp_path: Path, **parts: Any) -> Scripted:
     (tmp_path / "m").write_bytes(b"")
-    output = given.pop("output", {})
+    output = parts.pop("output", {})
     empty = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
     entry = ModelEntry(
-        name="m", runtime="r", format=given.pop("format", "script"), file=tmp_path / "m", sha256=empty,
-        labels=("a", "b"), batch_size=given.pop("batch_size", 4),
+        name="m", runtime="r", format=parts.pop("format", "script"), file=tmp_path / "m", sha256=empty,
+        labels=("a", "b"), batch_size=parts.pop("batch_size", 4),
         input=Input(width=100, height=100), output=Output(**output),
     )  # fmt: skip
-    kind = type("Given", (Scripted,), given)
+    kind = type("Fake", (Scripted,), parts)
     return kind(entry, device="cpu", threads=1)
 
 
 PICTURE = np.zeros((100, 200, 3), np.uint8)  # twice as wide as high: content of 100 × 50 in the model
 
 
-def test_boxes_come_back_in_pixels_of_the_picture(tmp_path: Path) -> None:
+def test_boxes_are_in_pixels_of_the_picture(tmp_path: Path) -> None:
     (found,) = detector(tmp_path).detect([PICTURE])
 
     assert found.boxes.tolist() == [[20, 20, 40, 60]]
@@ -67,7 +67,7 @@ def test_boxes_come_back_in_pixels_of_the_picture(tmp_path: Path) -> None:
         ([0.1, 0.1, 0.2, 0.3], {"coordinates": "normalised"}),
     ],
 )
-def test_every_way_of_writing_a_box_means_the_same(tmp_path: Path, box: list[float], output: Any) -> None:
+def test_all_box_formats_give_the_same_boxes(tmp_path: Path, box: list[float], output: Any) -> None:
     (found,) = detector(tmp_path, boxes=[box], output=output).detect([PICTURE])
 
     assert found.boxes[0].tolist() == pytest.approx([20, 20, 40, 60])
@@ -80,18 +80,18 @@ def test_boxes_stay_inside_and_have_no_negative_size(tmp_path: Path) -> None:
 
 
 def test_detections_are_sorted_and_those_below_the_floor_are_left_out(tmp_path: Path) -> None:
-    given = {"boxes": [[1, 1, 2, 2]] * 5, "scores": [0.2, 0.9, 0.01, 0.02, 0.7], "classes": [0, 1, 0, 7, 0]}
+    parts = {"boxes": [[1, 1, 2, 2]] * 5, "scores": [0.2, 0.9, 0.01, 0.02, 0.7], "classes": [0, 1, 0, 7, 0]}
 
-    (found,) = detector(tmp_path, **given).detect([PICTURE])
+    (found,) = detector(tmp_path, **parts).detect([PICTURE])
 
     assert found.scores.tolist() == pytest.approx([0.9, 0.7, 0.2])
     assert found.class_ids.tolist() == [1, 0, 0]
 
 
 def test_class_ids_may_start_at_one(tmp_path: Path) -> None:
-    given = {"boxes": [[1, 1, 2, 2]] * 3, "scores": [0.9, 0.8, 0.7], "classes": [1, 2, 0]}
+    parts = {"boxes": [[1, 1, 2, 2]] * 3, "scores": [0.9, 0.8, 0.7], "classes": [1, 2, 0]}
 
-    (found,) = detector(tmp_path, **given, output={"first_class": 1}).detect([PICTURE])
+    (found,) = detector(tmp_path, **parts, output={"first_class": 1}).detect([PICTURE])
 
     assert found.class_ids.tolist() == [0, 1]
 
@@ -112,7 +112,7 @@ def test_logits_become_scores(tmp_path: Path) -> None:
     assert found.scores.tolist() == [0.5]
 
 
-def test_how_many_at_once_is_found_when_the_model_is_warmed_up(tmp_path: Path) -> None:
+def test_the_warm_up_chooses_the_batch_size(tmp_path: Path) -> None:
     def infer(self: Scripted, batch: Any) -> Any:
         if len(batch) > 2:
             raise RuntimeError("out of memory")
@@ -147,7 +147,7 @@ def test_nothing_found_is_an_empty_answer_of_the_right_shape(tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize(
-    "given",
+    "parts",
     [
         {"scores": [float("nan")]},
         {"boxes": [[0, 0, float("inf"), 1]]},
@@ -165,12 +165,12 @@ def test_nothing_found_is_an_empty_answer_of_the_right_shape(tmp_path: Path) -> 
         "a class that is no number",
     ],
 )
-def test_nonsense_from_the_model_is_a_failure_and_never_an_empty_answer(tmp_path: Path, given: Any) -> None:
+def test_invalid_outputs_are_a_failure_and_never_an_empty_answer(tmp_path: Path, parts: Any) -> None:
     with pytest.raises(DetectionFailed):
-        detector(tmp_path, **given).detect([PICTURE])
+        detector(tmp_path, **parts).detect([PICTURE])
 
 
-def test_what_the_model_raises_is_translated(tmp_path: Path) -> None:
+def test_an_error_of_the_model_becomes_detection_failed(tmp_path: Path) -> None:
     def burn(_: object, __: object) -> None:
         raise RuntimeError("out of smoke")
 
@@ -178,15 +178,15 @@ def test_what_the_model_raises_is_translated(tmp_path: Path) -> None:
         detector(tmp_path, _infer=burn).detect([PICTURE])
 
 
-def test_an_answer_for_every_picture_or_none(tmp_path: Path) -> None:
+def test_outputs_for_fewer_pictures_are_a_failure(tmp_path: Path) -> None:
     def lose_one(self: Scripted, batch: Any) -> Any:
         return tuple(part[:-1] for part in Scripted._infer(self, batch))
 
-    with pytest.raises(DetectionFailed, match=r"answers for \[1, 1, 1\] pictures, where 2 were asked"):
+    with pytest.raises(DetectionFailed, match=r"answers for \[1, 1, 1\] pictures, but got 2"):
         detector(tmp_path, _infer=lose_one).detect([PICTURE] * 2)
 
 
-def test_a_detector_may_raise_whatever_it_likes_for_one_picture(tmp_path: Path) -> None:
+def test_any_error_for_one_picture_becomes_detection_failed(tmp_path: Path) -> None:
     def burn(_: object, __: object) -> None:
         raise AttributeError("no smoke")
 
@@ -230,11 +230,11 @@ def test_the_file_is_read_once_if_it_is_not_replaced(tmp_path: Path, monkeypatch
         ("cuda:1", ["cuda:0", "cuda:1"], "cuda:1"),
     ],
 )
-def test_a_device_is_chosen(wanted: str, available: list[str], chosen: str) -> None:
+def test_the_device_is_chosen_from_those_of_the_runtime(wanted: str, available: list[str], chosen: str) -> None:
     assert choose_device(wanted, available) == chosen
 
 
 @pytest.mark.parametrize(("wanted", "available"), [("cuda", []), ("cuda:1", ["cuda:0"])])
-def test_cuda_where_there_is_none_is_refused(wanted: str, available: list[str]) -> None:
+def test_cuda_is_refused_if_there_is_no_gpu(wanted: str, available: list[str]) -> None:
     with pytest.raises(DeviceUnavailable, match="BOXQUEUE_DEVICE"):
         choose_device(wanted, available)

@@ -1,4 +1,4 @@
-"""How many pictures at once: found from how long a model really takes and how much memory it really needs."""
+"""The batch size is chosen by the measured time and memory of the model."""
 
 from types import SimpleNamespace
 
@@ -14,7 +14,7 @@ MB = 2**20
 
 
 class Clock:
-    """It stands still but for what the models here take, so that the machine has no part in what is found."""
+    """A clock that only the models of this module advance, so that the result does not depend on the machine."""
 
     def __init__(self) -> None:
         self.now = 0.0
@@ -30,18 +30,18 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     return clock
 
 
-def test_the_maximum_is_found_if_many_take_no_longer_than_one(clock: Clock) -> None:
+def test_the_batch_size_is_the_maximum_if_many_take_no_longer_than_one(clock: Clock) -> None:
     assert find_batch_size(lambda _: clock.take(0.005), None) == MAX_BATCH_SIZE
 
 
-def test_it_is_one_if_each_picture_takes_the_same_time(clock: Clock) -> None:
+def test_the_batch_size_is_one_if_each_picture_takes_the_same_time(clock: Clock) -> None:
     assert find_batch_size(lambda pictures: clock.take(0.02 * pictures), None) == 1
 
 
-def test_it_grows_while_that_saves_time(clock: Clock) -> None:
-    # 20 ms for starting, 4 for each of them: 24, 14, 9, 6.5, 5.25, 4.6, 4.3 a picture.
+def test_the_batch_size_grows_while_that_saves_time(clock: Clock) -> None:
+    # 20 ms for the start and 4 ms for each picture: 24, 14, 9, 6.5, 5.25, 4.6, 4.3 ms per picture.
     assert find_batch_size(lambda pictures: clock.take(0.02 + 0.004 * pictures), None) == 64
-    # 2 ms for starting, 20 for each: 22, 21, 20.5.
+    # 2 ms for the start and 20 ms for each picture: 22, 21, 20.5 ms per picture.
     assert find_batch_size(lambda pictures: clock.take(0.002 + 0.02 * pictures), None) == 1
 
 

@@ -1,4 +1,4 @@
-"""Every way in which models write what they found means the same detections."""
+"""All output formats of models give the same detections."""
 
 from pathlib import Path
 from typing import Any
@@ -16,12 +16,12 @@ BOX = [20, 20, 40, 60]
 """In the picture: 10, 10, 20, 30 in the model."""
 
 
-def found(*outputs: Any, **given: Any) -> Detections:
-    into = given.pop("into", Input(width=100, height=100))
-    ids, labels = given.pop("ids", None), given.pop("labels", ("a", "b", "c"))
+def found(*outputs: Any, **fields: Any) -> Detections:
+    into = fields.pop("into", Input(width=100, height=100))
+    ids, labels = fields.pop("ids", None), fields.pop("labels", ("a", "b", "c"))
     entry = ModelEntry(
         name="m", runtime="r", format="f", file=Path("m"), sha256="0" * 64, labels=labels, ids=ids, input=into,
-        output=Output(**given),
+        output=Output(**fields),
     )  # fmt: skip
     return postprocess(entry, [np.asarray(output, float) for output in outputs], WIDTH, HEIGHT)
 
@@ -38,7 +38,7 @@ def found(*outputs: Any, **given: Any) -> Detections:
     ],
 )
 @pytest.mark.parametrize("normalised", [False, True])
-def test_the_order_of_a_box(order: str, box: list[float], normalised: bool) -> None:
+def test_boxes_are_read_in_the_order_of_their_entry(order: str, box: list[float], normalised: bool) -> None:
     written = np.array(box, np.float32) / (100 if normalised else 1)
 
     one = found([written], [0.9], [0], box_order=order, coordinates="normalised" if normalised else "pixels")
@@ -46,7 +46,7 @@ def test_the_order_of_a_box(order: str, box: list[float], normalised: bool) -> N
     assert one.boxes.tolist() == [pytest.approx(BOX)]
 
 
-def test_pictures_in_their_own_size_have_boxes_of_their_own_size() -> None:
+def test_pictures_in_their_own_size_have_boxes_in_that_size() -> None:
     as_it_is = Input(width=400, height=400, resize="none")
     made_smaller = Input(width=100, height=100, resize="none")
 
@@ -60,7 +60,7 @@ LOGITS = np.log([[0.7, 0.2, 0.06, 0.04], [0.1, 0.2, 0.1, 0.6], [0.05, 0.35, 0.45
 
 
 @pytest.mark.parametrize(
-    ("given", "scores", "classes"),
+    ("fields", "scores", "classes"),
     [
         ({"background": "last"}, [0.7, 0.45, 0.2], [0, 2, 1]),
         ({"background": "first", "first_class": 1}, [0.6, 0.45, 0.2], [2, 1, 0]),
@@ -68,8 +68,8 @@ LOGITS = np.log([[0.7, 0.2, 0.06, 0.04], [0.1, 0.2, 0.1, 0.6], [0.05, 0.35, 0.45
     ],
     ids=["background last, as DETR", "background first", "no background"],
 )
-def test_softmax_over_a_column_for_each_class(given: Any, scores: list[float], classes: list[int]) -> None:
-    one = found([[1, 1, 2, 2]] * 3, LOGITS, class_scores=1, activation="softmax", **given)
+def test_softmax_over_a_column_for_each_class(fields: Any, scores: list[float], classes: list[int]) -> None:
+    one = found([[1, 1, 2, 2]] * 3, LOGITS, class_scores=1, activation="softmax", **fields)
 
     assert one.scores.tolist() == pytest.approx(scores)
     assert one.class_ids.tolist() == classes
@@ -85,7 +85,7 @@ def test_a_box_may_count_for_several_classes() -> None:
     assert one.boxes[0].tolist() == one.boxes[1].tolist() != one.boxes[2].tolist()
 
 
-def test_logits_however_large_become_scores() -> None:
+def test_very_large_logits_become_scores() -> None:
     one = found([[1, 1, 2, 2]] * 3, [[1e4, -1e4, 0.0]] * 3, class_scores=1, activation="sigmoid", several_classes=True)
 
     assert one.scores.tolist() == [1, 1, 1, 0.5, 0.5, 0.5]
@@ -124,7 +124,7 @@ def test_suppression_is_within_a_class() -> None:
     assert found(*DOUBLES).scores.tolist() == pytest.approx([0.9, 0.8, 0.7, 0.6])
 
 
-def test_suppression_keeps_what_a_plain_loop_keeps() -> None:
+def test_suppression_keeps_the_same_boxes_as_a_plain_loop() -> None:
     rng = np.random.default_rng(0)
     corner = rng.uniform(0, 60, (400, 2))
     boxes = np.concatenate([corner, corner + rng.uniform(5, 40, (400, 2))], axis=1).astype(np.float32)
@@ -160,19 +160,19 @@ def test_boxes_without_a_size_suppress_none() -> None:
     ],
     ids=["too few scores", "three corners", "no columns", "no number"],
 )
-def test_columns_that_make_no_sense_are_a_failure(outputs: Any) -> None:
+def test_invalid_columns_are_a_failure(outputs: Any) -> None:
     with pytest.raises(DetectionFailed):
         found(*outputs, class_scores=1)
 
 
-def test_nothing_at_all_is_an_answer() -> None:
+def test_a_model_without_any_box_gives_empty_arrays() -> None:
     one = found(np.zeros((0, 4)), np.zeros((0, 3)), class_scores=1, activation="softmax", nms=0.5)
 
     assert (one.boxes.shape, one.scores.shape, one.class_ids.shape) == ((0, 4), (0,), (0,))
 
 
 @pytest.mark.parametrize(
-    ("given", "message"),
+    ("fields", "message"),
     [
         ({"background": "last"}, "background needs class_scores"),
         ({"several_classes": True}, "several_classes needs class_scores"),
@@ -181,12 +181,12 @@ def test_nothing_at_all_is_an_answer() -> None:
         ({"nms_across_classes": True}, "needs nms"),
     ],
 )
-def test_fields_that_exclude_each_other_are_refused(given: Any, message: str) -> None:
+def test_fields_that_exclude_each_other_are_refused(fields: Any, message: str) -> None:
     with pytest.raises(ValidationError, match=message):
-        Output(**given)
+        Output(**fields)
 
 
-def test_corners_stay_inside() -> None:
+def test_boxes_are_clipped_to_the_picture() -> None:
     into, output = Input(width=100, height=100), Output()
 
     assert boxes_in_picture(np.array([[90.0, 40, -10, 900]], np.float32), WIDTH, HEIGHT, into, output).tolist() == [

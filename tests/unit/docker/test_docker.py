@@ -9,7 +9,7 @@ import pytest
 from jobs.settings import ROOT
 
 DOCKERFILES = sorted((ROOT / "docker").glob("*.Dockerfile"))
-# Clouds start these, check them and end them.
+# Clouds start, check and end these functions.
 FUNCTIONS = {"lambda": ["python", "-m", "awslambdaric"], "azure": ["tini", "--"]}
 # Microsoft's Functions host has to run as root; the process that reads pictures drops root itself.
 AS_ROOT = ("azure",)
@@ -35,7 +35,7 @@ def test_the_builder_gets_what_the_images_copy_and_nothing_else() -> None:
     assert let_in == {source.split("/")[0] for file in DOCKERFILES for source in copied(file)}
 
 
-def test_what_is_copied_is_under_version_control() -> None:
+def test_copied_files_are_under_version_control() -> None:
     ignored = {line.strip("/") for line in (ROOT / ".gitignore").read_text().splitlines()}
 
     assert not {source for file in DOCKERFILES for source in copied(file)} & ignored
@@ -52,7 +52,7 @@ def test_every_build_argument_is_in_the_image_metadata(file: Path) -> None:
 
 
 @every_dockerfile
-def test_it_runs_as_a_user_behind_an_init_with_a_check(file: Path) -> None:
+def test_a_dockerfile_has_a_user_an_init_and_a_health_check(file: Path) -> None:
     final = file.read_text().rpartition("\nFROM ")[2]
     entrypoint = json.dumps(FUNCTIONS.get(file.stem, ["tini", "--"]))
 
@@ -62,7 +62,7 @@ def test_it_runs_as_a_user_behind_an_init_with_a_check(file: Path) -> None:
 
 
 @every_dockerfile
-def test_the_bake_file_knows_it(file: Path) -> None:
+def test_the_bake_file_has_every_dockerfile(file: Path) -> None:
     bake = (ROOT / "docker" / "bake.hcl").read_text()
 
     blocks = dict(re.findall(r"^((?:target|group) \S+) {\n(.*?)^}", bake, re.MULTILINE | re.DOTALL))

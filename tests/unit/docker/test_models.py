@@ -65,7 +65,7 @@ def test_the_api_gets_all_entries_and_no_file(app: Path) -> None:
 @pytest.mark.parametrize(("target", "left"), [(["remote"], {"cards-remote"}), (["pytorch"], {"cards-pytorch"})])
 def test_a_model_on_a_server_has_no_file_to_remove(app: Path, target: list[str], left: set[str]) -> None:
     with (app / "weights" / "catalogue.toml").open("a") as catalogue:
-        catalogue.write("\n" + catalogues.text({"cards-remote": catalogues.served("http://models:8080")}))
+        catalogue.write("\n" + catalogues.text({"cards-remote": catalogues.server_entry("http://models:8080")}))
 
     assert place(app, "embedded", *target) == ""
 
@@ -73,13 +73,13 @@ def test_a_model_on_a_server_has_no_file_to_remove(app: Path, target: list[str],
     assert (app / "jobs").is_dir()
 
 
-def test_none_is_an_empty_catalogue(app: Path) -> None:
+def test_model_none_gives_an_empty_catalogue(app: Path) -> None:
     assert place(app, "none", "pytorch") == ""
 
     assert models(app) == {}
 
 
-def test_a_folder_from_elsewhere_takes_the_place_of_the_bundled_models(app: Path, tmp_path: Path) -> None:
+def test_a_folder_of_the_user_replaces_the_bundled_models(app: Path, tmp_path: Path) -> None:
     elsewhere = tmp_path / "elsewhere"
     shutil.copytree(app / "weights", elsewhere)
     (elsewhere / "catalogue.toml").write_text(
@@ -99,11 +99,11 @@ def test_a_folder_from_elsewhere_takes_the_place_of_the_bundled_models(app: Path
         (["file:///nowhere@" + "0" * 64, "pytorch"], "can't be fetched"),
     ],
 )
-def test_wrong_arguments_end_the_build_with_a_sentence(app: Path, arguments: list[str], complaint: str) -> None:
+def test_wrong_arguments_end_the_build_with_an_error_message(app: Path, arguments: list[str], complaint: str) -> None:
     assert complaint in place(app, *arguments)
 
 
-def test_a_file_that_is_not_the_one_of_its_entry_ends_the_build(app: Path) -> None:
+def test_a_model_file_with_another_digest_ends_the_build(app: Path) -> None:
     (app / "weights" / "cards.pt2").write_bytes(b"another")
 
     assert "has sha256" in place(app, "embedded", "pytorch")

@@ -1,4 +1,4 @@
-"""Models that a worker leaves alone while their server is out."""
+"""The circuit breakers of a worker, which stop requests to a model server during its outage."""
 
 import threading
 from collections.abc import Iterator
@@ -19,12 +19,12 @@ from tests import catalogues
 from tests.faults import faulty
 from tests.services.waiting import wait_for
 
-ENTRY = ModelEntry.model_validate({"name": "distant", **catalogues.served("http://127.0.0.1:9")})
+ENTRY = ModelEntry.model_validate({"name": "distant", **catalogues.server_entry("http://127.0.0.1:9")})
 OUT = ModelUnavailable(ServerTimeout("It did not answer."))
 
 
 class World(SimpleNamespace):
-    """A worker's entry, its circuits, and what is asked of the server: each fault once, then answers."""
+    """A registered worker with circuit breakers. Its detector raises each fault once, and then answers."""
 
     def recorded(self) -> list[str]:
         return [outage.code for queue in worker_registry.queues(self.db) for outage in queue.outages]
@@ -42,7 +42,7 @@ class World(SimpleNamespace):
 @pytest.fixture
 def world(migrated_sqlite: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
     monkeypatch.setattr(engine.circuit_breaker, "FIRST_PAUSE_SECONDS", 0.05)
-    monkeypatch.setattr(engine.circuit_breaker, "LONGEST_PAUSE_SECONDS", 0.05)
+    monkeypatch.setattr(engine.circuit_breaker, "MAX_PAUSE_SECONDS", 0.05)
     world = World(db=Database(migrated_sqlite), served=True, rung=[], closed=[])
     worker_id = new_id()
     worker_registry.register(world.db, worker_id, runtime="remote", host="h", models={}, device="remote", versions={})
@@ -57,19 +57,19 @@ def closed(world: World) -> bool:
     return not world.breakers.is_open(ENTRY) and bool(world.rung)
 
 
-def test_the_reason_is_told_while_it_lasts_and_work_is_rung_for_afterwards(world: World) -> None:
+def test_the_reason_of_an_outage_is_recorded_and_a_doorbell_rings_at_its_end(world: World) -> None:
     detector = world.detector(OUT, OUT, *[ModelUnavailable(ServerFailed("500"))] * 10_000)
     world.breakers.open(ENTRY, detector, OUT)
 
     assert world.breakers.is_open(ENTRY)
-    wait_for(lambda: world.recorded() == ["server_failed"], "the reason of now")
+    wait_for(lambda: world.recorded() == ["server_failed"], "the current reason")
     assert world.rung == []
     detector.left.clear()
     wait_for(lambda: closed(world), "the end")
     assert (world.recorded(), world.rung, world.closed) == ([], [True], [True])
 
 
-def test_who_waits_is_rung_for_when_a_server_is_back(world: World) -> None:
+def test_a_doorbell_rings_when_a_server_is_back(world: World) -> None:
     world.breakers.open(ENTRY, world.detector(), OUT)
 
     for watch in [thread for thread in threading.enumerate() if thread.name == "prober"]:
@@ -78,14 +78,14 @@ def test_who_waits_is_rung_for_when_a_server_is_back(world: World) -> None:
     assert (world.breakers.is_open(ENTRY), world.rung) == (False, [True])
 
 
-def test_a_server_that_comes_back_between_two_requests_is_back(world: World) -> None:
+def test_a_server_that_is_back_at_the_first_probe_closes_the_breaker(world: World) -> None:
     world.breakers.open(ENTRY, world.detector(ServerTimeout("It did, then it answered.")), OUT)
 
     wait_for(lambda: closed(world), "the end")
     assert world.recorded() == []
 
 
-def test_a_fault_that_nobody_thought_of_does_not_end_the_watch(world: World) -> None:
+def test_an_unexpected_error_does_not_end_the_probing(world: World) -> None:
     detector = world.detector(KeyError("surprise"))
     world.breakers.open(ENTRY, detector, OUT)
 
@@ -93,7 +93,7 @@ def test_a_fault_that_nobody_thought_of_does_not_end_the_watch(world: World) -> 
     assert detector.left == []
 
 
-def test_an_outage_of_the_database_meanwhile_ends_no_watch(
+def test_an_outage_of_the_database_does_not_end_the_probing(
     world: World, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     away = DatabaseUnavailable("gone")
@@ -101,7 +101,7 @@ def test_an_outage_of_the_database_meanwhile_ends_no_watch(
     monkeypatch.setattr(engine.circuit_breaker, "worker_registry", SimpleNamespace(**calls))
     detector = world.detector(*[OUT] * 10_000)
     world.breakers.open(ENTRY, detector, OUT)
-    wait_for(world.recorded, "the reason, noted at the second try")
+    wait_for(world.recorded, "the reason, recorded at the second attempt")
 
     detector.left.clear()
 
@@ -111,7 +111,7 @@ def test_an_outage_of_the_database_meanwhile_ends_no_watch(
     assert missed == ["an outage could not be recorded: gone", "the end of an outage could not be recorded: gone"]
 
 
-def test_a_model_that_two_claims_find_out_is_watched_once(world: World) -> None:
+def test_a_model_that_two_claims_found_out_is_probed_once(world: World) -> None:
     detector = world.detector(*[OUT] * 10_000)
 
     world.breakers.open(ENTRY, detector, OUT)
@@ -122,7 +122,7 @@ def test_a_model_that_two_claims_find_out_is_watched_once(world: World) -> None:
     assert (world.rung, world.closed) == ([True], [True])
 
 
-def test_a_model_that_the_catalogue_has_no_more_is_watched_no_more(world: World) -> None:
+def test_the_probing_ends_if_the_model_leaves_the_catalogue(world: World) -> None:
     world.breakers.open(ENTRY, world.detector(*[OUT] * 10_000), OUT)
     wait_for(world.recorded, "the reason")
 

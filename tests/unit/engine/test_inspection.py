@@ -11,7 +11,7 @@ from jobs.errors import PictureEmpty, PictureTooLarge, PictureUnknownFormat
 from jobs.records import Picture
 
 
-def look(data: bytes, **limits: float) -> Picture:
+def inspected(data: bytes, **limits: float) -> Picture:
     return inspect(data, **{"max_bytes": 1e6, "max_pixels": 1e6, **limits})
 
 
@@ -42,8 +42,8 @@ def png_header(width: int, height: int) -> bytes:
         ("TIFF", "image/tiff"),
     ],
 )
-def test_known_formats_are_told_by_their_content(kind: str, media_type: str) -> None:
-    picture = look(encoded(kind))
+def test_formats_are_recognised_by_their_content(kind: str, media_type: str) -> None:
+    picture = inspected(encoded(kind))
 
     assert (picture.media_type, picture.width, picture.height) == (media_type, 40, 20)
     assert picture.size == len(encoded(kind))
@@ -53,36 +53,38 @@ def test_a_quarter_turn_swaps_width_and_height() -> None:
     exif = Image.Exif()
     exif[0x0112] = 6
 
-    picture = look(encoded("JPEG", exif=exif))
+    picture = inspected(encoded("JPEG", exif=exif))
 
     assert (picture.width, picture.height) == (20, 40)
 
 
-def test_a_picture_is_named_by_all_of_its_bytes() -> None:
+def test_the_digest_covers_all_bytes_of_a_picture() -> None:
     data = encoded("BMP", (400, 300))
     other = data[:-1] + b"\0"
 
-    assert [look(each).sha256 for each in (data, other)] == [hashlib.sha256(each).hexdigest() for each in (data, other)]
+    assert [inspected(each).sha256 for each in (data, other)] == [
+        hashlib.sha256(each).hexdigest() for each in (data, other)
+    ]
 
 
 def test_an_empty_file_is_refused() -> None:
     with pytest.raises(PictureEmpty):
-        look(b"")
+        inspected(b"")
 
 
 @pytest.mark.parametrize(
     "data", [b"just text, whatever its name says", b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"II*\0"]
 )
-def test_what_is_no_picture_is_refused(data: bytes) -> None:
+def test_a_file_that_is_no_picture_is_refused(data: bytes) -> None:
     with pytest.raises(PictureUnknownFormat):
-        look(data)
+        inspected(data)
 
 
 def test_a_picture_of_too_many_pixels_is_refused_by_its_header() -> None:
     with pytest.raises(PictureTooLarge, match=r"30,000 × 30,000"):
-        look(png_header(30_000, 30_000))
+        inspected(png_header(30_000, 30_000))
 
 
 def test_a_file_of_too_many_bytes_is_refused() -> None:
     with pytest.raises(PictureTooLarge):
-        look(encoded("BMP"), max_bytes=100)
+        inspected(encoded("BMP"), max_bytes=100)

@@ -15,7 +15,7 @@ from jobs.settings import Settings
 from tests import catalogues
 from worker.plan import Plan
 
-# A file that was written to just now is left alone, and one of the same time and size is the same.
+# A file that was just written is not read, and a file of the same time and size counts as the same file.
 _times = count(1_000_000_000)
 
 
@@ -55,30 +55,30 @@ def folder(tmp_path: Path) -> Folder:
     return folder
 
 
-def test_a_changed_entry_is_another_version(folder: Folder) -> None:
+def test_a_changed_entry_is_a_new_version(folder: Folder) -> None:
     registry = ModelRegistry(folder.settings, "pytorch")
     before = digests(registry)
 
-    assert not registry.follow()
+    assert not registry.reload()
     folder.catalogue(cards=entry(folder.model("other", b"second"), file="other"), signs=entry("0" * 64))
 
-    assert registry.follow()
-    assert list(digests(registry)) == ["cards"]  # the file of signs is another one
+    assert registry.reload()
+    assert list(digests(registry)) == ["cards"]  # the file of `signs` has another digest
     assert digests(registry) != before
 
 
-def test_a_batch_size_is_no_version_but_counts(folder: Folder) -> None:
+def test_a_new_batch_size_is_used_and_makes_no_new_version(folder: Folder) -> None:
     registry = ModelRegistry(folder.settings, "pytorch")
     before = digests(registry)
 
     folder.catalogue(cards=entry(folder.model("model", b"first"), batch_size=2))
 
-    assert registry.follow()
+    assert registry.reload()
     assert digests(registry) == before
     assert registry.models["cards"].batch_size == 2
 
 
-def test_a_file_that_is_not_the_right_one_leaves_the_version_before_and_is_tried_again(
+def test_a_file_with_another_digest_keeps_the_old_version_and_is_tried_again(
     folder: Folder, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     registry = ModelRegistry(folder.settings, "pytorch")
@@ -87,28 +87,28 @@ def test_a_file_that_is_not_the_right_one_leaves_the_version_before_and_is_tried
 
     with caplog.at_level(logging.ERROR):
         folder.catalogue(cards=entry(second, file="other"))
-        registry.follow()
+        registry.reload()
     assert digests(registry) == before
     assert "Its former version stays in use." in caplog.text
 
     folder.model("other", b"second")
-    assert not registry.follow()  # not at every look
-    monkeypatch.setattr(engine.model_registry, "CHECK_AGAIN_SECONDS", 0.0)
+    assert not registry.reload()  # not at every check
+    monkeypatch.setattr(engine.model_registry, "RECHECK_SECONDS", 0.0)
     registry._check_again_at = time.monotonic()
-    assert registry.follow()
+    assert registry.reload()
     assert registry.models["cards"].sha256 == second
 
 
-def test_the_same_complaint_is_made_once(
+def test_the_same_error_is_logged_once(
     folder: Folder, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(engine.model_registry, "CHECK_AGAIN_SECONDS", 0.0)
+    monkeypatch.setattr(engine.model_registry, "RECHECK_SECONDS", 0.0)
     folder.catalogue(cards=entry("1" * 64))
 
     with caplog.at_level(logging.ERROR):
         registry = ModelRegistry(folder.settings, "pytorch")
         for _ in range(3):
-            assert not registry.follow()
+            assert not registry.reload()
 
     assert len(caplog.records) == 1
     assert "It is not served." in caplog.text
@@ -119,22 +119,22 @@ def test_a_model_that_can_not_be_loaded_is_left_out_until_the_catalogue_changes(
     cards = registry.models["cards"]
 
     registry.drop(cards)
-    registry.follow()
+    registry.reload()
     assert not registry.models
     assert not registry.loadable(cards)
 
     folder.catalogue(cards=entry(cards.sha256))
-    registry.follow()
+    registry.reload()
     assert registry.loadable(cards)
     assert list(registry.models) == ["cards"]
 
 
-def test_a_process_that_starts_while_the_catalogue_is_broken_serves_what_it_was_given(folder: Folder) -> None:
+def test_a_new_process_serves_the_models_of_its_plan_if_the_catalogue_is_broken(folder: Folder) -> None:
     models = ModelRegistry(folder.settings, "pytorch").models
     plan = Plan.from_json(Plan("id", "pytorch", models, ("cpu",), 1, 1, {}).to_json())
     folder.write("[cards")
 
     registry = ModelRegistry(folder.settings, "pytorch", plan.models)
-    registry.follow()
+    registry.reload()
 
     assert registry.models == models

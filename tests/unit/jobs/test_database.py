@@ -11,7 +11,7 @@ from jobs.errors import DatabaseUnavailable
 
 
 class DriverError(Exception):
-    """As a driver raises it, with PostgreSQL's error code."""
+    """An error of the driver, with PostgreSQL's error code."""
 
     def __init__(self, sqlstate: str = "") -> None:
         super().__init__("the driver says why")

@@ -5,7 +5,7 @@ import fakeredis
 import pytest
 
 from jobs.errors import Unavailable
-from jobs.queue.doorbell import ENOUGH_WAITING, FINISHED_CHANNEL, RING_BUDGET_SECONDS, Doorbell
+from jobs.queue.doorbell import FINISHED_CHANNEL, MAX_WAITING_MESSAGES, RING_TIMEOUT_SECONDS, Doorbell
 from jobs.settings import Settings
 
 
@@ -18,7 +18,7 @@ def dead_queue() -> Doorbell:
 def test_a_dead_redis_is_tried_once_and_for_a_short_time(dead_queue: Doorbell) -> None:
     connections = dead_queue._redis.connection_pool
     limits = [connections.connection_kwargs[name] for name in ("socket_connect_timeout", "socket_timeout")]
-    assert sum(limits) <= RING_BUDGET_SECONDS
+    assert sum(limits) <= RING_TIMEOUT_SECONDS
     with patch.object(connections, "get_connection", wraps=connections.get_connection) as tried:
         for _ in range(1000):
             dead_queue.ring("pytorch")
@@ -39,7 +39,7 @@ def test_no_doorbell_is_added_when_enough_wait(monkeypatch: pytest.MonkeyPatch) 
     sent: list[str] = []
     monkeypatch.setattr(queue, "_redis", server)
     monkeypatch.setattr(queue._celery, "send_task", lambda *_, queue, **__: sent.append(queue))
-    server.rpush("pytorch", *["bell"] * (ENOUGH_WAITING - 1))
+    server.rpush("pytorch", *["bell"] * (MAX_WAITING_MESSAGES - 1))
 
     queue.ring("pytorch")
     server.rpush("pytorch", "bell")

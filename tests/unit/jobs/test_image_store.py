@@ -23,7 +23,7 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> ImageStore:
     return store
 
 
-def test_what_was_put_comes_back(store: ImageStore) -> None:
+def test_a_stored_picture_is_read_back(store: ImageStore) -> None:
     store.put(DATA, NAME)
     store.put(DATA, NAME)
 
@@ -31,14 +31,14 @@ def test_what_was_put_comes_back(store: ImageStore) -> None:
     assert store.age_seconds(NAME) < 60
 
 
-def test_what_was_never_put_is_missing(store: ImageStore) -> None:
+def test_a_picture_that_was_never_stored_is_missing(store: ImageStore) -> None:
     store.put(b"another", OTHER)
 
     with pytest.raises(PictureMissing):
         store.get(NAME)
 
 
-def test_what_was_deleted_is_missing(store: ImageStore) -> None:
+def test_a_deleted_picture_is_missing(store: ImageStore) -> None:
     store.put(b"another", OTHER)
     store.put(DATA, NAME)
     store.delete(NAME)
@@ -48,9 +48,7 @@ def test_what_was_deleted_is_missing(store: ImageStore) -> None:
         store.get(NAME)
 
 
-def test_a_store_that_comes_back_while_it_is_read_misses_nothing(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_read_succeeds_if_the_store_returns_meanwhile(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     store = ImageStore(f"file://{tmp_path}/images")
     store.prepare()
     store.put(DATA, NAME)
@@ -60,7 +58,7 @@ def test_a_store_that_comes_back_while_it_is_read_misses_nothing(
     assert store.get(NAME) == DATA
 
 
-def test_a_missing_store_is_an_outage_and_no_missing_picture(tmp_path: Path) -> None:
+def test_a_missing_store_is_an_outage_and_not_a_missing_picture(tmp_path: Path) -> None:
     store = ImageStore(f"file://{tmp_path}/images")
     store.prepare()
     store.put(DATA, NAME)
@@ -75,7 +73,7 @@ def test_a_missing_store_is_an_outage_and_no_missing_picture(tmp_path: Path) -> 
 
 
 class Refused(Exception):
-    """Of a bucket's library: like botocore's errors, not an OSError."""
+    """An error of a bucket's library. Like botocore's errors, it is not an OSError."""
 
 
 class UnreachableBucket(MemoryFileSystem):
@@ -98,7 +96,7 @@ def test_a_bucket_that_does_not_answer_is_an_outage() -> None:
             call()
 
 
-def test_a_write_that_fails_leaves_nothing_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_failed_write_leaves_no_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def full(_: int) -> None:
         raise OSError(28, "No space left on device")
 
@@ -112,7 +110,7 @@ def test_a_write_that_fails_leaves_nothing_behind(tmp_path: Path, monkeypatch: p
     assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
 
 
-def test_a_picture_is_synced_before_it_has_its_name_and_its_folders_after(
+def test_a_picture_is_synced_before_its_rename_and_its_folders_after_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     store = ImageStore(f"file://{tmp_path}/images")
@@ -138,7 +136,7 @@ def test_an_unknown_protocol_names_the_setting() -> None:
         ImageStore("nosuch://bucket")
 
 
-def test_an_empty_store_is_an_outage_and_no_missing_picture(store: ImageStore) -> None:
+def test_an_empty_store_is_an_outage_and_not_a_missing_picture(store: ImageStore) -> None:
     """The folder of a disk that is not mounted exists and is empty."""
     with pytest.raises(StoreUnavailable, match="empty"):
         store.get(NAME)
@@ -159,7 +157,7 @@ def test_files_of_crashed_writers_are_removed_and_files_of_live_ones_stay(tmp_pa
     assert sorted(folder.iterdir()) == sorted([being_written, folder / NAME])
 
 
-def test_an_old_picture_that_was_put_again_is_not_deleted(tmp_path: Path) -> None:
+def test_an_old_picture_that_was_stored_again_is_not_deleted(tmp_path: Path) -> None:
     store = ImageStore(f"file://{tmp_path}/images")
     store.prepare()
     store.put(DATA, NAME)
@@ -190,7 +188,7 @@ def test_a_bucket_deletes_only_old_pictures(tmp_path: Path) -> None:
         store.get(NAME)
 
 
-def test_a_folder_that_can_not_be_written_is_an_outage(tmp_path: Path) -> None:
+def test_an_unwritable_folder_is_an_outage(tmp_path: Path) -> None:
     store = ImageStore(f"file://{tmp_path}/images")
     (tmp_path / "images").write_bytes(b"a file in the way")
 

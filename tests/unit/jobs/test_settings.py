@@ -49,7 +49,7 @@ def test_a_wrong_or_unknown_variable_is_named_in_one_line(
     assert "\n" not in str(caught.value)
 
 
-def test_everything_embedded_lies_under_data(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_all_embedded_parts_are_in_the_data_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("BOXQUEUE_DATA", str(tmp_path))
 
     settings = Settings.load()
@@ -61,7 +61,7 @@ def test_everything_embedded_lies_under_data(monkeypatch: pytest.MonkeyPatch, tm
     assert settings.celery_broker == f"redis+socket://{tmp_path}/redis.sock"
 
 
-def test_a_named_redis_is_not_embedded(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_configured_redis_is_not_embedded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("BOXQUEUE_REDIS_URL", "redis://127.0.0.1:6379/0")
 
     settings = Settings.load()
@@ -70,7 +70,7 @@ def test_a_named_redis_is_not_embedded(monkeypatch: pytest.MonkeyPatch) -> None:
     assert settings.celery_broker == settings.redis_url
 
 
-def test_several_catalogues_are_named_with_commas(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_several_catalogues_are_separated_by_commas(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("BOXQUEUE_CATALOGUE", "a.toml, models/b.toml")
 
     assert Settings.load().catalogue == (Path("a.toml"), Path("models/b.toml"))
@@ -90,7 +90,7 @@ def test_a_data_folder_too_deep_for_a_socket_gets_one_elsewhere(
 
 
 @pytest.mark.parametrize("data", ["/data", "/data/" + "deep" * 30])
-def test_settings_are_read_where_nothing_can_be_written(monkeypatch: pytest.MonkeyPatch, data: str) -> None:
+def test_settings_are_read_on_a_read_only_disk(monkeypatch: pytest.MonkeyPatch, data: str) -> None:
     """As in a container with a read-only root and no volume."""
 
     def no_folder() -> str:
@@ -102,7 +102,7 @@ def test_settings_are_read_where_nothing_can_be_written(monkeypatch: pytest.Monk
     assert Settings.load().data == Path(data)
 
 
-def test_aliases_are_pairs(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_aliases_are_read_as_pairs(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("BOXQUEUE_MODEL_ALIASES", "cards=cards-pytorch, forms = my-forms")
 
     assert Settings.load().model_aliases == {"cards": "cards-pytorch", "forms": "my-forms"}

@@ -10,7 +10,7 @@ from PIL import Image
 from jobs.settings import Settings
 from serverless.detection import Detection
 from tests import catalogues
-from tests.served_model import ServedModel
+from tests.fake_model_server import FakeModelServer
 
 MODEL = "distant"
 
@@ -28,9 +28,9 @@ DAMAGED = encoded(size=(640, 320))[:60]
 
 
 @pytest.fixture
-def catalogue(tmp_path: Path, server: ServedModel) -> Path:
+def catalogue(tmp_path: Path, server: FakeModelServer) -> Path:
     models = {
-        MODEL: catalogues.served(server.url, server={"version": "1", "timeout_s": 10}, labels=["button"]),
+        MODEL: catalogues.server_entry(server.url, server={"version": "1", "timeout_s": 10}, labels=["button"]),
         "cards-pytorch": catalogues.entry(file="cards.pt2"),
     }
     return catalogues.write(tmp_path / "catalogue.toml", models)

@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 
 from jobs.errors import DatabaseUnavailable, PictureMissing, StoreUnavailable, Unavailable
-from serverless.aws_events import Events, UnknownEvent
+from serverless.aws_events import EventHandler, UnknownEvent
 from serverless.buckets import Buckets
 from serverless.detection import Detection
-from tests.served_model import ServedModel
+from tests.fake_model_server import FakeModelServer
 from tests.unit.serverless.conftest import DAMAGED, MODEL, WHITE
 
 QUEUE = "arn:aws:sqs:eu-central-1:123456789012:pictures"
@@ -37,8 +37,8 @@ def buckets() -> FakeBuckets:
 
 
 @pytest.fixture
-def events(detection: Detection, buckets: FakeBuckets) -> Events:
-    return Events(detection, buckets)
+def events(detection: Detection, buckets: FakeBuckets) -> EventHandler:
+    return EventHandler(detection, buckets)
 
 
 def request_1(data: bytes, media_type: str = "image/png", **query: list[str]) -> dict[str, Any]:
@@ -101,7 +101,7 @@ def lines(capsys: pytest.CaptureFixture[str]) -> list[dict[str, Any]]:
     ],
     ids=["1.0", "2.0", "2.0, headers as they were sent", "JSON as text"],
 )
-def test_http_is_answered_with_the_job(events: Events, event: dict[str, Any]) -> None:
+def test_http_is_answered_with_the_job(events: EventHandler, event: dict[str, Any]) -> None:
     answer = events(event, None)
 
     assert (answer["statusCode"], answer["isBase64Encoded"]) == (200, False)
@@ -115,20 +115,20 @@ def test_http_is_answered_with_the_job(events: Events, event: dict[str, Any]) ->
     [request_1(WHITE, model=["crads"]), request_2(WHITE, query="model=crads")],
     ids=["1.0", "2.0"],
 )
-def test_http_is_refused_with_a_problem(events: Events, event: dict[str, Any]) -> None:
+def test_http_is_refused_with_a_problem(events: EventHandler, event: dict[str, Any]) -> None:
     answer = events(event, None)
 
     assert (answer["statusCode"], answer["headers"]["Content-Type"]) == (422, "application/problem+json")
     assert json.loads(answer["body"])["known"] == ["buttons", MODEL]
 
 
-def test_a_query_with_a_repeated_parameter_is_refused(events: Events) -> None:
+def test_a_query_with_a_repeated_parameter_is_refused(events: EventHandler) -> None:
     for event in (request_1(WHITE, model=[MODEL, MODEL]), request_2(WHITE, query=f"model={MODEL}&model={MODEL}")):
         assert events(event, None)["statusCode"] == 422
 
 
 def test_every_object_of_an_event_gets_its_answer(
-    events: Events, buckets: FakeBuckets, capsys: pytest.CaptureFixture[str]
+    events: EventHandler, buckets: FakeBuckets, capsys: pytest.CaptureFixture[str]
 ) -> None:
     buckets.objects |= {"pictures/ä.png v2": WHITE, "pictures/notes.txt": b"hello"}
 
@@ -139,12 +139,12 @@ def test_every_object_of_an_event_gets_its_answer(
     ]  # fmt: skip
     assert [job["status"] for job in jobs] == ["succeeded", "succeeded", "failed", "failed"]
     assert [job["error"] and job["error"]["code"] for job in jobs[2:]] == ["picture_unknown_format", "picture_missing"]
-    # Without a database the answers are only on these lines.
+    # Without a database, these log lines are the only answers.
     assert lines(capsys) == jobs
 
 
 def test_an_event_of_s3_is_delivered_again_if_an_object_can_not_be_read_now(
-    events: Events, buckets: FakeBuckets, capsys: pytest.CaptureFixture[str]
+    events: EventHandler, buckets: FakeBuckets, capsys: pytest.CaptureFixture[str]
 ) -> None:
     buckets.objects["pictures/denied.png"] = StoreUnavailable("s3://pictures/denied.png can't be read: Forbidden")
 
@@ -154,7 +154,7 @@ def test_an_event_of_s3_is_delivered_again_if_an_object_can_not_be_read_now(
     assert [job["source"] for job in lines(capsys)] == ["s3://pictures/a b.png"]
 
 
-def test_keys_are_quoted_and_shortened_for_the_database(events: Events) -> None:
+def test_keys_are_quoted_and_shortened_for_the_database(events: EventHandler) -> None:
     [strange, long] = events({"Records": [put("a%00%0Ab.png"), put("x" * 1024)]}, None)["jobs"]
 
     assert strange["source"] == "s3://pictures/a%00%0Ab.png"
@@ -168,7 +168,7 @@ GOOD = [
 ]
 
 
-def test_messages_are_answered(events: Events, capsys: pytest.CaptureFixture[str]) -> None:
+def test_messages_are_answered(events: EventHandler, capsys: pytest.CaptureFixture[str]) -> None:
     assert events(messages(*GOOD), None) == {"batchItemFailures": []}
 
     jobs = lines(capsys)
@@ -177,10 +177,10 @@ def test_messages_are_answered(events: Events, capsys: pytest.CaptureFixture[str
 
 
 def test_only_messages_that_met_an_outage_are_delivered_again(
-    events: Events, buckets: FakeBuckets, capsys: pytest.CaptureFixture[str]
+    events: EventHandler, buckets: FakeBuckets, capsys: pytest.CaptureFixture[str]
 ) -> None:
     buckets.objects |= {"pictures/denied.png": StoreUnavailable("Forbidden"), "pictures/damaged.png": DAMAGED}
-    given = messages(
+    event = messages(
         {"uri": "s3://pictures/denied.png"},
         *GOOD,
         {"uri": "s3://pictures/damaged.png"},
@@ -188,13 +188,15 @@ def test_only_messages_that_met_an_outage_are_delivered_again(
         {"Records": [put("denied.png"), put()]},
     )
 
-    failures = events(given, None)["batchItemFailures"]
+    failures = events(event, None)["batchItemFailures"]
 
     assert failures == [{"itemIdentifier": "message-0"}, {"itemIdentifier": "message-6"}]
     assert [job["error"]["code"] for job in lines(capsys) if job["error"]] == ["picture_undecodable", "picture_missing"]
 
 
-def test_every_message_is_delivered_again_if_the_model_server_is_out(events: Events, server: ServedModel) -> None:
+def test_every_message_is_delivered_again_if_the_model_server_is_out(
+    events: EventHandler, server: FakeModelServer
+) -> None:
     server.stop()
 
     failures = events(messages(*GOOD), None)["batchItemFailures"]
@@ -203,7 +205,7 @@ def test_every_message_is_delivered_again_if_the_model_server_is_out(events: Eve
 
 
 def test_messages_after_an_outage_of_the_database_are_delivered_again_untried(
-    events: Events, buckets: FakeBuckets, capsys: pytest.CaptureFixture[str]
+    events: EventHandler, buckets: FakeBuckets, capsys: pytest.CaptureFixture[str]
 ) -> None:
     buckets.objects["pictures/out.png"] = DatabaseUnavailable("It does not answer.")
 
@@ -229,7 +231,7 @@ REFUSED = {
 
 @pytest.mark.parametrize(("body", "code"), REFUSED.values(), ids=REFUSED)
 def test_a_message_that_is_refused_is_printed_and_not_delivered_again(
-    events: Events, capsys: pytest.CaptureFixture[str], body: Any, code: str
+    events: EventHandler, capsys: pytest.CaptureFixture[str], body: Any, code: str
 ) -> None:
     assert events(messages(body, GOOD[0]), None) == {"batchItemFailures": []}
 
@@ -239,7 +241,7 @@ def test_a_message_that_is_refused_is_printed_and_not_delivered_again(
 
 
 def test_an_error_of_the_function_affects_only_one_message(
-    events: Events, buckets: FakeBuckets, capsys: pytest.CaptureFixture[str]
+    events: EventHandler, buckets: FakeBuckets, capsys: pytest.CaptureFixture[str]
 ) -> None:
     buckets.objects["pictures/bug.png"] = RuntimeError("a bug")
 
@@ -249,7 +251,7 @@ def test_an_error_of_the_function_affects_only_one_message(
     assert [job["status"] for job in lines(capsys)] == ["succeeded"]
 
 
-def test_the_test_event_of_s3_is_ignored(events: Events) -> None:
+def test_the_test_event_of_s3_is_ignored(events: EventHandler) -> None:
     test = {"Service": "Amazon S3", "Event": "s3:TestEvent", "Bucket": "pictures"}
 
     assert events(test, None) == {"jobs": []}
@@ -266,6 +268,6 @@ def test_the_test_event_of_s3_is_ignored(events: Events) -> None:
         ({"Records": [put(name="ObjectRemoved:Delete")]}, "ObjectRemoved:Delete"),
     ],
 )
-def test_an_unknown_event_is_refused(events: Events, event: Any, detail: str) -> None:
+def test_an_unknown_event_is_refused(events: EventHandler, event: Any, detail: str) -> None:
     with pytest.raises(UnknownEvent, match=detail):
         events(event, None)

@@ -21,7 +21,7 @@ from detectors.errors import UnknownModel
 from jobs.errors import DatabaseUnavailable
 from jobs.settings import PREFIX, ROOT, Settings
 from serverless.azure_functions.handler import Handler
-from tests.functions_host import FunctionsHost, TriedAgain, functions, settings
+from tests.functions_host import FunctionsHost, InvocationFailed, functions, settings
 
 PICTURE = b"\x89PNG the bytes of a picture"
 TEXT = base64.b64encode(PICTURE).decode()
@@ -92,7 +92,7 @@ def test_a_request_is_answered(host: FunctionsHost, detection: Detection) -> Non
         (bytes(600_000), {}, 413, "request_too_large"),
     ],
 )
-def test_a_request_is_refused_as_by_the_service(
+def test_a_request_is_refused_as_the_service_refuses_it(
     host: FunctionsHost, detection: Detection, body: bytes, query: dict[str, str], status: int, code: str
 ) -> None:
     response = host.http("detect", body, headers={"Content-Type": "image/png"}, **query)
@@ -143,7 +143,7 @@ def test_a_blob_becomes_a_document_and_a_log_line(host: FunctionsHost, detection
     assert (call["data"], call["source"]) == (PICTURE, URI)
 
 
-def test_a_job_that_was_cancelled_is_an_answer(host: FunctionsHost, detection: Detection) -> None:
+def test_a_cancelled_job_is_a_normal_response(host: FunctionsHost, detection: Detection) -> None:
     detection.changes = {"status": "cancelled", "detections": None}
 
     returned = host.blob("blob", URI, "card.png", PICTURE)
@@ -171,7 +171,7 @@ def test_a_message_has_the_options_of_a_request(host: FunctionsHost, detection: 
     assert call == {"data": PICTURE, "event": call["event"], **wanted}
 
 
-def test_the_message_of_the_documentation_is_read(host: FunctionsHost, detection: Detection) -> None:
+def test_the_example_message_of_the_documentation_is_valid(host: FunctionsHost, detection: Detection) -> None:
     # Text as it is, numbers as numbers.
     body = {
         "Data": {"message": json.dumps({"image_base64": TEXT})},
@@ -226,13 +226,13 @@ def test_a_malformed_invocation_is_refused(host: FunctionsHost, body: bytes, sta
     assert host.post("blub", b"{}").status_code == 404
 
 
-def test_in_an_outage_the_host_tries_again(host: FunctionsHost, detection: Detection, held: list[float]) -> None:
+def test_the_host_retries_after_an_outage(host: FunctionsHost, detection: Detection, held: list[float]) -> None:
     detection.error = DatabaseUnavailable("It does not answer.")
 
-    with pytest.raises(TriedAgain) as message:
+    with pytest.raises(InvocationFailed) as message:
         host.message("queue", {"image_base64": TEXT}, "m-1")
     held_a_message = list(held)
-    with pytest.raises(TriedAgain) as blob:
+    with pytest.raises(InvocationFailed) as blob:
         host.blob("blob", URI, "card.png", PICTURE)
 
     assert (message.value.status, blob.value.status) == (503, 503)
@@ -254,7 +254,7 @@ def test_in_an_outage_the_host_tries_again(host: FunctionsHost, detection: Detec
         ),
     ],
 )
-def test_a_wrong_setting_stops_the_start_with_a_sentence(environment: dict[str, str], sentence: str) -> None:
+def test_a_wrong_setting_stops_the_start_with_an_error_message(environment: dict[str, str], sentence: str) -> None:
     done = subprocess.run(
         [sys.executable, "-m", "serverless.azure_functions"],
         cwd=ROOT, env=environment, capture_output=True, text=True, check=False, timeout=300,
@@ -263,7 +263,7 @@ def test_a_wrong_setting_stops_the_start_with_a_sentence(environment: dict[str, 
     assert (done.returncode, done.stderr) == (2, f"{sentence}\n")
 
 
-def test_a_target_that_cannot_be_served_ends_the_process_with_a_sentence(tmp_path: Path) -> None:
+def test_a_target_that_cannot_be_served_ends_the_process_with_an_error_message(tmp_path: Path) -> None:
     environment = {
         "FUNCTIONS_CUSTOMHANDLER_PORT": str(free_port("127.0.0.1")),
         "TARGET_API": "pytroch",

@@ -13,7 +13,7 @@ from serverless.detection import Detection
 from tests import catalogues
 from tests.conftest import DetectorProcesses
 from tests.detector_process import modules
-from tests.served_model import ServedModel
+from tests.fake_model_server import FakeModelServer
 
 
 def answer(target: str, data: Path) -> dict[str, Any]:
@@ -57,8 +57,8 @@ def test_a_target_that_cannot_be_served_is_refused_at_the_start(
         Detection(Settings(data=tmp_path, catalogue=(catalogue,)), target)
 
 
-def test_the_least_recently_used_model_is_unloaded(tmp_path: Path, server: ServedModel) -> None:
-    models = {name: catalogues.served(server.url) for name in ("one", "two", "three")}
+def test_the_least_recently_used_model_is_unloaded(tmp_path: Path, server: FakeModelServer) -> None:
+    models = {name: catalogues.server_entry(server.url) for name in ("one", "two", "three")}
     catalogue = catalogues.write(tmp_path / "catalogue.toml", models)
     detection = Detection(Settings(data=tmp_path, catalogue=(catalogue,), models_in_memory=2), "remote")
 

@@ -11,7 +11,7 @@ from api import create_app
 from jobs.settings import Settings
 from serverless.detection import Detection
 from serverless.requests import Request, Response, respond
-from tests.served_model import BOX, ServedModel, colour_of
+from tests.fake_model_server import BOX, FakeModelServer, colour_of
 from tests.unit.api.document import Document
 from tests.unit.api.test_refusals import png_header
 from tests.unit.serverless.conftest import DAMAGED, MODEL, WHITE, encoded
@@ -98,7 +98,7 @@ def detected(response: Response) -> Any:
     [(DAMAGED, "picture_undecodable"), (encoded(colour_of("NaN")), "detection_failed")],
     ids=["damaged", "the model raises on it"],
 )
-def test_a_picture_that_fails_is_an_answer(detection: Detection, data: bytes, code: str) -> None:
+def test_a_failed_picture_is_a_normal_response(detection: Detection, data: bytes, code: str) -> None:
     response = respond(detection, post("image/png", data))
 
     job = json.loads(response.body)
@@ -144,8 +144,8 @@ REFUSED = {
 
 
 @pytest.mark.parametrize(("request_", "status", "code"), REFUSED.values(), ids=REFUSED)
-def test_a_refusal_has_a_status_a_code_and_a_sentence(
-    detection: Detection, server: ServedModel, request_: Request, status: int, code: str
+def test_a_refusal_has_a_status_a_code_and_a_message(
+    detection: Detection, server: FakeModelServer, request_: Request, status: int, code: str
 ) -> None:
     response = respond(detection, request_)
 
@@ -157,7 +157,7 @@ def test_a_refusal_has_a_status_a_code_and_a_sentence(
     assert server.answered == 0
 
 
-def test_an_outage_of_the_model_server_is_503(detection: Detection, server: ServedModel) -> None:
+def test_an_outage_of_the_model_server_is_503(detection: Detection, server: FakeModelServer) -> None:
     server.stop()
     response = respond(detection, post("image/png", WHITE))
 
@@ -168,7 +168,7 @@ def test_an_outage_of_the_model_server_is_503(detection: Detection, server: Serv
     assert detected(respond(detection, post("image/png", WHITE)))
 
 
-def test_a_model_that_also_fails_for_a_blank_picture_is_503(detection: Detection, server: ServedModel) -> None:
+def test_a_model_that_also_fails_for_a_blank_picture_is_503(detection: Detection, server: FakeModelServer) -> None:
     server.fault = "NaN"
     response = respond(detection, post("image/png", WHITE))
 

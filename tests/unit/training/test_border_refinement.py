@@ -18,7 +18,7 @@ def reading(side: int, factor: float) -> BorderRefinement:
     return borders
 
 
-def test_at_first_nothing_moves() -> None:
+def test_an_untrained_refinement_moves_no_box() -> None:
     corners = torch.tensor([[1.0, 2.0, 30.0, 40.0]])
 
     moved = BorderRefinement(2)(torch.randn(1, 32, 56, 56), torch.tensor([0]), corners, torch.tensor([1]))

@@ -10,9 +10,9 @@ from training.catalogue_entries import catalogue_text, read_description
 from training.data.datasets import Example
 from training.data.views import INPUT
 from training.evaluate.scores import score
-from training.export import trained
+from training.export import load_network
+from training.model.inference import predict
 from training.model.layout import DETECTIONS, LABELS
-from training.model.trial import found_by
 
 WEIGHTS = ROOT / "weights"
 UNUSED = 1 << 52
@@ -30,18 +30,18 @@ def test_the_catalogue_describes_the_files(name: str) -> None:
     assert all(file.stat().st_size < 5_000_000 for file in files)
 
 
-def test_the_catalogue_is_what_the_training_writes() -> None:
+def test_the_training_would_write_the_same_catalogue() -> None:
     catalogue = WEIGHTS / "catalogue.toml"
     digests = [entry.sha256 for entry in Catalogue.load(catalogue).entries.values()]
 
     assert catalogue.read_text(encoding="utf-8") == catalogue_text(read_description(catalogue), digests)
 
 
-def test_it_is_small() -> None:
-    assert sum(weights.numel() for weights in trained(WEIGHTS / "cards.pt2").parameters()) < 1_500_000
+def test_the_bundled_model_is_small() -> None:
+    assert sum(weights.numel() for weights in load_network(WEIGHTS / "cards.pt2").parameters()) < 1_500_000
 
 
-def test_it_takes_batches_of_any_size() -> None:
+def test_the_bundled_model_accepts_batches_of_any_size() -> None:
     program = torch.export.load(WEIGHTS / "cards.pt2").module()
     pictures = torch.zeros(3, INPUT.height, INPUT.width, 3, dtype=torch.uint8)
 
@@ -52,14 +52,14 @@ def test_it_takes_batches_of_any_size() -> None:
     assert torch.equal(boxes[0], boxes[2])
 
 
-def test_it_finds_the_parts_of_new_cards(tmp_path: Path) -> None:
+def test_the_bundled_model_finds_the_parts_of_new_cards(tmp_path: Path) -> None:
     examples = []
     for number in range(24):
         card = draw_card(UNUSED + number, damage=False)
         card.image.save(tmp_path / f"{number}.png")
         examples.append(Example(tmp_path / f"{number}.png", *card.image.size, card.boxes, frozenset(LABELS)))
 
-    report = score(examples, LABELS, found_by(trained(WEIGHTS / "cards.pt2"), examples, LABELS))
+    report = score(examples, LABELS, predict(load_network(WEIGHTS / "cards.pt2"), examples, LABELS))
 
     assert report.rows[LABELS.index("textbox")].ap50 == pytest.approx(1, abs=0.15)
     assert report.mean.ap50 == pytest.approx(1, abs=0.15)

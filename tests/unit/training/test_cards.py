@@ -48,7 +48,7 @@ def test_a_check_box_is_where_its_box_says(theme: str) -> None:
     assert inked
 
 
-def test_samples_have_different_names_and_something_to_find() -> None:
+def test_samples_have_different_names_and_at_least_one_part() -> None:
     assert len({sample.file for sample in SAMPLES}) == len(SAMPLES) >= 12
     _, card = draw(next(iter(SAMPLES)), seed=7)
     assert {"textbox", "actionset"} <= {box.label for box in card.boxes}

@@ -1,4 +1,4 @@
-"""What `python -m training` refuses before it starts to train."""
+"""Errors of `python -m training` before it starts to train."""
 
 import importlib.util
 from dataclasses import replace
@@ -31,7 +31,7 @@ def data(tmp_path: Path) -> Path:
         (("--device", "tpu"), "has no device tpu"),
     ],
 )
-def test_senseless_options_are_refused(
+def test_invalid_options_are_refused(
     data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], arguments: tuple[str, str], message: str
 ) -> None:
     with pytest.raises(SystemExit) as ended:
@@ -41,7 +41,7 @@ def test_senseless_options_are_refused(
     assert message in capsys.readouterr().err
 
 
-def test_a_folder_with_another_models_catalogue_is_not_touched(
+def test_a_folder_with_the_catalogue_of_another_model_is_not_changed(
     data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     out = tmp_path / "out"
@@ -68,7 +68,7 @@ def test_a_folder_without_boxes_is_refused(tmp_path: Path, capsys: pytest.Captur
 @pytest.mark.parametrize(
     ("pictures", "share", "held"), [(1, 0.9, 0), (2, 0.2, 0), (5, 0.2, 1), (10, 0.9, 9), (10, 0.0, 0)]
 )
-def test_something_is_always_left_to_learn_from(tmp_path: Path, pictures: int, share: float, held: int) -> None:
+def test_some_examples_always_remain_for_training(tmp_path: Path, pictures: int, share: float, held: int) -> None:
     examples = draw_shapes(tmp_path, pictures)
 
     learnt, measured = _split(examples, share)

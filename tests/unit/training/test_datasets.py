@@ -39,7 +39,7 @@ def coco(path: Path, images: list[dict[str, Any]], annotations: list[dict[str, A
     path.write_text(json.dumps({"images": images, "annotations": annotations, "categories": categories}))
 
 
-def test_voc_beside_the_pictures(tmp_path: Path) -> None:
+def test_voc_files_beside_the_pictures_are_read(tmp_path: Path) -> None:
     picture(tmp_path / "b.png")
     picture(tmp_path / "a.JPG", (80, 60))
     voc(tmp_path / "b.xml", ("tree", 10, 20, 60, 70), ("car", 0, 0, 5, 5), size=(200, 100))
@@ -57,7 +57,7 @@ def test_voc_beside_the_pictures(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("root", ["", "VOC2012"])
-def test_a_voc_devkit(tmp_path: Path, root: str) -> None:
+def test_a_voc_devkit_is_read(tmp_path: Path, root: str) -> None:
     file = picture(tmp_path / root / "JPEGImages" / "street.jpg")
     voc(tmp_path / root / "Annotations" / "1.xml", ("car", 1, 2, 3, 4), filename="street.jpg")
 
@@ -72,7 +72,7 @@ def test_a_copied_annotation_belongs_to_the_picture_beside_it(tmp_path: Path) ->
     assert [[box.label for box in one.boxes] for one in read(tmp_path).examples] == [["a"], ["b"]]
 
 
-def test_coco_takes_labels_by_id_and_boxes_by_width_and_height(tmp_path: Path) -> None:
+def test_coco_labels_have_ids_and_boxes_have_width_and_height(tmp_path: Path) -> None:
     file = picture(tmp_path / "images" / "a.png")
     image = {"id": 7, "file_name": "somewhere/else/a.png", "width": 200, "height": 100}
     boxes = [
@@ -159,7 +159,7 @@ def test_boxes_are_clipped_to_the_picture_or_left_out(
     assert [line.startswith("a.xml: box 1 (car)") for line in dataset.skipped] == [True] * named
 
 
-def test_an_unknown_label_is_an_unclear_place(tmp_path: Path) -> None:
+def test_a_box_with_an_unknown_label_is_unclear(tmp_path: Path) -> None:
     picture(tmp_path / "a.png")
     voc(tmp_path / "a.xml", ("car", 0, 0, 10, 10), ("\\", 20, 0, 30, 10), ("\\", 40, 0, 50, 10), ("tree", 0, 50, 9, 60))
 
@@ -202,7 +202,7 @@ def test_boxes_of_the_stored_picture_turn_with_it(tmp_path: Path, turn: int) -> 
     assert example.boxes == (Box("car", *map(float, ImageChops.invert(upright).getbbox())),)
 
 
-def test_a_turned_picture_whose_boxes_were_drawn_upright(tmp_path: Path) -> None:
+def test_boxes_that_were_drawn_upright_are_kept_for_a_turned_picture(tmp_path: Path) -> None:
     picture(tmp_path / "a.jpg", (80, 40), turn=6)
     voc(tmp_path / "a.xml", ("car", 8, 16, 32, 70), size=(40, 80))
 
@@ -226,7 +226,7 @@ def test_json_that_is_not_in_cocos_format_is_listed(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("content", ["nothing", "no folder", "both", "no picture"])
-def test_an_unusable_folder_is_refused_in_a_sentence(tmp_path: Path, content: str) -> None:
+def test_an_unusable_folder_is_refused_with_one_message(tmp_path: Path, content: str) -> None:
     folder = tmp_path / "data"
     if content != "no folder":
         folder.mkdir()

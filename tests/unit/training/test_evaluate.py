@@ -13,7 +13,7 @@ from training.boxes import Box
 from training.data.coco import write_coco
 from training.data.datasets import Example
 from training.evaluate.__main__ import main
-from training.evaluate.scores import Found, score
+from training.evaluate.scores import Predictions, score
 
 LABELS = ["textbox", "image"]
 FIRST, SECOND, THIRD = (Box("textbox", x, 10, x + 20, 30) for x in (0, 40, 80))
@@ -24,7 +24,7 @@ def example(name: str, *boxes: Box, known: Sequence[str] = LABELS, unclear: Sequ
     return Example(Path(f"{name}.png"), 200, 100, boxes, frozenset(known), tuple(unclear))
 
 
-def results(*scored: tuple[float, Box]) -> Found:
+def results(*scored: tuple[float, Box]) -> Predictions:
     return [(box.label, certainty, box) for certainty, box in scored]
 
 
@@ -41,7 +41,7 @@ def test_perfect_results_score_one() -> None:
     assert [(one.missed, one.wrong) for one in report.pictures] == [(0, 0), (0, 0)]
 
 
-def test_a_case_computed_by_hand() -> None:
+def test_the_average_precision_of_a_case_computed_by_hand() -> None:
     # Sorted by score: right, wrong, right, right; a fourth box is missed. So the precision is 1 up to recall 1/4, 3/4
     # up to recall 3/4, and 0 from there: 26, 50 and 25 of the 101 recalls that COCO reads.
     examples = [example("a", FIRST, SECOND), example("b", FIRST, THIRD)]
@@ -61,7 +61,7 @@ def test_a_box_that_lies_half_over_counts_at_low_overlaps_only() -> None:
     assert (row.ap50, row.ap75, row.ap) == pytest.approx((1, 0, 0.4))
 
 
-def test_unclear_places_do_not_count() -> None:
+def test_unclear_boxes_do_not_count() -> None:
     found = [results((0.9, NOWHERE), (0.8, FIRST))]
 
     clear = score([example("a", FIRST)], LABELS, found)
@@ -212,7 +212,7 @@ def test_lost_results_are_an_error(service: OneBoxEach, tmp_path: Path, capsys: 
         ("cards", "127.0.0.1:8000", "is not the URL of a service"),
     ],
 )
-def test_a_model_that_cannot_be_run_is_one_sentence(
+def test_a_model_that_cannot_be_run_gives_one_error_message(
     service: OneBoxEach,
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],

@@ -8,11 +8,11 @@ from detectors.pictures.decode import decode
 from detectors.pictures.preprocess import to_tensor
 from jobs.settings import ROOT
 from tests.unit.training.conftest import SHAPES
-from training.__main__ import start
+from training.__main__ import initial_network
 from training.catalogue_entries import Description, catalogue_text, read_description
 from training.data.datasets import Example
 from training.data.views import INPUT
-from training.export import export, folded, trained, unfolded
+from training.export import export, fold_batch_norm, load_network, unfold_batch_norm
 from training.model.layout import LABELS
 from training.model.network import CenterNet
 
@@ -21,7 +21,7 @@ CARDS = Description("cards", LABELS)
 
 @pytest.fixture
 def bundled() -> CenterNet:
-    return trained(ROOT / "weights" / "cards.pt2")
+    return load_network(ROOT / "weights" / "cards.pt2")
 
 
 def test_the_workers_read_the_catalogue_as_it_was_described(tmp_path: Path) -> None:
@@ -39,7 +39,7 @@ def test_the_workers_read_the_catalogue_as_it_was_described(tmp_path: Path) -> N
     assert read_description(tmp_path / "catalogue.toml") == described
 
 
-def test_nothing_is_written_if_tensorflow_finds_something_else(bundled: CenterNet, tmp_path: Path) -> None:
+def test_nothing_is_written_if_tensorflow_finds_other_boxes(bundled: CenterNet, tmp_path: Path) -> None:
     samples = sorted((ROOT / "samples").glob("*.png"))
     pictures = torch.from_numpy(to_tensor([decode(file.read_bytes(), INPUT).pixels for file in samples], INPUT))
     # A change of the network that its weights do not have.
@@ -51,15 +51,15 @@ def test_nothing_is_written_if_tensorflow_finds_something_else(bundled: CenterNe
     assert list((tmp_path / "weights").iterdir()) == []
 
 
-def test_an_unfolded_network_predicts_as_before(bundled: CenterNet) -> None:
+def test_an_unfolded_network_predicts_the_same(bundled: CenterNet) -> None:
     torch.manual_seed(0)
     pixels = torch.rand(2, 3, 128, 192) * 2 - 1
 
     with torch.no_grad():
-        whole = unfolded(bundled, pixels).train()
+        whole = unfold_batch_norm(bundled, pixels).train()
         for one, other in zip(bundled(pixels), whole(pixels), strict=True):
             torch.testing.assert_close(one, other, rtol=1e-3, atol=1e-3)
-        for one, other in zip(bundled(pixels), folded(whole)(pixels), strict=True):
+        for one, other in zip(bundled(pixels), fold_batch_norm(whole)(pixels), strict=True):
             # The forward passes above have updated the running statistics.
             torch.testing.assert_close(one, other, rtol=0.05, atol=0.1)
 
@@ -68,7 +68,7 @@ def test_a_new_model_starts_with_the_bundled_heads_of_its_labels(bundled: Center
     labels = (SHAPES[0], "checkbox", SHAPES[1])
     ours, theirs = labels.index("checkbox"), LABELS.index("checkbox")
 
-    network = start(shapes, labels)
+    network = initial_network(shapes, labels)
 
     assert network.heat.weight.shape[0] == 3
     assert torch.equal(network.heat.weight[ours], bundled.heat.weight[theirs])

@@ -14,7 +14,7 @@ PART = (40, 16)
 
 
 class Album:
-    """Draws pictures of parts, each known by its number and of its own random pattern."""
+    """Draws pictures of parts. Each part has a number and a random pattern."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -28,7 +28,7 @@ class Album:
         ground: int = 255,
         labels: list[str] | None = None,
     ) -> Example:
-        """One part below the other, or at the `places` given, their left top corners."""
+        """Draws the parts below each other, or with their top left corners at `places`."""
         places = places or [(10, 10 + 30 * number) for number in range(len(parts))]
         image = Image.new("L", (200, 300), ground)
         boxes = []
@@ -51,7 +51,7 @@ def names(of: list[list[Example]]) -> list[list[str]]:
     return [[example.file.stem for example in group] for group in of]
 
 
-def test_the_same_parts_on_another_ground_and_elsewhere_are_the_same_thing(album: Album) -> None:
+def test_pictures_with_the_same_parts_in_other_places_are_one_group(album: Album) -> None:
     first = album.picture("first", [1, 2, 3])
     other = album.picture("other", [4, 5, 6])
     again = album.picture("again", [3, 9, 1], places=[(120, 200), (20, 30), (60, 100)], ground=0)
@@ -59,22 +59,22 @@ def test_the_same_parts_on_another_ground_and_elsewhere_are_the_same_thing(album
     assert names(groups([first, other, again])) == [["first", "again"], ["other"]]
 
 
-def test_a_picture_that_is_part_of_another_is_the_same_thing(album: Album) -> None:
+def test_a_picture_that_is_part_of_another_is_in_its_group(album: Album) -> None:
     piece = album.picture("piece", [1, 2])
     whole = album.picture("whole", list(range(9)))
 
     assert names(groups([piece, whole])) == [["piece", "whole"]]
 
 
-def test_a_header_that_many_share_makes_no_group(album: Album) -> None:
+def test_a_header_that_many_pictures_share_makes_no_group(album: Album) -> None:
     places = [[(10, 10), (10, 40), (20 * n, 80), (100, 30 * n + 60)] for n in range(7)]
     family = [album.picture(str(n), [1, 2, 10 * n, 10 * n + 1], places=places[n]) for n in range(1, 7)]
 
     assert len(groups(family)) == 6
-    assert len(groups(family[:2])) == 1  # what only two have in common is much
+    assert len(groups(family[:2])) == 1  # parts that only two pictures share make a group
 
 
-def test_the_same_places_are_the_same_template_whatever_the_size(album: Album) -> None:
+def test_boxes_in_the_same_places_are_one_group_at_any_size(album: Album) -> None:
     places = [(10, 10), (60, 40), (10, 70), (100, 100), (10, 130), (90, 160)]
     wider = [(x + 50, y + y // 3) for x, y in places]
     first = album.picture("first", [1, 2, 3, 4, 5, 6], places=places)
@@ -124,7 +124,9 @@ def test_boxes_are_spread_rather_than_pictures(album: Album) -> None:
 
 
 def spots(n: int) -> list[tuple[int, int]]:
-    """Four places that lie in no other picture the same way."""
+    """Four places. Each picture has a different arrangement."""
+    # parts that only two pictures share make a group
+    # two pictures with the same rare parts are one group
     rng = np.random.default_rng(n)
     return [(int(rng.integers(5, 150)), 10 + 60 * row) for row in range(4)]
 

@@ -3,7 +3,7 @@ import math
 import pytest
 import torch
 
-from training.export import folded
+from training.export import fold_batch_norm
 from training.model.layout import DETECTIONS, INPUT_SIZE
 from training.model.network import CenterNet, Program, decode
 
@@ -38,7 +38,7 @@ def test_a_weaker_neighbour_is_no_peak_and_boxes_end_at_the_edge() -> None:
     assert boxes[0, 0].tolist() == pytest.approx([0, 0, 2 + 16, 2 + 20], abs=1e-3)
 
 
-def test_neighbours_and_other_classes_stay() -> None:
+def test_neighbours_and_other_classes_are_not_suppressed() -> None:
     # The boxes are 6 x 8 cells: three columns apart they overlap by a third.
     _, scores, classes = decode(*maps((1, 50, 50, 3.0), (1, 50, 53, 2.0), (3, 50, 50, 1.0)), unmoved)
 
@@ -76,11 +76,11 @@ def test_folding_the_normalisation_changes_nothing() -> None:
     pixels = torch.randn(1, 3, 64, 64)
 
     with torch.no_grad():
-        for one, other in zip(network(pixels), folded(network)(pixels), strict=True):
+        for one, other in zip(network(pixels), fold_batch_norm(network)(pixels), strict=True):
             torch.testing.assert_close(one, other, rtol=1e-3, atol=1e-4)
 
 
-def test_a_picture_of_one_colour_is_no_error() -> None:
+def test_a_picture_of_one_colour_raises_no_error() -> None:
     with torch.no_grad():
         boxes, scores, classes = Program(CenterNet(6).eval())(
             torch.zeros(1, INPUT_SIZE, INPUT_SIZE, 3, dtype=torch.uint8)

@@ -74,7 +74,7 @@ def test_a_complete_training_is_not_repeated_unless_the_pictures_differ(shapes: 
 
 
 @pytest.mark.timeout(600)
-def test_it_learns(shapes: list[Example], tmp_path: Path) -> None:
+def test_training_lowers_both_losses(shapes: list[Example], tmp_path: Path) -> None:
     losses: list[Progress] = []
     torch.manual_seed(0)
 
@@ -134,7 +134,7 @@ def test_the_class_loss_compares_only_with_absent_classes() -> None:
     all_known = torch.ones(1, 3, dtype=torch.bool)
     alone, both = torch.tensor([[1.0, 0.0, 0.0]]), torch.tensor([[1.0, 0.0, 0.9]])
 
-    # Compared with the third, whose heat is higher; with the second alone if the third is present or unknown.
+    # Compared with the third class, whose heat is higher, unless that class is present or unknown.
     assert _class_loss(heat, alone, all_known, kind).item() > 4
     assert _class_loss(heat, both, all_known, kind).item() == pytest.approx(math.log(2))
     assert _class_loss(heat, alone, torch.tensor([[True, True, False]]), kind).item() == pytest.approx(math.log(2))
@@ -149,7 +149,7 @@ def test_the_generalised_iou_is_one_for_the_same_box_and_small_far_away() -> Non
     assert _generalised_iou(torch.tensor([[9.0, 9.0, 9.0, 9.0]]), box).item() < 0.2
 
 
-def test_both_sources_are_drawn_and_the_number_of_loaders_changes_nothing(shapes: list[Example]) -> None:
+def test_batches_have_both_sources_and_do_not_depend_on_the_number_of_loaders(shapes: list[Example]) -> None:
     bare = [replace(example, boxes=()) for example in shapes[6:]]
     batches = Batches([Source(shapes[:6], 0.5), Source(bare, 0.5)], SHAPES, size=4, count=6, seed=1)
 
@@ -173,13 +173,13 @@ def test_a_few_very_long_pictures_fit_into_batches(shapes: list[Example], tmp_pa
 
 
 @pytest.mark.parametrize("count", [1, 2, 5])
-def test_few_pictures_make_batches_too(shapes: list[Example], count: int) -> None:
+def test_batches_are_full_even_with_few_pictures(shapes: list[Example], count: int) -> None:
     batches = Batches([Source(shapes[:count], 1.0)], SHAPES, size=4, count=12, seed=1)
 
     assert all(batches[number]["cells"].shape[1] == 4 for number in range(12))
 
 
-def test_a_batch_is_always_the_same(shapes: list[Example]) -> None:
+def test_a_batch_of_a_number_is_always_the_same(shapes: list[Example]) -> None:
     batches = Batches([Source(shapes[:6], 0.5), Source(shapes[6:], 0.5)], SHAPES, size=8, count=9, seed=1)
 
     first, again, other = batches[3], batches[3], batches[4]

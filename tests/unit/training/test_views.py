@@ -8,7 +8,7 @@ from PIL import Image
 from detectors.pictures.preprocess import PADDING
 from training.boxes import Box
 from training.data.datasets import Example
-from training.data.views import augmented, plain
+from training.data.views import augment, letterbox
 from training.model.layout import VIEW_SIZE
 
 RED, WHITE = (255, 0, 0), (255, 255, 255)
@@ -23,8 +23,8 @@ def example(tmp_path: Path) -> Example:
     return Example(tmp_path / "red.png", 600, 300, (Box("red", 200, 100, 400, 180),), frozenset({"red"}))
 
 
-def test_a_plain_view_is_what_the_detector_sees(example: Example) -> None:
-    view = plain(example)
+def test_a_plain_view_equals_the_input_of_the_detector(example: Example) -> None:
+    view = letterbox(example)
 
     scale = VIEW_SIZE / 600
     (box,) = view.boxes
@@ -33,10 +33,10 @@ def test_a_plain_view_is_what_the_detector_sees(example: Example) -> None:
     assert (box.x1, box.y1, box.x2, box.y2) == pytest.approx((200 * scale, 100 * scale, 400 * scale, 180 * scale))
 
 
-def test_boxes_move_with_what_they_are_around(example: Example) -> None:
+def test_boxes_move_with_their_objects(example: Example) -> None:
     checked = 0
     for seed in range(60):
-        view = augmented(Random(seed), example)
+        view = augment(Random(seed), example)
         for box in view.boxes:
             # Colours change, but inside of the rectangle the picture has one colour and just outside another.
             inside = view.pixels[round(box.y1 + box.y2) // 2, round(box.x1 + 6) : round(box.x2 - 6)].astype(int)
@@ -49,7 +49,7 @@ def test_boxes_move_with_what_they_are_around(example: Example) -> None:
 
 
 def test_a_box_that_is_half_cut_off_becomes_unclear(example: Example) -> None:
-    views = [augmented(Random(seed), example, size=(224, 224)) for seed in range(40)]
+    views = [augment(Random(seed), example, size=(224, 224)) for seed in range(40)]
 
     assert all(view.pixels.shape == (224, 224, 3) for view in views)
     assert any(view.unclear for view in views)
@@ -61,7 +61,7 @@ def test_a_box_that_is_half_cut_off_becomes_unclear(example: Example) -> None:
 
 
 def test_the_same_seed_gives_the_same_view(example: Example) -> None:
-    first, again, other = (augmented(Random(seed), example) for seed in (5, 5, 6))
+    first, again, other = (augment(Random(seed), example) for seed in (5, 5, 6))
 
     assert first.pixels.tobytes() == again.pixels.tobytes()
     assert first.boxes == again.boxes

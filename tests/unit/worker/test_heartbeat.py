@@ -22,7 +22,7 @@ def raise_first(monkeypatch: pytest.MonkeyPatch, **faults: list[Exception]) -> N
     monkeypatch.setattr(
         worker.heartbeat,
         "worker_registry",
-        SimpleNamespace(**{**vars(worker_registry), **patched, "SEEN_SECONDS": 0.01}),
+        SimpleNamespace(**{**vars(worker_registry), **patched, "HEARTBEAT_SECONDS": 0.01}),
     )
 
 
@@ -38,7 +38,7 @@ def alive(db: Database) -> list[int]:
     return [queue.workers for queue in worker_registry.queues(db) if queue.workers]
 
 
-def test_it_registers_the_worker_after_an_outage_or_an_unexpected_error(
+def test_the_heartbeat_registers_the_worker_after_an_outage_or_an_unexpected_error(
     db: Database, beating: Heartbeat, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     raise_first(monkeypatch, refresh=[AWAY, KeyError("surprise"), AWAY])
@@ -51,7 +51,7 @@ def test_it_registers_the_worker_after_an_outage_or_an_unexpected_error(
     assert "this worker's entry could not be refreshed: The database does not answer." in caplog.text
 
 
-def test_it_ends_although_its_entry_can_not_be_removed(
+def test_the_heartbeat_ends_although_its_entry_cannot_be_removed(
     db: Database, beating: Heartbeat, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     raise_first(monkeypatch, unregister=[AWAY])

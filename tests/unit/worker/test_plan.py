@@ -43,7 +43,7 @@ def test_every_gpu_is_used_unless_one_is_named(
     assert worker.plan._devices(wanted, "pytorch") == devices
 
 
-def test_a_framework_that_lists_no_devices_means_the_cpu(
+def test_the_cpu_is_used_if_a_framework_cannot_list_its_devices(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     machine(monkeypatch, True)
@@ -53,7 +53,7 @@ def test_a_framework_that_lists_no_devices_means_the_cpu(
     assert "the devices of pytorch could not be listed: no driver" in caplog.text
 
 
-def test_a_gpu_that_is_not_there_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_gpu_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     machine(monkeypatch, True, "cuda:0")
 
     with pytest.raises(DeviceUnavailable):

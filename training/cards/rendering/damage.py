@@ -1,4 +1,4 @@
-"""A finished card, and what happens to its picture: cameras, scanners, chat programs, drawing by hand."""
+"""A finished card, damage to its picture as by cameras, scanners and chat programs, and lines as if drawn by hand."""
 
 import io
 import math
@@ -11,8 +11,8 @@ from training.boxes import Box
 from training.cards.rendering.photos import table_top
 from training.cards.style import PAGES
 
-SMALLEST_BOX = 3.0
-"""Pixels. A box that is cut off at the edge stays only if it is still at least this wide and high."""
+MIN_BOX_SIDE = 3.0
+"""Pixels. A box that is clipped at the edge is removed if its width or height is smaller than this."""
 
 
 @dataclass(frozen=True)
@@ -23,19 +23,19 @@ class Card:
     boxes: tuple[Box, ...]
 
 
-def cut(card: Card) -> Card:
-    """The card with its boxes clipped to the picture. Boxes of which half or less is left are removed."""
+def clip_boxes(card: Card) -> Card:
+    """The card with its boxes clipped to the picture. A box is removed if half of it or less is inside."""
     width, height = card.image.size
     kept = []
     for box in card.boxes:
         inside = box.clipped(float(width), float(height))
-        if inside.width >= SMALLEST_BOX and inside.height >= SMALLEST_BOX and inside.area > 0.5 * box.area:
+        if inside.width >= MIN_BOX_SIDE and inside.height >= MIN_BOX_SIDE and inside.area > 0.5 * box.area:
             kept.append(inside)
     return Card(card.image, tuple(kept))
 
 
 def damaged(rng: Random, card: Card) -> Card:
-    """The card after random damage, as cameras, scanners, chat programs and screenshots do it."""
+    """The card with random damage, as by cameras, scanners, chat programs and screenshots."""
     if rng.random() < 0.15:
         card = surrounded(rng, card)
     if rng.random() < 0.06:
@@ -54,7 +54,7 @@ def damaged(rng: Random, card: Card) -> Card:
 
 
 def surrounded(rng: Random, card: Card) -> Card:
-    """The card with strips of the screen around it at some of its sides."""
+    """The card with strips of the screen at some of its sides, as in a screenshot."""
     width, height = card.image.size
     most = max(3, (width + height) // 45)
     left, top, right, bottom = (rng.choice((0, 2, rng.randint(1, most))) for _ in range(4))
@@ -64,7 +64,7 @@ def surrounded(rng: Random, card: Card) -> Card:
 
 
 def fringed(image: Image.Image) -> Image.Image:
-    """The picture with coloured edges, like subpixel rendering: red and blue are a third of a pixel from green."""
+    """The picture with coloured edges, as after subpixel rendering: red and blue are shifted by a third of a pixel."""
     red, green, blue = image.split()
     red = Image.blend(red, ImageChops.offset(red, 1, 0), 1 / 3)
     blue = Image.blend(blue, ImageChops.offset(blue, -1, 0), 1 / 3)
@@ -92,18 +92,18 @@ def photographed(rng: Random, card: Card, w: int, h: int, degrees: float = 3.0) 
     sine, cosine = math.sin(math.radians(angle)), math.cos(math.radians(angle))
 
     def place(box: Box) -> Box:
-        """The box around the turned box. Pillow turns counter-clockwise about the middle."""
+        """The smallest box around the turned box. Pillow turns counter-clockwise about the middle."""
         x, y = (box.x1 + box.x2 - width) / 2, (box.y1 + box.y2 - height) / 2
         cx, cy = w / 2 + x * cosine + y * sine, h / 2 - x * sine + y * cosine
         wide, high = box.width / 2, box.height / 2
         half_w, half_h = wide * cosine + high * abs(sine), high * cosine + wide * abs(sine)
         return Box(box.label, cx - half_w, cy - half_h, cx + half_w, cy + half_h)
 
-    return cut(Card(table, tuple(place(box) for box in card.boxes)))
+    return clip_boxes(Card(table, tuple(place(box) for box in card.boxes)))
 
 
 def wobbly(rng: Random, card: Card, em: int) -> Card:
-    """The card with lines bent as if drawn by hand, by less than the margin of a box."""
+    """The card with bent lines, as if drawn by hand. They move by less than the margin of a box."""
     width, height = card.image.size
     step, most = 3 * em, 0.11 * em
     columns, lines = math.ceil(width / step), math.ceil(height / step)

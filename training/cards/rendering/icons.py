@@ -1,7 +1,7 @@
 """Icons and badges on a generated card."""
 
 from training.boxes import Box
-from training.cards.rendering.sheet import LINE, Sheet
+from training.cards.rendering.sheet import LINE_HEIGHT, Sheet
 from training.cards.rendering.toggles import draw_tick
 from training.cards.style import BLACK, WHITE, Colour, mix, vivid
 
@@ -47,5 +47,5 @@ def badge(sheet: Sheet, words: str, x: float, y: float) -> None:
     box = Box("textbox", x, y, x + wide, y + 1.5 * em)
     sheet.frame(box, fill)
     colour = BLACK if sum(fill) > 420 else WHITE
-    sheet.ink(words, x, y + (1.5 - LINE * 0.85) * em / 2, wide, size=0.85, align="centre", colour=colour)
+    sheet.write(words, x, y + (1.5 - LINE_HEIGHT * 0.85) * em / 2, wide, size=0.85, align="centre", colour=colour)
     sheet.boxes.append(box)

@@ -11,21 +11,21 @@ from training.cards.rendering.sheet import Sheet
 from training.cards.rendering.typefaces import font
 from training.cards.style import Colour, mix, vivid
 
-SIGNS = ("Main Street", "Harbour", "CAFE", "Contact us", "Exit 12", "now", "OPEN")
+SIGN_TEXTS = ("Main Street", "Harbour", "CAFE", "Contact us", "Exit 12", "now", "OPEN")
 """Words inside a picture. They are part of the picture and have no box."""
-FINEST = 160
-"""Pixels. Pictures are drawn at most this large and then enlarged, which is faster and as soft as a photo."""
+MAX_DRAWN_SIDE = 160
+"""Largest side in pixels at which a picture is drawn before it is enlarged. This is faster, and soft like a photo."""
 
 
 def photo(rng: Random, width: int, height: int) -> Image.Image:
     """A picture that could be a photograph, a drawing or a map, RGB, of this size in pixels."""
     draw_one = rng.choice((_landscape, _scene, _scene, _logo, _street_map, _street_map))
-    scale = min(1.0, FINEST / max(width, height))
+    scale = min(1.0, MAX_DRAWN_SIDE / max(width, height))
     picture = draw_one(rng, max(round(width * scale), 8), max(round(height * scale), 8)).resize((width, height))
     if rng.random() < 0.15:
         letters = font("", max(8, width // rng.randint(6, 12)))
-        at = (rng.uniform(0, 0.5) * width, rng.uniform(0, 0.8) * height)
-        ImageDraw.Draw(picture).text(at, rng.choice(SIGNS), rng.choice(((255, 255, 255), (20, 20, 20))), letters)
+        xy = (rng.uniform(0, 0.5) * width, rng.uniform(0, 0.8) * height)
+        ImageDraw.Draw(picture).text(xy, rng.choice(SIGN_TEXTS), rng.choice(((255, 255, 255), (20, 20, 20))), letters)
     return picture
 
 
@@ -45,7 +45,7 @@ def _landscape(rng: Random, width: int, height: int) -> Image.Image:
 
 
 def _scene(rng: Random, width: int, height: int) -> Image.Image:
-    """Overlapping soft shapes, like things or people out of focus."""
+    """Overlapping soft shapes, like objects or people out of focus."""
     picture = Image.new("RGB", (width, height), vivid(rng))
     draw = ImageDraw.Draw(picture)
     for _ in range(rng.randint(6, 25)):
@@ -120,7 +120,7 @@ def _somewhere(rng: Random, width: int, height: int, share: float) -> Sequence[f
 
 
 def _grain(rng: Random, picture: Image.Image) -> Image.Image:
-    """The noise of a sensor."""
+    """Adds noise like that of a camera sensor."""
     count = picture.height * picture.width
     noise = np.frombuffer(rng.randbytes(count), np.uint8).reshape(picture.height, picture.width, 1) / 128.0 - 1.0
     noise *= rng.uniform(3, 22)
@@ -128,7 +128,7 @@ def _grain(rng: Random, picture: Image.Image) -> Image.Image:
 
 
 def paste_photo(sheet: Sheet, box: Box, round_: bool = False) -> None:
-    """Pastes a random picture into this box, round or with square corners, and adds its box to the sheet."""
+    """Pastes a random picture into this box and adds its box to the sheet. `round_` makes the picture an ellipse."""
     size = max(8, round(box.width)), max(8, round(box.height))
     x, y = round(box.x1), round(box.y1)
     mask = None

@@ -1,4 +1,4 @@
-"""The sheet on which a generated card is drawn, with the exact boxes of what is drawn."""
+"""The sheet on which a generated card is drawn, with the exact boxes of the drawn content."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -12,19 +12,19 @@ from training.cards.rendering.typefaces import Font, font
 from training.cards.style import Colour, Style
 
 ASCENT, DESCENT = 0.8, 0.25
-"""For its box, every line of text reaches from 0.8 of its size above the baseline to 0.25 below it."""
-LINE = ASCENT + DESCENT
+"""Extent of a line of text above and below its baseline, in ems, for its box."""
+LINE_HEIGHT = ASCENT + DESCENT
 """Height of a line of text in ems."""
-ALIGNED = {"left": 0.0, "centre": 0.5, "right": 1.0}
-"""Share of the free width that is at the left of a line."""
-AIR = 0.15
-"""Ems between ink and its box, as in boxes that people draw."""
-LONGEST_SHEET = 1000
+LEFT_SHARE = {"left": 0.0, "centre": 0.5, "right": 1.0}
+"""Alignment -> share of the free width that is at the left of a line."""
+BOX_MARGIN = 0.15
+"""Margin in ems around drawn content in its box. Boxes that people draw have such a margin."""
+MAX_HEIGHT = 1000
 """Approximate largest height of a card in pixels."""
 
 
-class Writing(TypedDict, total=False):
-    """How text is written: the options of `Sheet.ink`."""
+class TextOptions(TypedDict, total=False):
+    """The options of `Sheet.write`."""
 
     size: float
     bold: bool
@@ -47,11 +47,11 @@ class Sheet:
     @property
     def gap(self) -> float:
         """The usual distance between two parts."""
-        return self.style.em * 0.8 * self.style.dense
+        return self.style.em * 0.8 * self.style.spacing
 
-    def mark(self, box: Box) -> None:
-        """Adds the box of some ink, with a small margin."""
-        self.boxes.append(box.grown(AIR * self.style.em))
+    def add_box(self, box: Box) -> None:
+        """Adds the box of drawn content, enlarged by BOX_MARGIN."""
+        self.boxes.append(box.grown(BOX_MARGIN * self.style.em))
 
     def face(self, size: float = 1.0, bold: bool = False) -> Font:
         """The card's font at a size in ems."""
@@ -61,7 +61,7 @@ class Sheet:
         """Width of a line of text in pixels."""
         return self.face(size, bold).getlength(text)
 
-    def ink(
+    def write(
         self,
         text: str,
         x: float,
@@ -73,37 +73,37 @@ class Sheet:
         colour: Colour | None = None,
         align: str = "left",
     ) -> Box:
-        """Writes text with its top left corner at (x, y), wrapped at `width`, with `size` in ems. Adds no box.
+        """Writes text with its top left corner at (x, y), wrapped at `width`, with `size` in ems.
 
-        Returns its extent.
+        Returns the box of the text, but does not add it to the sheet.
         """
         pixels = max(7, round(self.style.em * size))
         face = self.face(size, bold)
-        heavy = 0.02 * pixels if bold and not self.style.faces[1] else 0.0
+        stroke = 0.02 * pixels if bold and not self.style.faces[1] else 0.0
         lines = _wrap(text, lambda piece: face.getlength(piece) <= width)
         pitch = pixels * self.style.leading
         left, right = x + width, x
         for number, line in enumerate(lines):
             length = face.getlength(line)
-            start = x + (width - length) * ALIGNED[align]
+            start = x + (width - length) * LEFT_SHARE[align]
             baseline = y + ASCENT * pixels + number * pitch
             fill = colour or self.style.text
-            self.draw.text((start, baseline), line, fill, face, anchor="ls", stroke_width=heavy, stroke_fill=fill)
+            self.draw.text((start, baseline), line, fill, face, anchor="ls", stroke_width=stroke, stroke_fill=fill)
             left, right = min(left, start), max(right, start + length)
         bottom = y + (len(lines) - 1) * pitch + (ASCENT + DESCENT) * pixels
         return Box("textbox", left, y, right, bottom)
 
     def text(
-        self, text: str, x: float, y: float, width: float, *, close: bool = False, **writing: Unpack[Writing]
+        self, text: str, x: float, y: float, width: float, *, close: bool = False, **writing: Unpack[TextOptions]
     ) -> float:
-        """Like `ink`, but adds a text box and returns the y at which the next part may start.
+        """Like `write`, but adds a text box and returns the y at which the next part may start.
 
-        The gap below is larger than between lines, because nothing else distinguishes two blocks of the same style from
-        one block of two lines. `close` makes it small, for text that is followed by text of another style.
+        The gap below is larger than the gap between two lines: nothing else distinguishes two blocks of the same style
+        from one block of two lines. `close` makes the gap small. Use it if text of another style follows.
         """
-        extent = self.ink(text, x, y, width, **writing)
-        self.mark(extent)
-        apart = 0.35 * self.style.dense if close else self.style.leading - LINE + 0.45 * self.style.dense
+        extent = self.write(text, x, y, width, **writing)
+        self.add_box(extent)
+        apart = 0.35 * self.style.spacing if close else self.style.leading - LINE_HEIGHT + 0.45 * self.style.spacing
         return extent.y2 + self.style.em * apart
 
     def frame(self, box: Box, fill: Colour | None = None, outline: Colour | None = None) -> None:

@@ -1,6 +1,6 @@
 """Radio buttons and check boxes as browsers, phones and style sheets draw them, without their words.
 
-Both kinds come in every style. Only the ring with a dot and the square with a tick distinguish them.
+Both have the same styles. Only the shape distinguishes them: a ring with a dot, or a square with a tick.
 """
 
 from dataclasses import dataclass
@@ -9,31 +9,31 @@ from PIL import Image, ImageDraw
 
 from training.boxes import Box
 from training.cards.rendering.sheet import Sheet
-from training.cards.style import BLACK, VISIBLE, WHITE, Colour, Style, contrast, mix
+from training.cards.style import BLACK, MIN_CONTRAST, WHITE, Colour, Style, contrast, mix
 
-FINE = 4
+SUPERSAMPLING = 4
 """Toggles are drawn this many times larger and then reduced, so that thin lines are smooth, as on a screen."""
 
 
 @dataclass(frozen=True)
 class ToggleStyle:
-    """How the toggles of one list look. Lengths are shares of the toggle's size. A colour that is None comes from the
-    card's `Style`."""
+    """The style of the toggles of one list. Lengths are shares of the toggle's size. None means a colour of the card's
+    `Style`."""
 
     edge: Colour | None = None
     face: Colour | None = WHITE
     shade: Colour | None = None
-    """Colour at the lower end of a face that darkens downwards."""
+    """Colour at the lower end of the face, which then has a gradient from `face` to it."""
     thick: float = 0.07
     corner: float = 0.15
     solid: bool = False
-    """Chosen toggles are filled with colour, with a white mark."""
+    """Whether selected toggles are filled with colour and have a white mark."""
     colour: Colour | None = None
-    """Of chosen toggles: of the mark, or of the face if they are solid."""
+    """Colour of the mark of a selected toggle, or of its face if it is solid."""
     dot: float = 0.23
     tick: float = 0.13
     size: float = 0.9
-    """In ems. Each list varies it by up to a quarter."""
+    """Size in ems. It varies by up to a quarter from list to list."""
 
 
 BLUES: tuple[Colour, ...] = ((0, 117, 255), (0, 120, 215), (13, 110, 253), (25, 118, 210), (33, 96, 250))
@@ -66,11 +66,11 @@ TOGGLE_STYLES: tuple[ToggleStyle, ...] = (
 def toggle(sheet: Sheet, label: str, toggle_style: ToggleStyle, x: float, y: float, size: float, chosen: bool) -> Box:
     """Draws a radiobutton or checkbox, `size` pixels wide, with its top left corner at (x, y). Adds no box.
 
-    Returns its place.
+    Returns its box.
     """
     pixels = max(5, round(size))
     left, top = round(x), round(y)
-    image, mask = _drawn(label, toggle_style, sheet.style, pixels * FINE, chosen)
+    image, mask = _drawn(label, toggle_style, sheet.style, pixels * SUPERSAMPLING, chosen)
     small = (pixels, pixels)
     sheet.image.paste(image.resize(small, Image.Resampling.BOX), (left, top), mask.resize(small, Image.Resampling.BOX))
     return Box(label, left, top, left + pixels, top + pixels)
@@ -82,8 +82,8 @@ def _drawn(
     """The toggle as a square picture of `size` pixels, and its mask."""
     edge = toggle_style.edge or (style.text if toggle_style.colour else mix(style.text, style.card, 0.2))
     face = toggle_style.face or style.card
-    colour = toggle_style.colour or (style.accent if contrast(style.accent, face) > VISIBLE else style.text)
-    if max(contrast(edge, style.card), contrast(face, style.card)) < VISIBLE:
+    colour = toggle_style.colour or (style.accent if contrast(style.accent, face) > MIN_CONTRAST else style.text)
+    if max(contrast(edge, style.card), contrast(face, style.card)) < MIN_CONTRAST:
         edge = mix(edge, style.text, 0.3)
     if style.dark and toggle_style.face is None:
         edge = mix(edge, WHITE, 0.6)
@@ -97,9 +97,9 @@ def _drawn(
     if toggle_style.shade and not solid:
         for row in range(size):
             draw.line((0, row, size, row), mix(face, toggle_style.shade, row / size))
-    thick = max(FINE, round(toggle_style.thick * size))
+    thick = max(SUPERSAMPLING, round(toggle_style.thick * size))
     ring = solid and round_ and toggle_style.thick > 0.065 and toggle_style.corner < 0.22
-    # Some solid radio buttons stay hollow: a ring and a dot of the same colour.
+    # Some solid radio buttons are not filled: a ring and a dot of the same colour.
     if solid and not ring:
         draw.rectangle((0, 0, last, last), colour)
     draw.rounded_rectangle((0, 0, last, last), corner, None, colour if solid else edge, thick)

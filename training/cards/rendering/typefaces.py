@@ -1,4 +1,4 @@
-"""The fonts of generated cards: those of the machine, of font packages, and Pillow's own."""
+"""The fonts of generated cards: fonts of the machine, of font packages, and Pillow's built-in font."""
 
 from functools import cache
 from importlib.metadata import entry_points
@@ -9,15 +9,15 @@ from PIL import ImageFont
 
 Font = ImageFont.FreeTypeFont
 Faces = tuple[str, str]
-"""Font files: regular, bold. The empty string is Pillow's own scalable font."""
+"""Font files: regular, bold. The empty string is Pillow's built-in scalable font."""
 
 FOLDERS = ("/usr/share/fonts", "/usr/local/share/fonts", "/Library/Fonts", "C:/Windows/Fonts")
 PACKAGES = "fonts_ttf"
-"""Group of entry points. Each loads a dictionary of names and font files."""
-UNFIT = ("math", "mono", "symbol", "emoji", "icons", "cjk", "variable", "wingdings")
-"""Font files with one of these in their names are left out."""
+"""The entry-point group of font packages. Each entry point loads a dictionary of names and font files."""
+EXCLUDED = ("math", "mono", "symbol", "emoji", "icons", "cjk", "variable", "wingdings")
+"""Fonts with one of these words in their file names are not used."""
 SERIF = ("serif", "caladea", "times", "georgia")
-HAND = ("amatic", "intuitive", "comic", "caveat")
+SCRIPT = ("amatic", "intuitive", "comic", "caveat")
 
 
 @cache
@@ -31,8 +31,8 @@ def families() -> dict[str, tuple[Faces, ...]]:
     for stem, path in usable.items():
         plain = stem.removesuffix("-regular")
         bold = usable.get(f"{plain}-bold") or usable.get(f"{plain}-semibold")
-        kind = "hand" if any(word in stem for word in HAND) else "serif" if any(w in stem for w in SERIF) else "sans"
-        if any(word in stem for word in UNFIT) or stem.endswith("-bold") or not (bold or kind == "hand"):
+        kind = "hand" if any(w in stem for w in SCRIPT) else "serif" if any(w in stem for w in SERIF) else "sans"
+        if any(word in stem for word in EXCLUDED) or stem.endswith("-bold") or not (bold or kind == "hand"):
             continue
         found[kind].append((path, bold or path))
     return {kind: tuple(pairs) for kind, pairs in found.items()}

@@ -34,7 +34,7 @@ def test_an_entry_is_found_by_name_and_alias(path: Path) -> None:
 
     assert catalogue.get("forms") is catalogue.get("cards")
     assert catalogue.get("cards").file == path.parent / "model.pt2"
-    assert list(catalogue.of_runtime("pytorch")) == ["cards"]
+    assert list(catalogue.entries_for_runtime("pytorch")) == ["cards"]
 
 
 def test_an_unknown_model_names_the_known_ones(path: Path) -> None:
@@ -72,12 +72,12 @@ def test_a_missing_catalogue_and_invalid_toml_are_errors(tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize("aliases", [{"forms": "nosuch"}, {"cards": "cards"}])
-def test_an_alias_must_point_at_a_model_and_hide_none(path: Path, aliases: dict[str, str]) -> None:
+def test_an_alias_must_name_a_model_and_must_not_be_the_name_of_one(path: Path, aliases: dict[str, str]) -> None:
     with pytest.raises(CatalogueError, match="BOXQUEUE_MODEL_ALIASES"):
         Catalogue.load(path, aliases=aliases)
 
 
-def test_another_file_than_the_digest_names_is_refused(path: Path) -> None:
+def test_a_file_with_another_digest_is_refused(path: Path) -> None:
     entry = Catalogue.load(path).get("cards")
     entry.verify()
     (path.parent / "model.pt2").write_bytes(b"other weights")
@@ -147,7 +147,7 @@ def test_fields_that_the_format_does_not_support_are_refused(path: Path, kind: s
         Catalogue.load(path)
 
 
-def test_several_catalogues_count_as_one(path: Path) -> None:
+def test_several_catalogues_are_read_as_one(path: Path) -> None:
     other = path.with_name("other.toml")
     other.write_text(path.read_text().replace("[cards", "[forms"))
 
@@ -240,7 +240,7 @@ def test_a_model_on_a_server_has_no_file(tmp_path: Path) -> None:
 
     entry.verify()
     assert entry.location == "http://models:8000 cards version 3"
-    # As it travels to the processes of a worker.
+    # A worker sends the entry to its processes in this form.
     assert ModelEntry.model_validate(entry.model_dump(mode="json")) == entry
 
 
@@ -260,10 +260,10 @@ def test_the_timeout_of_a_server_is_no_part_of_the_digest(tmp_path: Path) -> Non
     assert served(tmp_path).get("distant").digest == served(tmp_path, slow).get("distant").digest
 
 
-def test_answers_are_repeated_only_if_the_version_is_known(path: Path, tmp_path: Path) -> None:
-    assert Catalogue.load(path).get("cards").repeats
-    assert served(tmp_path).get("distant").repeats
-    assert not served(tmp_path, (', version = "3"', "")).get("distant").repeats
+def test_answers_are_cached_only_if_the_version_is_known(path: Path, tmp_path: Path) -> None:
+    assert Catalogue.load(path).get("cards").is_reproducible
+    assert served(tmp_path).get("distant").is_reproducible
+    assert not served(tmp_path, (', version = "3"', "")).get("distant").is_reproducible
 
 
 @pytest.mark.parametrize(

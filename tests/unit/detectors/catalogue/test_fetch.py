@@ -44,7 +44,7 @@ def test_a_folder_that_can_not_be_written_is_an_error(tmp_path: Path) -> None:
         far(tmp_path, "memory://bucket/model.pt2").verify()
 
 
-def test_a_folder_is_fetched_whole(tmp_path: Path) -> None:
+def test_all_files_of_a_folder_are_fetched(tmp_path: Path) -> None:
     folder = tmp_path / "elsewhere" / "saved"
     for name in ("saved_model.pb", "variables/variables.index"):
         (folder / name).parent.mkdir(parents=True, exist_ok=True)

@@ -25,7 +25,7 @@ def path(tmp_path: Path) -> Path:
     return path
 
 
-def test_it_is_read_again_when_it_has_changed_and_only_then(path: Path) -> None:
+def test_a_catalogue_is_read_again_only_if_it_has_changed(path: Path) -> None:
     live = LiveCatalogue(path)
     before = live.now()
     assert live.now() is before
@@ -36,7 +36,7 @@ def test_it_is_read_again_when_it_has_changed_and_only_then(path: Path) -> None:
     assert live.now() is live.now()
 
 
-def test_one_of_several_may_change(path: Path, tmp_path: Path) -> None:
+def test_a_change_of_one_of_several_catalogues_is_read(path: Path, tmp_path: Path) -> None:
     other = tmp_path / "other.toml"
     write(other, "signs")
     live = LiveCatalogue(path, other)
@@ -69,7 +69,7 @@ def test_an_invalid_catalogue_is_refused_once_and_the_old_one_stays(
     assert list(live.now().entries) == ["forms"]
 
 
-def test_a_file_that_is_being_written_is_left_alone(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_file_that_is_being_written_is_not_read(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("detectors.catalogue.live.SETTLED_SECONDS", 30.0)
     live = LiveCatalogue(path)
 

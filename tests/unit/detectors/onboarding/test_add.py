@@ -1,4 +1,4 @@
-"""`add` infers the entry of a model file, in every format, and a worker finds with it what the model finds."""
+"""`add` infers the entry of a model file of every format. With it, a worker finds the same as the model."""
 
 import os
 from argparse import Namespace
@@ -19,10 +19,10 @@ LABELS = "red,green,blue"
 SSDLITE = "ssdlite320_mobilenet_v3_large"
 FASTER_RCNN = "fasterrcnn_mobilenet_v3_large_320_fpn"
 OWN = "torchvision"
-"""A process of its own: that of the other tests shows that nothing else imports torchvision."""
+"""The name of a separate process. The process of the other tests shows that no other code imports torchvision."""
 
 
-def asked(file: Path, **given: Any) -> Namespace:
+def arguments(file: Path, **changes: Any) -> Namespace:
     """The options of the command."""
     usual = {
         "catalogue": [file.parent / "mine.toml"],
@@ -35,7 +35,7 @@ def asked(file: Path, **given: Any) -> Namespace:
         "size": None,
         "dry_run": False,
     }
-    return Namespace(file=file, **{**usual, **given})
+    return Namespace(file=file, **{**usual, **changes})
 
 
 def picture(red: int, green: int, blue: int) -> np.ndarray:
@@ -52,14 +52,14 @@ def picture(red: int, green: int, blue: int) -> np.ndarray:
         ("frozen_graph", None),
     ],
 )
-def test_an_added_model_finds_what_the_model_finds(
+def test_an_added_model_finds_the_same_as_the_original(
     detector_processes: DetectorProcesses, tmp_path: Path, model_format: str, size: tuple[int, int] | None
 ) -> None:
     file = tmp_path / "model.bin"
     process = detector_processes[RUNTIMES[model_format]]
     process.run(tiny_models.write, model_format, file)
 
-    made = process.run(add, asked(file, size=size))
+    made = process.run(add, arguments(file, size=size))
 
     entry = Catalogue.load(tmp_path / "mine.toml").get("tiny")
     assert (entry.format, entry.labels, entry.batch_size) == (model_format, ("red", "green", "blue"), 8)
@@ -78,7 +78,7 @@ def test_input_and_columns_are_inferred_from_a_blank_picture(
     process = detector_processes["pytorch"]
     process.run(tiny_models.write_columns, file)
 
-    made = process.run(add, asked(file, size=(32, 32)))
+    made = process.run(add, arguments(file, size=(32, 32)))
 
     entry = Catalogue.load(tmp_path / "mine.toml").get("tiny")
     assert (entry.input.layout, entry.input.dtype, entry.input.scale) == ("NCHW", "float32", pytest.approx(1 / 255))
@@ -90,7 +90,7 @@ def test_input_and_columns_are_inferred_from_a_blank_picture(
 
 
 @pytest.mark.parametrize(
-    ("model_format", "given", "message"),
+    ("model_format", "changes", "message"),
     [
         ("torchscript", {}, r"does not state the size of its input: add --size"),
         ("pt2", {"size": (64, 64)}, r"takes uint8 any × 32 × 32 × 3, which does not fit --size"),
@@ -102,14 +102,14 @@ def test_input_and_columns_are_inferred_from_a_blank_picture(
     ],
 )
 def test_a_model_that_cannot_be_added_is_an_error_and_nothing_is_written(
-    detector_processes: DetectorProcesses, tmp_path: Path, model_format: str, given: dict[str, Any], message: str
+    detector_processes: DetectorProcesses, tmp_path: Path, model_format: str, changes: dict[str, Any], message: str
 ) -> None:
     file = tmp_path / "model.bin"
     process = detector_processes["pytorch"]
     process.run(tiny_models.write, model_format, file)
 
     with pytest.raises(DetectorError, match=message):
-        process.run(add, asked(file, **given))
+        process.run(add, arguments(file, **changes))
 
     assert os.listdir(tmp_path) == ["model.bin"]
 
@@ -119,21 +119,19 @@ def test_a_file_of_no_supported_format_is_refused(tmp_path: Path, content: bytes
     (tmp_path / "model.pt2").write_bytes(content)
 
     with pytest.raises(ModelUnusable, match="no supported format"):
-        add(asked(tmp_path / "model.pt2"))
+        add(arguments(tmp_path / "model.pt2"))
 
 
-def test_a_fixed_number_of_pictures_is_taken_from_the_program(
-    detector_processes: DetectorProcesses, tmp_path: Path
-) -> None:
+def test_a_fixed_batch_size_is_read_from_the_program(detector_processes: DetectorProcesses, tmp_path: Path) -> None:
     process = detector_processes["pytorch"]
     process.run(tiny_models.write, "pt2", tmp_path / "one.pt2", 1)
     process.run(tiny_models.write, "pt2", tmp_path / "four.pt2", 4)
 
-    process.run(add, asked(tmp_path / "one.pt2"))
+    process.run(add, arguments(tmp_path / "one.pt2"))
 
     assert Catalogue.load(tmp_path / "mine.toml").get("tiny").batch_size == 1
     with pytest.raises(ModelUnusable, match="exactly 4 pictures at a time"):
-        process.run(add, asked(tmp_path / "four.pt2", name="four"))
+        process.run(add, arguments(tmp_path / "four.pt2", name="four"))
 
 
 @pytest.fixture(scope="module")
@@ -149,12 +147,12 @@ def test_builder_and_number_of_labels_are_found_from_a_state_dict(
 ) -> None:
     process = detector_processes[OWN]
     with pytest.raises(CatalogueError, match="with 3 labels, or 4 if"):
-        process.run(add, asked(weights, labels=None))
+        process.run(add, arguments(weights, labels=None))
     with pytest.raises(CatalogueError, match=r"needs 3 labels, or 4 if .*, but --labels has 2 labels"):
-        process.run(add, asked(weights, labels="a,b"))
+        process.run(add, arguments(weights, labels="a,b"))
     (weights.parent / "labels.txt").write_text("red\ngreen\nblue\n")
 
-    process.run(add, asked(weights, labels=None))
+    process.run(add, arguments(weights, labels=None))
 
     text = (weights.parent / "mine.toml").read_text()
     assert f'builder = "{SSDLITE}"\nlabels = "labels.txt" # found beside' in text
@@ -162,18 +160,20 @@ def test_builder_and_number_of_labels_are_found_from_a_state_dict(
     assert (entry.labels, list(entry.class_ids)) == (("red", "green", "blue"), [1, 2, 3])
 
 
-def test_weights_that_fit_several_builders_or_none(detector_processes: DetectorProcesses, tmp_path: Path) -> None:
+def test_weights_that_fit_several_builders_or_none_are_refused(
+    detector_processes: DetectorProcesses, tmp_path: Path
+) -> None:
     process = detector_processes[OWN]
     process.run(torchvision_models.write, FASTER_RCNN, tmp_path / "shop.pth")
 
     with pytest.raises(
         ModelUnusable, match=f"fit {FASTER_RCNN} and fasterrcnn_mobilenet_v3_large_fpn; choose one with --builder"
     ):
-        process.run(add, asked(tmp_path / "shop.pth"))
+        process.run(add, arguments(tmp_path / "shop.pth"))
     with pytest.raises(ModelUnusable, match=f"do not fit {SSDLITE}"):
-        process.run(add, asked(tmp_path / "shop.pth", builder=SSDLITE))
+        process.run(add, arguments(tmp_path / "shop.pth", builder=SSDLITE))
     with pytest.raises(ModelUnusable, match="there is no builder 'ssdlite'"):
-        process.run(add, asked(tmp_path / "shop.pth", builder="ssdlite"))
+        process.run(add, arguments(tmp_path / "shop.pth", builder="ssdlite"))
 
 
 def test_a_file_that_holds_more_than_weights_is_not_run(detector_processes: DetectorProcesses, tmp_path: Path) -> None:
@@ -181,7 +181,7 @@ def test_a_file_that_holds_more_than_weights_is_not_run(detector_processes: Dete
     process.run(torchvision_models.write, SSDLITE, tmp_path / "whole.pth", "whole model")
 
     with pytest.raises(ModelUnusable, match="holds more than weights"):
-        process.run(add, asked(tmp_path / "whole.pth"))
+        process.run(add, arguments(tmp_path / "whole.pth"))
 
 
 def test_files_outside_of_the_catalogues_folder_have_absolute_paths(
@@ -193,7 +193,9 @@ def test_files_outside_of_the_catalogues_folder_have_absolute_paths(
     (tmp_path / "below").mkdir()
     catalogue = tmp_path / "below" / "mine.toml"
 
-    made = process.run(add, asked(tmp_path / "model.pt2", catalogue=[catalogue], labels=str(tmp_path / "labels.txt")))
+    made = process.run(
+        add, arguments(tmp_path / "model.pt2", catalogue=[catalogue], labels=str(tmp_path / "labels.txt"))
+    )
 
     assert f'file = "{tmp_path}/model.pt2"' in made["entry"]
     assert f'labels = "{tmp_path}/labels.txt"' in made["entry"]

@@ -1,4 +1,4 @@
-"""What outputs mean, by their names and shapes."""
+"""The meaning of outputs is inferred from their names and shapes."""
 
 from typing import Any
 
@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from detectors.errors import ModelUnusable
-from detectors.onboarding.edit_catalogue import Inferred
+from detectors.onboarding.edit_catalogue import Guess
 from detectors.onboarding.infer_entry import infer_columns, infer_output
 
 N, K = 2, 5
@@ -17,7 +17,7 @@ IDS = np.ones((N, K), np.int64)
 
 def plain(fields: dict[str, Any]) -> dict[str, Any]:
     """Inferred values without their comments."""
-    return {name: value.value if isinstance(value, Inferred) else value for name, value in fields.items()}
+    return {name: value.value if isinstance(value, Guess) else value for name, value in fields.items()}
 
 
 @pytest.mark.parametrize(
@@ -127,5 +127,5 @@ SIGMOID = np.full((N, K, 4), 0.1, np.float32)
         (SIGMOID, ["a", "b", "c", "d"], {}),
     ],
 )
-def test_columns(scores: Any, labels: Any, fields: dict[str, Any]) -> None:
+def test_the_meaning_of_score_columns_is_inferred(scores: Any, labels: Any, fields: dict[str, Any]) -> None:
     assert plain(infer_columns(scores, labels)) == fields

@@ -38,7 +38,7 @@ def drawn(data: bytes, *found: DetectionRecord) -> tuple[Image.Image, str]:
         ("TIFF", "RGB", ("PNG", "RGB")),
     ],
 )
-def test_keeps_the_type_that_browsers_know(form: str, mode: str, expected: tuple[str, str]) -> None:
+def test_the_picture_keeps_a_format_that_browsers_show(form: str, mode: str, expected: tuple[str, str]) -> None:
     picture, media_type = drawn(encoded(form, (400, 330), 0, mode), BOX)
 
     assert (picture.format, picture.mode) == expected
@@ -47,7 +47,7 @@ def test_keeps_the_type_that_browsers_know(form: str, mode: str, expected: tuple
 
 
 @pytest.mark.parametrize("colour", ["black", "white", "gray", colour_of(0)])
-def test_box_is_seen_on_every_ground(colour: object) -> None:
+def test_a_box_is_visible_on_every_background(colour: object) -> None:
     picture, _ = drawn(encoded("PNG", (400, 330), colour), BOX)
 
     around = {picture.getpixel((x, 70)) for x in range(36, 45)}
@@ -55,11 +55,11 @@ def test_box_is_seen_on_every_ground(colour: object) -> None:
     assert len(around) > 1, "the line can't be seen on the ground"
 
 
-def test_colour_belongs_to_the_class() -> None:
+def test_every_class_has_its_own_colour() -> None:
     assert len({colour_of(number) for number in range(30)}) == 30
 
 
-def test_best_box_lies_on_top() -> None:
+def test_the_best_box_is_drawn_on_top() -> None:
     worse = DetectionRecord("image", 1, 0.5, BOX.x1, BOX.y1, BOX.x2, BOX.y2)
 
     picture, _ = drawn(encoded("PNG", (400, 330)), BOX, worse)
@@ -68,7 +68,7 @@ def test_best_box_lies_on_top() -> None:
 
 
 @pytest.mark.parametrize("size", [(24, 16), (160, 90), (640, 480), (3000, 200), (40, 900)])
-def test_label_stays_inside(size: tuple[int, int], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_label_stays_inside_the_picture(size: tuple[int, int], monkeypatch: pytest.MonkeyPatch) -> None:
     width, height = size
     corners = [
         DetectionRecord("actionset", number, 0.5, x, y, x + width / 4, y + height / 4)
@@ -95,7 +95,7 @@ def test_tiny_picture_is_enlarged_with_its_boxes() -> None:
     assert picture.getpixel((81, 200)) == colour_of(0)
 
 
-def test_huge_picture_comes_smaller() -> None:
+def test_a_huge_picture_is_made_smaller() -> None:
     picture, _ = drawn(encoded("JPEG", (9000, 3000)), DetectionRecord("a", 0, 0.9, 900.0, 300.0, 8100.0, 2700.0))
 
     assert picture.size == (4096, 1365)
@@ -130,7 +130,7 @@ def test_box_beyond_the_edge_is_cut() -> None:
     assert picture.getpixel((399, 100)) != (255, 255, 255)
 
 
-def test_many_boxes_take_no_time() -> None:
+def test_many_boxes_are_drawn_quickly() -> None:
     many = [
         DetectionRecord("a", n % 9, 0.9, n % 40 * 20.0, n // 40 * 30.0, n % 40 * 20.0 + 9, 300.0) for n in range(1000)
     ]

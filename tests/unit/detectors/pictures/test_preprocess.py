@@ -109,7 +109,7 @@ def test_boxes_are_in_pixels_of_the_whole_picture() -> None:
     found = decode(encoded(gradient(2000, 1000), "PNG"), SMALL)
 
     assert found.pixels.shape == (32, 64, 3)
-    assert found.whole(np.array([[1, 2, 33.33333, 32]], np.float32)).tolist() == [[31.25, 62.5, 1041.67, 1000]]
+    assert found.to_original(np.array([[1, 2, 33.33333, 32]], np.float32)).tolist() == [[31.25, 62.5, 1041.67, 1000]]
 
 
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "GIF"])

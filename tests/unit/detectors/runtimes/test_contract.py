@@ -95,7 +95,7 @@ def picture(colour: tuple[int, int, int], width: int = 64, height: int = 64) -> 
 
 
 def encoded(image: Image.Image, kind: str, **options: object) -> np.ndarray:
-    """The picture as a worker hands it over: encoded, and decoded for the model."""
+    """The picture as a worker passes it to the detector: encoded and then decoded."""
     file = io.BytesIO()
     image.save(file, kind, **options)
     return decode(file.getvalue(), INTO).pixels
@@ -106,7 +106,7 @@ def test_one_picture_has_its_boxes_in_its_own_pixels(model: Subject) -> None:
 
     assert found.scores.tolist() == pytest.approx([0.8, 0.4])
     assert found.class_ids.tolist() == [1, 0]
-    # The content is 32 × 16 in the model; what lies below is clipped.
+    # The content is 32 × 16 in the model. Boxes below it are clipped.
     assert found.boxes.tolist() == [pytest.approx([0, 0, 128, 64]), pytest.approx([16, 32, 80, 64])]
     assert (found.boxes.dtype, found.scores.dtype, found.class_ids.dtype) == (np.float32, np.float32, np.int64)
 
@@ -158,9 +158,7 @@ def test_tiny_and_huge_pictures_have_an_answer(model: Subject, size: tuple[int, 
     ],
     ids=["grey", "16 bits", "CMYK", "transparent", "animated", "EXIF turned"],
 )
-def test_every_kind_of_picture_is_understood(
-    model: Subject, made: Callable[[], np.ndarray], scores: list[float]
-) -> None:
+def test_every_kind_of_picture_is_read(model: Subject, made: Callable[[], np.ndarray], scores: list[float]) -> None:
     (found,) = model.detect(made())
 
     assert found.scores.tolist() == pytest.approx(scores, abs=0.02)
@@ -173,7 +171,7 @@ def exif(orientation: int) -> Image.Exif:
 
 
 def turned() -> Image.Image:
-    """Stored lying on its side: its lower left corner, red, is at the top left when seen upright."""
+    """Stored on its side. The lower left corner, which is red, is at the top left of the upright picture."""
     image = Image.new("RGB", (60, 40))
     image.paste("red", (0, 20, 30, 40))
     return image

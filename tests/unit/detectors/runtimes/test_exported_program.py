@@ -27,10 +27,10 @@ def rewritten(program: Path, change: Callable[[dict[str, Any]], object]) -> None
     with zipfile.ZipFile(program) as archive:
         parts = {name: archive.read(name) for name in archive.namelist()}
     (graph,) = (name for name in parts if name.endswith("models/model.json"))
-    said = json.loads(parts[graph])
-    change(said)
+    document = json.loads(parts[graph])
+    change(document)
     with zipfile.ZipFile(program, "w") as archive:
-        for name, data in {**parts, graph: json.dumps(said).encode()}.items():
+        for name, data in {**parts, graph: json.dumps(document).encode()}.items():
             archive.writestr(name, data)
 
 
@@ -47,16 +47,18 @@ def refused(processes: DetectorProcesses, file: Path) -> str:
 @pytest.mark.parametrize(
     "change",
     [
-        lambda said: said["schema_version"].update(major=5),
-        lambda said: said["graph_module"]["graph"]["nodes"][0].update(target="torch.ops.aten.of_tomorrow.default"),
-        lambda said: said.pop("range_constraints"),
+        lambda document: document["schema_version"].update(major=5),
+        lambda document: document["graph_module"]["graph"]["nodes"][0].update(
+            target="torch.ops.aten.of_tomorrow.default"
+        ),
+        lambda document: document.pop("range_constraints"),
     ],
     ids=["another schema", "an unknown operator", "a field that is not there"],
 )
 def test_the_error_names_both_versions_of_pytorch(
     detector_processes: DetectorProcesses, program: Path, change: Callable[[dict[str, Any]], object]
 ) -> None:
-    rewritten(program, lambda said: said.update(torch_version="2.99.0"))
+    rewritten(program, lambda document: document.update(torch_version="2.99.0"))
     rewritten(program, change)
 
     message = refused(detector_processes, program)

@@ -1,4 +1,4 @@
-"""The runtime `libtorch`: what it gives beside the contract, and its program `detect`."""
+"""The runtime `libtorch`: its features beyond the contract, and its program `detect`."""
 
 import io
 import json
@@ -108,7 +108,7 @@ def test_the_program_gives_boxes_in_the_pictures_own_pixels(tiny_package: Path, 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
 def test_the_program_turns_pictures_as_the_service_does(tiny_package: Path, tmp_path: Path, orientation: int) -> None:
-    # Its corners are red, green, blue and white: the one that is at the top left in the end decides.
+    # The corners are red, green, blue and white. The corner at the top left of the turned picture decides the answer.
     image = Image.new("RGB", (64, 48))
     for place, colour in ((0, 0), "red"), ((32, 0), "lime"), ((0, 24), "blue"), ((32, 24), "white"):
         image.paste(colour, (*place, place[0] + 32, place[1] + 24))

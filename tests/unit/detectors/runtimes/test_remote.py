@@ -15,18 +15,18 @@ from detectors.errors import (
     DetectionFailed,
     DetectorError,
     ModelUnavailable,
-    NoAnswer,
+    ServerOutage,
     ServerTimeout,
     ServerUnreachable,
 )
 from detectors.runtimes.remote.connection import Connection
 from detectors.runtimes.remote.detector import RemoteDetector
-from tests.served_model import BOX, FAULTS, SIZE, SLOW_SECONDS, STATUSES, ServedModel, colour_of
+from tests.fake_model_server import BOX, FAULTS, SIZE, SLOW_SECONDS, STATUSES, FakeModelServer, colour_of
 
 FORMATS = ("oip", "oip in bytes", "tf_serving", "tf_serving in files")
 TIMEOUT_S = 2.0
 LATE = ("slow", "drip")
-# Faults that are the same to every way of writing an answer.
+# Faults that do not depend on the format of an answer.
 TRANSPORT = (*LATE, "reset", *STATUSES)
 CODES = {
     "slow": "server_timeout",
@@ -62,12 +62,12 @@ Make = Callable[..., RemoteDetector]
 
 
 @pytest.fixture
-def detector(server: ServedModel) -> Iterator[Make]:
+def detector(server: FakeModelServer) -> Iterator[Make]:
     made: list[RemoteDetector] = []
 
-    def make(kind: str, of: ModelEntry | None = None, **asked: Any) -> RemoteDetector:
+    def make(kind: str, of: ModelEntry | None = None, **changes: Any) -> RemoteDetector:
         server.binary = kind.endswith("bytes")
-        made.append(RemoteDetector(of or entry(server, kind, **asked), device="remote", threads=1))
+        made.append(RemoteDetector(of or entry(server, kind, **changes), device="remote", threads=1))
         return made[-1]
 
     yield make
@@ -75,14 +75,14 @@ def detector(server: ServedModel) -> Iterator[Make]:
         one.close()
 
 
-def entry(server: ServedModel, kind: str, **asked: Any) -> ModelEntry:
+def entry(server: FakeModelServer, kind: str, **changes: Any) -> ModelEntry:
     kind, _, how = kind.partition(" in ")
-    given = {"url": server.url, "model": "cards", "timeout_s": 10, **asked}
+    server_table = {"url": server.url, "model": "cards", "timeout_s": 10, **changes}
     if how == "files":
-        given["encoding"] = "png"
+        server_table["encoding"] = "png"
     return ModelEntry.model_validate(
         {
-            "name": "distant", "runtime": "remote", "format": kind, "server": given, "labels": ("button",),
+            "name": "distant", "runtime": "remote", "format": kind, "server": server_table, "labels": ("button",),
             "batch_size": 4,
             "input": {"name": "image", "width": SIZE, "height": SIZE, "layout": "NHWC", "dtype": "uint8"},
             "output": {"boxes": "boxes", "scores": "scores", "classes": "classes"},
@@ -95,7 +95,7 @@ def picture(fault: str) -> np.ndarray:
 
 
 @pytest.mark.parametrize("kind", FORMATS)
-def test_what_the_server_finds_is_found(server: ServedModel, detector: Make, kind: str) -> None:
+def test_detections_of_the_server_are_returned(server: FakeModelServer, detector: Make, kind: str) -> None:
     found = detector(kind).detect([WHITE] * 3)
 
     assert [one.boxes.tolist() for one in found] == [[BOX]] * 3
@@ -125,8 +125,8 @@ def test_a_picture_that_the_server_fails_has_a_code_and_the_others_their_boxes(
 
 @pytest.mark.parametrize("kind", ["oip", "tf_serving"])
 @pytest.mark.parametrize("fault", FAULTS)
-def test_a_server_that_fails_on_every_picture_blames_none(
-    server: ServedModel, detector: Make, kind: str, fault: str
+def test_a_server_that_fails_on_every_picture_counts_as_an_outage(
+    server: FakeModelServer, detector: Make, kind: str, fault: str
 ) -> None:
     model = detector(kind, timeout_s=TIMEOUT_S if fault in LATE else 10)
     server.fault = fault
@@ -140,7 +140,7 @@ def test_a_server_that_fails_on_every_picture_blames_none(
 
 
 @pytest.mark.parametrize("kind", ["oip", "tf_serving"])
-def test_a_server_that_is_gone_blames_no_picture_and_may_return(server: ServedModel, detector: Make, kind: str) -> None:
+def test_a_stopped_server_makes_no_suspect_and_may_return(server: FakeModelServer, detector: Make, kind: str) -> None:
     model = detector(kind)
     model.detect([WHITE])
     server.stop()
@@ -153,7 +153,7 @@ def test_a_server_that_is_gone_blames_no_picture_and_may_return(server: ServedMo
     assert len(model.detect([WHITE])[0].scores) == 1
 
 
-def test_what_fails_while_a_version_is_being_loaded_blames_no_picture(server: ServedModel, detector: Make) -> None:
+def test_a_failure_while_a_version_is_being_loaded_counts_as_an_outage(server: FakeModelServer, detector: Make) -> None:
     server.state = "LOADING"
 
     with pytest.raises(ModelUnavailable, match="is not ready: LOADING") as caught:
@@ -163,7 +163,7 @@ def test_what_fails_while_a_version_is_being_loaded_blames_no_picture(server: Se
 
 
 @pytest.mark.parametrize("kind", ["oip", "tf_serving"])
-def test_a_server_that_crashes_on_a_picture_had_received_it(server: ServedModel, detector: Make, kind: str) -> None:
+def test_the_picture_that_a_server_crashed_on_is_a_suspect(server: FakeModelServer, detector: Make, kind: str) -> None:
     model = detector(kind)
     model.detect([WHITE])
 
@@ -175,14 +175,12 @@ def test_a_server_that_crashes_on_a_picture_had_received_it(server: ServedModel,
     with pytest.raises(ModelUnavailable) as caught:
         model.detect([WHITE])
 
-    # What was asked last could not be sent.
+    # The last request could not be sent.
     assert caught.value.code == "server_unreachable"
     assert "broke off" in str(caught.value.suspicion)
 
 
-def test_the_fault_of_the_picture_and_the_outage_after_it_are_both_reported(
-    server: ServedModel, detector: Make
-) -> None:
+def test_an_outage_after_a_failed_picture_reports_both_errors(server: FakeModelServer, detector: Make) -> None:
     model = detector("oip")
 
     def fail_and_start_anew(pictures: np.ndarray) -> str:
@@ -212,39 +210,39 @@ BROKE_OFF, NO_ANSWER = ServerUnreachable("broke off"), ServerTimeout("no answer"
     ],
     ids=lambda value: "-".join(map(str, value)) if isinstance(value, tuple) else "",
 )
-def test_the_most_telling_fault_of_a_request_is_raised(
-    server: ServedModel, monkeypatch: pytest.MonkeyPatch, faults: tuple[NoAnswer, ...], raised: NoAnswer
+def test_the_most_informative_error_of_all_attempts_is_raised(
+    server: FakeModelServer, monkeypatch: pytest.MonkeyPatch, faults: tuple[ServerOutage, ...], raised: ServerOutage
 ) -> None:
     connection = Connection(entry(server, "oip").server)  # type: ignore[arg-type]
     monkeypatch.setattr(detectors.runtimes.remote.connection, "PAUSES_SECONDS", (0.01, 0.01, 0.01))
     monkeypatch.setattr(connection, "_request_once", Mock(side_effect=faults))
 
-    with pytest.raises(NoAnswer) as caught:
+    with pytest.raises(ServerOutage) as caught:
         connection.get("/v2")
 
     assert caught.value is raised
 
 
-def test_a_timeout_is_not_retried(server: ServedModel, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_timeout_is_not_retried(server: FakeModelServer, monkeypatch: pytest.MonkeyPatch) -> None:
     connection = Connection(entry(server, "oip").server)  # type: ignore[arg-type]
-    asked = Mock(side_effect=[NO_ANSWER, BROKE_OFF])
-    monkeypatch.setattr(connection, "_request_once", asked)
+    request_once = Mock(side_effect=[NO_ANSWER, BROKE_OFF])
+    monkeypatch.setattr(connection, "_request_once", request_once)
 
     with pytest.raises(ServerTimeout):
         connection.get("/v2")
 
-    assert asked.call_count == 1
+    assert request_once.call_count == 1
 
 
 @pytest.mark.parametrize("fault", ["reset", "truncated", "slow", "503"])
-def test_a_picture_without_an_answer_was_sent(detector: Make, fault: str) -> None:
-    with pytest.raises(NoAnswer) as caught:
+def test_an_error_without_an_answer_says_that_the_picture_was_sent(detector: Make, fault: str) -> None:
+    with pytest.raises(ServerOutage) as caught:
         detector("oip", timeout_s=TIMEOUT_S if fault in LATE else 10).detect([picture(fault)])
 
     assert caught.value.sent
 
 
-def test_a_short_outage_is_hidden_by_retries(server: ServedModel, detector: Make) -> None:
+def test_a_short_outage_is_hidden_by_retries(server: FakeModelServer, detector: Make) -> None:
     model = detector("oip")
     answer = server.fault_of
     faults = iter(["503", "reset"])
@@ -254,7 +252,7 @@ def test_a_short_outage_is_hidden_by_retries(server: ServedModel, detector: Make
 
 
 @pytest.mark.parametrize("fault", LATE)
-def test_a_request_ends_in_time(server: ServedModel, detector: Make, fault: str) -> None:
+def test_a_request_ends_at_its_timeout(server: FakeModelServer, detector: Make, fault: str) -> None:
     model = detector("oip", timeout_s=TIMEOUT_S)
     started = time.monotonic()
 
@@ -265,7 +263,9 @@ def test_a_request_ends_in_time(server: ServedModel, detector: Make, fault: str)
 
 
 @pytest.mark.parametrize("kind", ["oip", "tf_serving"])
-def test_a_named_version_is_asked_and_another_one_is_missing(server: ServedModel, detector: Make, kind: str) -> None:
+def test_the_configured_version_is_requested_and_an_unknown_one_is_an_error(
+    server: FakeModelServer, detector: Make, kind: str
+) -> None:
     assert len(detector(kind, version="1").detect([WHITE])[0].scores) == 1
     assert any("/versions/1" in path for path in server.requests)
 
@@ -275,7 +275,9 @@ def test_a_named_version_is_asked_and_another_one_is_missing(server: ServedModel
     assert caught.value.code == "server_refused"
 
 
-def test_requests_run_concurrently_up_to_the_limit_over_kept_connections(server: ServedModel, detector: Make) -> None:
+def test_requests_run_concurrently_up_to_the_limit_over_kept_connections(
+    server: FakeModelServer, detector: Make
+) -> None:
     model = detector("oip", request_size=1, requests=2)
     server.wait_s = 0.05
 
@@ -287,7 +289,7 @@ def test_requests_run_concurrently_up_to_the_limit_over_kept_connections(server:
     assert len(server.connections) == 2
 
 
-def test_answers_keep_the_order_of_the_pictures(server: ServedModel, detector: Make) -> None:
+def test_answers_keep_the_order_of_the_pictures(server: FakeModelServer, detector: Make) -> None:
     model = detector("tf_serving", request_size=1)
 
     found = model.detect([np.zeros((side, side, 3), np.uint8) for side in (16, 32, 64, 128)])
@@ -295,18 +297,18 @@ def test_answers_keep_the_order_of_the_pictures(server: ServedModel, detector: M
     assert [one.boxes[0, 0] for one in found] == [4, 8, 16, 32]
 
 
-def test_answers_of_another_picture_are_a_failure(detector: Make) -> None:
+def test_answers_with_a_wrong_number_of_pictures_are_a_failure(detector: Make) -> None:
     model = detector("oip", request_size=1)
 
-    # Two answers for the two of them together.
+    # The two requests have two answers in all, but not one each.
     with pytest.raises(DetectionFailed, match="answered for"):
         model.detect([picture("a picture too many"), picture("a picture too few")])
 
 
-def test_a_picture_in_its_own_size_is_sent_alone(server: ServedModel, detector: Make) -> None:
-    given = entry(server, "oip")
-    given = given.model_copy(update={"input": given.input.model_copy(update={"resize": "none"})})
-    model = detector("oip", of=given)
+def test_a_picture_in_its_own_size_is_sent_alone(server: FakeModelServer, detector: Make) -> None:
+    own_size = entry(server, "oip")
+    own_size = own_size.model_copy(update={"input": own_size.input.model_copy(update={"resize": "none"})})
+    model = detector("oip", of=own_size)
 
     found = model.detect([np.zeros((20, 30, 3), np.uint8), np.zeros((30, 20, 3), np.uint8)])
 
@@ -314,7 +316,7 @@ def test_a_picture_in_its_own_size_is_sent_alone(server: ServedModel, detector: 
     assert server.requests.count("/v2/models/cards/infer") == 2
 
 
-def test_nothing_found_is_an_empty_answer(server: ServedModel, detector: Make) -> None:
+def test_nothing_found_is_an_empty_answer(server: FakeModelServer, detector: Make) -> None:
     nothing = {"boxes": np.zeros((1, 0, 4), np.float32), "scores": np.zeros((1, 0)), "classes": np.zeros((1, 0), int)}
     server.infer = lambda _: nothing  # type: ignore[method-assign]
 

@@ -1,4 +1,4 @@
-"""torchvision's detectors are served from a state dict and an entry alone, and find what they find when called."""
+"""torchvision's detectors need only a state dict and an entry, and find the same as when they are called directly."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -30,7 +30,7 @@ floor_score = {floor}
 
 @pytest.fixture(scope="module")
 def process() -> Iterator[DetectorProcess]:
-    # Not the one of the other tests, which shows that nothing else imports torchvision.
+    # A separate process. The process of the other tests shows that no other code imports torchvision.
     process = DetectorProcess()
     yield process
     process.close()
@@ -50,7 +50,7 @@ def pictures() -> list[np.ndarray]:
 
 
 @pytest.mark.parametrize("builder", [SSDLITE, FASTER_RCNN])
-def test_it_finds_what_torchvision_finds(
+def test_the_detector_finds_the_same_as_torchvision(
     process: DetectorProcess, tmp_path: Path, pictures: list[np.ndarray], builder: str
 ) -> None:
     file = tmp_path / "weights.pth"

@@ -1,7 +1,7 @@
-"""A model server of a few lines, written from the specifications of both protocols, that fails on demand.
+"""A small model server that fails on demand. Its model finds one box in the middle of every picture of 32 × 32.
 
-https://github.com/kserve/open-inference-protocol and https://www.tensorflow.org/tfx/serving/api_rest; no binary of
-TensorFlow Serving is in a package registry. Its model finds one box in the middle of every picture of 32 × 32.
+It follows the specifications of both protocols: https://github.com/kserve/open-inference-protocol and
+https://www.tensorflow.org/tfx/serving/api_rest. No package registry has a binary of TensorFlow Serving.
 """
 
 import base64
@@ -31,7 +31,7 @@ ROUTE = re.compile(r"/v[12]/models/cards(?:/versions/(?P<version>[^/:]+))?(?P<re
 
 STATUSES = {"400": 400, "404": 404, "429": 429, "500": 500, "502": 502, "503": 503, "504": 504, "redirect": 302}
 BODIES = {"not JSON": b"<html>Bad gateway</html>", "no outputs": b"{}", "a list": b"[1, 2]"}
-SPOILED: dict[str, Callable[[Answer], Answer]] = {
+INVALID: dict[str, Callable[[Answer], Answer]] = {
     "NaN": lambda answer: answer | {"scores": answer["scores"] * np.nan},
     "three corners": lambda answer: answer | {"boxes": answer["boxes"][..., :3]},
     "no scores": lambda answer: {name: array for name, array in answer.items() if name != "scores"},
@@ -40,28 +40,28 @@ SPOILED: dict[str, Callable[[Answer], Answer]] = {
     "a picture too many": lambda answer: {name: np.repeat(array, 2, axis=0) for name, array in answer.items()},
     "words": lambda answer: answer | {"scores": np.full(answer["scores"].shape, "high")},
 }
-FAULTS = ("slow", "drip", "reset", "truncated", "false shape", *STATUSES, *BODIES, *SPOILED)
+FAULTS = ("slow", "drip", "reset", "truncated", "false shape", *STATUSES, *BODIES, *INVALID)
 
 
 def colour_of(fault: str) -> tuple[int, int, int]:
-    """A picture of this colour makes the server fail so; every other one is answered."""
+    """The colour of pictures on which the server has this fault. Pictures of other colours are answered."""
     return (1, 2, FAULTS.index(fault))
 
 
-class ServedModel:
-    """The server, in a thread of this process. It can be stopped, with all its connections, and started again."""
+class FakeModelServer:
+    """A server in a thread of this process. It can be stopped with all its connections, and started again."""
 
     def __init__(self, *, binary: bool = False, port: int = 0) -> None:
         self.binary = binary
         self.fault: str | None = None
-        """What goes wrong whatever the picture is."""
+        """The fault of all pictures; None if only pictures of a fault's colour fail."""
         self.state = "AVAILABLE"
-        """Of its one version."""
+        """The state of the only version."""
         self.wait_s = 0.0
         """Seconds that each request takes."""
         self.requests: list[str] = []
         self.answered = 0
-        """Pictures."""
+        """Number of answered pictures."""
         self.most_at_once = 0
         self.connections: set[socket.socket] = set()
         self.stopping = threading.Event()
@@ -110,24 +110,24 @@ class ServedModel:
         return self.fault or (marked[0] if marked else None)
 
 
-DEADLY, PARALYSING = (1, 3, 0), (1, 3, 1)
+CRASHING, FREEZING = (1, 3, 0), (1, 3, 1)
 
 
-class MortalModel(ServedModel):
-    """For a process of its own: a picture of the one colour ends that, one of the other stops it."""
+class CrashingModelServer(FakeModelServer):
+    """A server for a separate process. A `CRASHING` picture ends the process, and a `FREEZING` one stops it."""
 
     def fault_of(self, pictures: np.ndarray) -> str | None:
         colours = {tuple(picture[0, 0].tolist()) for picture in pictures}
-        if DEADLY in colours:
+        if CRASHING in colours:
             os._exit(1)
-        if PARALYSING in colours:
+        if FREEZING in colours:
             os.kill(os.getpid(), signal.SIGSTOP)
         return super().fault_of(pictures)
 
 
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
-    model: ServedModel
+    model: FakeModelServer
 
     def setup(self) -> None:
         super().setup()
@@ -169,21 +169,21 @@ class _Handler(BaseHTTPRequestHandler):
         pictures, binary = self._tensor(body) if of_tensors else (_rows(body), False)
         fault = self.model.fault_of(pictures)
         if fault == "reset":
-            # Closed with this, the other side hears a reset and not an end.
+            # With this option the client sees a reset of the connection and not its normal end.
             self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
             self.rfile.close()
             self.wfile.close()
             self.connection.close()
             self.close_connection = True
         elif fault in STATUSES:
-            # An error may quote anything, NUL among it.
+            # The text of an error may contain any character, even NUL.
             self._send(STATUSES[fault], {"error": f"as it was asked to\0: {fault}"})
         elif fault in BODIES:
             self._send_bytes(BODIES[fault])
         else:
             if fault == "slow":
                 self.model.stopping.wait(SLOW_SECONDS)
-            answer = SPOILED.get(fault or "", lambda answer: answer)(self.model.infer(pictures))
+            answer = INVALID.get(fault or "", lambda answer: answer)(self.model.infer(pictures))
             sent = _outputs(answer, fault, binary) if of_tensors else (_predictions(answer, fault), None)
             self._send_bytes(*sent, fault=fault)
 
@@ -245,14 +245,14 @@ def _outputs(answer: Answer, fault: str | None, binary: bool) -> tuple[bytes, in
             data += array.tobytes()
         else:
             outputs[-1]["data"] = array.ravel().tolist()
-    told = json.dumps({"model_name": "cards", "outputs": outputs}).encode()
-    return told + data, len(told) if binary else None
+    header = json.dumps({"model_name": "cards", "outputs": outputs}).encode()
+    return header + data, len(header) if binary else None
 
 
 def main() -> None:
-    """`python -m tests.served_model PORT SECONDS`: a mortal one, each of whose requests takes so long."""
+    """`python -m tests.fake_model_server PORT SECONDS`: a server that may crash. Each request takes SECONDS."""
     port, seconds = sys.argv[1:]
-    MortalModel(port=int(port)).wait_s = float(seconds)
+    CrashingModelServer(port=int(port)).wait_s = float(seconds)
     signal.pause()
 
 

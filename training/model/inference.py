@@ -1,4 +1,4 @@
-"""Runs a network before it is exported, the way the workers will run it."""
+"""Runs a network that is not exported yet, in the same way as the workers run the exported one."""
 
 import time
 from collections.abc import Iterable, Sequence
@@ -15,17 +15,17 @@ from training.boxes import Box
 from training.catalogue_entries import FLOOR_SCORE
 from training.data.datasets import Example
 from training.data.views import INPUT
-from training.evaluate.scores import Found
+from training.evaluate.scores import Predictions
 from training.model.network import CenterNet, Program
 
 
 @torch.no_grad()
-def found_by(network: CenterNet, examples: Sequence[Example], labels: Sequence[str]) -> list[Found]:
-    """What the network finds in each picture from the floor score up."""
+def predict(network: CenterNet, examples: Sequence[Example], labels: Sequence[str]) -> list[Predictions]:
+    """The detections in each picture whose score is at least the floor score."""
     program = Program(network).eval()
-    found: list[Found] = []
+    found: list[Predictions] = []
     for example in examples:
-        boxes, scores, classes = program(as_inputs([example.file]))
+        boxes, scores, classes = program(load_inputs([example.file]))
         corners = boxes_in_picture(np.asarray(boxes[0]), example.width, example.height, INPUT, Output())
         found.append(
             [
@@ -38,22 +38,22 @@ def found_by(network: CenterNet, examples: Sequence[Example], labels: Sequence[s
 
 
 @torch.no_grad()
-def milliseconds(network: CenterNet, examples: Sequence[Example]) -> float:
-    """Median time for one picture through the network and the decoding of its maps, on one core."""
+def median_milliseconds(network: CenterNet, examples: Sequence[Example]) -> float:
+    """Median time of the network and the decoding of its maps for one picture, on one core."""
     program = Program(network).eval()
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
-    spent = []
+    times = []
     for example in examples:
-        picture = as_inputs([example.file])
+        picture = load_inputs([example.file])
         started = time.perf_counter()
         program(picture)
-        spent.append(1000 * (time.perf_counter() - started))
+        times.append(1000 * (time.perf_counter() - started))
     torch.set_num_threads(threads)
-    return float(np.median(spent))
+    return float(np.median(times))
 
 
-def as_inputs(files: Iterable[Path]) -> torch.Tensor:
-    """The model's input for these pictures, as a worker makes it: uint8 [n, 512, 512, 3]."""
+def load_inputs(files: Iterable[Path]) -> torch.Tensor:
+    """Reads pictures into the model's input, as a worker does: uint8 [n, 512, 512, 3]."""
     pictures = [decode(file.read_bytes(), INPUT).pixels for file in files]
     return torch.from_numpy(to_tensor(pictures, INPUT))

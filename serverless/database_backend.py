@@ -6,7 +6,7 @@ import time
 
 from tenacity import stop_after_attempt
 
-from engine.acceptance import Inspected, Key, accept
+from engine.acceptance import InspectedPicture, Key, accept
 from engine.claim_run import ClaimRun, return_unanswered, write_answers
 from engine.claimable import claimable
 from engine.inference import Pictures
@@ -32,7 +32,7 @@ POLL_SECONDS = 0.2
 WRITE_ATTEMPTS = 6
 
 
-class Stored:
+class DatabaseBackend:
     """Accepts a picture as a job, then claims, runs and finishes only that job."""
 
     def __init__(self, settings: Settings, models: Models) -> None:
@@ -45,7 +45,7 @@ class Stored:
         self._leases = Leases(self._db, settings.lease_seconds)
         self._leases.start()
 
-    def answer(self, new: NewJob, inspected: Inspected, event: str | None) -> JobRecord:
+    def answer(self, new: NewJob, inspected: InspectedPicture, event: str | None) -> JobRecord:
         """The job with its answer. If another process has claimed the job, waits for it, for at most two leases.
 
         Raises `Unavailable` if the same call may succeed later.
@@ -72,7 +72,7 @@ class Stored:
         self._leases.stop()
         self._db.close()
 
-    def _accept(self, new: NewJob, inspected: Inspected, event: str | None) -> JobRecord:
+    def _accept(self, new: NewJob, inspected: InspectedPicture, event: str | None) -> JobRecord:
         """The job of this picture. If the event was delivered before, the job of that delivery."""
         key = None if event is None else Key(f"event-{hashlib.sha256(event.encode()).hexdigest()}", "event")
         try:
@@ -88,14 +88,14 @@ class Stored:
         return claim(
             self._db,
             self._models.runtime,
-            {entry.name: claimable(entry, 1, self._models.entries)},
+            claimable([entry], lambda _: 1, self._models.entries),
             worker_id=self._worker_id,
             task_id=new_id(),
             lease_seconds=self._lease_seconds,
             job_id=job.id,
         )
 
-    def _work(self, held: HeldClaim, inspected: Inspected) -> None:
+    def _work(self, held: HeldClaim, inspected: InspectedPicture) -> None:
         """Runs and finishes the claim. Returns it without answers if the model or the store is not available now."""
         with self._leases.holding(held):
             try:
@@ -110,7 +110,7 @@ class Stored:
             give_up = stop_after_attempt(WRITE_ATTEMPTS)
             write_answers(self._db, held, outcomes, device=self._models.device, give_up=give_up)
 
-    def _outcomes(self, held: HeldClaim, inspected: Inspected) -> list[Outcome]:
+    def _outcomes(self, held: HeldClaim, inspected: InspectedPicture) -> list[Outcome]:
         [job] = held.jobs
         entry = self._models.entry(held.model)
 

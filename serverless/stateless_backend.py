@@ -3,7 +3,7 @@
 import time
 from datetime import UTC, datetime
 
-from engine.acceptance import Inspected
+from engine.acceptance import InspectedPicture
 from engine.inference import Finding, Pictures
 from engine.timing import ms_since
 from jobs.records import JobRecord, NewJob
@@ -11,13 +11,13 @@ from jobs.tables import FAILED, SUCCEEDED, new_id
 from serverless.models import Models
 
 
-class Direct:
+class StatelessBackend:
     """Runs the model for every picture. An event that is delivered again runs the model again."""
 
     def __init__(self, models: Models) -> None:
         self._models = models
 
-    def answer(self, new: NewJob, inspected: Inspected, event: str | None) -> JobRecord:
+    def answer(self, new: NewJob, inspected: InspectedPicture, event: str | None) -> JobRecord:
         """A job with its answer. Raises `ModelOutage`."""
         started_at, started = datetime.now(UTC), time.perf_counter()
         finding = None if new.refusal else self._find(new.model, inspected.data)

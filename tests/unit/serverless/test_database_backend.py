@@ -12,7 +12,7 @@ import sqlalchemy as sa
 import engine.acceptance
 import engine.claim_run
 import engine.leases
-import serverless.stored
+import serverless.database_backend
 from detectors.base import Detector
 from detectors.catalogue import PIPELINE_REVISION
 from engine.claim_run import ClaimRun
@@ -28,8 +28,8 @@ from jobs.settings import Settings
 from jobs.tables import Claim, Job, new_id
 from jobs.tables import Detection as DetectionRow
 from serverless.detection import Detection
+from tests.fake_model_server import FakeModelServer, colour_of
 from tests.faults import faulty
-from tests.served_model import ServedModel, colour_of
 from tests.services.waiting import wait_for
 from tests.unit.serverless.conftest import DAMAGED, MODEL, WHITE, encoded
 from wire.serializers import job_json
@@ -59,9 +59,9 @@ def detection(settings: Settings) -> Iterator[Detection]:
 
 
 @pytest.fixture
-def hasty(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Iterator[Detection]:
-    """Its leases are shorter than the settings allow, for tests in which a lease expires or is extended."""
-    monkeypatch.setattr(serverless.stored, "POLL_SECONDS", 0.02)
+def short_lease_detection(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Iterator[Detection]:
+    """Leases are shorter here than the settings allow, for tests in which a lease expires or is extended."""
+    monkeypatch.setattr(serverless.database_backend, "POLL_SECONDS", 0.02)
     detection = Detection(settings.model_copy(update={"lease_seconds": 0.2}), "remote")
     yield detection
     detection.close()
@@ -87,7 +87,7 @@ def test_a_picture_becomes_a_job_with_its_claim_and_its_picture(
     assert ImageStore(settings.store_url).get(job["image"]["sha256"]) == WHITE
 
 
-def test_a_function_takes_its_own_job_and_no_other(detection: Detection, db: Database) -> None:
+def test_a_function_claims_only_its_own_job(detection: Detection, db: Database) -> None:
     entry = detection.models.entry(None)
     picture = inspect(encoded(size=(9, 9)), max_bytes=1e6, max_pixels=1e6)
     waiting = NewJob(entry.name, entry.digest, entry.runtime, picture, priority=100)
@@ -100,7 +100,7 @@ def test_a_function_takes_its_own_job_and_no_other(detection: Detection, db: Dat
 
 
 def test_a_picture_with_a_stored_answer_does_not_run_the_model(
-    detection: Detection, db: Database, server: ServedModel
+    detection: Detection, db: Database, server: FakeModelServer
 ) -> None:
     first = detection.answer(WHITE)
     second = detection.answer(WHITE)
@@ -111,7 +111,7 @@ def test_a_picture_with_a_stored_answer_does_not_run_the_model(
     assert len(rows(db, Claim.id)) == 1
 
 
-def test_a_repeated_event_makes_no_second_job(detection: Detection, db: Database, server: ServedModel) -> None:
+def test_a_repeated_event_makes_no_second_job(detection: Detection, db: Database, server: FakeModelServer) -> None:
     first = detection.answer(WHITE, event=EVENT)
     second = detection.answer(WHITE, event=EVENT)
     other = detection.answer(WHITE, event="s3://pictures/other.png")
@@ -174,7 +174,7 @@ def test_a_broken_picture_of_a_request_is_refused(detection: Detection, db: Data
 
 
 def test_a_job_of_a_model_outage_is_run_at_the_next_delivery(
-    detection: Detection, db: Database, server: ServedModel
+    detection: Detection, db: Database, server: FakeModelServer
 ) -> None:
     server.stop()
     with pytest.raises(Unavailable) as raised:
@@ -190,7 +190,7 @@ def test_a_job_of_a_model_outage_is_run_at_the_next_delivery(
     assert sorted(outcome for _, outcome in rows(db, Claim.id, Claim.outcome)) == ["finished", "given_back"]
 
 
-def test_a_picture_that_crashes_its_model_server_fails_in_the_end(detection: Detection, db: Database) -> None:
+def test_a_picture_that_keeps_crashing_its_model_server_fails(detection: Detection, db: Database) -> None:
     poison = encoded(colour_of("reset"))
 
     # At first other pictures might be the cause. Then the picture is alone on the model server.
@@ -215,16 +215,16 @@ def stop_in_the_model(monkeypatch: pytest.MonkeyPatch, error: BaseException) -> 
 
 
 def test_a_job_of_a_killed_function_is_run_at_the_next_delivery(
-    hasty: Detection, db: Database, monkeypatch: pytest.MonkeyPatch
+    short_lease_detection: Detection, db: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as patch:
         stop_in_the_model(patch, Killed())
         with pytest.raises(Killed):
-            hasty.answer(WHITE, event=EVENT)
+            short_lease_detection.answer(WHITE, event=EVENT)
     [(job_id, status)] = rows(db, Job.id, Job.status)
     assert status == "running"
 
-    job = hasty.answer(WHITE, event=EVENT)
+    job = short_lease_detection.answer(WHITE, event=EVENT)
 
     assert (job["id"], job["status"], job["deaths"]) == (job_id, "succeeded", 0)
     assert rows(db, Job.id, Job.absences) == [(job_id, 1)]
@@ -241,11 +241,11 @@ def test_a_job_fails_after_errors_of_the_function(detection: Detection, monkeypa
     assert (job["status"], job["error"]["code"]) == ("failed", "worker_lost")
 
 
-def test_a_slow_model_keeps_its_lease(hasty: Detection, db: Database, server: ServedModel) -> None:
+def test_a_slow_model_keeps_its_lease(short_lease_detection: Detection, db: Database, server: FakeModelServer) -> None:
     infer, over = server.infer, threading.Event()
     server.infer = lambda pictures: infer(pictures) if over.wait(60) else {}  # type: ignore[method-assign]
     answers: list[dict[str, Any]] = []
-    working = threading.Thread(target=lambda: answers.append(hasty.answer(WHITE)))
+    working = threading.Thread(target=lambda: answers.append(short_lease_detection.answer(WHITE)))
     working.start()
 
     wait_for(lambda: rows(db, Claim.id), "the claim")
@@ -260,15 +260,15 @@ def test_a_slow_model_keeps_its_lease(hasty: Detection, db: Database, server: Se
 
 
 def test_a_lease_survives_a_heartbeat_that_the_database_missed(
-    hasty: Detection, db: Database, server: ServedModel, monkeypatch: pytest.MonkeyPatch
+    short_lease_detection: Detection, db: Database, server: FakeModelServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     beats: list[str] = []
 
-    def heartbeat(*given: Any) -> Any:
+    def heartbeat(*arguments: Any) -> Any:
         beats.append("missed" if not beats else "made")
         if beats == ["missed"]:
             raise DatabaseUnavailable("gone")
-        return claims.extend_leases(*given)
+        return claims.extend_leases(*arguments)
 
     monkeypatch.setattr(engine.leases, "extend_leases", heartbeat)
     infer = server.infer
@@ -279,10 +279,10 @@ def test_a_lease_survives_a_heartbeat_that_the_database_missed(
 
     server.infer = infer_late  # type: ignore[method-assign]
 
-    assert hasty.answer(WHITE)["status"] == "succeeded"
+    assert short_lease_detection.answer(WHITE)["status"] == "succeeded"
 
 
-def leave_queued(detection: Detection, server: ServedModel) -> None:
+def leave_queued(detection: Detection, server: FakeModelServer) -> None:
     """The first delivery of the event ends early."""
     server.stop()
     with pytest.raises(Unavailable):
@@ -299,20 +299,20 @@ def claim_as_worker(detection: Detection, db: Database) -> HeldClaim:
 
 
 def test_a_job_that_a_worker_has_taken_is_waited_for(
-    settings: Settings, db: Database, server: ServedModel, monkeypatch: pytest.MonkeyPatch
+    settings: Settings, db: Database, server: FakeModelServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     detection = Detection(settings.model_copy(update={"lease_seconds": 30}), "remote")
     leave_queued(detection, server)
     held = claim_as_worker(detection, db)
 
-    def claim(*given: Any, **named: Any) -> HeldClaim | None:
+    def claim(*arguments: Any, **named: Any) -> HeldClaim | None:
         """The worker finishes after the function has found nothing to claim."""
-        claimed = claims.claim(*given, **named)
+        claimed = claims.claim(*arguments, **named)
         claims.finish(db, held, [Outcome(held.jobs[0].id, [FOUND])], device="cuda:0")
         return claimed
 
-    monkeypatch.setattr(serverless.stored, "claim", claim)
-    monkeypatch.setattr(serverless.stored, "POLL_SECONDS", 0.02)
+    monkeypatch.setattr(serverless.database_backend, "claim", claim)
+    monkeypatch.setattr(serverless.database_backend, "POLL_SECONDS", 0.02)
 
     job = detection.answer(WHITE, event=EVENT)
 
@@ -322,17 +322,17 @@ def test_a_job_that_a_worker_has_taken_is_waited_for(
 
 
 def test_a_job_that_another_process_holds_too_long_raises_unavailable(
-    hasty: Detection, db: Database, server: ServedModel
+    short_lease_detection: Detection, db: Database, server: FakeModelServer
 ) -> None:
-    leave_queued(hasty, server)
-    held = claim_as_worker(hasty, db)
+    leave_queued(short_lease_detection, server)
+    held = claim_as_worker(short_lease_detection, db)
 
     with pytest.raises(Unavailable, match=f"Job {held.jobs[0].id} is running in another process"):
-        hasty.answer(WHITE, event=EVENT)
+        short_lease_detection.answer(WHITE, event=EVENT)
 
 
 def test_the_answer_of_a_cancelled_job_is_not_written(
-    detection: Detection, db: Database, server: ServedModel, monkeypatch: pytest.MonkeyPatch
+    detection: Detection, db: Database, server: FakeModelServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     outcomes = ClaimRun.outcomes
 
@@ -350,7 +350,7 @@ def test_the_answer_of_a_cancelled_job_is_not_written(
 
 
 def test_a_job_for_an_old_model_version_gets_the_current_one(
-    detection: Detection, settings: Settings, catalogue: Path, server: ServedModel
+    detection: Detection, settings: Settings, catalogue: Path, server: FakeModelServer
 ) -> None:
     leave_queued(detection, server)
     catalogue.write_text(catalogue.read_text().replace('labels = ["button"]', 'labels = ["actionset"]'))
@@ -364,7 +364,7 @@ def test_a_job_for_an_old_model_version_gets_the_current_one(
 
 
 def test_an_object_that_was_replaced_does_not_answer_for_the_accepted_picture(
-    detection: Detection, server: ServedModel
+    detection: Detection, server: FakeModelServer
 ) -> None:
     leave_queued(detection, server)
 
@@ -374,7 +374,7 @@ def test_an_object_that_was_replaced_does_not_answer_for_the_accepted_picture(
 
 
 def test_a_replaced_picture_that_is_missing_fails_the_job(
-    detection: Detection, settings: Settings, server: ServedModel
+    detection: Detection, settings: Settings, server: FakeModelServer
 ) -> None:
     leave_queued(detection, server)
     ImageStore(settings.store_url).delete(sha256(WHITE).hexdigest())
@@ -385,7 +385,7 @@ def test_a_replaced_picture_that_is_missing_fails_the_job(
     assert (job["status"], job["error"]["code"]) == ("failed", "picture_missing")
 
 
-def test_it_tries_again_if_the_database_is_out_when_the_answer_is_written(
+def test_writing_an_answer_is_retried_if_the_database_is_out(
     detection: Detection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     outage = [DatabaseUnavailable("gone"), DatabaseUnavailable("gone")]

@@ -1,4 +1,4 @@
-"""What the two commands that train share: options, the training with its progress, and how a command ends."""
+"""The shared parts of the two commands that train: options, the training with its progress, and the exit status."""
 
 import argparse
 from collections.abc import Callable, Sequence
@@ -11,37 +11,37 @@ from rich.text import Text
 from detectors.errors import DetectorError
 from training.data.batches import Source
 from training.data.datasets import DatasetUnusable
-from training.evaluate.display import stage
+from training.evaluate.display import progress_bar
 from training.model.network import CenterNet
 from training.model.train import Plan, cores, train
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
-    """--seed, --threads and --device."""
+    """Adds --seed, --threads and --device."""
     parser.add_argument("--seed", type=int, default=1, metavar="S", help="another seed gives another model [1]")
     parser.add_argument("--threads", type=count, default=cores(), metavar="N", help="CPU threads [all cores]")
     parser.add_argument("--device", type=device, default=device("auto"), help="auto, cpu, cuda or cuda:N [auto]")
 
 
-def count(written: str) -> int:
-    """A number from 1 on."""
-    if (number := int(written)) < 1:
+def count(text: str) -> int:
+    """The type of an option that is a number from 1 on."""
+    if (number := int(text)) < 1:
         raise argparse.ArgumentTypeError("at least 1")
     return number
 
 
-def device(written: str) -> str:
-    """A device of this machine. `auto` is a GPU if there is one."""
+def device(name: str) -> str:
+    """The type of the option --device. `auto` is a GPU if there is one. Raises `ArgumentTypeError`."""
     available = torch.cuda.is_available()
-    if written == "auto":
+    if name == "auto":
         return "cuda" if available else "cpu"
-    if written != "cpu" and not (available and written.startswith("cuda")):
-        raise argparse.ArgumentTypeError(f"this machine has no device {written}")
-    return written
+    if name != "cpu" and not (available and name.startswith("cuda")):
+        raise argparse.ArgumentTypeError(f"this machine has no device {name}")
+    return name
 
 
 def exit_status(work: Callable[[Console], None]) -> int:
-    """Runs a command. Prints an error as one sentence, and returns the exit status."""
+    """Runs a command and returns its exit status. Prints an error as one sentence."""
     errors = Console(stderr=True)
     try:
         work(Console())
@@ -56,7 +56,7 @@ def exit_status(work: Callable[[Console], None]) -> int:
     return 0
 
 
-def learn(
+def train_with_progress(
     network: CenterNet,
     sources: Sequence[Source],
     labels: Sequence[str],
@@ -67,8 +67,8 @@ def learn(
     checkpoint: Path,
     console: Console,
 ) -> CenterNet:
-    """`train`, with its progress on the terminal. `options` has what `add_options` adds."""
-    with stage(console, title, plan.steps) as update:
+    """Calls `train` and shows its progress on the terminal. `options` has the options of `add_options`."""
+    with progress_bar(console, title, plan.steps) as update:
         return train(
             network,
             sources,
@@ -77,5 +77,5 @@ def learn(
             device=options.device,
             threads=options.threads,
             checkpoint=checkpoint,
-            report=lambda at: update(at.step, f"heat {at.heat_loss:.2f}, boxes {at.box_loss:.3f}"),
+            report=lambda done: update(done.step, f"heat {done.heat_loss:.2f}, boxes {done.box_loss:.3f}"),
         )

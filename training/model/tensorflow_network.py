@@ -1,9 +1,9 @@
-"""The detector in TensorFlow, with the weights of the one in PyTorch: the same layers, the same decoding.
+"""The detector in TensorFlow, with the weights of the detector in PyTorch: the same layers, the same decoding.
 
 Its outputs are those of the Object Detection API: `detection_boxes` float32 [b, 100, 4] as ymin, xmin, ymax, xmax, 0..1
 of the input; `detection_scores` float32 [b, 100], descending; `detection_classes` float32 [b, 100], counted from 1;
-`num_detections` float32 [b]. This module does not import PyTorch: the weights are arrays under the names that they have
-in `CenterNet`, with every batch normalisation folded into its convolution.
+`num_detections` float32 [b]. This module does not import PyTorch: the weights are arrays, named as in the state dict of
+`CenterNet`, with every batch normalisation folded into its convolution.
 """
 
 from collections.abc import Callable, Mapping
@@ -31,10 +31,10 @@ Weights = Mapping[str, npt.NDArray[np.float32]]
 
 CELLS = INPUT_SIZE // STRIDE
 Refine = Callable[[tf.Tensor, tf.Tensor], tf.Tensor]
-"""Refines corners, given classes: what `BorderRefinement` does."""
+"""Takes corners and classes, and returns refined corners, as `BorderRefinement` does."""
 
 
-class Twin:
+class TensorFlowNetwork:
     """`training.model.network.Program`, method by method, with channels last."""
 
     def __init__(self, weights: Weights) -> None:
@@ -52,7 +52,7 @@ class Twin:
     def borders(self, edges: tf.Tensor, corners: tf.Tensor, kinds: tf.Tensor) -> tf.Tensor:
         """`BorderRefinement.forward`: edges [b, 128, 128, 32], corners [b, n, 4], kinds [b, n] -> [b, n, 4]."""
         seen, kind, move = (tf.constant(self._weights[f"borders.{name}"]) for name in ("seen", "kind", "move"))
-        read = _read(edges, *_points(corners))
+        read = _sample(edges, *_points(corners))
         bias = tf.reshape(tf.gather(kind, kinds), [-1, DETECTIONS, *move.shape])
         hidden = tf.nn.relu(tf.einsum("bnsi,sih->bnsh", read, seen) + bias)
         return corners + tf.reduce_sum(hidden * move, axis=3)
@@ -60,14 +60,14 @@ class Twin:
     def _forward(self, pixels: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
         """`CenterNet.forward`: [b, 512, 512, 3] -> heat [b, 128, 128, c], log distances [b, 128, 128, 4c], edges."""
         block, residual = self._block, self._residual
-        at4 = residual("stage4", block("stem.1", block("stem.0", pixels, 2), 2))
-        at8 = residual("stage8.1", block("stage8.0", at4, 2))
-        at16 = residual("stage16.2", residual("stage16.1", block("stage16.0", at8, 2)))
-        at32 = residual("stage32.2", residual("stage32.1", block("stage32.0", at16, 2)), DILATION)
-        at16 = block("merge16", at16 + _upsampled(block("lateral32", at32)))
-        at8 = block("merge8", at8 + _upsampled(block("lateral16", at16)))
-        at4 = block("merge4", at4 + _upsampled(block("lateral8", at8)))
-        heat, distances, edges = (self._convolution(name, at4) for name in ("heat", "distances", "edges"))
+        x4 = residual("stage4", block("stem.1", block("stem.0", pixels, 2), 2))
+        x8 = residual("stage8.1", block("stage8.0", x4, 2))
+        x16 = residual("stage16.2", residual("stage16.1", block("stage16.0", x8, 2)))
+        x32 = residual("stage32.2", residual("stage32.1", block("stage32.0", x16, 2)), DILATION)
+        x16 = block("merge16", x16 + _upsampled(block("lateral32", x32)))
+        x8 = block("merge8", x8 + _upsampled(block("lateral16", x16)))
+        x4 = block("merge4", x4 + _upsampled(block("lateral8", x8)))
+        heat, distances, edges = (self._convolution(name, x4) for name in ("heat", "distances", "edges"))
         return heat, distances, edges
 
     def _residual(self, name: str, features: tf.Tensor, dilation: int = 1) -> tf.Tensor:
@@ -81,7 +81,7 @@ class Twin:
         # PyTorch's [out, in, height, width] is TensorFlow's [height, width, in, out].
         weight = np.ascontiguousarray(self._weights[f"{name}.weight"].transpose(2, 3, 1, 0))
         padding = [dilation * (weight.shape[0] // 2)] * 2
-        # Not "SAME": with a stride of 2 TensorFlow would pad only at the right and below.
+        # Not "SAME": with a stride of 2 TensorFlow would pad only cell_features the right and below.
         paddings = [[0, 0], padding, padding, [0, 0]]
         convolved = tf.nn.conv2d(features, tf.constant(weight), stride, paddings, dilations=dilation)
         return tf.nn.bias_add(convolved, tf.constant(self._weights[f"{name}.bias"]))
@@ -105,21 +105,21 @@ def _points(corners: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
     return tf.reshape(stacked[0], flat), tf.reshape(stacked[1], flat)
 
 
-def _read(edges: tf.Tensor, x: tf.Tensor, y: tf.Tensor) -> tf.Tensor:
-    """The map at points [b, n, 4, 15], each side in its own channels: [b, n, 4, 15 * 8]."""
+def _sample(edges: tf.Tensor, x: tf.Tensor, y: tf.Tensor) -> tf.Tensor:
+    """The map cell_features points [b, n, 4, 15], each side in its own channels: [b, n, 4, 15 * 8]."""
     cells = tf.reshape(edges, [-1, CELLS * CELLS * SIDES, PER_SIDE])
     side = tf.range(SIDES)[:, tf.newaxis]
     x, y = (tf.clip_by_value(tensor - 0.5, 0.0, CELLS - 1.0) for tensor in (x, y))
     left, top = tf.floor(x), tf.floor(y)
     right, low = tf.minimum(left + 1, CELLS - 1.0), tf.minimum(top + 1, CELLS - 1.0)
 
-    def at(column: tf.Tensor, row: tf.Tensor) -> tf.Tensor:
+    def cell_features(column: tf.Tensor, row: tf.Tensor) -> tf.Tensor:
         cell = tf.cast(row, tf.int32) * CELLS + tf.cast(column, tf.int32)
         return tf.gather(cells, cell * SIDES + side, batch_dims=1)
 
     across, down = (x - left)[..., tf.newaxis], (y - top)[..., tf.newaxis]
-    above = at(left, top) + across * (at(right, top) - at(left, top))
-    below = at(left, low) + across * (at(right, low) - at(left, low))
+    above = cell_features(left, top) + across * (cell_features(right, top) - cell_features(left, top))
+    below = cell_features(left, low) + across * (cell_features(right, low) - cell_features(left, low))
     return tf.reshape(above + down * (below - above), tf.concat((tf.shape(x)[:3], (POINTS * PER_SIDE,)), axis=0))
 
 
@@ -160,7 +160,7 @@ def peaks(heat: tf.Tensor, distances: tf.Tensor, refine: Refine) -> tuple[list[t
 
 
 def _highest(scores: tf.Tensor) -> tf.Tensor:
-    """`network._highest`: indices [b, 100] of the highest scores [b, n], descending. Of equal ones the first leads."""
+    """`network._highest`: indices [b, 100] of the highest scores [b, n], descending; equal ones in order."""
     count = scores.shape[1]
     index = tf.range(count, dtype=tf.int64)
     keys = tf.cast(tf.bitcast(scores, tf.int32), tf.int64) * count + (count - 1 - index)
