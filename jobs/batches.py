@@ -17,16 +17,14 @@ CANCEL_CHUNK = 500
 OPEN_STATUSES = (QUEUED, RUNNING)
 
 
-def batch_not_cancelled() -> sa.ColumnElement[bool]:
-    """Condition: an open job belongs to no cancelled batch. Cancelling has effect before the rows change."""
-    # Few batches are being cancelled at any time, so the subquery is a small set. As NOT EXISTS it would be a join for
-    # PostgreSQL, which expects it to be empty and so sorts the whole queue for one claim.
-    return sa.or_(Job.batch_id.is_(None), Job.batch_id.not_in(cancelling()))
-
-
-def cancelling() -> sa.Select[str]:
-    """Ids of cancelled batches that still have open rows."""
-    return sa.select(Batch.id).where(Batch.cancelled_at.is_not(None), Batch.finished_at.is_(None))
+# Parts of statements that run for every claim are built once: SQLAlchemy takes longer for that than the database.
+_cancelling = sa.select(Batch.id).where(Batch.cancelled_at.is_not(None), Batch.finished_at.is_(None))
+"""Ids of cancelled batches that still have open rows."""
+# Few batches are being cancelled at any time, so the subquery is a small set. As NOT EXISTS it would be a join for
+# PostgreSQL, which expects it to be empty and so sorts the whole queue for one claim.
+batch_not_cancelled = sa.or_(Job.batch_id.is_(None), Job.batch_id.not_in(_cancelling))
+"""Condition: an open job belongs to no cancelled batch. Cancelling has effect before the rows change."""
+_all_counted = Batch.succeeded + Batch.failed + Batch.cancelled >= Batch.total
 
 
 def create_batch(db: Database, name: str | None) -> BatchRecord:
@@ -74,7 +72,7 @@ def cancel_batch(db: Database, batch_id: str) -> BatchRecord:
 def cancelling_batches(db: Database) -> list[str]:
     """Ids of cancelled batches that still have open rows."""
     with db.read() as connection:
-        return list(connection.scalars(cancelling()))
+        return list(connection.scalars(_cancelling))
 
 
 def cancel_rows(db: Database, batch_id: str) -> int:
@@ -145,12 +143,9 @@ def add_counts(connection: Connection, counts: dict[str, dict[str, int]], *, eve
 
 def mark_finished(connection: Connection, batch_ids: list[str]) -> None:
     """Marks those of the batches as finished that are closed and whose jobs are all finished."""
-    is_all_done = Batch.succeeded + Batch.failed + Batch.cancelled >= Batch.total
-    connection.execute(
-        sa.update(Batch)
-        .where(Batch.id.in_(batch_ids), Batch.closed_at.is_not(None), Batch.finished_at.is_(None), is_all_done)
-        .values(finished_at=now())
-    )
+    if batch_ids:
+        is_done = (Batch.closed_at.is_not(None), Batch.finished_at.is_(None), _all_counted)
+        connection.execute(sa.update(Batch).where(Batch.id.in_(batch_ids), *is_done).values(finished_at=now()))
 
 
 def _batch(connection: Connection, batch_id: str) -> AnyRow:

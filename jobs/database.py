@@ -92,7 +92,7 @@ class Database:
 
 def record_of(record: type[T], row: AnyRow, **others: Any) -> T:
     """A record with the row's columns of the same names, and with `others`, which replace them."""
-    same = {name: value for name, value in row._mapping.items() if name in record.__annotations__}
+    same = {name: value for name, value in zip(row._fields, row, strict=True) if name in record.__annotations__}
     return record(**same | others)
 
 

@@ -19,6 +19,8 @@ from jobs.queue.server_exclusivity import may_start
 from jobs.records import ClaimableModel, DetectionRecord
 from jobs.tables import FAILED, FINISHED, GIVEN_BACK, QUEUED, RUNNING, SUCCEEDED, Claim, Id, Job, Json, new_id
 
+_age_s = seconds_since(Job.created_at).label("age_s")
+
 
 @dataclass(frozen=True, slots=True)
 class ClaimedJob:
@@ -70,7 +72,6 @@ def claim(
     """
 
     def work(connection: Connection) -> HeldClaim | None:
-        age = seconds_since(Job.created_at).label("age_s")
         busy: set[str] = set()
         # With one model no query for the order is needed.
         for name in list(models) if len(models) == 1 else models_by_first_job(connection, runtime, models):
@@ -79,7 +80,7 @@ def claim(
                 continue
             waiting = (
                 waiting_jobs(runtime, name, digest)
-                .add_columns(Job.image_sha256, Job.model, Job.suspect, Job.absences, age)
+                .add_columns(Job.image_sha256, Job.model, Job.suspect, Job.absences, _age_s)
                 .with_for_update(of=Job.__table__, skip_locked=True)
             )
             if job_id:
@@ -231,7 +232,7 @@ def _write_answers(
     )
     update = (
         sa.update(Job)
-        .where(Job.id == answer.c.id, Job.claim_id == held.id, Job.status == RUNNING, batch_not_cancelled())
+        .where(Job.id == answer.c.id, Job.claim_id == held.id, Job.status == RUNNING, batch_not_cancelled)
         .values(
             status=answer.c.status,
             error_code=answer.c.error_code,

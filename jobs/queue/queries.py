@@ -21,7 +21,7 @@ def waiting_jobs(runtime: str, model: str, digest: str) -> sa.Select[*tuple[Any,
     """The queued jobs of one model version by (priority, turn, id), which is the order of an index."""
     return (
         sa.select(Job.id, Job.priority, Job.turn, Job.model)
-        .where(Job.runtime == runtime, Job.model == model, Job.model_digest == digest, is_queued, batch_not_cancelled())
+        .where(Job.runtime == runtime, Job.model == model, Job.model_digest == digest, is_queued, batch_not_cancelled)
         .order_by(Job.priority.desc(), Job.turn, Job.id)
     )
 
@@ -49,7 +49,7 @@ def queue_depths(connection: Connection, runtime: str | None = None) -> Sequence
     key = (Job.runtime, Job.model, Job.model_digest, Job.priority)
     depths = (
         sa.select(*key, sa.func.count().label("number"), seconds_since(sa.func.min(Job.created_at)).label("oldest_s"))
-        .where(is_queued, batch_not_cancelled())
+        .where(is_queued, batch_not_cancelled)
         .group_by(*key)
     )
     if runtime is not None:

@@ -124,7 +124,7 @@ def queues(db: Database) -> list[QueueRecord]:
                 Job.runtime, sa.func.count().label("number"), sa.func.sum(sa.case((is_late, 1), else_=0)).label("late")
             )
             .outerjoin(Claim, Claim.id == Job.claim_id)
-            .where(Job.status == RUNNING, batch_not_cancelled())
+            .where(Job.status == RUNNING, batch_not_cancelled)
             .group_by(Job.runtime)
         ).all()
         workers = connection.execute(
