@@ -1,4 +1,4 @@
-"""Describes a model for a claim: its version, its batch size, and the models on the same server."""
+"""Describes models for a claim: their version, their batch size, and the models on the same server."""
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable
