@@ -46,7 +46,29 @@ class DeviceUnavailable(DetectorError):
     code = "device_unavailable"
 
 
-class PictureUndecodable(DetectorError):
+class PictureError(DetectorError):
+    """Base: the picture itself can't be read."""
+
+
+class PictureUnknownFormat(PictureError):
+    """The file is no picture of a known format, or its header is damaged."""
+
+    code = "picture_unknown_format"
+
+
+class PictureUnsupported(PictureError):
+    """The picture is of a known format, but of a kind that is not read, such as a TIFF of floating-point numbers."""
+
+    code = "picture_unsupported"
+
+
+class PictureTooCostly(PictureError):
+    """Decoding the picture would take too much memory or time."""
+
+    code = "picture_too_costly"
+
+
+class PictureUndecodable(PictureError):
     """The picture can't be decoded: damaged behind its header, or cut off."""
 
     code = "picture_undecodable"

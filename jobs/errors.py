@@ -80,6 +80,18 @@ class PictureUnknownFormat(PictureRefused):
     code = "picture_unknown_format"
 
 
+class PictureUnsupported(PictureRefused):
+    """The picture is of a known format, but of a kind that is not read, such as a TIFF of floating-point numbers."""
+
+    code = "picture_unsupported"
+
+
+class PictureTooCostly(PictureRefused):
+    """Decoding the picture would take too much memory or time."""
+
+    code = "picture_too_costly"
+
+
 class PictureTooLarge(PictureRefused):
     """The picture has too many bytes or too many pixels."""
 

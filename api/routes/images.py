@@ -10,7 +10,7 @@ from api.schemas import AnnotatedQuery, JobPath
 from api.service import service
 from detectors.errors import PictureUndecodable
 from detectors.pictures.drawing import annotate
-from detectors.pictures.formats import FORMATS
+from detectors.pictures.headers import MEDIA_TYPES
 from jobs.errors import PictureMissing
 from jobs.records import JobRecord, Picture
 from jobs.store import get_job
@@ -28,7 +28,7 @@ _CACHE_CONTROL = "private, max-age=31536000, immutable"
     "/<job_id>/image",
     summary="Download the picture",
     operation_id="getImage",
-    responses=responses({200: stream(sorted(set(FORMATS.values())), "The file as it was sent.")}, (404, 503)),
+    responses=responses({200: stream(sorted(MEDIA_TYPES), "The file as it was sent.")}, (404, 503)),
 )
 def show_image(path: JobPath) -> Any:
     """The file as it was sent. `ETag` is its SHA-256."""

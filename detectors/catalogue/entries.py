@@ -14,9 +14,9 @@ from detectors.digest import digest_of, stamps_of
 from detectors.errors import ModelUnusable
 from detectors.strict import Strict
 
-# Raise it when a change of pre- or post-processing changes the detections for the same picture and weights: the result
-# cache then repeats no answers of an older revision.
-PIPELINE_REVISION = 1
+# Raise it when a change of pre- or postprocessing changes the detections for the same picture and weights. It is part
+# of each model's digest, so workers of another revision do not claim the jobs, and its stored answers are not repeated.
+PIPELINE_REVISION = 2
 
 
 class Input(Strict):
@@ -26,6 +26,9 @@ class Input(Strict):
     width: int = Field(ge=8, le=8192)
     height: int = Field(ge=8, le=8192)
     resize: Literal["letterbox", "stretch", "none"] = "letterbox"
+    decode: Literal["reduced", "full"] = Field(
+        "reduced", description="Whether a JPEG much larger than the input may be decoded at a reduced size."
+    )
     layout: Literal["NHWC", "NCHW"] = "NCHW"
     dtype: Literal["uint8", "float32"] = "float32"
     scale: float = Field(1.0, gt=0, description="Pixel values 0…255 are multiplied by this, then mean and std apply.")
@@ -129,7 +132,7 @@ class ModelEntry(Strict):
             exclude_none=True,
         )
         source = self.sha256 if self.server is None else f"{self.format} {self.server.identity}"
-        return hashlib.sha256(f"{source}\n{meaning}".encode()).hexdigest()
+        return hashlib.sha256(f"{source}\n{PIPELINE_REVISION}\n{meaning}".encode()).hexdigest()
 
     @property
     def is_reproducible(self) -> bool:

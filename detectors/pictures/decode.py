@@ -1,17 +1,18 @@
 """From the bytes of a picture to its pixels, upright and in RGB: the same for every runtime."""
 
-import io
-import warnings
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from PIL import ExifTags, Image
 
 from detectors.catalogue import Input
-from detectors.errors import PictureUndecodable
-from detectors.pictures.formats import FORMATS, QUARTER_TURNS, TRANSPOSES
+from detectors.pictures.headers import read_header
 from detectors.pictures.preprocess import Pixels, content_size
+from detectors.pictures.raster import read_rgb
+
+# A JPEG is decoded at a reduced size only if that is this many times as large as the model needs: docs/models.md has
+# the measurement. The same number is in detectors/runtimes/libtorch/picture.cpp.
+REDUCED_MARGIN = 1.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,7 +20,7 @@ class DecodedPicture:
     """A decoded picture, which may be smaller than the original. `to_original` converts its boxes."""
 
     pixels: Pixels
-    """RGB uint8, H×W×3, turned upright by EXIF."""
+    """RGB uint8, H×W×3, turned upright."""
     width: int
     """Of the original picture in pixels, as a person sees it."""
     height: int
@@ -32,53 +33,18 @@ class DecodedPicture:
         return scaled
 
 
-def decode(data: bytes, fit: Input | None = None) -> DecodedPicture:
+def decode(data: bytes, fit: Input | None = None, *, memory_bytes: float | None = None) -> DecodedPicture:
     """Decodes a picture. With `fit`, a picture larger than that model's input is scaled down to its size in the input.
 
-    A much larger JPEG is decoded at a reduced DCT scale. Of an animation the first frame is taken, transparent pixels
-    are put on white, and 16-bit grey becomes 8-bit.
+    With `fit.decode` "reduced", a much larger JPEG is decoded at a half, a quarter or an eighth of its size. Of an
+    animation the first frame is taken, and transparent pixels are put on white. `memory_bytes`: the most memory that
+    decoding may take.
 
-    Raises `PictureUndecodable`. The caller has already checked the number of pixels in the header.
+    Raises `PictureUndecodable`, `PictureUnsupported`, `PictureTooCostly` or `PictureUnknownFormat`. The caller has
+    already checked the number of pixels in the header.
     """
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # damaged EXIF blocks and the like: only the pixels matter
-            with Image.open(io.BytesIO(data), formats=list(FORMATS)) as image:
-                original_size = image.size
-                # Read before the pixels, as on acceptance: PNG may have a second EXIF block behind them.
-                orientation = image.getexif().get(ExifTags.Base.Orientation, 1)
-                turned = orientation in QUARTER_TURNS
-                if fit and image.format in ("JPEG", "MPO"):
-                    image.draft("RGB", content_size(*original_size, _turned(fit, turned)))
-                rgb = _to_rgb(image)
-    except (OSError, ValueError, SyntaxError, EOFError, KeyError, IndexError, TypeError, ZeroDivisionError) as error:
-        # Pillow's decoders raise any of these on damaged data.
-        raise PictureUndecodable(f"The picture can't be decoded: {error}") from error
-    upright = rgb.transpose(TRANSPOSES[orientation]) if orientation in TRANSPOSES else rgb
-    width, height = original_size[::-1] if turned else original_size
-    if fit:
-        target = content_size(width, height, fit)
-        if target[0] < upright.width or target[1] < upright.height:
-            upright = upright.resize(target, Image.Resampling.BILINEAR)
-    return DecodedPicture(np.asarray(upright), width, height)
-
-
-def _turned(fit: Input, turned: bool) -> Input:
-    return fit.model_copy(update={"width": fit.height, "height": fit.width}) if turned else fit
-
-
-def _to_rgb(image: Image.Image) -> Image.Image:
-    if image.mode == "RGB":
-        image.load()
-        return image
-    if image.mode.startswith("I"):
-        # 16-bit grey, in one of Pillow's integer modes: take the high byte. Mode I (32 bits) holds 16-bit values.
-        grey = np.asarray(image)
-        eight = (grey >> 8 if grey.max(initial=0) > 255 else grey).astype(np.uint8)
-        return Image.fromarray(eight).convert("RGB")
-    if image.has_transparency_data:
-        rgba = image.convert("RGBA")
-        white = Image.new("RGBA", rgba.size, "white")
-        white.alpha_composite(rgba)
-        return white.convert("RGB")
-    return image.convert("RGB")
+    header = read_header(data)
+    size = content_size(header.width, header.height, fit) if fit else None
+    margin = REDUCED_MARGIN if fit and fit.decode == "reduced" else None
+    rgb = read_rgb(data, header, size=size, margin=margin, memory_bytes=memory_bytes)
+    return DecodedPicture(np.asarray(rgb), header.width, header.height)

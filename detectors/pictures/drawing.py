@@ -6,10 +6,10 @@ import threading
 from collections.abc import Sequence
 from functools import lru_cache
 
-from PIL import Image, ImageDraw, ImageFont, ImageOps
+from PIL import Image, ImageDraw, ImageFont
 
-from detectors.errors import PictureUndecodable
-from detectors.pictures.formats import FORMATS
+from detectors.pictures.headers import Header, read_header
+from detectors.pictures.raster import read_rgb
 
 # Pixels of the shorter and of the longer side. On a smaller picture a label would cover it, so it is enlarged.
 MIN_SIDES = (120, 320)
@@ -20,6 +20,9 @@ _MAX_BOXES_TO_AVOID = 300
 # Decoded pictures are large: 200 megapixels take 600 MB. So at most two are drawn at once.
 _drawing = threading.BoundedSemaphore(2)
 
+# Media type -> the format that the drawn picture is saved in; PNG for all others.
+_FORMATS = {"image/jpeg": "JPEG", "image/webp": "WEBP"}
+
 Colour = tuple[int, int, int]
 Box = tuple[float, float, float, float]
 Row = tuple[str, int, float, float, float, float, float]
@@ -29,13 +32,12 @@ Row = tuple[str, int, float, float, float, float, float]
 def annotate(data: bytes, detections: Sequence[Row]) -> tuple[bytes, str]:
     """The picture with its boxes drawn, and its media type: JPEG, PNG and WebP stay what they are, others become PNG.
 
-    Raises `PictureUndecodable`.
+    Raises `PictureUndecodable`, `PictureUnsupported` or `PictureTooCostly`.
     """
     with _drawing:
-        try:
-            canvas, scale, form = _canvas(data)
-        except (OSError, ValueError, SyntaxError, EOFError) as error:
-            raise PictureUndecodable(f"The picture can't be decoded: {error}.") from error
+        header = read_header(data)
+        canvas, scale = _canvas(data, header)
+        form = _FORMATS.get(header.media_type, "PNG")
         draw(canvas, detections, scale)
         output = io.BytesIO()
         canvas.save(output, form, **({} if form == "PNG" else {"quality": 90}))
@@ -62,28 +64,13 @@ def draw(canvas: Image.Image, detections: Sequence[Row], scale: float = 1.0) -> 
         _label(pen, f"{label} {score:.2f}", box, canvas.size, colour_of(class_id), font, boxes, labels)
 
 
-def _canvas(data: bytes) -> tuple[Image.Image, float, str]:
-    """The picture upright in RGB or RGBA, its scale, and the format to save it in."""
-    with Image.open(io.BytesIO(data), formats=list(FORMATS)) as picture:
-        form = {"JPEG": "JPEG", "MPO": "JPEG", "WEBP": "WEBP"}.get(picture.format or "", "PNG")
-        width, height = picture.size
-        shorter, longer = sorted(picture.size)
-        scale = min(max(1.0, MIN_SIDES[0] / shorter, MIN_SIDES[1] / longer), MAX_SIDE / longer)
-        size = max(1, round(width * scale)), max(1, round(height * scale))
-        if scale < 1.0:
-            picture.draft(None, size)
-        turned = ImageOps.exif_transpose(picture)
-        if (turned.width > turned.height) != (size[0] > size[1]):
-            size = size[1], size[0]
-        return _in_colour(turned, opaque=form == "JPEG").resize(size), scale, form
-
-
-def _in_colour(picture: Image.Image, opaque: bool) -> Image.Image:
-    if picture.mode.startswith("I"):
-        # 16 bits a pixel: Pillow's own conversion would cut them off at 255.
-        return picture.convert("I").point(lambda value: value / 256).convert("L").convert("RGB")
-    has_alpha = "A" in picture.getbands() or "transparency" in picture.info
-    return picture.convert("RGBA" if has_alpha and not opaque else "RGB")
+def _canvas(data: bytes, header: Header) -> tuple[Image.Image, float]:
+    """The picture upright in RGB, and its scale."""
+    shorter, longer = sorted((header.width, header.height))
+    scale = min(max(1.0, MIN_SIDES[0] / shorter, MIN_SIDES[1] / longer), MAX_SIDE / longer)
+    size = max(1, round(header.width * scale)), max(1, round(header.height * scale))
+    picture = read_rgb(data, header, size=size, margin=1.0)
+    return picture if picture.size == size else picture.resize(size), scale
 
 
 @lru_cache(maxsize=64)

@@ -1,22 +1,25 @@
 """Reads the orientation of a picture from its EXIF block, whatever else is wrong with that block.
 
-Every reader of a picture takes the orientation from here. `detectors/runtimes/libtorch/picture.cpp` does the same in C++.
+Every reader of a picture takes the orientation from here. `detectors/runtimes/libtorch/picture.cpp` does the same.
 """
 
 import math
 import struct
 from collections.abc import Iterator
-from typing import NamedTuple
+from dataclasses import dataclass
 
 ORIENTATION = 0x0112
+# No program writes more entries into one directory. Reading hostile ones stays quick.
+MAX_ENTRIES = 1024
 # TIFF 6.0, section 2: type -> how `struct` reads one value. ASCII and UNDEFINED are read as bytes.
-_TYPES = {1: "B", 2: "c", 3: "H", 4: "I", 5: "II", 6: "b", 7: "B", 8: "h", 9: "i", 10: "ii", 11: "f", 12: "d"}
+_TYPES = {1: "B", 2: "c", 3: "H", 4: "I", 5: "II", 6: "b", 7: "B", 8: "h", 9: "i", 10: "ii", 11: "f", 12: "d", 13: "I"}
 # BigTIFF adds 64-bit integers.
 _BIG_TYPES = _TYPES | {16: "Q", 17: "q", 18: "Q"}
 _ASCII, _RATIONALS = 2, (5, 10)
 
 
-class Entry(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Entry:
     """An entry of a TIFF directory."""
 
     tag: int
@@ -28,7 +31,8 @@ class Entry(NamedTuple):
     """The entry itself."""
 
 
-class Directory(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Directory:
     """The first directory of a TIFF block, as far as the block goes."""
 
     block: bytes | memoryview
@@ -38,12 +42,14 @@ class Directory(NamedTuple):
     """BigTIFF."""
     start: int
     """Offset of the first entry."""
-    count: int
-    """Entries that the directory announces."""
+    entries: int
+    """As many as the directory announces."""
 
-    def __iter__(self) -> Iterator[Entry]:  # type: ignore[override]
+    def __iter__(self) -> Iterator[Entry]:
         size, form = (20, "HHQ") if self.big else (12, "HHI")
-        for at in range(self.start, min(self.start + self.count * size, len(self.block) - size + 1), size):
+        for at in range(
+            self.start, min(self.start + min(self.entries, MAX_ENTRIES) * size, len(self.block) - size + 1), size
+        ):
             tag, kind, count = struct.unpack_from(self.order + form, self.block, at)
             inline = at + (12 if self.big else 8)
             room = 8 if self.big else 4

@@ -10,6 +10,7 @@ import numpy.typing as npt
 from PIL import Image
 
 from detectors.catalogue import Input
+from detectors.pictures.raster import resized
 
 # The grey beside a letterboxed picture: the value that the YOLO family uses.
 PADDING = 114
@@ -36,7 +37,7 @@ def resize(pixels: Pixels, into: Input) -> Pixels:
     height, width = pixels.shape[:2]
     target = content_size(width, height, into)
     if target != (width, height):
-        pixels = np.asarray(Image.fromarray(pixels).resize(target, Image.Resampling.BILINEAR))
+        pixels = np.asarray(resized(Image.fromarray(pixels), target))
     if into.resize == "none" or target == (into.width, into.height):
         return pixels
     canvas = np.full((into.height, into.width, 3), PADDING, np.uint8)

@@ -3,17 +3,14 @@
 Annotations that are not usable are skipped and listed. They are neither trained on nor evaluated.
 """
 
-import warnings
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from PIL import ExifTags, Image
-
-from detectors.errors import PictureUndecodable
+from detectors.errors import PictureError
 from detectors.pictures.decode import decode
-from detectors.pictures.formats import FORMATS, QUARTER_TURNS
+from detectors.pictures.headers import QUARTER_TURNS, read_header
 from training.boxes import Box
 from training.data.annotations import AnnotatedObject, Annotation, Annotations, read_coco, read_voc
 
@@ -103,12 +100,12 @@ def _example(one: Annotation, labels: tuple[str, ...], skipped: list[str], trust
         return None
     try:
         width, height = one.size if trusted and one.size is not None else _size(one.picture)
-    except (OSError, PictureUndecodable, Image.DecompressionBombError) as error:
+    except (OSError, PictureError) as error:
         skipped.append(f"{one.picture.name}: it can't be read as a picture ({error}).")
         return None
     objects = one.objects
     if one.size is not None and one.size != (width, height):
-        turn = _turn(one.picture)
+        turn = read_header(one.picture.read_bytes()).orientation
         if turn not in QUARTER_TURNS or one.size != (height, width):
             skipped.append(
                 f"{one.picture.name}: its boxes are for a picture of {one.size[0]} × {one.size[1]} pixels, but it has "
@@ -161,14 +158,6 @@ def _clipped(drawn: AnnotatedObject, width: int, height: int) -> tuple[Box | Non
     if not (drawn.width > 0 and drawn.height > 0 and drawn.area > 0 and box.width > 0 and box.height > 0):
         return None, 0.0
     return box, box.area / drawn.area
-
-
-def _turn(picture: Path) -> int:
-    """The picture's EXIF orientation, 1..8."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # damaged EXIF data and the like
-        with Image.open(picture, formats=list(FORMATS)) as image:
-            return int(image.getexif().get(ExifTags.Base.Orientation, 1))
 
 
 def _turned(drawn: AnnotatedObject, turn: int, width: int, height: int) -> AnnotatedObject:

@@ -23,7 +23,7 @@ def drawn(data: bytes, *found: DetectionRecord) -> tuple[Image.Image, str]:
     ("form", "mode", "expected"),
     [
         ("PNG", "RGB", ("PNG", "RGB")),
-        ("PNG", "RGBA", ("PNG", "RGBA")),
+        ("PNG", "RGBA", ("PNG", "RGB")),
         ("PNG", "L", ("PNG", "RGB")),
         ("PNG", "P", ("PNG", "RGB")),
         ("PNG", "1", ("PNG", "RGB")),
@@ -32,7 +32,7 @@ def drawn(data: bytes, *found: DetectionRecord) -> tuple[Image.Image, str]:
         ("JPEG", "L", ("JPEG", "RGB")),
         ("JPEG", "CMYK", ("JPEG", "RGB")),
         ("WEBP", "RGB", ("WEBP", "RGB")),
-        ("WEBP", "RGBA", ("WEBP", "RGBA")),
+        ("WEBP", "RGBA", ("WEBP", "RGB")),
         ("GIF", "P", ("PNG", "RGB")),
         ("BMP", "RGB", ("PNG", "RGB")),
         ("TIFF", "RGB", ("PNG", "RGB")),
