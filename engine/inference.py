@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from detectors.base import Detector
 from detectors.catalogue import ModelEntry
 from detectors.errors import DetectorError, ModelBroken, RetryableError
+from detectors.machine import resident_bytes
 from detectors.pictures.decode import DecodedPicture, decode
 from detectors.postprocess import Detections
 from engine.timing import ms_since
@@ -39,17 +40,23 @@ class Pictures:
     decode_ms: dict[str, float] = field(default_factory=dict)
 
     def decode(
-        self, job_id: str, read: Callable[[], bytes], within: AbstractContextManager[None] | None = None
+        self,
+        job_id: str,
+        read: Callable[[], bytes],
+        *,
+        memory_limit: int,
+        within: AbstractContextManager[None] | None = None,
     ) -> None:
-        """Reads a picture, and decodes it within `within`. If it is missing or damaged, only its job fails.
+        """Reads a picture, and decodes it within `within`. If it is missing, damaged or too costly, only its job fails.
 
-        Raises `StoreUnavailable`.
+        `memory_limit`: resident bytes of this process, which decoding must not reach. Raises `StoreUnavailable`.
         """
         started = time.perf_counter()
         try:
             data = read()
             with within or nullcontext():
-                self.decoded[job_id] = decode(data, self.entry.input)
+                memory_bytes = memory_limit - resident_bytes()
+                self.decoded[job_id] = decode(data, self.entry.input, memory_bytes=memory_bytes)
         except (PictureMissing, DetectorError) as error:
             self.failed[job_id] = error
         self.decode_ms[job_id] = ms_since(started)

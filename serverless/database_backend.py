@@ -6,6 +6,7 @@ import time
 
 from tenacity import stop_after_attempt
 
+from detectors.machine import usable_memory
 from engine.acceptance import InspectedPicture, Key, accept
 from engine.claim_run import ClaimRun, return_unanswered, write_answers
 from engine.claimable import claimable
@@ -122,5 +123,5 @@ class DatabaseBackend:
 
         run = ClaimRun(held, Pictures(entry))
         with self._models.detector(entry) as detector:
-            run.pictures.decode(job.id, read)
+            run.pictures.decode(job.id, read, memory_limit=usable_memory())
             return run.outcomes(detector)

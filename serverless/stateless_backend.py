@@ -3,6 +3,7 @@
 import time
 from datetime import UTC, datetime
 
+from detectors.machine import usable_memory
 from engine.acceptance import InspectedPicture
 from engine.inference import Finding, Pictures
 from engine.timing import ms_since
@@ -52,5 +53,5 @@ class StatelessBackend:
         entry = self._models.entry(model)
         pictures = Pictures(entry)
         with self._models.detector(entry) as detector:
-            pictures.decode("", lambda: data)
+            pictures.decode("", lambda: data, memory_limit=usable_memory())
             return pictures.infer(detector)[""]

@@ -99,7 +99,12 @@ class Pipeline:
         try:
             for job in run.claim.jobs:
                 limit = child.watchdog.limit(run.claim, child.settings.picture_seconds)
-                run.pictures.decode(job.id, lambda sha256=job.image_sha256: child.images.get(sha256), limit)  # type: ignore[misc]
+                run.pictures.decode(
+                    job.id,
+                    lambda sha256=job.image_sha256: child.images.get(sha256),  # type: ignore[misc]
+                    memory_limit=child.memory_limit,
+                    within=limit,
+                )
         except StoreUnavailable as error:
             log.warning("claim %s is returned: %s", run.claim.id, error)
             self._return(run, error)

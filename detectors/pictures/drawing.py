@@ -29,14 +29,14 @@ Row = tuple[str, int, float, float, float, float, float]
 """A detection: label, class id, score 0 to 1, and x1, y1, x2, y2 in pixels of the picture as a person sees it."""
 
 
-def annotate(data: bytes, detections: Sequence[Row]) -> tuple[bytes, str]:
+def annotate(data: bytes, detections: Sequence[Row], *, memory_bytes: float | None = None) -> tuple[bytes, str]:
     """The picture with its boxes drawn, and its media type: JPEG, PNG and WebP stay what they are, others become PNG.
 
     Raises `PictureUndecodable`, `PictureUnsupported` or `PictureTooCostly`.
     """
     with _drawing:
         header = read_header(data)
-        canvas, scale = _canvas(data, header)
+        canvas, scale = _canvas(data, header, memory_bytes)
         form = _FORMATS.get(header.media_type, "PNG")
         draw(canvas, detections, scale)
         output = io.BytesIO()
@@ -64,12 +64,12 @@ def draw(canvas: Image.Image, detections: Sequence[Row], scale: float = 1.0) -> 
         _label(pen, f"{label} {score:.2f}", box, canvas.size, colour_of(class_id), font, boxes, labels)
 
 
-def _canvas(data: bytes, header: Header) -> tuple[Image.Image, float]:
+def _canvas(data: bytes, header: Header, memory_bytes: float | None) -> tuple[Image.Image, float]:
     """The picture upright in RGB, and its scale."""
     shorter, longer = sorted((header.width, header.height))
     scale = min(max(1.0, MIN_SIDES[0] / shorter, MIN_SIDES[1] / longer), MAX_SIDE / longer)
     size = max(1, round(header.width * scale)), max(1, round(header.height * scale))
-    picture = read_rgb(data, header, size=size, margin=1.0)
+    picture = read_rgb(data, header, size=size, margin=1.0, memory_bytes=memory_bytes)
     return picture if picture.size == size else picture.resize(size), scale
 
 

@@ -6,6 +6,8 @@ from detectors.pictures.headers.header import Header, counted, damaged
 
 _IMAGE, _EXTENSION, _CONTROL = 0x2C, 0x21, 0xF9
 _SCREEN_END = 13
+# A block has at most 256 bytes.
+_BLOCK_BYTES = 128
 
 
 def read(data: bytes) -> Header:
@@ -34,7 +36,7 @@ def _first_frame(data: bytes) -> tuple[bytes, int, int, int]:
     and the width and height of the screen."""
     width, height, flags = struct.unpack_from("<HHB", data, 6)
     at, control = _SCREEN_END + _table_bytes(flags), b""
-    for _ in counted(data, "blocks"):
+    for _ in counted(data, "blocks", _BLOCK_BYTES):
         kind = data[at]
         if kind == _IMAGE:
             if at + 10 > len(data):
@@ -46,11 +48,11 @@ def _first_frame(data: bytes) -> tuple[bytes, int, int, int]:
             continue
         start, is_control = at, data[at + 1] == _CONTROL
         at += 2
-        for _ in counted(data, "blocks"):
-            at += 1 + data[at]
-            if data[at] == 0:
+        for _ in counted(data, "blocks", _BLOCK_BYTES):
+            size = data[at]
+            at += 1 + size
+            if size == 0:
                 break
-        at += 1
         if is_control:
             control = data[start:at]
     raise AssertionError("`counted` raises")

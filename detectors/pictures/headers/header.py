@@ -61,10 +61,10 @@ def damaged(what: str) -> PictureUnknownFormat:
     return PictureUnknownFormat(f"The file's header is damaged: {what}.")
 
 
-def counted(data: bytes, what: str) -> Iterator[int]:
-    """Counts the parts of a file while they are read. Raises `PictureTooCostly` if they are so many and so small that
-    reading them would take long."""
-    limit = 1000 + len(data) // 1024
+def counted(data: bytes, what: str, usual_bytes: int = 1024) -> Iterator[int]:
+    """Counts the parts of a file while they are read. Raises `PictureTooCostly` if they are so many that reading them
+    would take long: more than a thousand, and on average smaller than `usual_bytes`."""
+    limit = 1000 + len(data) // usual_bytes
     yield from range(limit)
     raise PictureTooCostly(
         f"The file has more than {limit:,} {what}, which take too long to read: save the picture again in another "

@@ -11,6 +11,7 @@ from detectors.pictures.headers.header import Header, counted, damaged
 _SOS, _EOI, _APP0, _APP1, _APP14, _COM = 0xDA, 0xD9, 0xE0, 0xE1, 0xEE, 0xFE
 # Start of frame, with the kind of coding in the lower four bits. C4, C8 and CC are other markers.
 _FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
+_PROGRESSIVE = frozenset({0xC2, 0xC6, 0xCA, 0xCE})
 _LOSSLESS = frozenset({0xC3, 0xC7, 0xCB, 0xCF})
 # Markers without a segment.
 _ALONE = frozenset({0x01, *range(0xD0, 0xD9)})
@@ -53,7 +54,10 @@ def read(data: bytes) -> Header:
             else "A lossless JPEG is not read: save it as an ordinary JPEG, or as a PNG."
         )
     pixels = width * height
-    scans = count_scans(data, segment.at, pixels)
+    # libjpeg stops behind the first scan if that has all components in full.
+    several = frame.marker in _PROGRESSIVE or data[segment.start] < components
+    if several:
+        require_few_scans(data, segment.at, pixels)
     return Header(
         "image/jpeg",
         width,
@@ -61,21 +65,24 @@ def read(data: bytes) -> Header:
         turn or 1,
         # CMYK is decoded with four samples and then converted.
         bytes_a_pixel={1: 2, 3: 4, 4: 8}[components],
-        # With several scans libjpeg keeps two bytes for each coefficient.
-        fixed_bytes=2 * components * pixels if scans > 1 else 0,
+        # For several scans libjpeg keeps two bytes for each coefficient.
+        fixed_bytes=2 * components * pixels if several else 0,
         cut_off=pixels > _MAX_PIXELS_A_BYTE * (len(data) - segment.at),
     )
 
 
-def count_scans(data: bytes, start: int, pixels: int) -> int:
-    """The scans from `start` on, each of `pixels` pixels. Raises `PictureTooCostly` if they take too long to decode."""
-    # In coded data, 0xFF is followed by zero or by the number of a restart.
-    scans = data.count(b"\xff\xda", start)
-    if scans > MAX_SCANS or scans * pixels > MAX_SCAN_PIXELS:
+def require_few_scans(data: bytes, start: int, pixels: int, parts: int = 1) -> None:
+    """Raises `PictureTooCostly` if the scans from `start` on, each of `pixels` pixels, take too long to decode.
+
+    `parts`: JPEGs that lie there one after the other.
+    """
+    most = min(MAX_SCANS, MAX_SCAN_PIXELS // max(1, pixels)) * parts
+    # In coded data 0xFF is followed by zero or by the number of a restart, so these two bytes begin a scan. The second
+    # one alone is counted faster.
+    if data.count(_SOS, start) > most and (scans := data.count(bytes([0xFF, _SOS]), start)) > most:
         raise PictureTooCostly(
             f"The JPEG has {scans:,} scans, which take too long to decode: save it again in another program."
         )
-    return scans
 
 
 def essential(data: bytes) -> bytes:

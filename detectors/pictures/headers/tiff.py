@@ -6,7 +6,7 @@ import struct
 from detectors.errors import PictureUnsupported
 from detectors.pictures.exif import Entry, first_directory, orientation
 from detectors.pictures.headers.header import Header, damaged
-from detectors.pictures.headers.jpeg import count_scans
+from detectors.pictures.headers.jpeg import require_few_scans
 
 _WIDTH, _HEIGHT, _BITS, _COMPRESSION, _PHOTOMETRIC = 256, 257, 258, 259, 262
 _STRIP_OFFSETS, _SAMPLES, _STRIP_ROWS, _STRIP_BYTES, _PLANAR = 273, 277, 278, 279, 284
@@ -59,7 +59,7 @@ def read(data: bytes) -> Header:
         if entry.tag in _LISTS and entry.count > 2 * tiles + 64:
             raise damaged(f"it lists {entry.count:,} strips or tiles, but the picture has {tiles:,}")
     if one(_COMPRESSION) == _JPEG:
-        _require_few_scans(data, tiles, tile_width * tile_height)
+        require_few_scans(data, 0, tile_width * tile_height, parts=tiles)
     tile_bytes = tile_width * tile_height * (samples if layers == 1 else 1) * bits // 8
     is_raw = one(_COMPRESSION, _RAW) == _RAW
     is_grey = photometric in (_WHITE_IS_ZERO, _BLACK_IS_ZERO) and samples == 1
@@ -107,10 +107,3 @@ def _require_supported(tags: dict[int, list[int]], compression: int, photometric
         raise PictureUnsupported(f"The TIFF's compression {compression} is not read: save it with LZW or Deflate.")
     if photometric not in _PHOTOMETRICS:
         raise PictureUnsupported(f"The TIFF's colour space (photometric {photometric}) is not read: save it as RGB.")
-
-
-def _require_few_scans(data: bytes, tiles: int, tile_pixels: int) -> None:
-    """Raises `PictureTooCostly`."""
-    if data.count(b"\xff\xda") > tiles * 2:
-        # More than the one scan that a JPEG in a TIFF should have.
-        count_scans(data, 0, tile_pixels)
