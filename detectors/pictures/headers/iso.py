@@ -50,8 +50,10 @@ def read(data: bytes) -> Header:
 
 
 def essential(data: bytes) -> bytes:
-    """The file with its references to metadata and thumbnails renamed, so that no decoder follows them. The file keeps its
-    size, because other boxes have offsets in it."""
+    """The file with its references to metadata and thumbnails renamed, so that no decoder follows them.
+
+    The file keeps its size, because other boxes have offsets in it.
+    """
     meta = _only(data, 0, len(data), b"meta")
     made = bytearray(data)
     for table in _boxes(data, meta.start + 4, meta.end):

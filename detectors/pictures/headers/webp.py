@@ -65,8 +65,9 @@ def _chunks(data: bytes) -> Iterator[Chunk]:
 def _size(data: bytes, chunk: Chunk) -> tuple[int, int]:
     kind, _, start, _ = chunk
     if kind == b"VP8X":
-        width, height = (int.from_bytes(data[at : at + 3], "little") + 1 for at in (start + 4, start + 7))
-        return width, height
+        # Four bytes of flags, then 24 bits each of width - 1 and height - 1.
+        low_width, high_width, low_height, high_height = struct.unpack_from("<HBHB", data, start + 4)
+        return (high_width << 16 | low_width) + 1, (high_height << 16 | low_height) + 1
     if kind == b"VP8L":
         # One byte of signature, then 14 bits each of width - 1 and height - 1.
         (bits,) = struct.unpack_from("<I", data, start + 1)
