@@ -102,6 +102,7 @@ def child(db: Database, leases: Leases, watchdog: Watchdog, monkeypatch: pytest.
         watchdog=watchdog,
         plan=PLAN,
         device="cpu",
+        memory_limit=2**40,
         settings=Settings(drain_seconds=0, lease_seconds=1.0),
         registry=SimpleNamespace(reload=lambda: False, models={"cards": CARDS}),
         claimable=lambda: {"cards": ClaimableModel(DIGEST, 8)},
@@ -335,7 +336,7 @@ def fragile(child: SimpleNamespace, monkeypatch: pytest.MonkeyPatch) -> Fragile:
     child.images.get = lambda _: next(shades)
     child.detector = lambda _: fragile
     monkeypatch.setattr(
-        engine.inference, "decode", lambda shade, _: DecodedPicture(np.full((8, 8, 3), shade, np.uint8), 8, 8)
+        engine.inference, "decode", lambda shade, _, **__: DecodedPicture(np.full((8, 8, 3), shade, np.uint8), 8, 8)
     )
     child.announced = set()
     child.doorbell.announce = child.announced.update

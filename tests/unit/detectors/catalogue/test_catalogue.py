@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from detectors.catalogue import Catalogue, ModelEntry
+from detectors.catalogue import Catalogue, ModelEntry, entries
 from detectors.errors import CatalogueError, ModelUnusable, UnknownModel
 
 ENTRY = """
@@ -116,6 +116,14 @@ def test_a_folder_has_the_digest_of_what_sha256sum_lists(path: Path) -> None:
 def test_the_digest_covers_input_and_output(path: Path) -> None:
     before = Catalogue.load(path).get("cards").digest
     path.write_text(path.read_text().replace("width = 64", "width = 128"))
+
+    assert Catalogue.load(path).get("cards").digest != before
+
+
+def test_the_digest_covers_the_revision_of_the_pipeline(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # So a worker with other code for pictures or boxes claims none of these jobs, and its answers are not repeated.
+    before = Catalogue.load(path).get("cards").digest
+    monkeypatch.setattr(entries, "PIPELINE_REVISION", entries.PIPELINE_REVISION + 1)
 
     assert Catalogue.load(path).get("cards").digest != before
 
