@@ -9,7 +9,7 @@ RUN python -m pip install --no-cache-dir --require-hashes -r requirements/build.
 COPY docker/environment docker/
 RUN --mount=type=cache,target=/root/.cache/uv docker/environment base api s3
 COPY docker/application docker/models.py docker/
-COPY pyproject.toml LICENSE ./
+COPY pyproject.toml LICENSE NOTICE.md ./
 COPY api api
 COPY detectors detectors
 COPY engine engine

@@ -36,7 +36,7 @@ RUN cd /venv/lib/python3*/site-packages \
     esac \
     && rm -r alembic mako celery kombu billiard amqp vine redis prompt_toolkit wcwidth click_repl
 COPY docker/application docker/models.py docker/
-COPY pyproject.toml LICENSE ./
+COPY pyproject.toml LICENSE NOTICE.md ./
 COPY detectors detectors
 COPY engine engine
 COPY jobs jobs

@@ -32,7 +32,7 @@ RUN PATH=/torch/bin:$PATH; cd detectors/runtimes/libtorch \
     && strip --strip-unneeded lib/libtorch_cpu.so \
     && rm -rf bin ./*.cpp ./*.h CMakeLists.txt
 COPY docker/application docker/models.py docker/
-COPY pyproject.toml LICENSE ./
+COPY pyproject.toml LICENSE NOTICE.md ./
 COPY engine engine
 COPY jobs jobs
 COPY weights weights

@@ -28,7 +28,7 @@ RUN cd /venv/lib/python3*/site-packages/torch \
     && strip --strip-unneeded lib/libtorch*.so \
     && /venv/bin/python -P -c "import torch"
 COPY docker/application docker/models.py docker/
-COPY pyproject.toml LICENSE ./
+COPY pyproject.toml LICENSE NOTICE.md ./
 COPY detectors detectors
 COPY engine engine
 COPY jobs jobs

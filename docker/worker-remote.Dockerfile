@@ -16,7 +16,7 @@ RUN cd /venv/lib/python3*/site-packages \
     && rm -r prompt_toolkit wcwidth click_repl PIL/_avif* pillow.libs/libavif* \
     && find . -name '*.so' ! -path './*.libs/*' -exec strip --strip-unneeded {} +
 COPY docker/application docker/models.py docker/
-COPY pyproject.toml LICENSE ./
+COPY pyproject.toml LICENSE NOTICE.md ./
 COPY detectors detectors
 COPY engine engine
 COPY jobs jobs

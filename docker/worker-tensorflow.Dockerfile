@@ -23,7 +23,7 @@ RUN cd /venv/lib/python3*/site-packages \
     && strip --strip-unneeded tensorflow/libtensorflow_*.so.2 \
     && /venv/bin/python -P -c "import tensorflow"
 COPY docker/application docker/models.py docker/
-COPY pyproject.toml LICENSE ./
+COPY pyproject.toml LICENSE NOTICE.md ./
 COPY detectors detectors
 COPY engine engine
 COPY jobs jobs
