@@ -41,7 +41,7 @@ _TRANSPOSES = {
 }
 """Orientation, 1 to 8 -> the operation that turns the stored picture upright; 1 needs none."""
 # Large pictures are converted in strips of this many pixels, so that the steps between take no memory.
-_STRIP_PIXELS = 4_000_000
+_STRIP_PIXELS = 1_000_000
 _REDUCTIONS = (8, 4, 2, 1)
 """Parts of its width and height that libjpeg can decode a JPEG to."""
 # What Pillow's decoders raise on damaged data.
