@@ -80,6 +80,12 @@ class DetectionFailed(DetectorError):
     code = "detection_failed"
 
 
+class ScoreOutOfRange(DetectionFailed):
+    """The model gave a score that is no probability, such as 1.5: its entry may lack an activation."""
+
+    code = "score_out_of_range"
+
+
 class RetryableError(DetectorError):
     """Base: pictures got no answer, and no picture is known to be the cause. They may be tried again later."""
 

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from detectors.catalogue import Input, ModelEntry, Output
-from detectors.errors import DetectionFailed
+from detectors.errors import DetectionFailed, ScoreOutOfRange
 from detectors.pictures.decode import DecodedPicture
 from detectors.pictures.drawing import Row
 from detectors.pictures.preprocess import content_size
@@ -21,6 +21,10 @@ Integers = npt.NDArray[np.int64]
 
 MAX_CANDIDATES = 2000
 """Non-maximum suppression compares at most this many boxes of a picture, best first."""
+SCORE_TOLERANCE = 1e-3
+"""Scores of half precision may lie outside 0 to 1 by this much."""
+MAX_NORMALISED = 4.0
+"""A normalised coordinate may lie outside the picture, which is 0 to 1, but not this far in every box."""
 BOX_COLUMNS = {
     "xyxy": ("x1", "y1", "x2", "y2"),
     "yxyx": ("y1", "x1", "y2", "x2"),
@@ -53,20 +57,24 @@ class Detections:
 def postprocess(entry: ModelEntry, outputs: list[npt.NDArray[Any]], width: int, height: int) -> Detections:
     """The detections in a picture of `width` × `height` pixels.
 
-    outputs: those of `entry.output.wanted`, in that order, for this picture alone. Raises `DetectionFailed` if they
-    make no sense: wrong shapes, numbers that are not finite, or a class without a label.
+    outputs: those of `entry.output.wanted`, in that order, for this picture alone. Rows that count for nothing may have
+    any numbers: those after the model's count, below the floor score, or of a class below the first one. Boxes outside
+    the picture, or without area in it, are left out.
+
+    Raises `DetectionFailed` if the outputs make no sense: wrong shapes, numbers that are not finite, scores that are no
+    probabilities (`ScoreOutOfRange`), or a class without a label.
     """
     boxes, scores, classes = _split_outputs(entry, outputs)
-    if not (np.isfinite(boxes).all() and np.isfinite(scores).all()):
-        raise DetectionFailed(f"The model {entry.name} gave numbers that are not finite.")
-    scores = _activate(scores, entry.output.activation)
-    rows, scores, ids = _select(entry.output, scores, classes)
+    rows, scores, ids = _select(entry, _activate(scores, entry.output.activation), classes)
+    _require_coordinates(entry, boxes[rows])
     # Stable, so that equal scores keep the model's own order.
     order = np.argsort(-scores, kind="stable")
     rows, scores, labels = rows[order], scores[order], _label_indices(entry, ids[order])
     known = labels >= 0
     rows, scores, labels = rows[known], scores[known], labels[known]
     boxes = boxes_in_picture(boxes[rows], width, height, entry.input, entry.output)
+    visible = (boxes[:, 2:] > boxes[:, :2]).all(axis=1)
+    boxes, scores, labels = boxes[visible], scores[visible], labels[visible]
     if entry.output.nms is not None:
         kept = non_maximum_suppression(boxes, None if entry.output.nms_across_classes else labels, entry.output.nms)
         boxes, scores, labels = boxes[kept], scores[kept], labels[kept]
@@ -145,10 +153,7 @@ def _split_outputs(
             raise DetectionFailed(f"The model {entry.name} counted {count} rows.")
         # The rows after the count are padding.
         k = max(0, int(count.item()))
-    classes = classes[:k].astype(np.float64)
-    if not np.isfinite(classes).all():
-        raise DetectionFailed(f"The model {entry.name} gave classes that are not finite.")
-    return boxes[:k].astype(np.float32), scores[:k].astype(np.float32), classes
+    return boxes[:k].astype(np.float32), scores[:k].astype(np.float32), classes[:k].astype(np.float64)
 
 
 def _check_columns(entry: ModelEntry, columns: int) -> None:
@@ -168,20 +173,29 @@ def _activate(scores: Floats, activation: str) -> Floats:
         # Written with tanh, which does not overflow.
         return np.asarray(0.5 + 0.5 * np.tanh(0.5 * scores), np.float32)
     if activation == "softmax":
-        raised = np.exp(scores - scores.max(axis=-1, keepdims=True, initial=-np.inf))
-        return np.asarray(raised / raised.sum(axis=-1, keepdims=True), np.float32)
+        # Infinite logits become NaN, which is reported later.
+        with np.errstate(invalid="ignore"):
+            raised = np.exp(scores - scores.max(axis=-1, keepdims=True, initial=-np.inf))
+            return np.asarray(raised / raised.sum(axis=-1, keepdims=True), np.float32)
     return scores
 
 
-def _select(output: Output, scores: Floats, classes: npt.NDArray[np.float64]) -> tuple[Integers, Floats, Integers]:
-    """Row, score and class id of everything that reaches the floor score."""
+def _select(entry: ModelEntry, scores: Floats, classes: npt.NDArray[np.float64]) -> tuple[Integers, Floats, Integers]:
+    """Row, score and class id of everything that reaches the floor score. Raises `DetectionFailed`."""
+    output = entry.output
     if scores.ndim == 1:
-        rows = np.flatnonzero(scores >= output.floor_score)
-        return rows, scores[rows], classes[rows].astype(np.int64)
+        # A class below the first one means that there is nothing.
+        counting = np.flatnonzero(~(classes < min(entry.class_ids)))
+        probabilities = _probabilities(entry, scores[counting])
+        reach = probabilities >= output.floor_score
+        rows = counting[reach]
+        if not np.isfinite(classes[rows]).all():
+            raise DetectionFailed(f"The model {entry.name} gave classes that are not finite.")
+        return rows, probabilities[reach], classes[rows].astype(np.int64)
     ids = np.arange(scores.shape[1])
     if output.background is not None:
         ids = ids[1:] if output.background == "first" else ids[:-1]
-    scores = scores[:, ids]
+    scores = _probabilities(entry, scores[:, ids])
     if output.several_classes:
         rows, columns = np.nonzero(scores >= output.floor_score)
         return rows, scores[rows, columns], ids[columns]
@@ -191,6 +205,35 @@ def _select(output: Output, scores: Floats, classes: npt.NDArray[np.float64]) ->
     best = scores[np.arange(len(scores)), columns]
     rows = np.flatnonzero(best >= output.floor_score)
     return rows, best[rows], ids[columns[rows]]
+
+
+def _require_coordinates(entry: ModelEntry, boxes: Floats) -> None:
+    """Raises `DetectionFailed` for boxes that are not finite, or that can't be normalised although the entry says so.
+
+    Read as normalised, pixels would all lie outside the picture, and nothing would be found.
+    """
+    if not np.isfinite(boxes).all():
+        raise DetectionFailed(f"The model {entry.name} gave boxes that are not finite.")
+    if entry.output.coordinates == "normalised" and boxes.size and np.abs(boxes).max(axis=1).min() > MAX_NORMALISED:
+        raise DetectionFailed(
+            f"The model {entry.name} gave coordinates up to {np.abs(boxes).max():.4g}, but its entry says that they are "
+            'normalised: write coordinates = "pixels".'
+        )
+
+
+def _probabilities(entry: ModelEntry, scores: Floats) -> Floats:
+    """The scores, clipped to 0 to 1. Raises `DetectionFailed` if one is not finite, and `ScoreOutOfRange` if one lies
+    outside by more than rounding."""
+    if not np.isfinite(scores).all():
+        raise DetectionFailed(f"The model {entry.name} gave scores that are not finite.")
+    if scores.size and not -SCORE_TOLERANCE <= scores.min() <= scores.max() <= 1 + SCORE_TOLERANCE:
+        wrong = scores.max() if scores.max() > 1 + SCORE_TOLERANCE else scores.min()
+        raise ScoreOutOfRange(
+            f"The model {entry.name} gave the score {wrong:.4g}, which is no probability. If it writes logits, add "
+            'activation = "sigmoid" or "softmax" to the output of its entry; if it pads its rows, name its count.'
+        )
+    clipped: Floats = scores.clip(0, 1)
+    return clipped
 
 
 def _label_indices(entry: ModelEntry, classes: Integers) -> Integers:

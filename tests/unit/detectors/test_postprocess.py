@@ -8,8 +8,8 @@ import pytest
 from pydantic import ValidationError
 
 from detectors.catalogue import Input, ModelEntry, Output
-from detectors.errors import DetectionFailed
-from detectors.postprocess import Detections, boxes_in_picture, non_maximum_suppression, postprocess
+from detectors.errors import DetectionFailed, ScoreOutOfRange
+from detectors.postprocess import MAX_CANDIDATES, Detections, boxes_in_picture, non_maximum_suppression, postprocess
 
 WIDTH, HEIGHT = 200, 100  # 100 × 50 in the model
 BOX = [20, 20, 40, 60]
@@ -163,6 +163,72 @@ def test_boxes_without_a_size_suppress_none() -> None:
 def test_invalid_columns_are_a_failure(outputs: Any) -> None:
     with pytest.raises(DetectionFailed):
         found(*outputs, class_scores=1)
+
+
+@pytest.mark.parametrize("score", [1.5, -0.5, 7.0])
+def test_a_score_that_is_no_probability_is_a_failure_of_its_own(score: float) -> None:
+    with pytest.raises(ScoreOutOfRange, match="activation"):
+        found([[10, 10, 20, 30]] * 2, [0.9, score], [0, 0])
+    with pytest.raises(ScoreOutOfRange):
+        found([[10, 10, 20, 30]], [[0.1, score, 0.2]], class_scores=1)
+
+
+def test_a_score_that_rounding_lifts_over_one_is_one() -> None:
+    assert found([[10, 10, 20, 30]] * 2, [1.0005, -0.0005], [0, 0]).scores.tolist() == [1.0]
+
+
+def test_rows_that_count_for_nothing_may_have_any_numbers() -> None:
+    nan = float("nan")
+    boxes = [[10, 10, 20, 30], [nan] * 4, [nan] * 4, [nan] * 4]
+
+    one = found(boxes, [0.9, 0.0, nan, 0.9], [0, nan, -1, 0], [3], count=3)
+
+    assert (one.boxes.tolist(), one.scores.tolist()) == ([BOX], [pytest.approx(0.9)])
+
+
+@pytest.mark.parametrize(
+    ("outputs", "message"),
+    [
+        (([[10, 10, np.nan, 30]], [0.9], [0]), "boxes that are not finite"),
+        (([[10, 10, np.inf, 30]], [0.9], [0]), "boxes that are not finite"),
+        (([[10, 10, 20, 30]], [np.nan], [0]), "scores that are not finite"),
+        (([[10, 10, 20, 30]], [np.inf], [0]), "scores that are not finite"),
+        (([[10, 10, 20, 30]], [0.9], [np.nan]), "classes that are not finite"),
+    ],
+)
+def test_numbers_that_are_not_finite_are_a_failure_in_rows_that_count(outputs: Any, message: str) -> None:
+    with pytest.raises(DetectionFailed, match=message):
+        found(*outputs)
+
+
+@pytest.mark.parametrize("activation", ["sigmoid", "softmax"])
+def test_logits_that_are_no_numbers_are_a_failure(activation: str) -> None:
+    with pytest.raises(DetectionFailed, match="not finite"):
+        found([[10, 10, 20, 30]], [[0.5, np.nan, 1.0]], class_scores=1, activation=activation)
+
+
+@pytest.mark.parametrize(
+    "box",
+    [[110, 10, 120, 30], [-30, 10, -10, 30], [10, 60, 20, 90], [10, 10, 10, 30], [10, 10, 20, 10]],
+    ids=["right of it", "left of it", "in the padding below it", "no width", "no height"],
+)
+def test_boxes_outside_the_picture_or_without_area_are_left_out(box: list[float]) -> None:
+    one = found([box, [10, 10, 20, 30]], [0.9, 0.8], [0, 0])
+
+    assert (one.boxes.tolist(), one.scores.tolist()) == ([BOX], [pytest.approx(0.8)])
+
+
+def test_pixels_that_are_read_as_normalised_are_a_failure_and_not_an_empty_answer() -> None:
+    with pytest.raises(DetectionFailed, match="pixels"):
+        found([[10, 10, 20, 30], [40, 40, 50, 50]], [0.9, 0.8], [0, 0], coordinates="normalised")
+
+
+def test_boxes_outside_the_picture_suppress_none_and_take_no_place() -> None:
+    outside = [[110, 10, 120, 30]] * MAX_CANDIDATES
+
+    one = found([*outside, [10, 10, 20, 30]], [0.9] * MAX_CANDIDATES + [0.8], [0] * (MAX_CANDIDATES + 1), nms=0.5)
+
+    assert one.boxes.tolist() == [BOX]
 
 
 def test_a_model_without_any_box_gives_empty_arrays() -> None:
