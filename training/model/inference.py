@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from detectors.boxes import boxes_in_picture
 from detectors.catalogue import Output
 from detectors.pictures.decode import decode
 from detectors.pictures.preprocess import to_tensor
-from detectors.postprocess import boxes_in_picture
 from training.boxes import Box
 from training.catalogue_entries import FLOOR_SCORE
 from training.data.datasets import Example

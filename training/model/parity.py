@@ -6,7 +6,8 @@ same score and box.
 
 import numpy as np
 
-from detectors.postprocess import Detections, iou
+from detectors.boxes import iou
+from detectors.postprocess import Detections
 
 MIN_SCORE = 0.3
 """Detections with a score above this must be in both models."""

@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
+from detectors.boxes import MAX_CANDIDATES, boxes_in_picture, non_maximum_suppression
 from detectors.catalogue import Input, ModelEntry, Output
 from detectors.errors import DetectionFailed, ScoreOutOfRange
-from detectors.postprocess import MAX_CANDIDATES, Detections, boxes_in_picture, non_maximum_suppression, postprocess
+from detectors.postprocess import Detections, postprocess
 
 WIDTH, HEIGHT = 200, 100  # 100 × 50 in the model
 BOX = [20, 20, 40, 60]
