@@ -26,6 +26,8 @@ namespace {
 
 constexpr int64_t max_pixels = 200'000'000;  // the default of BOXQUEUE_MAX_PICTURE_MEGAPIXELS
 
+constexpr double score_tolerance = 1e-3;     // as in detectors/postprocess.py
+
 constexpr std::string_view usage =
     "usage: detect --model FILE --size WxH --labels a,b,c [--min-score 0.3] [--threads N] PICTURE…\n"
     "\n"
@@ -40,6 +42,10 @@ class WrongUsage : public std::runtime_error {
 };
 
 class DetectionFailed : public std::runtime_error {
+    using runtime_error::runtime_error;
+};
+
+class ScoreOutOfRange : public std::runtime_error {
     using runtime_error::runtime_error;
 };
 
@@ -123,10 +129,16 @@ std::vector<Detection> detections(const std::vector<at::Tensor>& outputs, const 
     for (int64_t row = 0; row < k; ++row) {
         const double* box = boxes.const_data_ptr<double>() + row * 4;
         const double score = scores.const_data_ptr<double>()[row], id = classes.const_data_ptr<double>()[row];
-        if (!std::isfinite(std::accumulate(box, box + 4, score + id))) {
+        // A class below the first one means that there is nothing; rows below the least score are padding.
+        if (id < 0) continue;
+        if (!std::isfinite(score)) throw DetectionFailed("the model returned scores that are not finite");
+        if (score < -score_tolerance || score > 1 + score_tolerance) {
+            throw ScoreOutOfRange("the model returned a score that is no probability: " + std::to_string(score));
+        }
+        if (score < options.min_score) continue;
+        if (!std::isfinite(std::accumulate(box, box + 4, id))) {
             throw DetectionFailed("the model returned numbers that are not finite");
         }
-        if (score < options.min_score || id < 0) continue;
         if (id >= double(options.labels.size())) throw DetectionFailed("the model found a class that has no label");
         const double x1 = std::clamp(box[0] * across, 0.0, double(original.width));
         const double x2 = std::clamp(box[2] * across, 0.0, double(original.width));
@@ -134,7 +146,8 @@ std::vector<Detection> detections(const std::vector<at::Tensor>& outputs, const 
         const double y2 = std::clamp(box[3] * down, 0.0, double(original.height));
         const auto [left, right] = std::minmax({x1, x2});
         const auto [top, bottom] = std::minmax({y1, y2});
-        found.push_back({int64_t(id), score, {left, top, right, bottom}});
+        if (left == right || top == bottom) continue;  // outside the picture
+        found.push_back({int64_t(id), std::clamp(score, 0.0, 1.0), {left, top, right, bottom}});
     }
     std::stable_sort(found.begin(), found.end(), [](auto& one, auto& other) { return one.score > other.score; });
     return found;
@@ -197,8 +210,10 @@ int main(int argc, char** argv) try {
         std::string line;
         try {
             line = detect(model, options, file);
-        } catch (const PictureUndecodable& error) {
-            line = failure("picture_undecodable", error.what());
+        } catch (const PictureError& error) {
+            line = failure(error.code, error.what());
+        } catch (const ScoreOutOfRange& error) {
+            line = failure("score_out_of_range", error.what());
         } catch (const std::exception& error) {
             line = failure("detection_failed", error.what());
         }

@@ -1,4 +1,4 @@
-// libFuzzer's target: decoding any bytes ends with a picture of the right size, or with PictureUndecodable.
+// libFuzzer's target: decoding any bytes ends with a picture of the right size, or with PictureError.
 #include <cstdlib>
 
 #include "picture.h"
@@ -9,7 +9,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     try {
         const auto letterboxed = boxqueue::letterbox(boxqueue::decode({data, size}, input, max_pixels), input);
         if (letterboxed.pixels.size() != size_t(64) * 48 * 3) std::abort();
-    } catch (const boxqueue::PictureUndecodable&) {
+    } catch (const boxqueue::PictureError&) {
     }
     return 0;
 }

@@ -14,7 +14,7 @@ from detectors.catalogue import Input
 from detectors.errors import PictureTooCostly, PictureUndecodable, PictureUnsupported
 from detectors.pictures.decode import decode
 from detectors.pictures.drawing import annotate
-from tests.unit.detectors.pictures.files import (
+from tests.picture_files import (
     card,
     chunk,
     exif,

@@ -3,7 +3,7 @@ import struct
 import pytest
 
 from detectors.pictures.exif import orientation
-from tests.unit.detectors.pictures.files import exif
+from tests.picture_files import exif
 
 TAG = 0x0112
 # Offset behind one entry, and behind two.

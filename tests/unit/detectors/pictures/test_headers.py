@@ -10,7 +10,7 @@ from PIL import Image
 from detectors.errors import PictureTooCostly, PictureUnknownFormat, PictureUnsupported
 from detectors.pictures.headers import read_header
 from detectors.pictures.headers.jpeg import MAX_SCANS
-from tests.unit.detectors.pictures.files import (
+from tests.picture_files import (
     card,
     chunk,
     exif,

@@ -1,8 +1,9 @@
 """The runtime `libtorch`: its features beyond the contract, and its program `detect`."""
 
-import io
 import json
+import struct
 import subprocess
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +14,13 @@ from PIL import Image
 from detectors.catalogue import Input, ModelEntry
 from detectors.digest import digest_of
 from detectors.errors import ModelUnusable
+from detectors.pictures.headers import read_header
 from detectors.runtimes.registry import FRAMEWORKS, require
 from jobs.settings import ROOT
 from tests import tiny_models
 from tests.conftest import DetectorProcesses, missing
+from tests.picture_files import exif, png_of, with_chunk
+from tests.picture_files import saved as encoded
 
 DETECT = ROOT / "detectors" / "runtimes" / "libtorch" / "bin" / "detect"
 pytestmark = [pytest.mark.compiler, pytest.mark.libtorch]
@@ -106,15 +110,18 @@ def test_the_program_gives_boxes_in_the_pictures_own_pixels(tiny_package: Path, 
     ]
 
 
+@pytest.mark.parametrize("kind", ["JPEG", "PNG"])
 @pytest.mark.parametrize("orientation", range(1, 9))
-def test_the_program_turns_pictures_as_the_service_does(tiny_package: Path, tmp_path: Path, orientation: int) -> None:
+def test_the_program_turns_pictures_as_the_service_does(
+    tiny_package: Path, tmp_path: Path, kind: str, orientation: int
+) -> None:
     # The corners are red, green, blue and white. The corner at the top left of the turned picture decides the answer.
     image = Image.new("RGB", (64, 48))
     for place, colour in ((0, 0), "red"), ((32, 0), "lime"), ((0, 24), "blue"), ((32, 24), "white"):
         image.paste(colour, (*place, place[0] + 32, place[1] + 24))
     exif = Image.Exif()
     exif[0x0112] = orientation
-    picture = saved(tmp_path, "turned.jpg", image, exif=exif, quality=95)
+    picture = saved(tmp_path, f"turned.{kind.lower()}", image, exif=exif, **({"quality": 95} if kind == "JPEG" else {}))
     at_top_left = ["red", "red", "green", "white", "blue", "red", "blue", "white", "green"][orientation]
 
     code, (printed,) = detect(tiny_package, picture)
@@ -126,12 +133,8 @@ def test_the_program_turns_pictures_as_the_service_does(tiny_package: Path, tmp_
 
 
 def test_a_damaged_picture_does_not_affect_the_others(tiny_package: Path, tmp_path: Path) -> None:
-    whole = {}
-    for kind in ("JPEG", "PNG"):
-        encoded = io.BytesIO()
-        noise = np.random.default_rng(0).integers(0, 255, (64, 64, 3), np.uint8)
-        Image.fromarray(noise).save(encoded, kind)
-        whole[kind] = encoded.getvalue()
+    noise = Image.fromarray(np.random.default_rng(0).integers(0, 255, (64, 64, 3), np.uint8))
+    whole = {kind: encoded(noise, kind) for kind in ("JPEG", "PNG")}
     bad = {"cut.jpg": whole["JPEG"][:-900], "cut.png": whole["PNG"][:-900], "text.png": b"no picture", "empty.jpg": b""}
     for name, data in bad.items():
         (tmp_path / name).write_bytes(data)
@@ -140,8 +143,75 @@ def test_a_damaged_picture_does_not_affect_the_others(tiny_package: Path, tmp_pa
     code, printed = detect(tiny_package, *(tmp_path / name for name in bad), tmp_path / "none.png", good)
 
     assert code == 1
-    assert [one.get("error", {}).get("code") for one in printed] == ["picture_undecodable"] * 5 + [None]
+    codes = [one.get("error", {}).get("code") for one in printed]
+    assert codes == [*["picture_undecodable"] * 2, *["picture_unknown_format"] * 2, "picture_undecodable", None]
     assert len(printed[-1]["detections"]) == 2
+
+
+ORIENTATION = 0x0112
+
+
+@pytest.mark.parametrize(
+    "block",
+    [
+        exif((ORIENTATION, 2, 2, b"6\0"), (305, 5, 1, struct.pack("<I", 60_000))),
+        exif((ORIENTATION, 5, 1, struct.pack("<I", 26)), tail=struct.pack("<II", 6, 1)),
+        exif((ORIENTATION, 12, 1, struct.pack("<I", 26)), tail=struct.pack("<d", 6.0)),
+        exif((ORIENTATION, 3, 1, struct.pack("<H", 1)), (ORIENTATION, 7, 1, b"\6"), (ORIENTATION, 3, 1, b"\x09")),
+        exif((ORIENTATION, 5, 1, struct.pack("<I", 26)), tail=struct.pack("<II", 6, 0)),
+        b"Exif\0\0hello, I am no TIFF",
+    ],
+    ids=["text", "rational", "double", "the last valid one", "divided by zero", "no TIFF"],
+)
+@pytest.mark.parametrize("kind", ["JPEG", "PNG"])
+def test_the_program_reads_the_orientation_that_python_reads(
+    tiny_package: Path, tmp_path: Path, kind: str, block: bytes
+) -> None:
+    picture = saved(tmp_path, f"turned.{kind.lower()}", orange((64, 48)), exif=block)
+
+    code, (printed,) = detect(tiny_package, picture)
+
+    assert code == 0
+    header = read_header(picture.read_bytes())
+    assert (printed["width"], printed["height"]) == (header.width, header.height)
+
+
+@pytest.mark.parametrize(
+    ("kind", "data"),
+    [
+        (b"zTXt", b"workflow\0\0" + zlib.compress(bytes(9_000_000))),
+        (b"iCCP", b"printer\0\0not zlib"),
+        (b"gAMA", struct.pack(">I", 200_000)),
+        (b"tRNS", b"\0"),
+        (b"sRGB", b""),
+        (b"ABCD", b"x"),
+    ],
+)
+def test_what_stands_beside_the_pixels_of_a_png_does_not_matter_to_the_program(
+    tiny_package: Path, tmp_path: Path, kind: bytes, data: bytes
+) -> None:
+    plain = saved(tmp_path, "plain.png", orange((128, 64)))
+    odd = tmp_path / "odd.png"
+    odd.write_bytes(with_chunk(plain.read_bytes(), kind, data))
+
+    code, printed = detect(tiny_package, plain, odd)
+
+    assert code == 0
+    assert printed[0]["detections"] == printed[1]["detections"] != []
+
+
+def test_the_program_refuses_what_takes_long_and_names_the_code(tiny_package: Path, tmp_path: Path) -> None:
+    whole = encoded(orange((64, 64)), "JPEG", progressive=True)
+    scan = whole[whole.rindex(b"\xff\xda") : -2]
+    (tmp_path / "scans.jpg").write_bytes(whole[:-2] + scan * 200 + b"\xff\xd9")
+    (tmp_path / "bomb.png").write_bytes(png_of(13_000, 13_000, bytes(100)))
+    (tmp_path / "phone.heic").write_bytes((Path(__file__).parents[3] / "pictures" / "turn1.heic").read_bytes())
+
+    code, printed = detect(tiny_package, *(tmp_path / name for name in ("scans.jpg", "bomb.png", "phone.heic")))
+
+    codes = [one["error"]["code"] for one in printed]
+    assert (code, codes) == (1, ["picture_too_costly", "picture_undecodable", "picture_unknown_format"])
+    assert "HEIC" in printed[2]["error"]["message"]
 
 
 def test_options_that_do_not_fit_the_model_are_an_error(tiny_package: Path, tmp_path: Path) -> None:
