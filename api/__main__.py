@@ -21,11 +21,13 @@ GRACE_SECONDS = 10
 
 
 class Worker(ThreadWorker):  # type: ignore[misc]
-    """gunicorn's threaded worker. When it stops, it ends the long polling of all requests."""
+    """gunicorn's threaded worker. When it stops, it ends the long polling of all requests, and the idle processes."""
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         super().handle_exit(sig, frame)
-        self.app.wsgi().extensions[EXTENSION].long_polling.close()
+        service = self.app.wsgi().extensions[EXTENSION]
+        service.long_polling.close()
+        service.drawing.close()
 
 
 def main() -> None:

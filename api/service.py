@@ -5,9 +5,11 @@ from typing import Self, cast
 
 from flask import current_app
 
+from api.drawing_pool import DrawingPool
 from api.long_polling import LongPolling
 from detectors.catalogue import Catalogue
 from detectors.catalogue.live import LiveCatalogue
+from jobs.annotated_pictures import AnnotatedPictures
 from jobs.database import Database
 from jobs.image_store import ImageStore
 from jobs.queue.backpressure import Backpressure
@@ -25,6 +27,8 @@ class Service:
     settings: Settings
     db: Database
     store: ImageStore
+    annotated: AnnotatedPictures
+    drawing: DrawingPool
     doorbell: Doorbell
     backpressure: Backpressure
     live: LiveCatalogue
@@ -42,6 +46,8 @@ class Service:
             settings=settings,
             db=db,
             store=ImageStore(settings.store_url),
+            annotated=AnnotatedPictures(settings.store_url, settings.annotated_mb * 1e6),
+            drawing=DrawingPool(api_threads=settings.api_threads),
             doorbell=doorbell,
             backpressure=Backpressure(db, settings.max_queued_jobs, settings.max_queued_seconds),
             live=LiveCatalogue(*settings.catalogue, aliases=settings.model_aliases, cache=settings.data / "models"),

@@ -114,6 +114,12 @@ class Unavailable(BoxqueueError):
     code = "unavailable"
 
 
+class DrawingBusy(Unavailable):
+    """As many pictures are being drawn as may be drawn at once."""
+
+    code = "drawing_busy"
+
+
 class DatabaseUnavailable(Unavailable):
     code = "database_unavailable"
 

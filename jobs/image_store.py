@@ -177,7 +177,7 @@ def _temporary(path: Path) -> Path:
 
 def _remove_leftovers(root: Path) -> None:
     """Removes the temporary files of processes that crashed."""
-    for leftover in root.glob("?/.*"):
+    for leftover in root.glob("*/.*"):
         with suppress(FileNotFoundError):
             if time.time() - leftover.stat().st_mtime > MAX_TEMPORARY_AGE_SECONDS:
                 leftover.unlink()

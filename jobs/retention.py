@@ -1,8 +1,11 @@
 """Retention: deletes old jobs and batches, pictures of no job, expired idempotency keys, entries of lost workers."""
 
+from collections.abc import Collection
+
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
+from jobs.annotated_pictures import AnnotatedPictures
 from jobs.batches import OPEN_STATUSES
 from jobs.clock import UtcDateTime, now
 from jobs.database import Database
@@ -38,6 +41,24 @@ def apply_retention(db: Database, images: ImageStore, keep_days: float | None) -
         # Ids are in the order of time: with a largest id younger claims are not read.
         connection.execute(sa.delete(Claim).where(Claim.id < first_id_of(cutoff), Claim.ended_at < cutoff))
     _delete_orphans(db, images, age)
+
+
+def trim_annotated(db: Database, annotated: AnnotatedPictures) -> int:
+    """Deletes drawn pictures of deleted jobs, and the oldest ones beyond the limit. Returns their number.
+
+    Raises `DatabaseUnavailable` or `StoreUnavailable`.
+    """
+
+    def existing(ids: Collection[str]) -> set[str]:
+        found: set[str] = set()
+        asked = sorted(ids)
+        for start in range(0, len(asked), CHUNK):
+            with db.read() as connection:
+                some = sa.select(Job.id).where(Job.id.in_(asked[start : start + CHUNK]))
+                found |= set(connection.scalars(some))
+        return found
+
+    return annotated.trim(existing)
 
 
 def _delete_jobs(connection: Connection, age: float) -> int:

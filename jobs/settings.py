@@ -135,6 +135,9 @@ class Settings(BaseSettings):
     )
 
     api_threads: int = Field(24, ge=2, description="Requests that the API serves at the same time.")
+    annotated_mb: float = Field(
+        1000, ge=0, description="Megabytes of pictures with boxes that are kept, so that they are drawn once. 0: none."
+    )
     keep_days: float | None = Field(None, gt=0, description="Days that finished jobs are kept. Empty: for ever.")
 
     commit: str = Field("", description="Commit that the image was built from. Set by the build.")

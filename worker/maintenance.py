@@ -16,6 +16,7 @@ from billiard.exceptions import TimeLimitExceeded, WorkerLostError
 from tenacity import Retrying, retry_if_exception_type, sleep_using_event, stop_when_event_set, wait_fixed
 
 from engine.model_registry import ModelRegistry
+from jobs.annotated_pictures import AnnotatedPictures
 from jobs.database import Database
 from jobs.errors import DatabaseUnavailable, StoreUnavailable
 from jobs.image_store import ImageStore
@@ -23,7 +24,7 @@ from jobs.queue.doorbell import Doorbell
 from jobs.queue.model_versions import move_to_current
 from jobs.queue.recovery import TIMED_OUT, WORKER_LOST, record_crash, requeue_task
 from jobs.queue.sweep import sweep
-from jobs.retention import apply_retention
+from jobs.retention import apply_retention, trim_annotated
 from jobs.settings import Settings
 from worker.app import hard_limit_seconds
 from worker.heartbeat import Heartbeat
@@ -75,6 +76,7 @@ class Maintenance(threading.Thread):
         self._heartbeat = Heartbeat(self._db, plan)
         self._doorbell = Doorbell(settings)
         self._images = ImageStore(settings.store_url)
+        self._annotated = AnnotatedPictures(settings.store_url, settings.annotated_mb * 1e6)
         self._ended: queue.SimpleQueue[tuple[str, ChildExit] | None] = queue.SimpleQueue()
         self._stopping = threading.Event()
         self._may_expire_at = 0.0
@@ -112,6 +114,7 @@ class Maintenance(threading.Thread):
             if time.monotonic() >= self._next_retention:
                 self._next_retention = time.monotonic() + RETENTION_SECONDS
                 apply_retention(self._db, self._images, self._settings.keep_days)
+                trim_annotated(self._db, self._annotated)
         except DatabaseUnavailable as error:
             self._note_outage()
             log.warning("sweep: %s", error)

@@ -1,5 +1,6 @@
 """`/v1/jobs/{id}/image` and `…/annotated`: the picture, and the picture with its boxes."""
 
+import logging
 from typing import Any
 
 from flask import Response, request
@@ -8,16 +9,19 @@ from flask_openapi3.blueprint import APIBlueprint
 from api.openapi import JOBS, responses, stream
 from api.schemas import AnnotatedQuery, JobPath
 from api.service import service
-from detectors.errors import PictureUndecodable
-from detectors.pictures.drawing import annotate
+from detectors.errors import PictureError
+from detectors.pictures.drawing import DRAWING_REVISION
 from detectors.pictures.headers import MEDIA_TYPES
-from jobs.errors import PictureMissing
+from detectors.pictures.signatures import HEAD_BYTES, media_type_of
+from jobs.annotated_pictures import AnnotatedPictures
+from jobs.errors import PictureMissing, StoreUnavailable
 from jobs.records import JobRecord, Picture
 from jobs.store import get_job
 from jobs.tables import SUCCEEDED
 from wire.problems import Refusal
 from wire.serializers import shown_detections
 
+log = logging.getLogger(__name__)
 images = APIBlueprint("images", __name__, url_prefix="/v1/jobs", abp_tags=[JOBS])
 
 # The response at such an address never changes. It is not `public`, because pictures may be confidential.
@@ -43,25 +47,36 @@ def show_image(path: JobPath) -> Any:
     summary="Download the picture with its boxes",
     operation_id="getAnnotated",
     responses=responses(
-        {200: stream(["image/jpeg", "image/png", "image/webp"], "The upright picture with its boxes.")}, (404, 409, 503)
+        {200: stream(["image/jpeg", "image/png", "image/webp"], "The upright picture with its boxes.")},
+        (404, 409, 422, 503),
     ),
 )
 def show_annotated(path: JobPath, query: AnnotatedQuery) -> Any:
     """The picture is upright (rotated by its EXIF tag). JPEG, PNG and WebP keep their format, others become PNG.
 
-    Very small pictures are enlarged, and those over 4,096 pixels a side are shrunk. 409 if the job has not succeeded.
+    Very small pictures are enlarged, and those over 2,048 pixels a side are shrunk. 409 if the job has not succeeded;
+    422 if drawing would take too much memory or time; 503 if too many pictures are being drawn.
     """
     job = get_job(service().db, path.job_id)
     if job.status != SUCCEEDED:
         raise Refusal(409, "job_not_succeeded", f"Job {job.id} is {job.status}, so it has no boxes to draw.")
-    picture, etag = _picture(job), f"{job.id}-{query.min_score}"
-    if _client_has(etag):
-        return _not_modified(etag)
+    picture = _picture(job)
+    name = AnnotatedPictures.name(job.id, DRAWING_REVISION, "default" if query.min_score is None else query.min_score)
+    if _client_has(name):
+        return _not_modified(name)
+    if kept := service().annotated.find(name):
+        return _image(kept, media_type_of(kept[:HEAD_BYTES]) or "", name)
     try:
-        data, media_type = annotate(service().store.get(picture.sha256), shown_detections(job, query.min_score))
-    except PictureUndecodable as error:
+        data, media_type = service().drawing.draw(
+            service().store.get(picture.sha256), shown_detections(job, query.min_score)
+        )
+    except PictureError as error:
         raise Refusal(422, error.code, str(error)) from error
-    return _image(data, media_type, etag)
+    try:
+        service().annotated.keep(name, data)
+    except StoreUnavailable as error:
+        log.warning("a drawn picture is not kept: %s", error)
+    return _image(data, media_type, name)
 
 
 def _picture(job: JobRecord) -> Picture:

@@ -2,7 +2,6 @@
 
 import colorsys
 import io
-import threading
 from collections.abc import Sequence
 from functools import lru_cache
 
@@ -11,14 +10,14 @@ from PIL import Image, ImageDraw, ImageFont
 from detectors.pictures.headers import Header, read_header
 from detectors.pictures.raster import read_rgb
 
+DRAWING_REVISION = 1
+"""Raise it when pictures are drawn in another way, so that those that are kept are drawn again."""
 # Pixels of the shorter and of the longer side. On a smaller picture a label would cover it, so it is enlarged.
 MIN_SIDES = (120, 320)
-# Pixels of the longer side. A larger picture is shrunk: screens do not show more, and encoding would take seconds.
-MAX_SIDE = 4096
+# Pixels of the longer side. A larger picture is shrunk: screens show hardly more, and encoding would take seconds.
+MAX_SIDE = 2048
 # With more boxes, labels are placed without avoiding the others: comparing all with all would take too long.
 _MAX_BOXES_TO_AVOID = 300
-# Decoded pictures are large: 200 megapixels take 600 MB. So at most two are drawn at once.
-_drawing = threading.BoundedSemaphore(2)
 
 # Media type -> the format that the drawn picture is saved in; PNG for all others.
 _FORMATS = {"image/jpeg": "JPEG", "image/webp": "WEBP"}
@@ -32,15 +31,14 @@ Row = tuple[str, int, float, float, float, float, float]
 def annotate(data: bytes, detections: Sequence[Row], *, memory_bytes: float | None = None) -> tuple[bytes, str]:
     """The picture with its boxes drawn, and its media type: JPEG, PNG and WebP stay what they are, others become PNG.
 
-    Raises `PictureUndecodable`, `PictureUnsupported` or `PictureTooCostly`.
+    `memory_bytes`: the most memory that decoding may take. Raises `PictureError`.
     """
-    with _drawing:
-        header = read_header(data)
-        canvas, scale = _canvas(data, header, memory_bytes)
-        form = _FORMATS.get(header.media_type, "PNG")
-        draw(canvas, detections, scale)
-        output = io.BytesIO()
-        canvas.save(output, form, **({} if form == "PNG" else {"quality": 90}))
+    header = read_header(data)
+    canvas, scale = _canvas(data, header, memory_bytes)
+    form = _FORMATS.get(header.media_type, "PNG")
+    draw(canvas, detections, scale)
+    output = io.BytesIO()
+    canvas.save(output, form, **({} if form == "PNG" else {"quality": 90}))
     return output.getvalue(), f"image/{form.lower()}"
 
 

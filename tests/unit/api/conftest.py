@@ -66,6 +66,7 @@ def app(settings: Settings, sqlite_files: SqliteFiles) -> Iterator[Flask]:
     app = create_app(settings)
     yield app
     app.extensions[EXTENSION].long_polling.close()
+    app.extensions[EXTENSION].drawing.close()
     app.extensions[EXTENSION].db.close()
 
 

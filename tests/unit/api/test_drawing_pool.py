@@ -1,0 +1,176 @@
+"""The processes that draw boxes on pictures."""
+
+import io
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+
+import psutil
+import pytest
+from PIL import Image
+
+from api.drawing_pool import DrawingPool
+from detectors.errors import PictureTooCostly, PictureUndecodable
+from jobs.errors import DrawingBusy
+from jobs.settings import ROOT
+from tests.picture_files import card, png_of, saved
+from tests.services.waiting import wait_for
+
+ROWS = [("textbox", 0, 0.9, 10.0, 20.0, 200.0, 90.0)]
+PICTURE = saved(card((400, 330)), "PNG")
+SMALL = 192 * 2**20
+
+
+@pytest.fixture
+def pool() -> Iterator[DrawingPool]:
+    pool = DrawingPool(api_threads=2, memory_bytes=SMALL)
+    yield pool
+    pool.close()
+
+
+def processes() -> list[psutil.Process]:
+    """The processes of this test's pool."""
+    return [child for child in psutil.Process().children() if "detectors.pictures.drawing_process" in child.cmdline()]
+
+
+def stopped(pool: DrawingPool) -> psutil.Process:
+    """The pool's process, which the next picture finds stopped in the middle of its work."""
+    pool.draw(PICTURE, ROWS)
+    [process] = processes()
+    process.send_signal(signal.SIGSTOP)
+    wait_for(lambda: process.status() == psutil.STATUS_STOPPED, "the process is stopped")
+    return process
+
+
+def drawing(pool: DrawingPool) -> tuple[threading.Thread, list[BaseException]]:
+    """Another thread that draws a picture, and what it raised."""
+    raised: list[BaseException] = []
+
+    def draw() -> None:
+        try:
+            pool.draw(PICTURE, ROWS)
+        except PictureTooCostly as error:
+            raised.append(error)
+
+    thread = threading.Thread(target=draw)
+    thread.start()
+    return thread, raised
+
+
+def test_a_picture_is_drawn_and_its_process_used_again(pool: DrawingPool) -> None:
+    drawn, media_type = pool.draw(PICTURE, ROWS)
+    [first] = processes()
+    pool.draw(PICTURE, ROWS)
+
+    assert media_type == "image/png"
+    assert Image.open(io.BytesIO(drawn)).size == (400, 330)
+    assert [process.pid for process in processes()] == [first.pid]
+
+
+def test_a_damaged_picture_is_an_error_and_its_process_goes_on(pool: DrawingPool) -> None:
+    pool.draw(PICTURE, ROWS)
+    [first] = processes()
+
+    with pytest.raises(PictureUndecodable, match="can't be decoded"):
+        pool.draw(PICTURE[:-100], ROWS)
+
+    pool.draw(PICTURE, ROWS)
+    assert [process.pid for process in processes()] == [first.pid]
+
+
+def test_a_picture_that_takes_too_much_memory_is_refused_before_it_is_decoded(pool: DrawingPool) -> None:
+    size = 13_000
+    bomb = png_of(size, size, bytes((size + 1) * size))
+    pool.draw(PICTURE, ROWS)
+    [process] = processes()
+
+    with pytest.raises(PictureTooCostly, match="MB"):
+        pool.draw(bomb, ROWS)
+
+    assert process.memory_info().rss < SMALL
+    assert [other.pid for other in processes()] == [process.pid]
+
+
+@pytest.mark.parametrize("end", [signal.SIGKILL, signal.SIGSEGV])
+def test_a_process_that_ends_costs_only_its_picture(pool: DrawingPool, end: signal.Signals) -> None:
+    process = stopped(pool)
+    thread, raised = drawing(pool)
+
+    process.send_signal(end)
+    process.send_signal(signal.SIGCONT)
+    thread.join(30)
+
+    assert [type(error) for error in raised] == [PictureTooCostly]
+    assert pool.draw(PICTURE, ROWS)[1] == "image/png"
+    assert process.pid not in [other.pid for other in processes()]
+
+
+def test_a_process_that_takes_too_long_is_killed() -> None:
+    pool = DrawingPool(api_threads=2, memory_bytes=SMALL, draw_seconds=0.5)
+    process = stopped(pool)
+
+    with pytest.raises(PictureTooCostly, match="time"):
+        pool.draw(PICTURE, ROWS)
+
+    assert not process.is_running()
+    pool.close()
+
+
+def test_a_request_that_finds_no_place_is_refused_at_once(pool: DrawingPool) -> None:
+    process = stopped(pool)
+    thread, _ = drawing(pool)
+    wait_for(pool._free.empty, "the other picture is being drawn")
+
+    with pytest.raises(DrawingBusy):
+        pool.draw(PICTURE, ROWS)
+
+    process.send_signal(signal.SIGCONT)
+    thread.join(30)
+    assert pool.draw(PICTURE, ROWS)[1] == "image/png"
+
+
+def test_closing_leaves_no_process(pool: DrawingPool) -> None:
+    pool.draw(PICTURE, ROWS)
+
+    pool.close()
+
+    assert processes() == []
+
+
+def test_a_pool_that_is_no_longer_used_leaves_no_process() -> None:
+    DrawingPool(api_threads=2, memory_bytes=SMALL).draw(PICTURE, ROWS)
+
+    wait_for(lambda: processes() == [], "its process ends")
+
+
+def test_a_process_ends_with_the_one_that_started_it() -> None:
+    code = (
+        "import os\nfrom api.drawing_pool import DrawingPool\nfrom tests.unit.api.test_drawing_pool import PICTURE\n"
+        "pool = DrawingPool(api_threads=2); pool.draw(PICTURE, [])\n"
+        "print(pool._free.get()._running.pid, flush=True); os.kill(os.getpid(), 9)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False, timeout=60
+    )
+
+    assert done.returncode == -signal.SIGKILL
+    pid = int(done.stdout)
+    wait_for(lambda: not psutil.pid_exists(pid) or _is_zombie(pid), "the process ends")
+
+
+def test_the_process_loads_neither_numpy_nor_a_framework() -> None:
+    code = "import sys, detectors.pictures.drawing_process\nprint(*{'numpy', 'torch', 'tensorflow'} & set(sys.modules))"
+
+    assert (
+        subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+        == "\n"
+    )
+
+
+def _is_zombie(pid: int) -> bool:
+    try:
+        return psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return True
