@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
+import psutil
 import pytest
 import redis
 
@@ -21,6 +22,7 @@ from jobs.queue.doorbell import FINISHED_CHANNEL, Doorbell
 from jobs.records import ClaimableModel
 from jobs.tables import new_id
 from tests import catalogues
+from tests.picture_files import png_of
 from tests.services.environment import environment, free_port, settings_of
 from tests.services.processes import output_of
 from tests.services.programs import Api, python
@@ -286,3 +288,42 @@ def test_taken_port_stops_the_start_with_one_line(tmp_path: Path, server: Server
     assert ended.stderr.splitlines() == [
         f"BOXQUEUE_PORT: another program uses 127.0.0.1:{server.port}; choose another port."
     ]
+
+
+def test_many_large_pictures_to_draw_stop_no_other_request(server: Server) -> None:
+    # Given thirty clients that want to see a picture of 169 megapixels at once
+    size = 13_000
+    with server.client() as client:
+        (job,) = client.submit(MODEL, png_of(size, size, bytes((size + 1) * size)))
+    finish_all(server)
+    path = f"{server.url}{job['links']['annotated']}"
+    answers: list[httpx.Response] = []
+    clients = [threading.Thread(target=lambda: answers.append(httpx.get(path, timeout=120))) for _ in range(30)]
+    for each in clients:
+        each.start()
+
+    # When others ask whether the service lives
+    alive = []
+    while any(each.is_alive() for each in clients):
+        alive.append(httpx.get(f"{server.url}/healthz", timeout=20).status_code)
+
+    # Then they get their answer, and each of the thirty the picture or a time to come back
+    assert set(alive) == {200}
+    assert {answer.status_code for answer in answers} <= {200, 503}
+    assert any(answer.status_code == 200 for answer in answers)
+    assert all("Retry-After" in answer.headers for answer in answers if answer.status_code == 503)
+
+
+def test_a_service_that_stops_leaves_no_process_that_draws(tmp_path: Path, redis_server: RedisServer) -> None:
+    with Server(tmp_path, redis_server.url) as server:
+        job = submit(server)
+        finish_all(server)
+        assert httpx.get(f"{server.url}{job['links']['annotated']}", timeout=60).status_code == 200
+        drawing = [
+            child
+            for child in psutil.Process(server.pid).children(recursive=True)
+            if "detectors.pictures.drawing_process" in child.cmdline()
+        ]
+        assert len(drawing) == 1
+
+    wait_for(lambda: not any(process.is_running() for process in drawing), "the process that draws ends")

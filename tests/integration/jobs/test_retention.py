@@ -9,11 +9,12 @@ import pytest
 import sqlalchemy as sa
 
 from jobs import batches, retention, store
+from jobs.annotated_pictures import AnnotatedPictures
 from jobs.database import Database
 from jobs.errors import PictureMissing
 from jobs.image_store import ImageStore
 from jobs.queue import worker_registry
-from jobs.retention import apply_retention
+from jobs.retention import apply_retention, trim_annotated
 from jobs.tables import Claim, Detection, Image, Worker, new_id
 from tests.integration.jobs.engine import DIGEST, finish, new_job, picture, submit, take
 
@@ -69,6 +70,21 @@ def test_old_jobs_are_deleted_with_their_detections_and_pictures(
     with pytest.raises(PictureMissing):
         images.get(old)
     assert images.get(kept)
+
+
+def test_drawn_pictures_of_deleted_jobs_are_deleted(
+    db: Database, images: ImageStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(retention, "CHUNK", 2)
+    annotated = AnnotatedPictures(f"file://{tmp_path}/images", 1000)
+    jobs = submit(db, *map(new_job, range(3)))
+    names = [annotated.name(job_id, 1, "default") for job_id in [*(job.id for job in jobs), new_id(), new_id()]]
+    for name in names:
+        annotated.keep(name, b"drawn")
+
+    assert trim_annotated(db, annotated) == 2
+
+    assert [annotated.find(name) is not None for name in names] == [True, True, True, False, False]
 
 
 def test_pictures_are_deleted_page_by_page(

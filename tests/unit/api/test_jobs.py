@@ -10,7 +10,11 @@ import pytest
 import sqlalchemy as sa
 from flask.testing import FlaskClient
 
+from api.drawing_pool import DrawingPool
 from api.service import Service
+from detectors.errors import PictureTooCostly, PictureUndecodable
+from jobs.annotated_pictures import AnnotatedPictures
+from jobs.errors import DrawingBusy, StoreUnavailable
 from jobs.settings import Settings
 from jobs.tables import IdempotencyKey
 from tests import catalogues
@@ -263,6 +267,55 @@ def test_an_annotated_picture_needs_a_succeeded_job(client: FlaskClient, work: W
     assert again.status_code == 304
     other = client.get(job["links"]["annotated"] + "?min_score=0.5", headers={"If-None-Match": answer.headers["ETag"]})
     assert other.status_code == 200
+
+
+def test_an_annotated_picture_is_drawn_once(client: FlaskClient, work: Work, monkeypatch: pytest.MonkeyPatch) -> None:
+    job = client.post("/v1/jobs", data=form((encoded(), "a.png"))).json
+    work()
+    first = client.get(job["links"]["annotated"])
+    monkeypatch.setattr(DrawingPool, "draw", lambda *_: pytest.fail("it is drawn again"))
+
+    again = client.get(job["links"]["annotated"])
+
+    assert (again.data, again.mimetype, again.headers["ETag"]) == (first.data, "image/png", first.headers["ETag"])
+
+
+def test_an_annotated_picture_that_cannot_be_kept_is_sent(
+    client: FlaskClient, work: Work, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def full(*_: object) -> None:
+        raise StoreUnavailable("The image store can't be written: no space left.")
+
+    job = client.post("/v1/jobs", data=form((encoded(), "a.png"))).json
+    work()
+    monkeypatch.setattr(AnnotatedPictures, "keep", full)
+
+    assert client.get(job["links"]["annotated"]).status_code == 200
+    assert "no space left" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("error", "status"),
+    [
+        (PictureTooCostly("It takes too long."), 422),
+        (PictureUndecodable("It is damaged."), 422),
+        (DrawingBusy("Many pictures are being drawn now."), 503),
+    ],
+)
+def test_an_annotated_picture_that_is_not_drawn_is_a_refusal(
+    client: FlaskClient, work: Work, monkeypatch: pytest.MonkeyPatch, error: Exception, status: int
+) -> None:
+    def fail(*_: object) -> None:
+        raise error
+
+    job = client.post("/v1/jobs", data=form((encoded(), "a.png"))).json
+    work()
+    monkeypatch.setattr(DrawingPool, "draw", fail)
+
+    answer = client.get(job["links"]["annotated"])
+
+    assert (answer.status_code, answer.json["code"], answer.json["detail"]) == (status, error.code, str(error))
+    assert ("Retry-After" in answer.headers) == (status == 503)
 
 
 def test_a_missing_picture_is_404(client: FlaskClient, service: Service) -> None:
