@@ -1,94 +1,131 @@
 """A batch on the client's side: open it, send pictures, follow it and read its results."""
 
-import json
-import os
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
-from pathlib import Path
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-from cli.client import ServiceClient
-from cli.errors import CommandError, Refused
-from cli.pictures import Picture, UnreadablePicture
+from cli.client import SERVER_ERROR, ServiceClient
+from cli.errors import CommandError, Refused, ServiceUnreachable
+from cli.pictures import UNREADABLE, Picture, Unsent, ending_of
+from cli.results_file import Failures
 
-# A summary names this many failed pictures of each error code.
-EXAMPLES = 3
-TOO_LARGE = 413  # HTTP status
+# Refusals that are about the pictures of a request; which of them is at fault is found by sending fewer.
+_ABOUT_PICTURES = {400, 413, 415, 422}
+_ABOUT_ALL = {"unknown_model", "idempotency_key_reused"}
+# If the service fails on so many single pictures and has accepted none, they are not the cause.
+MAX_FAILURES = 8
+_FAILED = "service_failed"
 
 
-@dataclass(slots=True)
-class Failures:
-    """The number of failed pictures for each error code, and the names of the first few."""
+class _GroupFailed(Exception):
+    """The service refuses a request or fails on it, and one of its pictures may be the cause."""
 
-    count: Counter[str] = field(default_factory=Counter)
-    examples: dict[str, list[str]] = field(default_factory=dict)
-
-    def add(self, code: str, source: str) -> None:
-        self.count[code] += 1
-        named = self.examples.setdefault(code, [])
-        if len(named) < EXAMPLES:
-            named.append(source)
-
-    @property
-    def total(self) -> int:
-        return self.count.total()
-
-    def update(self, others: "Failures") -> None:
-        """Adds the failures of another count."""
-        self.count.update(others.count)
-        for code, sources in others.examples.items():
-            self.examples[code] = [*self.examples.get(code, []), *sources][:EXAMPLES]
-
-    def add_job(self, job: dict[str, Any]) -> None:
-        self.add(job["error"]["code"], job["source"] or job["id"])
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(message)
+        self.code = code
 
 
 class Batch:
     """One batch of one service."""
 
-    def __init__(self, client: ServiceClient, batch_id: str, options: dict[str, str] | None = None) -> None:
-        """`options`: the form fields of each request (model, priority, min_score)."""
+    def __init__(
+        self,
+        client: ServiceClient,
+        batch_id: str,
+        options: dict[str, str] | None = None,
+        on_unsent: Callable[[Unsent], None] = lambda _: None,
+    ) -> None:
+        """`options`: the form fields of each request (model, priority, min_score). `on_unsent` gets each file that does
+        not become a job."""
         self.id = batch_id
         self._client = client
         self._options = options or {}
+        self._on_unsent = on_unsent
         self._requests = 0
-        # Pictures that did not become jobs: unreadable here, or too large for any request.
+        self._accepted = 0
         self.refused = Failures()
+        """Pictures that did not become jobs: unreadable here, or refused by the service."""
+        self.skipped: Counter[str] = Counter()
+        """Files that are no pictures, by the ending of their names."""
 
     @classmethod
-    def open(cls, client: ServiceClient, name: str | None, options: dict[str, str]) -> "Batch":
-        return cls(client, client.post("/v1/batches", json={"name": name})["id"], options)
+    def open(
+        cls,
+        client: ServiceClient,
+        name: str | None,
+        options: dict[str, str],
+        on_unsent: Callable[[Unsent], None] = lambda _: None,
+    ) -> "Batch":
+        return cls(client, client.post("/v1/batches", json={"name": name})["id"], options, on_unsent)
 
-    def send(self, group: Sequence[Picture | UnreadablePicture]) -> int:
-        """Sends one request. Returns the number of accepted pictures; `refused` counts those that could not be sent."""
+    def send(self, group: Sequence[Picture | Unsent]) -> int:
+        """Sends the pictures of a group. Returns the number of accepted ones.
+
+        If the service refuses the group or fails on it, smaller ones are sent, until each picture at fault is alone.
+        Raises `CommandError` if pictures are not the cause.
+        """
         for item in group:
-            if isinstance(item, UnreadablePicture):
-                self.refused.add("unreadable", f"{item.source} ({item.reason})")
+            if isinstance(item, Unsent):
+                self._note(item)
         pictures = [item for item in group if isinstance(item, Picture)]
-        if not pictures:
-            return 0
-        self._requests += 1
+        return self._send(pictures) if pictures else 0
+
+    def _send(self, pictures: list[Picture]) -> int:
         try:
-            answer = self._client.post(
+            accepted = self._post(pictures)
+        except _GroupFailed as failure:
+            if len(pictures) > 1:
+                middle = len(pictures) // 2
+                return self._send(pictures[:middle]) + self._send(pictures[middle:])
+            self._note(Unsent(pictures[0].source, "failed", failure.code, str(failure)))
+            if not self._accepted and self.refused.count[_FAILED] >= MAX_FAILURES:
+                raise CommandError(
+                    f"The service failed on each of the first {MAX_FAILURES} pictures: its log says why. {failure}"
+                ) from None
+            return 0
+        self._accepted += accepted
+        return accepted
+
+    def _post(self, pictures: list[Picture]) -> int:
+        """Sends one request. Raises `_GroupFailed` if one of the pictures may be the cause."""
+        self._requests += 1
+        names = [picture.source for picture in pictures]
+        # The name of a file in a form can't have a quote.
+        sources = {"source": names} if any('"' in name for name in names) else {}
+        try:
+            answer = self._client.post_or_fail(
                 f"/v1/batches/{self.id}/jobs",
-                data=self._options,
+                data=self._options | sources,
                 files=[("image", (picture.source, picture.content)) for picture in pictures],
                 # Repeated requests have the same key, so that no picture becomes two jobs.
                 headers={"Idempotency-Key": f"{self.id}-{self._requests}"},
             )
+            return len(answer["jobs"])
         except Refused as refusal:
-            if refusal.status != TOO_LARGE:
+            if refusal.status in _ABOUT_PICTURES and refusal.code not in _ABOUT_ALL:
+                raise _GroupFailed(refusal.code, str(refusal)) from None
+            if refusal.status != SERVER_ERROR:
                 raise
-            return self._send_smaller(pictures, refusal)
-        return len(answer["jobs"])
+            failure: CommandError = refusal
+        except ServiceUnreachable as lost:
+            if not self._client.is_alive():
+                raise
+            failure = lost
+        if self._were_accepted(pictures):
+            return len(pictures)
+        raise _GroupFailed(_FAILED, f"The service failed on it: {failure}")
 
-    def _send_smaller(self, pictures: list[Picture], refusal: Refused) -> int:
-        if len(pictures) == 1:
-            self.refused.add(refusal.code, pictures[0].source)
-            return 0
-        middle = len(pictures) // 2
-        return self.send(pictures[:middle]) + self.send(pictures[middle:])
+    def _were_accepted(self, pictures: list[Picture]) -> bool:
+        """Whether the service has accepted pictures although its answer was lost."""
+        return bool(self.progress()["total"] >= self._accepted + len(pictures))
+
+    def _note(self, item: Unsent) -> None:
+        """Counts a file that does not become a job."""
+        if item.status == "skipped":
+            self.skipped[ending_of(item.source)] += 1
+        else:
+            self.refused.add(item.code, item.source, item.message if item.code == UNREADABLE else "")
+        self._on_unsent(item)
 
     def close(self) -> None:
         self._client.post(f"/v1/batches/{self.id}/close")
@@ -110,43 +147,3 @@ class Batch:
 def is_over(shown: dict[str, Any]) -> bool:
     """Whether no job is pending: the batch is finished, cancelled, or open with no work left."""
     return shown["status"] in ("finished", "cancelled") or (shown["status"] == "open" and shown["pending"] == 0)
-
-
-class ResultsFile:
-    """A file with the results of a batch. It gets its name only when it is complete."""
-
-    def __init__(self, path: Path) -> None:
-        """Raises `CommandError` if the file can't be written, before any work is done for it."""
-        self.path = path
-        self._unfinished = path.with_name(f".{path.name}.unfinished")
-        try:
-            if path.is_dir():
-                raise IsADirectoryError(0, "it is a folder")
-            self._unfinished.open("wb").close()
-        except OSError as error:
-            raise CommandError(f"Can't write {path}: {error.strerror}.") from None
-
-    def write(self, lines: Iterable[str], least: int, most: int) -> Failures:
-        """Writes one line of JSON for each job. Returns the failures among them.
-
-        Raises `CommandError` and writes no file if there are fewer than `least` or more than `most` lines.
-        """
-        failures = Failures()
-        written = 0
-        with self._unfinished.open("w", encoding="utf-8") as file:
-            for line in lines:
-                file.write(line + "\n")
-                written += 1
-                # Most jobs succeed, and parsing every line would be most of the work here.
-                if '"failed"' in line and (job := json.loads(line))["status"] == "failed":
-                    failures.add_job(job)
-            file.flush()
-            os.fsync(file.fileno())
-        if not least <= written <= most:
-            raise CommandError(f"The service sent {written} results, but the batch has {least}: try --resume.")
-        self._unfinished.replace(self.path)
-        return failures
-
-    def discard(self) -> None:
-        """Deletes an incomplete file."""
-        self._unfinished.unlink(missing_ok=True)

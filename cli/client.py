@@ -17,6 +17,9 @@ MAX_PAUSE_SECONDS = 60.0
 BACKOFF = wait_exponential(multiplier=0.25, max=5)
 # Statuses of a proxy or of a crash. They say nothing about the request, so it is tried again.
 TRANSIENT = {500, 502, 504}
+SERVER_ERROR = 500
+# A service that fails on a request as often as this fails because of it.
+FAILURES = 3
 
 
 class ServiceClient:
@@ -60,6 +63,28 @@ class ServiceClient:
     def post(self, path: str, **options: Any) -> Any:
         """`options` are httpx's: json, data, files, headers."""
         return self._json(self._request("POST", path, **options))
+
+    def post_or_fail(self, path: str, **options: Any) -> Any:
+        """Like `post`, but gives up after `FAILURES` faults that may be those of this request: a status 500, or a
+        connection that breaks although the service answers others."""
+        faults = 0
+
+        def is_over(call: RetryCallState) -> bool:
+            nonlocal faults
+            failure = _failure(call)
+            broke = isinstance(failure, ServiceUnreachable) and self.is_alive()
+            faults += broke or (isinstance(failure, Refused) and failure.status == SERVER_ERROR)
+            return faults >= FAILURES or self._is_over(call)
+
+        return self._json(self._retrying.copy(stop=is_over)(self._request_once, "POST", path, **options))
+
+    def is_alive(self) -> bool:
+        """Whether the service answers now."""
+        try:
+            self._http.get("/healthz", timeout=5)
+        except httpx.TransportError:
+            return False
+        return True
 
     def download(self, path: str) -> tuple[bytes, str]:
         """The bytes at `path` and their media type."""

@@ -2,13 +2,23 @@
 
 import os
 import re
+import stat
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from cli.errors import WrongUsage
+from detectors.pictures.signatures import HEAD_BYTES, media_type_of
 
-SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff"})
+# Files with these endings are sent whatever they have in them, so that a damaged picture is reported and not skipped.
+# Other files are pictures if their first bytes say so.
+SUFFIXES = frozenset(
+    ".jpg .jpeg .jpe .jfif .png .webp .bmp .gif .tif .tiff .heic .heif .hif .avif".split()  # noqa: SIM905
+)
+# What systems and programs put beside a user's pictures. Names that begin with a dot are left out as well.
+LEFT_OUT = frozenset({"@eaDir", "__MACOSX", "Thumbs.db", "desktop.ini", "$RECYCLE.BIN", "#recycle", "lost+found"})
 # One request: enough pictures to spread its cost, few enough bytes to repeat it quickly.
 MAX_FILES = 32
 MAX_BYTES = 24_000_000
@@ -16,6 +26,8 @@ MAX_BYTES = 24_000_000
 TOO_LARGE_BYTES = 256_000_000
 CONTROL_CHARACTERS = re.compile("[\x00-\x1f\x7f-\x9f]")
 MAX_SOURCE_LENGTH = 1024
+# Codes of files that do not become jobs.
+UNREADABLE, NO_PICTURE, NO_FILE, TOO_LARGE = "unreadable", "not_a_picture", "not_a_file", "picture_too_large"
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,11 +39,13 @@ class Picture:
 
 
 @dataclass(frozen=True, slots=True)
-class UnreadablePicture:
-    """A picture that this machine could not read, and the reason."""
+class Unsent:
+    """A file that does not become a job, and why."""
 
     source: str
-    reason: str
+    status: Literal["failed", "skipped"]
+    code: str
+    message: str
 
 
 def require_folder(folder: Path) -> None:
@@ -42,29 +56,56 @@ def require_folder(folder: Path) -> None:
         raise WrongUsage(f"Can't read the folder {folder}: {error.strerror}.") from None
 
 
-def picture_files(folder: Path, recursive: bool) -> Iterator[str | None]:
-    """Paths below `folder` sorted by name; None for each file without the suffix of a picture.
+def files_below(folder: Path, recursive: bool, left_out: Counter[str] | None = None) -> Iterator[str]:
+    """Paths of the files in `folder` sorted by name; also of folders that can't be listed.
 
-    Keeps the names of one folder at a time. Does not follow links to folders, because they may form a cycle.
+    What is left out is counted in `left_out`, by its name; folders are counted once, and not walked. Keeps the names of
+    one folder at a time. Does not follow links to folders, because they may form a cycle.
     """
     try:
         entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
     except OSError:
-        yield None  # a folder that can't be listed counts as one skipped file
+        yield str(folder)
         return
     # Directory entries take much more memory than names, so only the names are kept.
-    files = [entry.name for entry in entries if not entry.is_dir(follow_symlinks=False)]
-    folders = [entry.name for entry in entries if recursive and entry.is_dir(follow_symlinks=False)]
+    files, folders = [], []
+    for entry in entries:
+        is_folder = entry.is_dir(follow_symlinks=False)
+        if entry.name.startswith(".") or entry.name in LEFT_OUT:
+            if left_out is not None and (recursive or not is_folder):
+                left_out[entry.name + ("/" if is_folder else "")] += 1
+        elif not is_folder:
+            files.append(entry.name)
+        elif recursive:
+            folders.append(entry.name)
     del entries
     for name in files:
-        yield str(folder / name) if Path(name).suffix.lower() in SUFFIXES else None
+        yield str(folder / name)
     for name in folders:
-        yield from picture_files(folder / name, recursive)
+        yield from files_below(folder / name, recursive, left_out)
 
 
-def requests_of(folder: Path, files: Iterable[str]) -> Iterator[list[Picture | UnreadablePicture]]:
+def ending_of(source: str) -> str:
+    """The ending of a file's name in lower case, for example `.txt`; `no ending` if it has none."""
+    return Path(source).suffix.lower() or "no ending"
+
+
+def may_be_picture(file: Path) -> bool:
+    """Whether a file's name or its first bytes say that it is a picture."""
+    if file.suffix.lower() in SUFFIXES:
+        return True
+    try:
+        if not stat.S_ISREG(file.stat().st_mode):
+            return False
+        with file.open("rb") as stream:
+            return media_type_of(stream.read(HEAD_BYTES)) is not None
+    except OSError:
+        return False
+
+
+def requests_of(folder: Path, files: Iterable[str]) -> Iterator[list[Picture | Unsent]]:
     """Reads the files into groups of at most MAX_FILES and MAX_BYTES; a larger file is a group of its own."""
-    group: list[Picture | UnreadablePicture] = []
+    group: list[Picture | Unsent] = []
     size = 0
     for file in files:
         item = _read(folder, Path(file))
@@ -78,16 +119,22 @@ def requests_of(folder: Path, files: Iterable[str]) -> Iterator[list[Picture | U
         yield group
 
 
-def _read(folder: Path, file: Path) -> Picture | UnreadablePicture:
+def _read(folder: Path, file: Path) -> Picture | Unsent:
     source = _source(file.relative_to(folder).as_posix())
     try:
-        if not file.is_file():
-            return UnreadablePicture(source, "no regular file")
-        if file.stat().st_size > TOO_LARGE_BYTES:
-            return UnreadablePicture(source, f"larger than {TOO_LARGE_BYTES // 1_000_000} MB")
+        found = file.stat()
+        if stat.S_ISDIR(found.st_mode) and not file.is_symlink():
+            os.scandir(file).close()  # raises why it can't be listed
+        if not stat.S_ISREG(found.st_mode):
+            return Unsent(source, "skipped", NO_FILE, "It is no regular file.")
+        if not may_be_picture(file):
+            return Unsent(source, "skipped", NO_PICTURE, "Neither its name nor its first bytes are those of a picture.")
+        if found.st_size > TOO_LARGE_BYTES:
+            most = TOO_LARGE_BYTES // 1_000_000
+            return Unsent(source, "failed", TOO_LARGE, f"It is larger than {most} MB, which no service accepts.")
         return Picture(source, file.read_bytes())
     except OSError as error:
-        return UnreadablePicture(source, error.strerror or "can't be read")
+        return Unsent(source, "failed", UNREADABLE, error.strerror or str(error))
 
 
 def _source(path: str) -> str:

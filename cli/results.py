@@ -3,7 +3,7 @@
 import json
 import mimetypes
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -11,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from cli.client import ServiceClient
-from cli.errors import CommandError
+from cli.errors import CommandError, Refused
 
 # A row of the table has room for this many labels.
 MAX_LABELS = 3
@@ -78,12 +78,20 @@ def table_of(results: Iterable[Result]) -> Table:
     return table
 
 
-def write_annotated(client: ServiceClient, results: Iterable[Result], destination: Path) -> None:
-    """Writes destination/<model>/<picture>; with a further suffix if the service returns another format (a.bmp.png)."""
-    for result in results:
-        if result.annotated is None:
-            continue
-        content, media_type = client.download(result.annotated)
+def write_annotated(client: ServiceClient, results: Iterable[Result], destination: Path) -> list[Result]:
+    """Writes destination/<model>/<picture>; with a further suffix if the service returns another format (a.bmp.png).
+
+    Returns the results. Those of pictures that the service does not draw say why.
+    """
+    return [_write_annotated(client, result, destination) for result in results]
+
+
+def _write_annotated(client: ServiceClient, result: Result, destination: Path) -> Result:
+    if result.annotated is not None:
+        try:
+            content, media_type = client.download(result.annotated)
+        except Refused as refusal:
+            return replace(result, best=f"{result.best} (not drawn: {refusal})".lstrip())
         path = destination / result.model / _below(result.source)
         if mimetypes.guess_type(path.name)[0] != media_type:
             path = path.with_name(path.name + (mimetypes.guess_extension(media_type) or ""))
@@ -92,6 +100,7 @@ def write_annotated(client: ServiceClient, results: Iterable[Result], destinatio
             path.write_bytes(content)
         except OSError as error:
             raise CommandError(f"Can't write {path}: {error.strerror}.") from None
+    return result
 
 
 def _below(source: str) -> Path:

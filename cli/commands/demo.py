@@ -19,7 +19,7 @@ from cli.local.data_folder import MIN_FREE_MB_TO_START, require_room
 from cli.local.service import LocalService, local_service
 from cli.local.stop_signals import stop_signals
 from cli.options import examples, load_settings
-from cli.pictures import picture_files, requests_of, require_folder
+from cli.pictures import Unsent, files_below, may_be_picture, requests_of, require_folder
 from cli.progress import PictureProgress
 from cli.results import Result, results_of, table_of, write_annotated
 from cli.terminal import say, working
@@ -53,7 +53,7 @@ def demo(
     """
     folder = pictures or SAMPLES
     require_folder(folder)
-    files = [file for file in picture_files(folder, recursive=True) if file is not None]
+    files = [file for file in files_below(folder, recursive=True) if may_be_picture(Path(file))]
     if not files:
         raise CommandError(f"There are no pictures in {folder}.")
     _require_writable(output)
@@ -64,7 +64,7 @@ def demo(
                     service.wait_until_ready()
                 with ServiceClient(service.url, PATIENCE_SECONDS, PATIENCE_SECONDS) as client:
                     results = _detect(service, client, folder, files, min_score)
-                    write_annotated(client, results, output)
+                    results = write_annotated(client, results, output)
     except StopRequested:
         say("Interrupted: everything that the demo started has been stopped.")
         raise typer.Exit(INTERRUPTED) from None
@@ -85,16 +85,24 @@ def _detect(
     with PictureProgress(len(files) * len(models), "demo") as progress:
         client.on_wait = progress.note
         options = {} if min_score is None else {"min_score": str(min_score)}
-        batches = [Batch.open(client, f"demo of {model}", {"model": model, **options}) for model in models]
+        unsent: list[tuple[str, Unsent]] = []
+        batches = [
+            Batch.open(
+                client,
+                f"demo of {model}",
+                {"model": model, **options},
+                lambda item, m=model: unsent.append((m, item)),  # type: ignore[misc]
+            )
+            for model in models
+        ]
         for batch in batches:
             for group in requests_of(folder, files):
                 batch.send(group)
             batch.close()
         _follow(service, batches, progress)
-    for model, batch in zip(models, batches, strict=True):
+    for batch in batches:
         results += results_of(batch.results())
-        for code, sources in batch.refused.examples.items():
-            results += [Result(source, model, 0, "", None, code, None) for source in sources]
+    results += [Result(item.source, model, 0, "", None, f"{item.code}: {item.message}", None) for model, item in unsent]
     return sorted(results, key=lambda answer: (answer.source, answer.model))
 
 

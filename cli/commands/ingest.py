@@ -2,24 +2,24 @@
 
 import math
 import time
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.table import Table
-from rich.text import Text
 
-from cli import terminal
-from cli.batch import Batch, Failures, ResultsFile, is_over
+from cli.batch import Batch, is_over
 from cli.client import ServiceClient
 from cli.diagnosis import diagnose
 from cli.errors import INTERRUPTED, SOME_FAILED, CommandError, StopRequested, WrongUsage
 from cli.local.stop_signals import stop_signals
 from cli.options import EXAMPLE_ID, JsonOption, UrlOption, examples, service
-from cli.pictures import picture_files, requests_of, require_folder
+from cli.pictures import Unsent, ending_of, files_below, may_be_picture, requests_of, require_folder
 from cli.progress import PictureProgress
-from cli.terminal import print_json, say
+from cli.results_file import Failures, ResultsFile
+from cli.summary import listed, show_summary
+from cli.terminal import say
 
 # Requests are repeated for this long after a lost connection: a service that restarts is back sooner.
 PATIENCE_SECONDS = 300
@@ -42,7 +42,10 @@ def ingest(
     name: Annotated[str | None, typer.Option("--batch", metavar="NAME", help="A name for the batch.")] = None,
     output: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="Write each finished job as a line of JSON, once all have finished."),
+        typer.Option(
+            metavar="FILE",
+            help="Write a line of JSON for each file, once all jobs have finished: its job, or why it has none.",
+        ),
     ] = None,
     priority: Annotated[
         int, typer.Option(min=-100, max=100, help="Higher goes first; the default lets single pictures pass.")
@@ -54,39 +57,43 @@ def ingest(
         bool, typer.Option("--cache/--no-cache", help="Use stored results of the same picture and model.")
     ] = True,
     resume: Annotated[
-        str | None, typer.Option(metavar="BATCH", help="Send nothing, and follow this batch to its end.")
+        str | None,
+        typer.Option(
+            metavar="BATCH", help="Send nothing, and follow this batch to its end. Only its jobs are written."
+        ),
     ] = None,
     url: UrlOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Send a folder of pictures through a model as one batch, follow it, and show its results.
 
-    Pictures are files named .jpg .jpeg .png .webp .bmp .gif .tif .tiff. Files that can't be read are named and counted.
-    After a lost connection the command tries again; no picture becomes two jobs. After Ctrl-C the service continues
-    with the pictures that it has.
+    A file is a picture if its first bytes or its name say so (JPEG, PNG, WebP, BMP, GIF, TIFF, HEIC, AVIF). Hidden
+    files and those of other programs (.git, @eaDir, __MACOSX, Thumbs.db, …) are left out. A picture that can't be read,
+    or that the service refuses, is named and counted, and costs no other. After a lost connection the command tries
+    again; no picture becomes two jobs. After Ctrl-C the service continues with the pictures that it has.
     """
     started = time.monotonic()
+    left_out = Counter[str]()
     results = ResultsFile(output) if output else None
     try:
         with stop_signals(), service(url, PATIENCE_SECONDS, math.inf) as client:
             if resume:
-                batch, skipped = Batch(client, resume), 0
+                batch = Batch(client, resume)
                 progress = PictureProgress(batch.progress()["total"], resume)
-                files: Iterator[str] = iter(())
             elif folder and model:
-                files, pictures, skipped = _selection(folder, recursive)
+                files = _count(folder, recursive, left_out)
                 options = {"priority": str(priority), "cache": str(cache).lower()}
                 if min_score is not None:
                     options["min_score"] = str(min_score)
-                batch = _open(client, model, name, options)
-                progress = PictureProgress(pictures, name or folder.name or "pictures")
+                batch = _open(client, model, name, options, results.add if results else lambda _: None)
+                progress = PictureProgress(files, name or folder.name or "pictures")
             else:
                 raise WrongUsage("Name a folder and a --model, or a batch to --resume.")
             client.on_wait = progress.note
             try:
                 with progress:
                     if folder:
-                        _upload(batch, folder, files, progress)
+                        _upload(batch, folder, files_below(folder, recursive), progress)
                     shown = _follow(client, batch, progress)
                 failures = _read_back(batch, shown, results)
             except StopRequested:
@@ -99,25 +106,35 @@ def ingest(
         if results:
             results.discard()
     seconds = time.monotonic() - started
-    _show_summary(shown, failures, skipped=skipped, seconds=seconds, results=output, as_json=as_json)
+    show_summary(shown, failures, batch.skipped, left_out, seconds=seconds, results=output, as_json=as_json)
     complete = shown["status"] != "cancelled" and not shown["cancelled"]
     raise typer.Exit(0 if complete and not failures.count else SOME_FAILED)
 
 
-def _selection(folder: Path, recursive: bool) -> tuple[Iterator[str], int, int]:
-    """The pictures of the folder, their number, and the number of other files."""
+def _count(folder: Path, recursive: bool, left_out: Counter[str]) -> int:
+    """The number of files to look at. Raises `CommandError` if none is a picture."""
     require_folder(folder)
-    # Lists the folder twice, for the count and for the names: it may have more names than memory has room for.
-    pictures = others = 0
-    for file in picture_files(folder, recursive):
-        pictures += file is not None
-        others += file is None
-    if pictures == 0:
-        raise CommandError(f"There are no pictures in {folder}{'' if recursive else ' (try --recursive)'}.")
-    return (file for file in picture_files(folder, recursive) if file is not None), pictures, others
+    # Lists the folder twice, for the count and for the names: it may have more names than memory has room for. A file
+    # is read only once, apart from the first bytes of those in front of the first picture.
+    files, endings, has_picture = 0, Counter[str](), False
+    for file in files_below(folder, recursive, left_out):
+        files += 1
+        has_picture = has_picture or may_be_picture(Path(file))
+        if not has_picture:
+            endings[ending_of(file)] += 1
+    if not has_picture:
+        found = f" among its {files} files ({listed(endings)})" if files else ""
+        raise CommandError(f"There are no pictures in {folder}{found}{'' if recursive else ' (try --recursive)'}.")
+    return files
 
 
-def _open(client: ServiceClient, wanted: str, batch_name: str | None, options: dict[str, str]) -> Batch:
+def _open(
+    client: ServiceClient,
+    wanted: str,
+    batch_name: str | None,
+    options: dict[str, str],
+    on_unsent: Callable[[Unsent], None],
+) -> Batch:
     models = client.get("/v1/models")["models"]
     model = next((model for model in models if wanted in (model["name"], *model["aliases"])), None)
     if model is None:
@@ -125,21 +142,23 @@ def _open(client: ServiceClient, wanted: str, batch_name: str | None, options: d
         raise WrongUsage(f"There is no model named {wanted!r}. Known models: {known}.")
     if not model["available"]:
         say(f"No worker serves {model['name']} now: its pictures wait until one does.", "yellow")
-    return Batch.open(client, batch_name, {"model": model["name"], **options})
+    return Batch.open(client, batch_name, {"model": model["name"], **options}, on_unsent)
 
 
 def _upload(batch: Batch, folder: Path, files: Iterator[str], progress: PictureProgress) -> None:
     """Sends the pictures. The workers run the first ones meanwhile."""
     polled = time.monotonic()
     sent = done = 0
+    counted = progress.total
     for group in requests_of(folder, files):
         batch.send(group)
         sent += len(group)
+        progress.total = max(sent, counted) - batch.skipped.total()
         if time.monotonic() - polled > POLL_SECONDS:
             polled = time.monotonic()
             done = _done(batch.progress())
-        progress.show(done + batch.refused.total, sent)
-    progress.total = sent  # files may have come or gone since they were counted
+        progress.show(done + batch.refused.total, sent - batch.skipped.total())
+    progress.total = sent - batch.skipped.total()  # files may have come or gone since they were counted
     batch.close()
 
 
@@ -178,45 +197,6 @@ def _read_back(batch: Batch, shown: dict[str, Any], results: ResultsFile | None)
         for job in batch.failed():
             failures.add_job(job)
     return failures
-
-
-def _show_summary(
-    shown: dict[str, Any], failures: Failures, *, skipped: int, seconds: float, results: Path | None, as_json: bool
-) -> None:
-    """`shown`: the batch as the service shows it. `skipped`: the files whose names are not those of pictures."""
-    answered = shown["succeeded"] + shown["failed"]
-    facts = {
-        "batch": shown["id"],
-        "status": shown["status"],
-        "succeeded": shown["succeeded"],
-        "failed": failures.total,
-        "cancelled": shown["cancelled"],
-        "skipped": skipped,
-        "seconds": round(seconds, 1),
-        "pictures_per_s": round(answered / seconds, 1) if seconds else None,
-        "results": str(results) if results else None,
-    }
-    if as_json:
-        print_json({**facts, "failures": dict(failures.count), "examples": failures.examples})
-        return
-    table = Table(show_header=False, box=None)
-    for name in ("succeeded", "failed"):
-        table.add_row(name, str(facts[name]))
-    for code, count in failures.count.most_common():
-        named = failures.examples[code]
-        more = f" and {count - len(named)} more" if count > len(named) else ""
-        table.add_row(Text(f"  {code}"), Text(f"{count}: {', '.join(named)}{more}"))
-    for name in ("cancelled", "skipped"):
-        if facts[name]:
-            table.add_row(name, str(facts[name]) + (" (no pictures by their names)" if name == "skipped" else ""))
-    table.add_row("seconds", str(facts["seconds"]))
-    table.add_row("pictures/s", str(facts["pictures_per_s"]))
-    table.add_row("batch", shown["id"])
-    if results:
-        table.add_row("results", Text(str(results)))
-    terminal.output().print(table)
-    if shown["status"] == "open":
-        say(f"The batch is still open: `boxqueue batches {shown['id']} --close` ends it.")
 
 
 def _say_how_to_continue(url: str, batch_id: str, why: str) -> None:

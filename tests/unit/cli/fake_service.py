@@ -28,6 +28,8 @@ class FakeService:
         self.faults: list[Callable[[], Response] | None] = []
         # The pending pictures of a batch at each of the next requests for it; zero afterwards.
         self.pending: list[int] = []
+        # What happens to every upload with a picture whose name contains `guilty`.
+        self.guilty: Callable[[], Response] | None = None
         self.most_pictures = 1000
         self.lost_results = 0
         self._answers: dict[str, Any] = {}
@@ -92,6 +94,8 @@ class FakeService:
         self.uploads.append((key, request.form.to_dict(), names))
         if len(files) > self.most_pictures:
             return problem(413, "too_many_pictures", "There are too many pictures in one request.")
+        if self.guilty and any("guilty" in name for name in names):
+            return self.guilty()
         if fault is not None and fault is not lost_answer:
             return fault()
         if key not in self._answers:
@@ -199,6 +203,15 @@ def lost_answer() -> Response:
     """The service accepted the upload, but the connection broke before its answer."""
     request.environ["werkzeug.socket"].shutdown(socket.SHUT_RDWR)
     return Response()
+
+
+def crashed() -> Response:
+    """The service fails on the upload."""
+    return problem(500, "internal_error", "The server encountered an internal error.")
+
+
+def unsupported() -> Response:
+    return problem(415, "picture_unsupported", "A picture of the request is not read.")
 
 
 def interrupt() -> Response:

@@ -3,10 +3,13 @@
 import json
 import os
 import time
+from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
+from flask import Response
 
 from tests.unit.cli import fake_service
 from tests.unit.cli.conftest import Boxqueue
@@ -101,7 +104,7 @@ def test_a_file_that_cant_be_read_is_named_and_counted(ingest: Boxqueue, service
     result = ingest()
 
     assert result.exit_code == 1
-    assert "1: gone.png (no regular file)" in result.stdout
+    assert "1: gone.png (No such file or directory)" in result.stdout
     assert [job["source"] for job in service.jobs] == ["a.png"]
 
 
@@ -314,3 +317,160 @@ def test_wrong_input_gives_one_error_message(
     result = boxqueue("ingest", *arguments, "--url", service.url)
 
     assert (result.exit_code, sentence in result.stderr) == (code, True), result.output
+
+
+PNG = b"\x89PNG\r\n\x1a\n" + bytes(40)
+
+
+def lines_of(file: Path) -> dict[str, dict[str, Any]]:
+    """The lines of a results file, by the source of each."""
+    return {line["source"]: line for line in map(json.loads, file.read_text().splitlines())}
+
+
+def test_pictures_are_told_by_their_first_bytes(ingest: Boxqueue, service: FakeService, folder: Path) -> None:
+    for name in ("scan", "photo.JFIF", "IMG_1.HEIC", "web.avif", "renamed.dat"):
+        (folder / name).write_bytes(PNG)
+    fill(folder, "notes.txt", "damaged.png")
+
+    result = ingest("--json")
+
+    assert sorted(job["source"] for job in service.jobs) == [
+        *("IMG_1.HEIC", "damaged.png", "photo.JFIF", "renamed.dat", "scan", "web.avif"),
+    ]
+    assert json.loads(result.stdout)["skipped_by_ending"] == {".txt": 1}
+
+
+def test_every_file_stands_in_the_results_with_its_status_and_code(
+    ingest: Boxqueue, folder: Path, tmp_path: Path
+) -> None:
+    fill(folder, "a.png", "bad.png", "notes.txt", "table.XML", "table.xml")
+    (folder / "gone.png").symlink_to(folder / "nowhere")
+    (folder / "link").symlink_to(tmp_path)
+    os.mkfifo(folder / "pipe.png")
+
+    result = ingest("--output", tmp_path / "results.jsonl", "--json")
+
+    lines = lines_of(tmp_path / "results.jsonl")
+    assert {name: (line["status"], (line["error"] or {}).get("code")) for name, line in lines.items()} == {
+        "a.png": ("succeeded", None),
+        "bad.png": ("failed", "picture_empty"),
+        "gone.png": ("failed", "unreadable"),
+        "link": ("skipped", "not_a_file"),
+        "pipe.png": ("skipped", "not_a_file"),
+        "notes.txt": ("skipped", "not_a_picture"),
+        "table.XML": ("skipped", "not_a_picture"),
+        "table.xml": ("skipped", "not_a_picture"),
+    }
+    assert set(lines["gone.png"]) >= {"id", "detections", "image", "links"}
+    facts = json.loads(result.stdout)
+    assert facts["skipped_by_ending"] == {"no ending": 1, ".txt": 1, ".png": 1, ".xml": 2}
+    assert facts["failures_by_ending"] == {"unreadable": {".png": 1}, "picture_empty": {".png": 1}}
+
+
+def test_files_that_vanish_while_it_runs_are_all_named(
+    ingest: Boxqueue, service: FakeService, folder: Path, tmp_path: Path
+) -> None:
+    names = [f"{number:03}.png" for number in range(133)]
+    fill(folder, *names)
+
+    def vanish() -> Response:
+        # The first request has 32 pictures, and one more is read ahead.
+        for name in names[33:]:
+            (folder / name).unlink()
+        return fake_service.busy()
+
+    service.faults = [vanish]
+    result = ingest("--output", tmp_path / "results.jsonl")
+
+    lines = lines_of(tmp_path / "results.jsonl")
+    assert sorted(lines) == names
+    assert sum(line["status"] == "failed" for line in lines.values()) == 100
+    assert "unreadable" in result.stdout
+    assert "100: 033.png" in result.stdout
+    assert "and 97 more (.png 100)" in result.stdout
+
+
+@pytest.mark.parametrize(
+    ("fault", "code"),
+    [
+        (fake_service.crashed, "service_failed"),
+        (fake_service.lost_answer, "service_failed"),
+        (fake_service.unsupported, "picture_unsupported"),
+    ],
+)
+def test_a_picture_that_a_request_fails_on_costs_no_other(
+    ingest: Boxqueue,
+    service: FakeService,
+    folder: Path,
+    tmp_path: Path,
+    waited: list[float],
+    fault: Callable[[], Response],
+    code: str,
+) -> None:
+    names = [f"{number:02}.png" for number in range(20)]
+    fill(folder, *names, "07-guilty.png")
+    service.guilty = fault
+
+    result = ingest("--output", tmp_path / "results.jsonl")
+
+    assert result.exit_code == 1
+    assert sorted(job["source"] for job in service.jobs) == names
+    lines = lines_of(tmp_path / "results.jsonl")
+    assert lines["07-guilty.png"]["error"]["code"] == code
+    assert len(lines) == 21
+    assert f"{code}" in result.stdout
+
+
+def test_a_service_that_fails_on_every_picture_stops_the_command(
+    ingest: Boxqueue, service: FakeService, folder: Path, waited: list[float]
+) -> None:
+    fill(folder, *(f"{number:02}-guilty.png" for number in range(40)))
+    service.guilty = fake_service.crashed
+
+    result = ingest()
+
+    assert result.exit_code == 1
+    assert "failed on each of the first 8 pictures" in result.stderr
+    assert service.jobs == []
+
+
+def test_pictures_that_were_accepted_before_the_service_failed_are_not_sent_again(
+    ingest: Boxqueue, service: FakeService, folder: Path, waited: list[float]
+) -> None:
+    fill(folder, "a.png", "b.png")
+    service.faults = [fake_service.lost_answer] * 3
+
+    result = ingest()
+
+    assert result.exit_code == 0, result.output
+    assert [job["source"] for job in service.jobs] == ["a.png", "b.png"]
+
+
+def test_what_is_never_a_users_picture_is_left_out_and_counted(
+    ingest: Boxqueue, service: FakeService, folder: Path
+) -> None:
+    fill(folder, "a.png", "@eaDir/a.png/thumb.jpg", "__MACOSX/._a.png", ".git/x.png", "._a.png", "Thumbs.db")
+
+    result = ingest("--recursive", "--json")
+
+    assert [job["source"] for job in service.jobs] == ["a.png"]
+    facts = json.loads(result.stdout)
+    assert (facts["left_out"], facts["skipped"], facts["failed"]) == (5, 0, 0)
+
+
+def test_a_folder_without_pictures_says_what_is_in_it(boxqueue: Boxqueue, service: FakeService, folder: Path) -> None:
+    fill(folder, "a.txt", "b.txt", "c.xml")
+
+    result = boxqueue("ingest", folder, "--model", "cards", "--url", service.url)
+
+    assert result.exit_code == 1
+    assert "among its 3 files (.txt 2, .xml 1)" in result.stderr
+    assert service.batches == {}
+
+
+def test_a_name_with_quotes_arrives_as_it_is(ingest: Boxqueue, service: FakeService, folder: Path) -> None:
+    fill(folder, 'a "b".png', "c.png")
+
+    ingest()
+
+    assert service.uploads[0][1]["source"] == 'a "b".png'

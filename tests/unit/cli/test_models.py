@@ -85,7 +85,7 @@ def test_check_without_a_picture_shows_only_times(boxqueue_here: Boxqueue) -> No
     [
         (["other"], "unknown_model: There is no model named 'other'. Known models: tiny."),
         (["tiny", "--picture", "none.png"], "none.png can't be read: No such file or directory"),
-        (["tiny", "--picture", "mine.toml"], "picture_undecodable: "),
+        (["tiny", "--picture", "mine.toml"], "picture_unknown_format: "),
     ],
 )
 def test_a_failed_check_gives_an_error_message(boxqueue_here: Boxqueue, arguments: list[str], sentence: str) -> None:
