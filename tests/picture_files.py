@@ -91,3 +91,25 @@ def exif(*entries: tuple[int, int, int, bytes], order: str = "<", tail: bytes = 
     for tag, kind, count, value in entries:
         out += struct.pack(order + "HHI", tag, kind, count) + value.ljust(4, b"\0")
     return b"Exif\0\0" + out + struct.pack(order + "I", following) + tail
+
+
+def bombs() -> dict[str, bytes]:
+    """Small files that take much memory or time to decode, or seem to."""
+    scans = saved(card(), "JPEG", progressive=True)
+    scan = scans[scans.rindex(b"\xff\xda") : -2]
+    plain = saved(card(), "PNG")
+    text = b"workflow\0\0" + zlib.compress(bytes(60_000_000))
+    tile = np.zeros((100, 100), np.uint8)
+    frames = [Image.new("L", (2000, 2000), shade) for shade in range(0, 250, 10)]
+    return {
+        "header.png": png_of(2**31 - 1, 1, b""),
+        "empty.png": png_of(8, 60_000_000, b""),
+        "blank-400.png": png_of(20_000, 20_000, bytes(20_001 * 20_000)),
+        "text.png": with_chunk(plain, b"zTXt", text),
+        "chunks.png": plain[:33] + chunk(b"prVt", b"") * 80_000 + plain[33:],
+        "scans.jpg": scans[:-2] + scan * 1500 + b"\xff\xd9",
+        "tile.tif": grey_tiff(tile, bits=8, _259=8, _322=16_000, _323=16_000, _324=8, _325=tile.nbytes),
+        "frames.gif": saved(frames[0], "GIF", save_all=True, append_images=frames[1:]),
+        "profile.jpg": saved(card(), "JPEG", icc_profile=bytes(600_000)),
+        "float.tif": grey_tiff(tile.astype("<f4"), bits=32, kind=3),
+    }

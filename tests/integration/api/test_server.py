@@ -22,7 +22,7 @@ from jobs.queue.doorbell import FINISHED_CHANNEL, Doorbell
 from jobs.records import ClaimableModel
 from jobs.tables import new_id
 from tests import catalogues
-from tests.picture_files import png_of
+from tests.picture_files import bombs, png_of
 from tests.services.environment import environment, free_port, settings_of
 from tests.services.processes import output_of
 from tests.services.programs import Api, python
@@ -359,3 +359,45 @@ def test_a_service_that_stops_leaves_no_process_that_draws(tmp_path: Path, redis
         assert len(drawing) == 1
 
     wait_for(lambda: not any(process.is_running() for process in drawing), "the process that draws ends")
+
+
+def test_hostile_pictures_from_many_clients_cost_the_api_neither_memory_nor_an_error(server: Server) -> None:
+    # Given 24 clients that send small files which are large to decode, all at once
+    files = bombs()
+    answers: list[tuple[str, httpx.Response]] = []
+
+    def send() -> None:
+        with httpx.Client(base_url=server.url, timeout=120) as client:
+            for name, data in files.items():
+                form = {"data": {"model": MODEL}, "files": {"image": (name, data)}}
+                answers.append((name, client.post("/v1/jobs", **form)))
+
+    clients = [threading.Thread(target=send) for _ in range(24)]
+    for each in clients:
+        each.start()
+
+    # When others ask whether the service lives
+    alive = []
+    while any(each.is_alive() for each in clients):
+        alive.append(httpx.get(f"{server.url}/healthz", timeout=20).status_code)
+
+    # Then they get their answer, and each file is accepted, or refused with its code
+    assert set(alive) == {200}
+    assert len(answers) == 24 * len(files)
+    codes = {(name, answer.status_code, answer.json().get("code")) for name, answer in answers}
+    assert codes == {
+        ("header.png", 413, "picture_too_large"),
+        ("empty.png", 413, "picture_too_large"),
+        ("blank-400.png", 413, "picture_too_large"),
+        ("text.png", 202, None),
+        ("chunks.png", 413, "picture_too_costly"),
+        ("scans.jpg", 413, "picture_too_costly"),
+        ("tile.tif", 413, "picture_too_costly"),
+        ("frames.gif", 202, None),
+        ("profile.jpg", 202, None),
+        ("float.tif", 415, "picture_unsupported"),
+    }
+    # compose gives the API 512 MB.
+    status = Path(f"/proc/{psutil.Process(server.pid).children()[0].pid}/status").read_text()
+    [peak_kb] = [int(line.split()[1]) for line in status.splitlines() if line.startswith("VmHWM")]
+    assert peak_kb < 512 * 1024
