@@ -10,10 +10,10 @@ COPY requirements requirements
 RUN python -m pip install --no-cache-dir --require-hashes -r requirements/build.txt
 COPY docker/environment docker/
 RUN --mount=type=cache,target=/root/.cache/uv docker/environment base remote s3
-# Deletes what this worker never opens: migrations (the API runs them), Celery's shell, AVIF (not accepted), debug symbols.
+# Deletes what this worker never opens: migrations (the API runs them), Celery's shell, debug symbols.
 RUN cd /venv/lib/python3*/site-packages \
     && rm -r alembic mako sqlalchemy/dialects/mssql sqlalchemy/dialects/mysql sqlalchemy/dialects/oracle \
-    && rm -r prompt_toolkit wcwidth click_repl PIL/_avif* pillow.libs/libavif* \
+    && rm -r prompt_toolkit wcwidth click_repl \
     && find . -name '*.so' ! -path './*.libs/*' -exec strip --strip-unneeded {} +
 COPY docker/application docker/models.py docker/
 COPY pyproject.toml LICENSE NOTICE.md ./

@@ -3,7 +3,7 @@
 import math
 import struct
 
-from detectors.errors import PictureUnsupported
+from detectors.errors import PictureTooCostly, PictureUnsupported
 from detectors.pictures.exif import Entry, first_directory, orientation
 from detectors.pictures.headers.header import Header, damaged
 from detectors.pictures.headers.jpeg import require_few_scans
@@ -25,6 +25,8 @@ _WHITE_IS_ZERO, _BLACK_IS_ZERO = 0, 1
 # Tag 262, with RGB 2, palette 3, CMYK 5 and YCbCr 6.
 _PHOTOMETRICS = frozenset({_WHITE_IS_ZERO, _BLACK_IS_ZERO, 2, 3, 5, 6})
 _UNSIGNED = 1
+# A tile is decoded as a whole. Ordinary ones have up to 2,048 × 2,048 pixels, also in a small picture.
+MAX_TILE_SHARE, MAX_TILE_PIXELS = 4, 2048 * 2048
 _SAMPLE_NAMES = {2: "signed integers", 3: "floating-point numbers", 5: "complex integers", 6: "complex numbers"}
 
 
@@ -52,6 +54,11 @@ def read(data: bytes) -> Header:
         tile_width = width
     if tile_width < 1 or tile_height < 1:
         raise damaged("its strips or tiles have no pixels")
+    if tile_width * tile_height > MAX_TILE_SHARE * width * height + MAX_TILE_PIXELS:
+        raise PictureTooCostly(
+            f"The TIFF has tiles of {tile_width:,} × {tile_height:,} pixels for a picture of {width:,} × {height:,}: "
+            "save it again in another program."
+        )
     layers = samples if one(_PLANAR, 1) == 2 else 1
     tiles = math.ceil(width / tile_width) * math.ceil(height / tile_height) * layers
     for entry in directory:

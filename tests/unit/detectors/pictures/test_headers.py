@@ -175,11 +175,15 @@ def test_a_progressive_picture_of_usual_scans_is_taken() -> None:
     assert read_header(progressive(20)).width == 96
 
 
-def test_the_memory_of_a_tile_that_is_larger_than_its_picture_is_known() -> None:
-    tile = 16_000
-    data = grey_tiff(GREY, bits=8, _322=tile, _323=tile, _324=8, _325=len(GREY.tobytes()), _259=8)
+def tiled(tile: int) -> bytes:
+    return grey_tiff(GREY, bits=8, _322=tile, _323=tile, _324=8, _325=GREY.nbytes, _259=8)
 
-    assert read_header(data).memory_bytes() > tile * tile
+
+def test_a_tile_that_is_much_larger_than_its_picture_is_refused() -> None:
+    with pytest.raises(PictureTooCostly, match="tiles"):
+        read_header(tiled(16_000))
+
+    assert read_header(tiled(2048)).memory_bytes() > 2048 * 2048
 
 
 def test_a_file_that_is_too_short_for_its_pixels_is_known_as_cut_off() -> None:
