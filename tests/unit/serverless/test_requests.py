@@ -124,11 +124,6 @@ REFUSED = {
     "no JSON": (post("application/json", b"{"), 400, "malformed_json"),
     "a list": (post("application/json", b"[]"), 400, "malformed_json"),
     "no picture's type": (post("text/plain", b"hello"), 415, "unsupported_media_type"),
-    "a compressed picture": (
-        Request("POST", "image/png", (), b"x", "gzip"),
-        415,
-        "unsupported_content_encoding",
-    ),
     "an unknown model": (post("image/png", WHITE, ("model", "crads")), 422, "unknown_model"),
     "another runtime's model": (post("image/png", WHITE, ("model", "cards-pytorch")), 422, "unknown_model"),
     "a score over 1": (post("image/png", WHITE, ("min_score", "2")), 422, "invalid_parameter"),
