@@ -11,7 +11,7 @@ from flask_openapi3.utils import get_model_schema
 from flask_openapi3_swagger.plugins import RegisterPlugin  # type: ignore[import-untyped]
 from pydantic import BaseModel
 
-from api.schemas import BatchDocument, JobDocument, JobForm, JobQueryOptions
+from api.schemas import BatchDocument, JobDocument, JobForm
 from jobs.build import VERSION
 from wire.problems import MEDIA_TYPE, problem_json, refuse_invalid, request_too_large
 from wire.responses import JOB_ID, Jobs, Problem
@@ -69,32 +69,9 @@ _SCHEMAS = {
 }
 
 
-# A body of one of these types is a picture itself.
-_PICTURES = ("image/*", "application/octet-stream")
-
-
-def _picture_parameters() -> list[dict[str, Any]]:
-    """The parameters in the address of a request whose body is a picture."""
-    properties = get_model_schema(JobQueryOptions)["properties"]
-    return [
-        {
-            "name": name,
-            "in": "query",
-            "required": False,
-            "description": f"Only with a picture as the body. {schema.pop('description', '')}",
-            "schema": schema if name != "metadata" else {"type": "string"},
-        }
-        for name, schema in properties.items()
-    ]
-
-
 class _Api(OpenAPI):
     def generate_spec_json(self) -> None:
         super().generate_spec_json()  # type: ignore[no-untyped-call]
-        for operations in self.spec_json["paths"].values():
-            for operation in operations.values():
-                if _PICTURES[0] in operation.get("requestBody", {}).get("content", {}):
-                    operation["parameters"] += _picture_parameters()
         self.spec_json = _cleaned(self.spec_json)
 
 
@@ -122,12 +99,9 @@ def make_app() -> OpenAPI:
 
 
 def body(**contents: type[BaseModel]) -> dict[str, Any]:
-    """The OpenAPI extension for a request body. `json=` and `form=` give the schemas. With `form=` the body may also be
-    a picture itself."""
+    """The OpenAPI extension for a request body. `json=` and `form=` give the schemas."""
     media_types = {"json": "application/json", "form": "multipart/form-data"}
-    content: dict[str, Any] = {media_types[kind]: {"schema": _reference(schema)} for kind, schema in contents.items()}
-    if "form" in contents:
-        content |= {media_type: {"schema": {"type": "string", "format": "binary"}} for media_type in _PICTURES}
+    content = {media_types[kind]: {"schema": _reference(schema)} for kind, schema in contents.items()}
     return {"requestBody": {"content": content, "required": True}}
 
 

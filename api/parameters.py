@@ -4,9 +4,6 @@ from flask import Flask, current_app, request
 
 from wire.problems import invalid_parameters
 
-# Routes that take a picture as the body: `api/uploads.py` reads and checks their parameters.
-_READ_BY_UPLOADS = {"jobs.submit_jobs", "batches.fill_batch"}
-
 
 def register(app: Flask) -> None:
     """Refuses query parameters on routes without a query schema. On other routes the schema refuses unknown ones."""
@@ -17,5 +14,5 @@ def _refuse() -> None:
     if not request.args or request.blueprint in (None, "pages", "swagger"):
         return
     view = current_app.view_functions[str(request.endpoint)]
-    if "query" not in getattr(view, "__annotations__", {}) and request.endpoint not in _READ_BY_UPLOADS:
+    if "query" not in getattr(view, "__annotations__", {}):
         raise invalid_parameters(dict.fromkeys(request.args, "There is no such parameter."))

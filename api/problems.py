@@ -5,7 +5,6 @@ from typing import Any
 from urllib.parse import quote
 
 from flask import Flask, Response, current_app, g, request
-from gunicorn.http.errors import NoMoreData, ParseException  # type: ignore[import-untyped]
 from werkzeug.exceptions import HTTPException, MethodNotAllowed
 
 from detectors.errors import UnknownModel
@@ -29,8 +28,6 @@ def register(app: Flask) -> None:
     """Registers the error handlers."""
     for error in REFUSALS:
         app.register_error_handler(error, _error)
-    for fault in (ParseException, NoMoreData):
-        app.register_error_handler(fault, _malformed_body)
     app.register_error_handler(HTTPException, _http)
     app.after_request(_log)
 
@@ -55,12 +52,6 @@ def _error(error: BoxqueueError | UnknownModel | Refusal) -> Response:
 def _response(problem: Problem) -> Response:
     g.problem_code = problem.body["code"]
     return Response(current_app.json.dumps(problem.body), problem.status, problem.headers, mimetype=MEDIA_TYPE)
-
-
-def _malformed_body(error: Exception) -> Response:
-    """A body in chunks that gunicorn can't read, or that ends too early."""
-    detail = f"The body can't be read: {error}. Send it with a Content-Length, or in the chunks of RFC 9112, 7.1."
-    return _response(Problem(400, problem_json(400, "malformed_body", detail)))
 
 
 def _http(error: HTTPException) -> Any:

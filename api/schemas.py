@@ -81,12 +81,6 @@ class JobDocument(_SubmitOptions):
     source: Source | None = Field(None, description="The file name or URI of the picture, for your own use.")
 
 
-class JobQueryOptions(_SubmitOptions):
-    """The parameters in the address of a request whose body is a picture."""
-
-    source: Source | None = Field(None, description="The file name or URI of the picture, for your own use.")
-
-
 class JobForm(_SubmitOptions):
     """Pictures as a form. It is smaller than JSON with base64. Each `image` becomes a job."""
 

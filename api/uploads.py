@@ -1,12 +1,11 @@
-"""Bodies with pictures: a multipart form with one or several files, a picture itself, or JSON with one in base64."""
+"""Bodies with pictures: a multipart form with one or several files, or JSON with one picture in base64."""
 
 from dataclasses import dataclass
 
 from flask import Request
 
-from api.schemas import JobDocument, JobForm, JobQueryOptions
-from detectors.pictures.signatures import HEAD_BYTES, media_type_of
-from wire.bodies import M, decode_base64, is_picture, json_object, no_picture, require_uncompressed, validate
+from api.schemas import JobDocument, JobForm
+from wire.bodies import M, decode_base64, json_object, no_picture, validate
 from wire.forms import parse_form, read_fields
 from wire.problems import Refusal, invalid_parameters
 
@@ -24,65 +23,28 @@ class Upload:
     """The pictures of a request, and its options."""
 
     files: list[File]
-    options: JobForm | JobDocument | JobQueryOptions
+    options: JobForm | JobDocument
 
 
 def read_upload(request: Request, max_pictures: int) -> Upload:
     """Reads the pictures of a request. Raises `Refusal`."""
-    require_uncompressed(request.headers.get("Content-Encoding"))
-    media_type = request.mimetype
-    if is_picture(media_type):
-        query = validate(JobQueryOptions, read_fields(request.args.items(multi=True)))
-        return Upload([File(_whole_body(request), query.source)], query)
-    if request.args:
-        raise invalid_parameters(
-            dict.fromkeys(request.args, "Send it in the body: only with a picture as the body it belongs here.")
-        )
-    if media_type == "multipart/form-data":
+    if request.mimetype == "multipart/form-data":
         return _from_form(request, max_pictures)
-    if media_type == "application/json":
+    if request.mimetype == "application/json":
         document = read_json(request, JobDocument)
         return Upload([File(decode_base64(document.image_base64), document.source)], document)
-    raise _unknown_body(media_type, request.get_data(cache=False))
-
-
-def _whole_body(request: Request) -> bytes:
-    """Raises `Refusal` if the connection ended before the body did: a part of a picture is no picture."""
-    data = request.get_data(cache=False)
-    if request.content_length is not None and len(data) < request.content_length:
-        raise Refusal(
-            400,
-            "malformed_body",
-            f"The body ended after {len(data):,} of its {request.content_length:,} bytes: send it again.",
-        )
-    return data
-
-
-def _unknown_body(media_type: str, data: bytes) -> Refusal:
-    """The refusal of a body that is neither a form nor JSON nor a picture by its Content-Type."""
-    if found := media_type_of(data[:HEAD_BYTES]):
-        # `curl --data-binary @picture.png` names it a form.
-        named = f"its Content-Type is {media_type}" if media_type else "it has no Content-Type"
-        return Refusal(
-            415,
-            "unsupported_media_type",
-            f"The body is a picture, but {named}: send it with Content-Type: {found}, and the options in the address, "
-            "for example ?model=….",
-        )
-    if media_type == "application/x-www-form-urlencoded" or not data:
+    if request.mimetype == "application/x-www-form-urlencoded" or not (request.mimetype or request.content_length):
         # A form without files, from a browser or from `curl -d`, or no body at all.
-        return no_picture()
-    return Refusal(
+        raise no_picture()
+    raise Refusal(
         415,
         "unsupported_media_type",
-        "Send the picture as multipart/form-data, as the body with its own Content-Type, or as application/json with "
-        "image_base64.",
+        "Send the picture as multipart/form-data or as application/json with image_base64.",
     )
 
 
 def read_json(request: Request, schema: type[M], optional: bool = False) -> M:
     """Reads and validates a JSON body. If it is `optional`, an empty body counts as `{}`. Raises `Refusal`."""
-    require_uncompressed(request.headers.get("Content-Encoding"))
     data = request.get_data(cache=False)
     if not data and optional:
         return validate(schema, {})
@@ -95,7 +57,7 @@ def _from_form(request: Request, max_pictures: int) -> Upload:
     boundary = request.mimetype_params.get("boundary")
     # A file and a `source` for each picture, and each other field at most once.
     max_parts = 2 * max_pictures + len(JobForm.model_fields) + 10
-    fields, files = parse_form(request.stream, boundary, max_parts=max_parts)
+    fields, files = parse_form(request.stream, boundary, request.content_length, max_parts=max_parts)
     # Browsers send an empty file without a name if the user chose no file.
     named = [(file.filename or "", file.stream.read()) for file in files.getlist("image")]
     named = [(name, data) for name, data in named if name or data]

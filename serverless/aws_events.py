@@ -165,26 +165,18 @@ def _request_1(event: JsonObject) -> Request:
     """API Gateway's REST APIs, payload format 1.0."""
     several: dict[str, list[str]] = event.get("multiValueQueryStringParameters") or {}
     query = [(name, value) for name, values in several.items() for value in values]
-    return Request(
-        event["httpMethod"], _header(event, "content-type"), query, _body(event), _header(event, "content-encoding")
-    )
+    return Request(event["httpMethod"], _content_type(event), query, _body(event))
 
 
 def _request_2(event: JsonObject) -> Request:
     """API Gateway's HTTP APIs and Function URLs, payload format 2.0."""
     query = parse_qsl(event.get("rawQueryString", ""), keep_blank_values=True)
-    return Request(
-        event["requestContext"]["http"]["method"],
-        _header(event, "content-type"),
-        query,
-        _body(event),
-        _header(event, "content-encoding"),
-    )
+    return Request(event["requestContext"]["http"]["method"], _content_type(event), query, _body(event))
 
 
-def _header(event: JsonObject, name: str) -> str:
+def _content_type(event: JsonObject) -> str:
     headers = {name.lower(): value for name, value in (event.get("headers") or {}).items()}
-    return str(headers.get(name, ""))
+    return str(headers.get("content-type", ""))
 
 
 def _body(event: JsonObject) -> bytes:

@@ -10,7 +10,7 @@ from typing import Any
 from werkzeug.http import parse_options_header
 
 from serverless.detection import Detection
-from wire.bodies import decode_base64, is_picture, json_object, no_picture, require_uncompressed, validate
+from wire.bodies import decode_base64, json_object, no_picture, validate
 from wire.fields import Name, PictureOptions, Source
 from wire.forms import parse_form, read_fields
 from wire.problems import MEDIA_TYPE, REFUSALS, Refusal, invalid_parameters, problem_json, problem_of, request_too_large
@@ -46,7 +46,6 @@ class Request:
     content_type: str
     query: Sequence[tuple[str, str]]
     body: bytes
-    content_encoding: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,9 +75,7 @@ def _read(request: Request, max_megabytes: float) -> tuple[bytes, RequestOptions
     """The picture and its options. Raises `Refusal`."""
     if len(request.body) > max_megabytes * 1e6:
         raise request_too_large(max_megabytes)
-    require_uncompressed(request.content_encoding)
     media_type, options = parse_options_header(request.content_type)
-    media_type = media_type.lower()
     if media_type == "application/json":
         if request.query:
             raise invalid_parameters({name: "With a JSON body, send it in the JSON." for name, _ in request.query})
@@ -86,7 +83,7 @@ def _read(request: Request, max_megabytes: float) -> tuple[bytes, RequestOptions
         return decode_base64(document.image_base64), document
     if media_type == "multipart/form-data":
         return _from_form(request, options.get("boundary"))
-    if is_picture(media_type):
+    if media_type.startswith("image/") or media_type == "application/octet-stream":
         return request.body, _options(request.query)
     if not request.body:
         raise no_picture()
@@ -99,7 +96,7 @@ def _read(request: Request, max_megabytes: float) -> tuple[bytes, RequestOptions
 
 
 def _from_form(request: Request, boundary: str | None) -> tuple[bytes, RequestOptions]:
-    fields, files = parse_form(io.BytesIO(request.body), boundary, max_parts=_MAX_PARTS)
+    fields, files = parse_form(io.BytesIO(request.body), boundary, len(request.body), max_parts=_MAX_PARTS)
     if "image" not in files:
         raise no_picture()
     if len(files.getlist("image")) > 1:

@@ -6,10 +6,9 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, ValidationError
 from pydantic_core import from_json
 
-from wire.problems import EncodingRefused, Refusal, invalid_parameters, refuse_invalid
+from wire.problems import Refusal, invalid_parameters, refuse_invalid
 
 M = TypeVar("M", bound=BaseModel)
-_URL_SAFE = str.maketrans("-_", "+/")
 
 
 def json_object(data: bytes | str) -> dict[str, Any]:
@@ -37,40 +36,17 @@ def validate(schema: type[M], values: dict[str, Any], strict: bool = False) -> M
 
 
 def decode_base64(image_base64: str) -> bytes:
-    """The bytes of base64, or of a data URL in base64. Raises `Refusal` if the text is neither."""
-    text = image_base64
-    if text[:5].lower() == "data:":
-        kind, _, text = text.partition(",")
-        if not kind.lower().endswith(";base64"):
-            raise invalid_parameters({"image_base64": "Of data URLs only those in base64 are read: data:…;base64,…."})
+    """The decoded bytes. Raises `Refusal` if the text is not base64."""
     try:
-        return binascii.a2b_base64(text, strict_mode=True)
+        return binascii.a2b_base64(image_base64, strict_mode=True)
     except ValueError:
-        # Line breaks are common, because the command `base64` wraps its lines. So is the alphabet of URLs, often
-        # without padding (RFC 4648, 5).
-        plain = "".join(text.split()).translate(_URL_SAFE).rstrip("=")
+        # Line breaks are common, because the command `base64` wraps its lines.
         try:
-            return binascii.a2b_base64(plain + "=" * (-len(plain) % 4), strict_mode=True)
+            return binascii.a2b_base64("".join(image_base64.split()), strict_mode=True)
         except ValueError as error:
             raise invalid_parameters({"image_base64": f"It is not valid base64: {error}."}) from error
 
 
-def is_picture(media_type: str) -> bool:
-    """Whether a body of this media type is a picture itself."""
-    return media_type.startswith("image/") or media_type == "application/octet-stream"
-
-
-def require_uncompressed(content_encoding: str | None) -> None:
-    """Raises `Refusal` for the Content-Encoding of a compressed body."""
-    if (encoding := (content_encoding or "").strip()) and encoding.lower() != "identity":
-        raise EncodingRefused(encoding)
-
-
 def no_picture() -> Refusal:
     """The refusal of a request that has no picture."""
-    return Refusal(
-        400,
-        "no_picture",
-        "The request has no picture: send a form with a file named image, the picture itself as the body with its "
-        "Content-Type, or image_base64 in JSON.",
-    )
+    return Refusal(400, "no_picture", "The request has no picture: send a file named image, or image_base64 in JSON.")

@@ -42,23 +42,11 @@ STATUS: dict[type[Exception], int] = {
 class Refusal(Exception):
     """A refused request. `members` are added to the members that every problem document has."""
 
-    headers: Mapping[str, str] = {}
-
     def __init__(self, status: int, code: str, detail: str, **members: Any) -> None:
         super().__init__(detail)
         self.status = status
         self.code = code
         self.members = members
-
-
-class EncodingRefused(Refusal):
-    """The body is compressed. The response says which encodings are taken (RFC 9110, 12.5.3)."""
-
-    headers = {"Accept-Encoding": "identity"}
-
-    def __init__(self, encoding: str) -> None:
-        detail = f"The body has the Content-Encoding {encoding!r}: send it uncompressed, without that header."
-        super().__init__(415, "unsupported_content_encoding", detail)
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,9 +82,7 @@ def problem_of(error: BoxqueueError | UnknownModel | Refusal) -> Problem:
             retry_after = error.retry_after_s
     if status == 503 or isinstance(error, errors.KeyInFlight):
         retry_after = RETRY_AFTER
-    headers = dict(error.headers) if isinstance(error, Refusal) else {}
-    if retry_after is not None:
-        headers["Retry-After"] = str(retry_after)
+    headers = {} if retry_after is None else {"Retry-After": str(retry_after)}
     return Problem(status, problem_json(status, error.code, str(error)) | members, headers)
 
 

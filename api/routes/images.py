@@ -86,8 +86,7 @@ def _picture(job: JobRecord) -> Picture:
 
 
 def _client_has(etag: str) -> bool:
-    # RFC 9110, 13.1.2: compared weakly.
-    return request.if_none_match.contains_weak(etag)
+    return etag in request.if_none_match
 
 
 def _not_modified(etag: str) -> Response:

