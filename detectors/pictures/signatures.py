@@ -3,7 +3,7 @@
 HEAD_BYTES = 64
 """As many of a file's first bytes are enough for `media_type_of`."""
 
-# ISO base media files (ISO/IEC 14496-12, 4.3) begin with a box `ftyp`, which lists the brands that the file conforms to.
+# ISO base media files (ISO/IEC 14496-12, 4.3) begin with a box `ftyp`, which lists the brands of the file.
 # HEIC: ISO/IEC 23008-12, B.4 and B.8; its general brands `mif1` and `msf1` need a closer look. AVIF: av1-avif, 8.
 _AVIF_BRANDS = frozenset({b"avif", b"avis"})
 _HEIC_BRANDS = frozenset({b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs"})
@@ -23,8 +23,7 @@ def media_type_of(head: bytes) -> str | None:
         return "image/tiff"
     if head.startswith(b"RIFF") and head[8:12] == b"WEBP":
         return "image/webp"
-    # A bitmap has the two letters, its size, four bytes that are zero and the offset of its pixels, then the size of its
-    # second header. Two letters alone begin many a text.
+    # Two letters alone begin many a text, so the size of the second header has to fit as well.
     if head.startswith(b"BM") and int.from_bytes(head[14:18], "little") in _BITMAP_HEADERS:
         return "image/bmp"
     return _iso_media_type(head)
