@@ -145,13 +145,13 @@ def stream(media_types: list[str], description: str) -> dict[str, Any]:
 
 def _picture_parameters() -> list[dict[str, Any]]:
     """The query parameters of a request whose body is the picture. None is required, because a form has none."""
-    schema = get_model_schema(PictureQuery)
     parameters = []
-    for name, member in schema["properties"].items():
-        described = {"schema": member}
-        if name == "metadata":
-            described = {"content": {"application/json": described}}
-        description = f"Only if the picture itself is the body. {member['description']}"
+    for name, schema in _cleaned(get_model_schema(PictureQuery)["properties"]).items():
+        description = f"Only if the picture itself is the body. {schema.pop('description')}"
+        # The page /docs would send these values with every request, also beside a form.
+        for value in ("default", "example"):
+            schema.pop(value, None)
+        described = {"content": {"application/json": {"schema": schema}}} if name == "metadata" else {"schema": schema}
         parameters.append({"name": name, "in": "query", "required": False, "description": description, **described})
     return parameters
 

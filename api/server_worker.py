@@ -27,7 +27,7 @@ _REFUSALS = {
 
 
 class ServerWorker(ThreadWorker):  # type: ignore[misc]
-    """Answers what is no HTTP request with a problem document. When it stops, it ends the long polling of all requests."""
+    """Answers what is no HTTP request with a problem document. When it stops, it ends all long polling."""
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         super().handle_exit(sig, frame)

@@ -72,7 +72,8 @@ class Batch:
         try:
             answer = self._client.post(
                 f"/v1/batches/{self.id}/jobs",
-                data=self._options,
+                # The name of a file in a form can't hold every character; httpx would send a quote as %22.
+                data={**self._options, "source": [picture.source for picture in pictures]},
                 files=[("image", (picture.source, picture.content)) for picture in pictures],
                 # Repeated requests have the same key, so that no picture becomes two jobs.
                 headers={"Idempotency-Key": f"{self.id}-{self._requests}"},

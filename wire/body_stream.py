@@ -13,13 +13,14 @@ class BodyStream:
     def __init__(self, environ: dict[str, Any]) -> None:
         self._input = environ["wsgi.input"]
         self._missing = int(environ.get("CONTENT_LENGTH") or 0)
-        self._refusal: Refusal | None = None
+        codings = environ.get("HTTP_TRANSFER_ENCODING", "").lower().replace(" ", "").split(",")
+        self._refusal = None if {"", "identity", "chunked"}.issuperset(codings) else _compressed()
 
     def read(self, size: int = -1) -> bytes:
         """At most `size` bytes; all that are left if it is negative. Fewer than `size` only at the end.
 
-        Raises `Refusal` if the chunks are malformed, or if the connection ends before the body does; then also at every
-        further call.
+        Raises `Refusal` if the chunks are malformed or compressed, or if the connection ends before the body does. Then
+        it also does so at every further call.
         """
         if self._refusal is None:
             try:
@@ -44,6 +45,12 @@ class BodyStream:
         if self._missing > 0 and (size < 0 or len(data) < size):
             raise _incomplete()
         return data
+
+
+def _compressed() -> Refusal:
+    # gunicorn accepts gzip in Transfer-Encoding, but does not decode it.
+    detail = "A compressed Transfer-Encoding is not supported. Send the body in plain chunks, or with Content-Length."
+    return Refusal(501, "unsupported_transfer_encoding", detail)
 
 
 def _incomplete() -> Refusal:

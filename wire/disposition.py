@@ -22,7 +22,7 @@ _ESCAPED = re.compile(r'(?:[^\\]|\\[\\"])*', re.DOTALL)
 
 @dataclass(frozen=True, slots=True)
 class Disposition:
-    """`name` is empty if there is none. `filename` is None if the part is no file, and empty if the file has no name."""
+    """Of a part without a name, `name` is empty. `filename` is None if the part is no file; it may be empty."""
 
     name: str
     filename: str | None

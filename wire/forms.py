@@ -105,7 +105,7 @@ def _too_large(max_parts: int | None) -> Refusal:
     return Refusal(
         413,
         "request_too_large",
-        f"The form is too large; at most {max_parts} parts are allowed, and {_MAX_FIELD_BYTES:,} bytes in a text field.",
+        f"The form is too large; at most {max_parts} parts are allowed, and {_MAX_FIELD_BYTES:,} bytes in a text.",
     )
 
 

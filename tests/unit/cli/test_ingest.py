@@ -39,6 +39,15 @@ def test_every_picture_is_sent_once_in_requests_of_several(
     assert service.batches["batch-1"] == {"name": "scans", "ended": "closed"}
 
 
+def test_names_arrive_as_they_are(ingest: Boxqueue, service: FakeService, folder: Path) -> None:
+    names = [r"C:\scans\a.png", 'a"b.png', "a%22b.png", "näh 文.png", " ;=.png"]
+    fill(folder, *names)
+
+    ingest()
+
+    assert sorted(name for _, _, sent in service.uploads for name in sent) == sorted(names)
+
+
 def test_requests_stay_below_the_byte_limit(
     ingest: Boxqueue, service: FakeService, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
