@@ -26,9 +26,10 @@ _PICTURE = "image/*"
 
 DESCRIPTION = """Boxqueue finds objects in pictures.
 
-Send a picture with `POST /v1/jobs`, which returns 202 and a job. Then repeat `GET /v1/jobs/{job_id}?wait=30` until its
-status is `succeeded`, `failed` or `cancelled`. For many pictures, open a batch, fill it with
-`POST /v1/batches/{batch_id}/jobs` (some dozens of pictures per request), close it, and read its results as a stream.
+Send a picture with `POST /v1/jobs`, as a form, as JSON or as the body itself. It returns 202 and a job. Then repeat
+`GET /v1/jobs/{job_id}?wait=30` until its status is `succeeded`, `failed` or `cancelled`. For many pictures, open a
+batch, fill it with `POST /v1/batches/{batch_id}/jobs` (some dozens of pictures per request), close it, and read its
+results as a stream.
 
 Every refusal is `application/problem+json` with a stable `code`."""
 

@@ -86,7 +86,7 @@ class FakeService:
 
     def _upload(self, batch_id: str) -> Any:
         files = request.files.getlist("image")
-        names = request.form.getlist("source")
+        names = request.form.getlist("source") or [file.filename or "" for file in files]
         fault = self.faults.pop(0) if self.faults else None
         key = request.headers["Idempotency-Key"]
         options = {name: value for name, value in request.form.items() if name != "source"}
