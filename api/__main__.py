@@ -4,12 +4,9 @@ import errno
 import logging
 import socket
 import sys
-from types import FrameType
-
-from gunicorn.workers.gthread import ThreadWorker  # type: ignore[import-untyped]
 
 from api import create_app
-from api.service import EXTENSION
+from api.server_worker import ServerWorker
 from detectors.errors import CatalogueError
 from jobs.errors import ConfigurationError, Unavailable
 from jobs.image_store import ImageStore
@@ -18,16 +15,6 @@ from wire.server import Server
 
 # When the service stops, running requests have this time to end. Those that wait for a job are answered at once.
 GRACE_SECONDS = 10
-
-
-class Worker(ThreadWorker):  # type: ignore[misc]
-    """gunicorn's threaded worker. When it stops, it ends the long polling of all requests, and the idle processes."""
-
-    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        super().handle_exit(sig, frame)
-        service = self.app.wsgi().extensions[EXTENSION]
-        service.long_polling.close()
-        service.drawing.close()
 
 
 def main() -> None:
@@ -52,7 +39,7 @@ def main() -> None:
         lambda: create_app(settings),
         log_level=settings.log_level,
         bind=f"{host}:{settings.port}",
-        worker_class=Worker,
+        worker_class=ServerWorker,
         threads=settings.api_threads,
         graceful_timeout=GRACE_SECONDS,
         # The heartbeat comes from the main thread, which handles no requests. It stops only if the whole machine does.

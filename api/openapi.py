@@ -11,7 +11,7 @@ from flask_openapi3.utils import get_model_schema
 from flask_openapi3_swagger.plugins import RegisterPlugin  # type: ignore[import-untyped]
 from pydantic import BaseModel
 
-from api.schemas import BatchDocument, JobDocument, JobForm
+from api.schemas import BatchDocument, JobDocument, JobForm, PictureQuery
 from jobs.build import VERSION
 from wire.problems import MEDIA_TYPE, problem_json, refuse_invalid, request_too_large
 from wire.responses import JOB_ID, Jobs, Problem
@@ -21,11 +21,15 @@ BATCHES = Tag(name="batches", description="A set of jobs with its progress and o
 CATALOGUE = Tag(name="models and queues", description="The models, and the state of their queues.")
 HEALTH = Tag(name="health", description="For load balancers and operators.")
 
+# The media type that stands for all pictures.
+_PICTURE = "image/*"
+
 DESCRIPTION = """Boxqueue finds objects in pictures.
 
-Send a picture with `POST /v1/jobs`, which returns 202 and a job. Then repeat `GET /v1/jobs/{job_id}?wait=30` until its
-status is `succeeded`, `failed` or `cancelled`. For many pictures, open a batch, fill it with
-`POST /v1/batches/{batch_id}/jobs` (some dozens of pictures per request), close it, and read its results as a stream.
+Send a picture with `POST /v1/jobs`, as a form, as JSON or as the body itself. It returns 202 and a job. Then repeat
+`GET /v1/jobs/{job_id}?wait=30` until its status is `succeeded`, `failed` or `cancelled`. For many pictures, open a
+batch, fill it with `POST /v1/batches/{batch_id}/jobs` (some dozens of pictures per request), close it, and read its
+results as a stream.
 
 Every refusal is `application/problem+json` with a stable `code`."""
 
@@ -40,7 +44,7 @@ _REFUSALS = {
     ),
     413: ("There are too many bytes, pixels or pictures.", "request_too_large", str(request_too_large(64))),
     415: (
-        "The body is neither a form nor JSON, or the picture has no known format.",
+        "The body is neither a form nor JSON nor a picture, it is compressed, or the picture has no known format.",
         "picture_unknown_format",
         "notes.jpg: The file is not a picture of a known format. Known formats are JPEG, PNG, WEBP, BMP, GIF, TIFF.",
     ),
@@ -72,6 +76,10 @@ _SCHEMAS = {
 class _Api(OpenAPI):
     def generate_spec_json(self) -> None:
         super().generate_spec_json()  # type: ignore[no-untyped-call]
+        for operations in self.spec_json["paths"].values():
+            for operation in operations.values():
+                if _PICTURE in operation.get("requestBody", {}).get("content", {}):
+                    operation["parameters"] += _picture_parameters()
         self.spec_json = _cleaned(self.spec_json)
 
 
@@ -105,6 +113,14 @@ def body(**contents: type[BaseModel]) -> dict[str, Any]:
     return {"requestBody": {"content": content, "required": True}}
 
 
+def picture_body() -> dict[str, Any]:
+    """The OpenAPI extension for a form, JSON, or a picture as the body with its options in the query."""
+    extension = body(form=JobForm, json=JobDocument)
+    picture = {"schema": {"type": "string", "format": "binary"}}
+    extension["requestBody"]["content"] |= {_PICTURE: picture, "application/octet-stream": picture}
+    return extension
+
+
 def responses(ok: dict[int | str, Any], refused: tuple[int, ...] = ()) -> dict[int | str, Any]:
     """The responses of an operation. `ok`: status -> response. `refused`: statuses; 422 is always added."""
     return {**{status: _refusal(status) for status in sorted({*refused, 422})}, **ok}
@@ -126,6 +142,19 @@ def document(*schemas: type[BaseModel], description: str, **headers: str) -> dic
 def stream(media_types: list[str], description: str) -> dict[str, Any]:
     """A response that is not a JSON document."""
     return {"description": description, "content": {name: {"schema": {"type": "string"}} for name in media_types}}
+
+
+def _picture_parameters() -> list[dict[str, Any]]:
+    """The query parameters of a request whose body is the picture. None is required, because a form has none."""
+    parameters = []
+    for name, schema in _cleaned(get_model_schema(PictureQuery)["properties"]).items():
+        description = f"Only if the picture itself is the body. {schema.pop('description')}"
+        # The page /docs would send these values with every request, also beside a form.
+        for value in ("default", "example"):
+            schema.pop(value, None)
+        described = {"content": {"application/json": {"schema": schema}}} if name == "metadata" else {"schema": schema}
+        parameters.append({"name": name, "in": "query", "required": False, "description": description, **described})
+    return parameters
 
 
 def _refusal(status: int) -> dict[str, Any]:

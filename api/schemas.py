@@ -74,11 +74,16 @@ class _SubmitOptions(PictureOptions):
     )
 
 
-class JobDocument(_SubmitOptions):
+class PictureQuery(_SubmitOptions):
+    """The options of a picture that is the body."""
+
+    source: Source | None = Field(None, description="The file name or URI of the picture, for your own use.")
+
+
+class JobDocument(PictureQuery):
     """A picture as JSON."""
 
-    image_base64: str = Field(description="The picture's bytes in base64.")
-    source: Source | None = Field(None, description="The file name or URI of the picture, for your own use.")
+    image_base64: str = Field(description="The picture's bytes in base64, or a data URL with them.")
 
 
 class JobForm(_SubmitOptions):

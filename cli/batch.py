@@ -89,13 +89,11 @@ class Batch:
     def _post(self, pictures: list[Picture]) -> int:
         """Sends one request. Raises `_GroupFailed` if one of the pictures may be the cause."""
         self._requests += 1
-        names = [picture.source for picture in pictures]
-        # The name of a file in a form can't have a quote.
-        sources = {"source": names} if any('"' in name for name in names) else {}
         try:
             answer = self._client.post_or_fail(
                 f"/v1/batches/{self.id}/jobs",
-                data=self._options | sources,
+                # The name of a file in a form can't hold every character; httpx would send a quote as %22.
+                data={**self._options, "source": [picture.source for picture in pictures]},
                 files=[("image", (picture.source, picture.content)) for picture in pictures],
                 # Repeated requests have the same key, so that no picture becomes two jobs.
                 headers={"Idempotency-Key": f"{self.id}-{self._requests}"},

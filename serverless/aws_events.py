@@ -165,23 +165,20 @@ def _request_1(event: JsonObject) -> Request:
     """API Gateway's REST APIs, payload format 1.0."""
     several: dict[str, list[str]] = event.get("multiValueQueryStringParameters") or {}
     query = [(name, value) for name, values in several.items() for value in values]
-    return Request(event["httpMethod"], _content_type(event), query, _body(event))
+    return _request(event, event["httpMethod"], query)
 
 
 def _request_2(event: JsonObject) -> Request:
     """API Gateway's HTTP APIs and Function URLs, payload format 2.0."""
     query = parse_qsl(event.get("rawQueryString", ""), keep_blank_values=True)
-    return Request(event["requestContext"]["http"]["method"], _content_type(event), query, _body(event))
+    return _request(event, event["requestContext"]["http"]["method"], query)
 
 
-def _content_type(event: JsonObject) -> str:
-    headers = {name.lower(): value for name, value in (event.get("headers") or {}).items()}
-    return str(headers.get("content-type", ""))
-
-
-def _body(event: JsonObject) -> bytes:
-    body: str = event.get("body") or ""
-    return base64.b64decode(body) if event.get("isBase64Encoded") else body.encode()
+def _request(event: JsonObject, method: str, query: list[tuple[str, str]]) -> Request:
+    headers = {name.lower(): str(value) for name, value in (event.get("headers") or {}).items()}
+    text: str = event.get("body") or ""
+    body = base64.b64decode(text) if event.get("isBase64Encoded") else text.encode()
+    return Request(method, headers.get("content-type", ""), query, body, headers.get("content-encoding"))
 
 
 def _source(bucket: str, key: str) -> str:

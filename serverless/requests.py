@@ -9,8 +9,9 @@ from typing import Any
 
 from werkzeug.http import parse_options_header
 
+from detectors.pictures.signatures import HEAD_BYTES
 from serverless.detection import Detection
-from wire.bodies import decode_base64, json_object, no_picture, validate
+from wire.bodies import decode_base64, is_picture, json_object, refuse_encoding, validate, wrong_type
 from wire.fields import Name, PictureOptions, Source
 from wire.forms import parse_form, read_fields
 from wire.problems import MEDIA_TYPE, REFUSALS, Refusal, invalid_parameters, problem_json, problem_of, request_too_large
@@ -46,6 +47,7 @@ class Request:
     content_type: str
     query: Sequence[tuple[str, str]]
     body: bytes
+    content_encoding: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,35 +77,27 @@ def _read(request: Request, max_megabytes: float) -> tuple[bytes, RequestOptions
     """The picture and its options. Raises `Refusal`."""
     if len(request.body) > max_megabytes * 1e6:
         raise request_too_large(max_megabytes)
-    media_type, options = parse_options_header(request.content_type)
+    refuse_encoding(request.content_encoding)
+    media_type, parameters = parse_options_header(request.content_type)
+    media_type = media_type.lower()
     if media_type == "application/json":
         if request.query:
             raise invalid_parameters({name: "With a JSON body, send it in the JSON." for name, _ in request.query})
         document = validate(PictureDocument, json_object(request.body), strict=True)
         return decode_base64(document.image_base64), document
     if media_type == "multipart/form-data":
-        return _from_form(request, options.get("boundary"))
-    if media_type.startswith("image/") or media_type == "application/octet-stream":
+        return _from_form(request, parameters.get("boundary"))
+    if is_picture(media_type):
         return request.body, _options(request.query)
-    if not request.body:
-        raise no_picture()
-    raise Refusal(
-        415,
-        "unsupported_media_type",
-        "Send the picture as the body with its media type, as multipart/form-data, or as application/json with "
-        "image_base64.",
-    )
+    raise wrong_type(media_type, request.body[:HEAD_BYTES])
 
 
 def _from_form(request: Request, boundary: str | None) -> tuple[bytes, RequestOptions]:
-    fields, files = parse_form(io.BytesIO(request.body), boundary, len(request.body), max_parts=_MAX_PARTS)
-    if "image" not in files:
-        raise no_picture()
-    if len(files.getlist("image")) > 1:
+    fields, files = parse_form(io.BytesIO(request.body), boundary, max_parts=_MAX_PARTS)
+    if len(files) > 1:
         raise Refusal(413, "too_many_pictures", "A request may have only one picture.")
-    options = _options([*request.query, *fields.items(multi=True)])
-    file = files["image"]
-    return file.stream.read(), options.model_copy(update={"source": options.source or file.filename or None})
+    options = _options([*request.query, *fields])
+    return files[0].data, options.model_copy(update={"source": options.source or files[0].name or None})
 
 
 def _options(pairs: Sequence[tuple[str, str]]) -> RequestOptions:

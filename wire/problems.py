@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any, NoReturn
 
 from pydantic import ValidationError
@@ -42,10 +43,13 @@ STATUS: dict[type[Exception], int] = {
 class Refusal(Exception):
     """A refused request. `members` are added to the members that every problem document has."""
 
-    def __init__(self, status: int, code: str, detail: str, **members: Any) -> None:
+    def __init__(
+        self, status: int, code: str, detail: str, headers: Mapping[str, str] = MappingProxyType({}), **members: Any
+    ) -> None:
         super().__init__(detail)
         self.status = status
         self.code = code
+        self.headers = headers
         self.members = members
 
 
@@ -71,9 +75,10 @@ REFUSALS = (BoxqueueError, UnknownModel, Refusal)
 def problem_of(error: BoxqueueError | UnknownModel | Refusal) -> Problem:
     """The problem document of an error."""
     members: dict[str, Any] = {}
+    headers: dict[str, str] = {}
     retry_after = None
     if isinstance(error, Refusal):
-        status, members = error.status, error.members
+        status, members, headers = error.status, error.members, dict(error.headers)
     else:
         status = next(STATUS[cls] for cls in type(error).__mro__ if cls in STATUS)
         if isinstance(error, UnknownModel):
@@ -82,7 +87,8 @@ def problem_of(error: BoxqueueError | UnknownModel | Refusal) -> Problem:
             retry_after = error.retry_after_s
     if status == 503 or isinstance(error, errors.KeyInFlight):
         retry_after = RETRY_AFTER
-    headers = {} if retry_after is None else {"Retry-After": str(retry_after)}
+    if retry_after is not None:
+        headers["Retry-After"] = str(retry_after)
     return Problem(status, problem_json(status, error.code, str(error)) | members, headers)
 
 

@@ -5,9 +5,9 @@ from typing import Any
 from flask import request
 from flask_openapi3.blueprint import APIBlueprint
 
-from api.openapi import BATCHES, body, document, responses
+from api.openapi import BATCHES, body, document, picture_body, responses
 from api.routes.jobs import submit_response
-from api.schemas import BatchDocument, BatchPath, JobDocument, JobForm, SubmitHeaders
+from api.schemas import BatchDocument, BatchPath, SubmitHeaders
 from api.service import service
 from api.submission import submit
 from api.uploads import read_json, read_upload
@@ -50,7 +50,7 @@ def show_batch(path: BatchPath) -> Any:
     "/<batch_id>/jobs",
     summary="Put pictures into a batch",
     operation_id="submitBatchJobs",
-    openapi_extensions=body(form=JobForm, json=JobDocument),
+    openapi_extensions=picture_body(),
     responses=responses(
         {
             200: document(Jobs, description="All jobs have their answer."),

@@ -86,7 +86,8 @@ def _picture(job: JobRecord) -> Picture:
 
 
 def _client_has(etag: str) -> bool:
-    return etag in request.if_none_match
+    # The weak comparison (RFC 9110, 13.1.2): proxies that compress make an entity tag weak.
+    return request.if_none_match.contains_weak(etag)
 
 
 def _not_modified(etag: str) -> Response:

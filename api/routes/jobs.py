@@ -9,8 +9,8 @@ from flask import request, url_for
 from flask_openapi3.blueprint import APIBlueprint
 from werkzeug.http import parse_dict_header
 
-from api.openapi import JOBS, body, document, responses
-from api.schemas import MAX_WAIT_SECONDS, JobDocument, JobForm, JobPath, JobQuery, ListQuery, SubmitHeaders
+from api.openapi import JOBS, document, picture_body, responses
+from api.schemas import MAX_WAIT_SECONDS, JobPath, JobQuery, ListQuery, SubmitHeaders
 from api.service import service
 from api.submission import submit
 from api.uploads import read_upload
@@ -30,7 +30,7 @@ POLL_SECONDS = "1"
     "",
     summary="Submit a picture, or several",
     operation_id="submitJobs",
-    openapi_extensions=body(form=JobForm, json=JobDocument),
+    openapi_extensions=picture_body(),
     responses=responses(
         {
             200: document(Job, Jobs, description="All jobs have their answer."),

@@ -17,6 +17,7 @@ from serverless.azure_functions.triggers import Invocation, JsonObject, response
 from serverless.detection import Detection
 from serverless.messages import Message
 from wire.bodies import decode_base64, json_object, validate
+from wire.body_stream import BodyStream
 from wire.problems import MEDIA_TYPE, REFUSALS, Refusal, problem_of, request_too_large
 
 if TYPE_CHECKING:
@@ -52,9 +53,9 @@ class Handler:
     def _respond(self, request: Request) -> Response:
         if request.path == "/":
             return Response()  # the host checks whether the handler is ready
-        # One byte above the limit, so that a larger body is noticed.
-        body = request.environ["wsgi.input"].read(int(self._detection.settings.max_request_mb * 1e6) + 1)
         try:
+            # One byte above the limit, so that a larger body is noticed.
+            body = BodyStream(request.environ).read(int(self._detection.settings.max_request_mb * 1e6) + 1)
             if request.path == HTTP_PATH:
                 return self._detect(request, body)
             return _json(self._invoke(request.path, body))
@@ -66,7 +67,7 @@ class Handler:
 
     def _detect(self, request: Request, body: bytes) -> Response:
         query = [pair for pair in request.args.items(multi=True) if pair[0] not in HOST_PARAMETERS]
-        picture = requests.Request(request.method, request.content_type or "", query, body)
+        picture = requests.Request(request.method, request.content_type or "", query, body, request.content_encoding)
         response = requests.respond(self._detection, picture)
         return Response(response.body, response.status, list(response.headers.items()))
 

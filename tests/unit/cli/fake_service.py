@@ -88,10 +88,11 @@ class FakeService:
 
     def _upload(self, batch_id: str) -> Any:
         files = request.files.getlist("image")
-        names = [file.filename or "" for file in files]
+        names = request.form.getlist("source") or [file.filename or "" for file in files]
         fault = self.faults.pop(0) if self.faults else None
         key = request.headers["Idempotency-Key"]
-        self.uploads.append((key, request.form.to_dict(), names))
+        options = {name: value for name, value in request.form.items() if name != "source"}
+        self.uploads.append((key, options, names))
         if len(files) > self.most_pictures:
             return problem(413, "too_many_pictures", "There are too many pictures in one request.")
         if self.guilty and any("guilty" in name for name in names):

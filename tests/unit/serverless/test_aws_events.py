@@ -122,6 +122,16 @@ def test_http_is_refused_with_a_problem(events: EventHandler, event: dict[str, A
     assert json.loads(answer["body"])["known"] == ["buttons", MODEL]
 
 
+@pytest.mark.parametrize("event", [request_1(WHITE), request_2(WHITE)], ids=["1.0", "2.0"])
+def test_a_compressed_body_is_refused(events: EventHandler, event: dict[str, Any]) -> None:
+    event["headers"]["Content-Encoding"] = "gzip"
+
+    answer = events(event, None)
+
+    assert (answer["statusCode"], answer["headers"]["Accept-Encoding"]) == (415, "identity")
+    assert json.loads(answer["body"])["code"] == "unsupported_content_encoding"
+
+
 def test_a_query_with_a_repeated_parameter_is_refused(events: EventHandler) -> None:
     for event in (request_1(WHITE, model=[MODEL, MODEL]), request_2(WHITE, query=f"model={MODEL}&model={MODEL}")):
         assert events(event, None)["statusCode"] == 422

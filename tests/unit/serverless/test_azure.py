@@ -102,6 +102,22 @@ def test_a_request_is_refused_as_the_service_refuses_it(
     assert detection.calls == []
 
 
+def test_a_compressed_body_is_refused(host: FunctionsHost, detection: Detection) -> None:
+    response = host.http("detect", PICTURE, headers={"Content-Type": "image/png", "Content-Encoding": "gzip"})
+
+    assert (response.status_code, response.json()["code"]) == (415, "unsupported_content_encoding")
+    assert detection.calls == []
+
+
+def test_a_body_that_is_cut_off_is_refused(host: FunctionsHost, detection: Detection) -> None:
+    headers = {"Content-Type": "image/png", "Content-Length": str(len(PICTURE) + 1)}
+
+    response = host.http("detect", PICTURE, headers=headers)
+
+    assert (response.status_code, response.json()["code"]) == (400, "incomplete_body")
+    assert detection.calls == []
+
+
 @pytest.mark.parametrize(
     ("error", "status", "code"),
     [

@@ -35,8 +35,8 @@ def as_json(**fields: Any) -> bytes:
     return json.dumps(fields).encode()
 
 
-def post(content_type: str, body: bytes, *query: tuple[str, str]) -> Request:
-    return Request("POST", content_type, query, body)
+def post(content_type: str, body: bytes, *query: tuple[str, str], coding: str | None = None) -> Request:
+    return Request("POST", content_type, query, body, coding)
 
 
 def base64_of(data: bytes) -> str:
@@ -44,14 +44,24 @@ def base64_of(data: bytes) -> str:
 
 
 OPTIONS = (("model", "buttons"), ("min_score", "0.2"), ("metadata", '{"page": 3}'), ("source", "card.png"))
+JSON_OPTIONS = {"model": "buttons", "min_score": 0.2, "metadata": {"page": 3}, "source": "card.png"}
 WAYS = {
     "as it is": post("image/png", WHITE, *OPTIONS),
     "as it is, without a type": post("application/octet-stream", WHITE, *OPTIONS),
+    "as it is, in capitals": post("IMAGE/PNG", WHITE, *OPTIONS),
     "a form": post(FORM, form(("image", WHITE), model="buttons", min_score="0.2", metadata='{"page": 3}')),
     "a form with a query": post(FORM, form(("image", WHITE), metadata='{"page": 3}'), *OPTIONS[:2]),
+    "a form in capitals": post(
+        "Multipart/Form-Data; Boundary=b",
+        form(("image", WHITE), model="buttons", min_score="0.2", metadata='{"page": 3}'),
+    ),
+    "JSON with a data URL": post(
+        "Application/JSON",
+        as_json(image_base64=f"data:image/png;base64,{base64_of(WHITE)}", **JSON_OPTIONS),
+    ),
     "JSON": post(
         "application/json; charset=utf-8",
-        as_json(image_base64=base64_of(WHITE), model="buttons", min_score=0.2, metadata={"page": 3}, source="card.png"),
+        as_json(image_base64=base64_of(WHITE), **JSON_OPTIONS),
     ),
 }
 
@@ -123,6 +133,19 @@ REFUSED = {
     "a form that ends early": (post(FORM, form(("image", WHITE))[:-20]), 400, "malformed_form"),
     "no JSON": (post("application/json", b"{"), 400, "malformed_json"),
     "a list": (post("application/json", b"[]"), 400, "malformed_json"),
+    "a data URL without base64": (
+        post("application/json", as_json(image_base64="data:image/png,%89PNG")),
+        422,
+        "invalid_parameter",
+    ),
+    "a picture of the wrong type": (
+        post("application/x-www-form-urlencoded", WHITE),
+        415,
+        "unsupported_media_type",
+    ),
+    "a form of texts": (post("application/x-www-form-urlencoded", b"model=buttons"), 400, "no_picture"),
+    "gzip": (post("image/png", WHITE, coding="gzip"), 415, "unsupported_content_encoding"),
+    "many parts": (post(FORM, form(*[("image", WHITE)] * 99)), 413, "request_too_large"),
     "no picture's type": (post("text/plain", b"hello"), 415, "unsupported_media_type"),
     "an unknown model": (post("image/png", WHITE, ("model", "crads")), 422, "unknown_model"),
     "another runtime's model": (post("image/png", WHITE, ("model", "cards-pytorch")), 422, "unknown_model"),
@@ -155,6 +178,12 @@ def test_a_refusal_has_a_status_a_code_and_a_message(
     assert problem["type"] == f"urn:boxqueue:problem:{code}"
     assert problem["detail"]
     assert server.answered == 0
+
+
+def test_a_file_name_arrives_as_it_was_sent(detection: Detection) -> None:
+    sent = form(("image", WHITE)).replace(b"card.png", "C:\\scans\\a%22näh.png".encode("latin-1"))
+
+    assert json.loads(respond(detection, post(FORM, sent)).body)["source"] == "C:\\scans\\a%22näh.png"
 
 
 def test_an_outage_of_the_model_server_is_503(detection: Detection, server: FakeModelServer) -> None:
