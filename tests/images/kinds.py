@@ -23,10 +23,10 @@ class Kind:
 KINDS = {
     kind.name: kind
     for kind in (
-        Kind("api", 150, (*FRAMEWORKS, "numpy", "worker")),
+        Kind("api", 165, (*FRAMEWORKS, "numpy", "worker")),
         Kind("worker-pytorch", 800, ("tensorflow", "torchvision", "keras", "flask"), "cards-pytorch"),
         Kind("worker-tensorflow", 1200, ("torch", "torchvision", "flask"), "cards-tensorflow"),
-        Kind("worker-remote", 150, (*FRAMEWORKS, "flask"), "cards-remote", bundled=False),
+        Kind("worker-remote", 180, (*FRAMEWORKS, "flask"), "cards-remote", bundled=False),
         Kind("worker-libtorch", 550, (*FRAMEWORKS, "flask"), "cards-libtorch", bundled=False),
         Kind("lambda", 800, ("tensorflow", "torchvision", "flask", "celery", "redis", "worker")),
         Kind(
