@@ -36,6 +36,8 @@ class AnnotatedPictures(ImageStore):
         `StoreUnavailable`.
         """
         with self._map_errors("read"):
+            # Buckets' listings are cached, and other processes write.
+            self._files.invalidate_cache()
             try:
                 listed = self._files.ls(f"{self._root}/{FOLDER}", detail=True)
             except FileNotFoundError:
