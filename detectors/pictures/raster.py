@@ -163,7 +163,9 @@ def _eight_bits(image: Image.Image, header: Header) -> Image.Image:
     if image.mode == "1":
         return image.convert("L")
     if image.mode.startswith("I;16"):
-        return _in_strips(image, lambda part: _grey_of_words(part, header), "L")
+        grey = _in_strips(image, lambda part: _grey_of_words(part, header), "L")
+        _require_contrast(image, grey, header)
+        return grey
     if image.mode in ("P", "PA", "LA", "RGBA", "RGBa", "La", "CMYK", "YCbCr", "RGBX"):
         return _in_strips(image, _opaque)
     raise PictureUnsupported(f"Pictures of Pillow's mode {image.mode} are not read: save it as RGB with 8 bits.")
@@ -198,6 +200,16 @@ def _grey_of_words(image: Image.Image, header: Header) -> Image.Image:
         high = 0 if image.mode == "I;16B" else 1
         grey = Image.frombytes("L", image.size, image.tobytes()[high::2])
     return ImageChops.invert(grey) if header.white_is_zero else grey
+
+
+def _require_contrast(words: Image.Image, grey: Image.Image, header: Header) -> None:
+    """Raises `PictureUnsupported` for a picture that uses so few of its values that all of it becomes one grey."""
+    (darkest, brightest), (low, high) = words.getextrema(), grey.getextrema()
+    if low == high and darkest != brightest:
+        raise PictureUnsupported(
+            f"The picture has {header.grey_bits} bits a sample and uses only the values {darkest} to {brightest}, so all "
+            "of it would be one grey: scale its samples to the whole range."
+        )
 
 
 def _opaque_grey(image: Image.Image, header: Header) -> Image.Image:

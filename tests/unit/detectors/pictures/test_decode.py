@@ -150,8 +150,19 @@ def test_grey_of_every_depth_has_the_same_pixels(data: bytes) -> None:
 
 def test_dark_pictures_of_16_bits_stay_dark() -> None:
     dark = np.full((8, 8), 200, np.uint16)
+    dark[0] = 0x0500
 
-    assert decode(grey_png(dark, 16)).pixels.max() == 0
+    pixels = decode(grey_png(dark, 16)).pixels
+
+    assert (pixels[0].max(), pixels[1:].max()) == (5, 0)
+    assert decode(grey_png(np.full((8, 8), 200), 16)).pixels.max() == 0
+
+
+@pytest.mark.parametrize("data", [grey_png(GREYS, 16), grey_tiff(GREYS.astype("<u2"), bits=16, photometric=0)])
+def test_a_picture_that_would_lose_all_its_contrast_is_an_error_and_not_black(data: bytes) -> None:
+    # 8 bits that were saved as 16, without scaling them.
+    with pytest.raises(PictureUnsupported, match="0 to 255"):
+        decode(data)
 
 
 @pytest.mark.parametrize(("bits", "scale"), [(8, 1), (16, 257)])
