@@ -207,8 +207,8 @@ def _require_contrast(words: Image.Image, grey: Image.Image, header: Header) -> 
     (darkest, brightest), (low, high) = words.getextrema(), grey.getextrema()
     if low == high and darkest != brightest:
         raise PictureUnsupported(
-            f"The picture has {header.grey_bits} bits a sample and uses only the values {darkest} to {brightest}, so all "
-            "of it would be one grey: scale its samples to the whole range."
+            f"The picture has {header.grey_bits} bits a sample and uses only the values {darkest} to {brightest}, so "
+            "all of it would be one grey: scale its samples to the whole range."
         )
 
 
