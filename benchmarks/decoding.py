@@ -129,7 +129,12 @@ def looks() -> list[tuple[str, bytes]]:
     png = dict(made)["PNG"]
     text = b"workflow\0\0" + zlib.compress(bytes(range(256)) * 20_000)
     chunk = len(text).to_bytes(4, "big") + b"zTXt" + text + zlib.crc32(b"zTXt" + text).to_bytes(4, "big")
-    return [*made, ("PNG with 5 MB of packed text", png[:33] + chunk + png[33:]), ("JPEG of 12 megapixels", photo(0))]
+    return [
+        *made,
+        ("PNG with 5 MB of packed text", png[:33] + chunk + png[33:]),
+        ("JPEG of 12 megapixels", photo(0)),
+        ("progressive JPEG", _saved(Image.effect_noise((4000, 4000), 80), "JPEG", quality=90, progressive=True)),
+    ]
 
 
 def main() -> None:
