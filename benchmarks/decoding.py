@@ -151,9 +151,9 @@ def _looks() -> bool:
     for name, data in looks():
         times = []
         for _ in range(20):
-            started = time.perf_counter()
+            started = time.process_time()
             inspect(data, max_bytes=1e9, max_pixels=1e9)
-            times.append((time.perf_counter() - started) * 1000)
+            times.append((time.process_time() - started) * 1000)
         limit = LOOK_MS + LOOK_MS_A_MEGABYTE * len(data) / 1e6
         milliseconds = statistics.median(times)
         held &= milliseconds <= limit
