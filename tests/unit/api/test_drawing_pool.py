@@ -30,9 +30,30 @@ def pool() -> Iterator[DrawingPool]:
     pool.close()
 
 
+def _all_processes() -> set[psutil.Process]:
+    return {child for child in psutil.Process().children() if _draws(child)}
+
+
+def _draws(child: psutil.Process) -> bool:
+    try:
+        return "detectors.pictures.drawing_process" in child.cmdline()
+    except psutil.Error:
+        return False
+
+
+# Processes of other tests, whose pools are not collected yet.
+_others: set[psutil.Process] = set()
+
+
+@pytest.fixture(autouse=True)
+def _note_others() -> None:
+    _others.clear()
+    _others.update(_all_processes())
+
+
 def processes() -> list[psutil.Process]:
     """The processes of this test's pool."""
-    return [child for child in psutil.Process().children() if "detectors.pictures.drawing_process" in child.cmdline()]
+    return list(_all_processes() - _others)
 
 
 def stopped(pool: DrawingPool) -> psutil.Process:
@@ -99,7 +120,9 @@ def test_a_process_that_ends_costs_only_its_picture(pool: DrawingPool, end: sign
     thread, raised = drawing(pool)
 
     process.send_signal(end)
-    process.send_signal(signal.SIGCONT)
+    if end != signal.SIGKILL:
+        # A stopped process gets other signals when it continues.
+        process.send_signal(signal.SIGCONT)
     thread.join(30)
 
     assert [type(error) for error in raised] == [PictureTooCostly]
