@@ -77,6 +77,8 @@ def drawing(pool: DrawingPool) -> tuple[threading.Thread, list[BaseException]]:
 
     thread = threading.Thread(target=draw)
     thread.start()
+    # The time of a picture begins when its process is chosen.
+    wait_for(lambda: any(isinstance(each, threading.Timer) for each in threading.enumerate()), "the picture is drawn")
     return thread, raised
 
 
@@ -144,7 +146,6 @@ def test_a_process_that_takes_too_long_is_killed() -> None:
 def test_a_request_that_finds_no_place_is_refused_at_once(pool: DrawingPool) -> None:
     process = stopped(pool)
     thread, _ = drawing(pool)
-    wait_for(pool._free.empty, "the other picture is being drawn")
 
     with pytest.raises(DrawingBusy):
         pool.draw(PICTURE, ROWS)
