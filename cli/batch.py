@@ -1,28 +1,19 @@
 """A batch on the client's side: open it, send pictures, follow it and read its results."""
 
-from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-from cli.client import SERVER_ERROR, ServiceClient
-from cli.errors import CommandError, Refused, ServiceUnreachable
-from cli.pictures import UNREADABLE, Picture, Unsent, ending_of
-from cli.results_file import Failures
+from cli.client import ServiceClient
+from cli.errors import CommandError, Refused, RequestFailed
+from cli.pictures import UNREADABLE, Picture, Unsent
+from cli.results_file import Tally
 
-# Refusals that are about the pictures of a request; which of them is at fault is found by sending fewer.
-_ABOUT_PICTURES = {400, 413, 415, 422}
-_ABOUT_ALL = {"unknown_model", "idempotency_key_reused"}
-# If the service fails on so many single pictures and has accepted none, they are not the cause.
-MAX_FAILURES = 8
-_FAILED = "service_failed"
-
-
-class _GroupFailed(Exception):
-    """The service refuses a request or fails on it, and one of its pictures may be the cause."""
-
-    def __init__(self, code: str, message: str) -> None:
-        super().__init__(message)
-        self.code = code
+# Statuses of refusals that are about the pictures of a request, and codes of those that are about all requests.
+ABOUT_PICTURES = {400, 413, 415, 422}
+ABOUT_ALL = {"unknown_model", "invalid_parameter", "idempotency_key_reused"}
+SERVICE_FAILED = "service_failed"
+# If the service fails on so many single pictures in a row, they are not the cause.
+MAX_FAILED_IN_A_ROW = 32
 
 
 class Batch:
@@ -43,10 +34,11 @@ class Batch:
         self._on_unsent = on_unsent
         self._requests = 0
         self._accepted = 0
-        self.refused = Failures()
-        """Pictures that did not become jobs: unreadable here, or refused by the service."""
-        self.skipped: Counter[str] = Counter()
-        """Files that are no pictures, by the ending of their names."""
+        self._failed_in_a_row = 0
+        self.refused = Tally()
+        """Pictures that did not become jobs: unreadable here, refused by the service, or the cause of its failure."""
+        self.skipped = Tally()
+        """Files that are no pictures."""
 
     @classmethod
     def open(
@@ -70,57 +62,52 @@ class Batch:
         pictures = [item for item in group if isinstance(item, Picture)]
         return self._send(pictures) if pictures else 0
 
-    def _send(self, pictures: list[Picture]) -> int:
+    def _send(self, pictures: Sequence[Picture]) -> int:
         try:
             accepted = self._post(pictures)
-        except _GroupFailed as failure:
-            if len(pictures) > 1:
-                middle = len(pictures) // 2
-                return self._send(pictures[:middle]) + self._send(pictures[middle:])
-            self._note(Unsent(pictures[0].source, "failed", failure.code, str(failure)))
-            if not self._accepted and self.refused.count[_FAILED] >= MAX_FAILURES:
-                raise CommandError(
-                    f"The service failed on each of the first {MAX_FAILURES} pictures: its log says why. {failure}"
-                ) from None
-            return 0
+        except RequestFailed as failure:
+            # The service may have accepted the pictures before it failed. It may also have to start again first.
+            accepted = self.progress()["total"] - self._accepted
+            if accepted < len(pictures):
+                return self._send_fewer(pictures, SERVICE_FAILED, failure)
+        except Refused as refusal:
+            if refusal.status not in ABOUT_PICTURES or refusal.code in ABOUT_ALL:
+                raise
+            return self._send_fewer(pictures, refusal.code, refusal)
         self._accepted += accepted
+        self._failed_in_a_row = 0
         return accepted
 
-    def _post(self, pictures: list[Picture]) -> int:
-        """Sends one request. Raises `_GroupFailed` if one of the pictures may be the cause."""
-        self._requests += 1
-        try:
-            answer = self._client.post_or_fail(
-                f"/v1/batches/{self.id}/jobs",
-                # The name of a file in a form can't hold every character; httpx would send a quote as %22.
-                data={**self._options, "source": [picture.source for picture in pictures]},
-                files=[("image", (picture.source, picture.content)) for picture in pictures],
-                # Repeated requests have the same key, so that no picture becomes two jobs.
-                headers={"Idempotency-Key": f"{self.id}-{self._requests}"},
-            )
-            return len(answer["jobs"])
-        except Refused as refusal:
-            if refusal.status in _ABOUT_PICTURES and refusal.code not in _ABOUT_ALL:
-                raise _GroupFailed(refusal.code, str(refusal)) from None
-            if refusal.status != SERVER_ERROR:
-                raise
-            failure: CommandError = refusal
-        except ServiceUnreachable as lost:
-            if not self._client.is_alive():
-                raise
-            failure = lost
-        if self._were_accepted(pictures):
-            return len(pictures)
-        raise _GroupFailed(_FAILED, f"The service failed on it: {failure}")
+    def _send_fewer(self, pictures: Sequence[Picture], code: str, failure: CommandError) -> int:
+        if len(pictures) > 1:
+            middle = len(pictures) // 2
+            return self._send(pictures[:middle]) + self._send(pictures[middle:])
+        self._note(Unsent(pictures[0].source, "failed", code, str(failure)))
+        if code == SERVICE_FAILED:
+            self._failed_in_a_row += 1
+            if self._failed_in_a_row == MAX_FAILED_IN_A_ROW:
+                raise CommandError(
+                    f"The service failed on {MAX_FAILED_IN_A_ROW} pictures in a row, so something else is wrong with "
+                    f"it: look at its log. {failure}"
+                )
+        return 0
 
-    def _were_accepted(self, pictures: list[Picture]) -> bool:
-        """Whether the service has accepted pictures although its answer was lost."""
-        return bool(self.progress()["total"] >= self._accepted + len(pictures))
+    def _post(self, pictures: Sequence[Picture]) -> int:
+        self._requests += 1
+        answer = self._client.post_pictures(
+            f"/v1/batches/{self.id}/jobs",
+            # The name of a file in a form can't hold every character; httpx would send a quote as %22.
+            data={**self._options, "source": [picture.source for picture in pictures]},
+            files=[("image", (picture.source, picture.content)) for picture in pictures],
+            # Repeated requests have the same key, so that no picture becomes two jobs.
+            headers={"Idempotency-Key": f"{self.id}-{self._requests}"},
+        )
+        return len(answer["jobs"])
 
     def _note(self, item: Unsent) -> None:
         """Counts a file that does not become a job."""
         if item.status == "skipped":
-            self.skipped[ending_of(item.source)] += 1
+            self.skipped.add(item.code, item.source)
         else:
             self.refused.add(item.code, item.source, item.message if item.code == UNREADABLE else "")
         self._on_unsent(item)

@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 import httpx
 from tenacity import RetryCallState, Retrying, retry_if_exception, wait_exponential
 
-from cli.errors import Refused, ServiceUnreachable, WrongUsage
+from cli.errors import CommandError, ConnectionLost, Refused, RequestFailed, ServiceUnreachable, WrongUsage
 
 TIMEOUT = httpx.Timeout(60, connect=5)
 LOOPBACK = {"127.0.0.1", "localhost", "::1"}
@@ -18,8 +18,10 @@ BACKOFF = wait_exponential(multiplier=0.25, max=5)
 # Statuses of a proxy or of a crash. They say nothing about the request, so it is tried again.
 TRANSIENT = {500, 502, 504}
 SERVER_ERROR = 500
-# A service that fails on a request as often as this fails because of it.
-FAILURES = 3
+# A ready service that fails on one request as often as this fails because of it.
+MAX_FAULTS = 3
+# What httpx raises before the service has got anything of a request.
+NOT_CONNECTED = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.ProxyError)
 
 
 class ServiceClient:
@@ -64,31 +66,14 @@ class ServiceClient:
         """`options` are httpx's: json, data, files, headers."""
         return self._json(self._request("POST", path, **options))
 
-    def post_or_fail(self, path: str, **options: Any) -> Any:
-        """Like `post`, but gives up after `FAILURES` faults that may be those of this request: a status 500, or a
-        connection that breaks although the service answers others."""
-        faults = 0
-
-        def is_over(call: RetryCallState) -> bool:
-            nonlocal faults
-            failure = _failure(call)
-            broke = isinstance(failure, ServiceUnreachable) and self.is_alive()
-            faults += broke or (isinstance(failure, Refused) and failure.status == SERVER_ERROR)
-            return faults >= FAILURES or self._is_over(call)
-
-        return self._json(self._retrying.copy(stop=is_over)(self._request_once, "POST", path, **options))
-
-    def is_alive(self) -> bool:
-        """Whether the service answers now."""
-        try:
-            self._http.get("/healthz", timeout=5)
-        except httpx.TransportError:
-            return False
-        return True
+    def post_pictures(self, path: str, **options: Any) -> Any:
+        """Like `post`, but raises `RequestFailed` if the service fails because of this request."""
+        return self._json(self._request_or_fail("POST", path, **options))
 
     def download(self, path: str) -> tuple[bytes, str]:
-        """The bytes at `path` and their media type."""
-        response = self._request("GET", path)
+        """The bytes at `path` and their media type. Raises `RequestFailed` if the service fails because of this
+        request."""
+        response = self._request_or_fail("GET", path)
         return response.content, response.headers.get("content-type", "").partition(";")[0]
 
     def jobs(self, **params: Any) -> Iterator[dict[str, Any]]:
@@ -121,6 +106,25 @@ class ServiceClient:
         """Raises `Refused` for a problem, and `ServiceUnreachable` if the service does not answer in time."""
         return self._retrying(self._request_once, method, path, **options)
 
+    def _request_or_fail(self, method: str, path: str, **options: Any) -> httpx.Response:
+        """Like `_request`, but raises `RequestFailed` after `MAX_FAULTS` faults that are those of this request: a
+        status 500 of a service that is ready, or a connection that breaks during the request."""
+        faults = 0
+
+        def is_over(call: RetryCallState) -> bool:
+            nonlocal faults
+            failure = _failure(call)
+            crashed = isinstance(failure, Refused) and failure.status == SERVER_ERROR and self.is_ready()
+            faults += crashed or isinstance(failure, ConnectionLost)
+            return faults == MAX_FAULTS or self._is_over(call)
+
+        try:
+            return self._retrying.copy(stop=is_over)(self._request_once, method, path, **options)
+        except CommandError as failure:
+            if faults < MAX_FAULTS:
+                raise
+            raise RequestFailed(f"The service failed {faults} times: {failure}") from None
+
     def _request_once(self, method: str, path: str, **options: Any) -> httpx.Response:
         try:
             response = self._http.request(method, path, **options)
@@ -144,11 +148,13 @@ class ServiceClient:
             raise ServiceUnreachable(f"What answers at {self.url} is not Boxqueue.") from None
 
     def _unreachable(self, error: httpx.TransportError) -> ServiceUnreachable:
-        if isinstance(error, httpx.ReadTimeout):
+        if isinstance(error, NOT_CONNECTED):
+            return ServiceUnreachable(
+                f"No service answers at {self.url}: start one with `boxqueue up` (or `make up`), or name it with --url."
+            )
+        if isinstance(error, httpx.TimeoutException):
             return ServiceUnreachable(f"The service at {self.url} took too long to answer.")
-        return ServiceUnreachable(
-            f"No service answers at {self.url}: start one with `boxqueue up` (or `make up`), or name it with --url."
-        )
+        return ConnectionLost(f"The service at {self.url} broke the connection.")
 
 
 def _failure(call: RetryCallState) -> BaseException | None:

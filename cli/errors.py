@@ -24,6 +24,14 @@ class ServiceUnreachable(CommandError):
     exit_code = UNREACHABLE
 
 
+class ConnectionLost(ServiceUnreachable):
+    """The connection broke after the request was begun, so the request may be the cause."""
+
+
+class RequestFailed(CommandError):
+    """The service failed on this request each time, although it answers others."""
+
+
 class Refused(CommandError):
     """The service answered with a problem (RFC 9457). `retry_after`: seconds after which to repeat the request, or None
     if repeating it does not help."""

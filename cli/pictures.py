@@ -17,8 +17,10 @@ from detectors.pictures.signatures import HEAD_BYTES, media_type_of
 SUFFIXES = frozenset(
     ".jpg .jpeg .jpe .jfif .png .webp .bmp .gif .tif .tiff .heic .heif .hif .avif".split()  # noqa: SIM905
 )
-# What systems and programs put beside a user's pictures. Names that begin with a dot are left out as well.
-LEFT_OUT = frozenset({"@eaDir", "__MACOSX", "Thumbs.db", "desktop.ini", "$RECYCLE.BIN", "#recycle", "lost+found"})
+# What systems and programs put beside a user's pictures. Hidden files and folders are left out as well.
+_SYSTEM = "$RECYCLE.BIN", "System Volume Information", "lost+found", "Thumbs.db", "ehthumbs.db", "desktop.ini"
+_STORAGE = "@eaDir", "@tmp", "@Recycle", "@Recently-Snapshot", "#recycle", "#snapshot"  # of Synology and QNAP
+LEFT_OUT = {name.lower(): name for name in (*_SYSTEM, *_STORAGE, "__MACOSX", ".git", ".DS_Store", ".thumbnails")}
 # One request: enough pictures to spread its cost, few enough bytes to repeat it quickly.
 MAX_FILES = 32
 MAX_BYTES = 24_000_000
@@ -57,32 +59,42 @@ def require_folder(folder: Path) -> None:
 
 
 def files_below(folder: Path, recursive: bool, left_out: Counter[str] | None = None) -> Iterator[str]:
-    """Paths of the files in `folder` sorted by name; also of folders that can't be listed.
+    """Paths of the files in `folder` and then of those in each folder below it, sorted by name; also of folders that
+    can't be listed.
 
-    What is left out is counted in `left_out`, by its name; folders are counted once, and not walked. Keeps the names of
+    What is left out is counted in `left_out`, by its kind; a folder is counted once, and not walked. Keeps the names of
     one folder at a time. Does not follow links to folders, because they may form a cycle.
     """
-    try:
-        entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
-    except OSError:
-        yield str(folder)
-        return
-    # Directory entries take much more memory than names, so only the names are kept.
-    files, folders = [], []
-    for entry in entries:
-        is_folder = entry.is_dir(follow_symlinks=False)
-        if entry.name.startswith(".") or entry.name in LEFT_OUT:
-            if left_out is not None and (recursive or not is_folder):
-                left_out[entry.name + ("/" if is_folder else "")] += 1
-        elif not is_folder:
-            files.append(entry.name)
-        elif recursive:
-            folders.append(entry.name)
-    del entries
-    for name in files:
-        yield str(folder / name)
-    for name in folders:
-        yield from files_below(folder / name, recursive, left_out)
+    waiting = [folder]
+    while waiting:
+        here = waiting.pop()
+        # Directory entries take much more memory than names, so only the names are kept.
+        files, folders, others = list[str](), list[str](), Counter[str]()
+        try:
+            with os.scandir(here) as entries:
+                for entry in entries:
+                    is_folder = entry.is_dir(follow_symlinks=False)
+                    if is_folder and not recursive:
+                        continue
+                    if kind := left_out_as(entry.name):
+                        others[kind] += 1
+                    else:
+                        (folders if is_folder else files).append(entry.name)
+        except OSError:
+            yield str(here)
+            continue
+        if left_out is not None:
+            left_out.update(others)
+        for name in sorted(files):
+            yield str(here / name)
+        waiting += [here / name for name in sorted(folders, reverse=True)]  # the last one is next
+
+
+def left_out_as(name: str) -> str | None:
+    """The kind of a file or folder that is never a user's picture; None for all others."""
+    if name.startswith("._"):
+        return "._*"  # what macOS writes beside each file on foreign disks
+    return LEFT_OUT.get(name.lower()) or ("hidden" if name.startswith(".") else None)
 
 
 def ending_of(source: str) -> str:
@@ -91,16 +103,19 @@ def ending_of(source: str) -> str:
 
 
 def may_be_picture(file: Path) -> bool:
-    """Whether a file's name or its first bytes say that it is a picture."""
-    if file.suffix.lower() in SUFFIXES:
-        return True
+    """Whether a file is a picture, or can't be read, so that it has to be reported."""
     try:
         if not stat.S_ISREG(file.stat().st_mode):
             return False
-        with file.open("rb") as stream:
-            return media_type_of(stream.read(HEAD_BYTES)) is not None
+        with file.open("rb", buffering=0) as stream:
+            return _is_picture(file, stream.read(HEAD_BYTES))
     except OSError:
-        return False
+        return True
+
+
+def _is_picture(file: Path, head: bytes) -> bool:
+    """`head`: the first HEAD_BYTES bytes of the file."""
+    return file.suffix.lower() in SUFFIXES or media_type_of(head) is not None
 
 
 def requests_of(folder: Path, files: Iterable[str]) -> Iterator[list[Picture | Unsent]]:
@@ -125,14 +140,18 @@ def _read(folder: Path, file: Path) -> Picture | Unsent:
         found = file.stat()
         if stat.S_ISDIR(found.st_mode) and not file.is_symlink():
             os.scandir(file).close()  # raises why it can't be listed
+            return Unsent(source, "failed", UNREADABLE, "The folder could not be listed.")
         if not stat.S_ISREG(found.st_mode):
             return Unsent(source, "skipped", NO_FILE, "It is no regular file.")
-        if not may_be_picture(file):
-            return Unsent(source, "skipped", NO_PICTURE, "Neither its name nor its first bytes are those of a picture.")
-        if found.st_size > TOO_LARGE_BYTES:
-            most = TOO_LARGE_BYTES // 1_000_000
-            return Unsent(source, "failed", TOO_LARGE, f"It is larger than {most} MB, which no service accepts.")
-        return Picture(source, file.read_bytes())
+        with file.open("rb", buffering=0) as stream:
+            if not _is_picture(file, stream.read(HEAD_BYTES)):
+                message = "Neither its name nor its first bytes are those of a picture."
+                return Unsent(source, "skipped", NO_PICTURE, message)
+            if found.st_size > TOO_LARGE_BYTES:
+                most = TOO_LARGE_BYTES // 1_000_000
+                return Unsent(source, "failed", TOO_LARGE, f"It is larger than {most} MB, which no service accepts.")
+            stream.seek(0)
+            return Picture(source, stream.read())
     except OSError as error:
         return Unsent(source, "failed", UNREADABLE, error.strerror or str(error))
 

@@ -1,7 +1,6 @@
 """The results of a demo: a table, and the pictures with their boxes drawn."""
 
 import json
-import mimetypes
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
@@ -11,15 +10,19 @@ from rich.table import Table
 from rich.text import Text
 
 from cli.client import ServiceClient
-from cli.errors import CommandError, Refused
+from cli.errors import CommandError
+from cli.pictures import Unsent
 
 # A row of the table has room for this many labels.
 MAX_LABELS = 3
+# The types in which the service draws, and the endings of their files.
+ENDINGS = {"image/png": (".png",), "image/jpeg": (".jpg", ".jpeg", ".jpe", ".jfif"), "image/webp": (".webp",)}
 
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """One picture through one model. `milliseconds`: decoding and the model, without waiting in the queue."""
+    """One picture through one model. `milliseconds`: decoding and the model, without waiting in the queue.
+    `not_drawn`: why there is no picture with its boxes."""
 
     source: str
     model: str
@@ -28,6 +31,7 @@ class Result:
     milliseconds: float | None
     error: str
     annotated: str | None
+    not_drawn: str = ""
 
 
 def result_of(job: dict[str, Any]) -> Result:
@@ -45,6 +49,11 @@ def result_of(job: dict[str, Any]) -> Result:
         error=f"{error['code']}: {error['message']}" if error else "cancelled" if job["status"] == "cancelled" else "",
         annotated=job["links"].get("annotated") if job["status"] == "succeeded" else None,
     )
+
+
+def result_of_unsent(item: Unsent, model: str) -> Result:
+    """The result of a file that did not become a job."""
+    return Result(item.source, model, 0, "", None, f"{item.code}: {item.message}", None)
 
 
 def best_labels(detections: list[dict[str, Any]]) -> str:
@@ -73,6 +82,8 @@ def table_of(results: Iterable[Result]) -> Table:
     for result in results:
         milliseconds = "" if result.milliseconds is None else f"{result.milliseconds:.0f}"
         labels = Text(result.error, "red") if result.error else Text(result.best)
+        if result.not_drawn:
+            labels.append(f" (not drawn: {result.not_drawn})", "red")
         boxes = "–" if result.error else str(result.boxes)
         table.add_row(Text(result.source), Text(result.model), boxes, labels, milliseconds)
     return table
@@ -81,25 +92,28 @@ def table_of(results: Iterable[Result]) -> Table:
 def write_annotated(client: ServiceClient, results: Iterable[Result], destination: Path) -> list[Result]:
     """Writes destination/<model>/<picture>; with a further suffix if the service returns another format (a.bmp.png).
 
-    Returns the results. Those of pictures that the service does not draw say why.
+    Returns the results. Those whose picture can't be drawn or written say why.
     """
-    return [_write_annotated(client, result, destination) for result in results]
+    written: set[Path] = set()
+    return [_write_annotated(client, result, destination, written) for result in results]
 
 
-def _write_annotated(client: ServiceClient, result: Result, destination: Path) -> Result:
-    if result.annotated is not None:
-        try:
-            content, media_type = client.download(result.annotated)
-        except Refused as refusal:
-            return replace(result, best=f"{result.best} (not drawn: {refusal})".lstrip())
-        path = destination / result.model / _below(result.source)
-        if mimetypes.guess_type(path.name)[0] != media_type:
-            path = path.with_name(path.name + (mimetypes.guess_extension(media_type) or ""))
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_bytes(content)
-        except OSError as error:
-            raise CommandError(f"Can't write {path}: {error.strerror}.") from None
+def _write_annotated(client: ServiceClient, result: Result, destination: Path, written: set[Path]) -> Result:
+    if result.annotated is None:
+        return result
+    path = destination / result.model / _below(result.source)
+    try:
+        content, media_type = client.download(result.annotated)
+        endings = ENDINGS.get(media_type, (".image",))
+        while path.suffix.lower() not in endings or path in written:
+            path = path.with_name(path.name + endings[0])
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
+    except CommandError as refusal:
+        return replace(result, not_drawn=str(refusal))
+    except OSError as error:
+        return replace(result, not_drawn=f"Can't write {path}: {error.strerror}.")
+    written.add(path)
     return result
 
 

@@ -1,4 +1,4 @@
-"""The file with the results of a batch, and the count of what failed."""
+"""The file with the results of a batch, and the count of what failed or was skipped."""
 
 import json
 import os
@@ -11,8 +11,11 @@ from typing import Any
 from cli.errors import CommandError
 from cli.pictures import Unsent, ending_of
 
-# A summary names this many failed pictures of each error code.
+# A summary names this many files of each code.
 EXAMPLES = 3
+# Files may have as many endings as they have names, so the rarer ones are counted together.
+MAX_ENDINGS = 50
+OTHER_ENDINGS = "other endings"
 # All fields that a job has.
 _FIELDS = (
     *("id", "status", "model", "model_digest", "batch_id", "source", "priority", "deaths", "repeated", "image"),
@@ -21,8 +24,8 @@ _FIELDS = (
 
 
 @dataclass(slots=True)
-class Failures:
-    """The number of failed pictures for each error code, also by the ending of their names, and the first few names."""
+class Tally:
+    """The number of files for each code, also by the ending of their names, and the first few names."""
 
     count: Counter[str] = field(default_factory=Counter)
     endings: dict[str, Counter[str]] = field(default_factory=dict)
@@ -30,7 +33,8 @@ class Failures:
 
     def add(self, code: str, source: str, reason: str = "") -> None:
         self.count[code] += 1
-        self.endings.setdefault(code, Counter())[ending_of(source)] += 1
+        endings, ending = self.endings.setdefault(code, Counter()), ending_of(source)
+        endings[ending if ending in endings or len(endings) < MAX_ENDINGS else OTHER_ENDINGS] += 1
         named = self.examples.setdefault(code, [])
         if len(named) < EXAMPLES:
             named.append(f"{source} ({reason})" if reason else source)
@@ -39,8 +43,8 @@ class Failures:
     def total(self) -> int:
         return self.count.total()
 
-    def update(self, others: "Failures") -> None:
-        """Adds the failures of another count."""
+    def update(self, others: "Tally") -> None:
+        """Adds the files of another tally."""
         self.count.update(others.count)
         for code, endings in others.endings.items():
             self.endings.setdefault(code, Counter()).update(endings)
@@ -71,12 +75,12 @@ class ResultsFile:
         fields = dict.fromkeys(_FIELDS) | {"status": item.status, "source": item.source, "error": error}
         self._stream.write(json.dumps(fields) + "\n")
 
-    def write(self, lines: Iterable[str], least: int, most: int) -> Failures:
-        """Writes one line of JSON for each job. Returns the failures among them.
+    def write(self, lines: Iterable[str], least: int, most: int) -> Tally:
+        """Writes one line of JSON for each job. Returns the failed ones.
 
         Raises `CommandError` and writes no file if there are fewer than `least` or more than `most` lines.
         """
-        failures = Failures()
+        failures = Tally()
         written = 0
         for line in lines:
             self._stream.write(line + "\n")

@@ -21,7 +21,7 @@ from cli.local.stop_signals import stop_signals
 from cli.options import examples, load_settings
 from cli.pictures import Unsent, files_below, may_be_picture, requests_of, require_folder
 from cli.progress import PictureProgress
-from cli.results import Result, results_of, table_of, write_annotated
+from cli.results import Result, result_of_unsent, results_of, table_of, write_annotated
 from cli.terminal import say, working
 from jobs.settings import PREFIX, ROOT, Settings
 
@@ -70,8 +70,13 @@ def demo(
         raise typer.Exit(INTERRUPTED) from None
     terminal.output().print(table_of(results))
     failed = sum(bool(answer.error) for answer in results)
-    say(f"The pictures with their boxes are in {output}/." + (f" {failed} failed." if failed else ""))
-    raise typer.Exit(SOME_FAILED if failed else 0)
+    not_drawn = sum(bool(answer.not_drawn) for answer in results)
+    say(
+        f"The pictures with their boxes are in {output}/."
+        + (f" {failed} failed." if failed else "")
+        + (f" {not_drawn} could not be drawn." if not_drawn else "")
+    )
+    raise typer.Exit(SOME_FAILED if failed or not_drawn else 0)
 
 
 def _detect(
@@ -102,7 +107,7 @@ def _detect(
         _follow(service, batches, progress)
     for batch in batches:
         results += results_of(batch.results())
-    results += [Result(item.source, model, 0, "", None, f"{item.code}: {item.message}", None) for model, item in unsent]
+    results += [result_of_unsent(item, model) for model, item in unsent]
     return sorted(results, key=lambda answer: (answer.source, answer.model))
 
 

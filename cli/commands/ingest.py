@@ -15,9 +15,9 @@ from cli.diagnosis import diagnose
 from cli.errors import INTERRUPTED, SOME_FAILED, CommandError, StopRequested, WrongUsage
 from cli.local.stop_signals import stop_signals
 from cli.options import EXAMPLE_ID, JsonOption, UrlOption, examples, service
-from cli.pictures import Unsent, ending_of, files_below, may_be_picture, requests_of, require_folder
+from cli.pictures import NO_PICTURE, Unsent, files_below, may_be_picture, requests_of, require_folder
 from cli.progress import PictureProgress
-from cli.results_file import Failures, ResultsFile
+from cli.results_file import ResultsFile, Tally
 from cli.summary import listed, show_summary
 from cli.terminal import say
 
@@ -59,7 +59,8 @@ def ingest(
     resume: Annotated[
         str | None,
         typer.Option(
-            metavar="BATCH", help="Send nothing, and follow this batch to its end. Only its jobs are written."
+            metavar="BATCH",
+            help="Send nothing, and follow this batch to its end. It has no list of the files: --output gets its jobs.",
         ),
     ] = None,
     url: UrlOption = None,
@@ -67,10 +68,11 @@ def ingest(
 ) -> None:
     """Send a folder of pictures through a model as one batch, follow it, and show its results.
 
-    A file is a picture if its first bytes or its name say so (JPEG, PNG, WebP, BMP, GIF, TIFF, HEIC, AVIF). Hidden
-    files and those of other programs (.git, @eaDir, __MACOSX, Thumbs.db, …) are left out. A picture that can't be read,
-    or that the service refuses, is named and counted, and costs no other. After a lost connection the command tries
-    again; no picture becomes two jobs. After Ctrl-C the service continues with the pictures that it has.
+    A file is a picture if its first bytes or its name say so (JPEG, PNG, WebP, BMP, GIF, TIFF, HEIC, AVIF); other files
+    are skipped. Hidden files and folders, and those that systems make (.git, @eaDir, __MACOSX, Thumbs.db, …), are left
+    out: they are counted, and have no line in --output. A picture that can't be read, that the service refuses or that
+    it fails on has its code, and all others are sent. After a lost connection the command tries again; no picture
+    becomes two jobs. After Ctrl-C the service continues with the pictures that it has.
     """
     started = time.monotonic()
     left_out = Counter[str]()
@@ -97,10 +99,10 @@ def ingest(
                     shown = _follow(client, batch, progress)
                 failures = _read_back(batch, shown, results)
             except StopRequested:
-                _say_how_to_continue(client.url, batch.id, "Interrupted.")
+                _say_how_to_continue(client.url, batch, "Interrupted.")
                 raise typer.Exit(INTERRUPTED) from None
             except CommandError:
-                _say_how_to_continue(client.url, batch.id, "Not finished.")
+                _say_how_to_continue(client.url, batch, "Not finished.")
                 raise
     finally:
         if results:
@@ -116,14 +118,14 @@ def _count(folder: Path, recursive: bool, left_out: Counter[str]) -> int:
     require_folder(folder)
     # Lists the folder twice, for the count and for the names: it may have more names than memory has room for. A file
     # is read only once, apart from the first bytes of those in front of the first picture.
-    files, endings, has_picture = 0, Counter[str](), False
+    files, others, has_picture = 0, Tally(), False
     for file in files_below(folder, recursive, left_out):
         files += 1
         has_picture = has_picture or may_be_picture(Path(file))
         if not has_picture:
-            endings[ending_of(file)] += 1
+            others.add(NO_PICTURE, file)
     if not has_picture:
-        found = f" among its {files} files ({listed(endings)})" if files else ""
+        found = f" among its {files} files ({listed(others.endings[NO_PICTURE])})" if files else ""
         raise CommandError(f"There are no pictures in {folder}{found}{'' if recursive else ' (try --recursive)'}.")
     return files
 
@@ -153,12 +155,12 @@ def _upload(batch: Batch, folder: Path, files: Iterator[str], progress: PictureP
     for group in requests_of(folder, files):
         batch.send(group)
         sent += len(group)
-        progress.total = max(sent, counted) - batch.skipped.total()
+        progress.total = max(sent, counted) - batch.skipped.total
         if time.monotonic() - polled > POLL_SECONDS:
             polled = time.monotonic()
             done = _done(batch.progress())
-        progress.show(done + batch.refused.total, sent - batch.skipped.total())
-    progress.total = sent - batch.skipped.total()  # files may have come or gone since they were counted
+        progress.show(done + batch.refused.total, sent - batch.skipped.total)
+    progress.total = sent - batch.skipped.total  # files may have come or gone since they were counted
     batch.close()
 
 
@@ -187,7 +189,7 @@ def _done(shown: dict[str, Any]) -> int:
     return int(shown["total"] - shown["pending"])
 
 
-def _read_back(batch: Batch, shown: dict[str, Any], results: ResultsFile | None) -> Failures:
+def _read_back(batch: Batch, shown: dict[str, Any], results: ResultsFile | None) -> Tally:
     """Writes the results if a file was named. Returns everything that failed, here and in the service."""
     failures = batch.refused
     if results:
@@ -199,14 +201,16 @@ def _read_back(batch: Batch, shown: dict[str, Any], results: ResultsFile | None)
     return failures
 
 
-def _say_how_to_continue(url: str, batch_id: str, why: str) -> None:
+def _say_how_to_continue(url: str, batch: Batch, why: str) -> None:
     """Closes the batch, so that it finishes with the pictures it has, and names the commands to follow or cancel it."""
     accepted = "an unknown number of"
     try:
         with ServiceClient(url) as client:
-            accepted = str(client.post(f"/v1/batches/{batch_id}/close")["total"])
+            accepted = str(client.post(f"/v1/batches/{batch.id}/close")["total"])
     except CommandError:
         pass  # the service can't be reached, or the batch was cancelled: accepted pictures stay accepted
-    say(f"{why} The service accepted {accepted} pictures in batch {batch_id} and continues with them.")
-    say(f"  follow it:  boxqueue ingest --resume {batch_id}")
-    say(f"  cancel it:  boxqueue batches {batch_id} --cancel")
+    say(f"{why} The service accepted {accepted} pictures in batch {batch.id} and continues with them.")
+    if refused := batch.refused.total:
+        say(f"Without a job: {refused} pictures ({listed(batch.refused.count)}), of which --resume does not know.")
+    say(f"  follow it:  boxqueue ingest --resume {batch.id}")
+    say(f"  cancel it:  boxqueue batches {batch.id} --cancel")

@@ -1,10 +1,12 @@
 """Runs the commands as a script does: arguments in, an exit code and two streams out."""
 
+import json
 import os
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from typer.testing import CliRunner, Result
@@ -56,3 +58,29 @@ def folder(tmp_path: Path) -> Path:
     folder = tmp_path / "pictures"
     folder.mkdir()
     return folder
+
+
+@pytest.fixture
+def ingest(boxqueue: Boxqueue, service: fake_service.FakeService, folder: Path) -> Boxqueue:
+    return lambda *arguments: boxqueue("ingest", folder, "--model", "cards", "--url", service.url, *arguments)
+
+
+@pytest.fixture
+def waited(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """The seconds that the client waits between its tries, which take no time here."""
+    waited: list[float] = []
+    monkeypatch.setattr("tenacity.nap.time", SimpleNamespace(sleep=waited.append))
+    return waited
+
+
+def fill(folder: Path, *names: str) -> None:
+    for name in names:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(b"bytes of " + name.encode())
+
+
+def lines_of(file: Path) -> dict[str, dict[str, Any]]:
+    """The lines of a results file, by the source of each."""
+    lines = [json.loads(line) for line in file.read_text().splitlines()]
+    assert len({line["source"] for line in lines}) == len(lines)
+    return {line["source"]: line for line in lines}

@@ -31,6 +31,8 @@ class FakeService:
         # What happens to every upload with a picture whose name contains `guilty`.
         self.guilty: Callable[[], Response] | None = None
         self.most_pictures = 1000
+        # How often `/readyz` answers that the service is not ready.
+        self.not_ready = 0
         self.lost_results = 0
         self._answers: dict[str, Any] = {}
         self.url = ""
@@ -39,7 +41,7 @@ class FakeService:
         app = Flask("fake")
         app.before_request(lambda: self.seen.append(f"{request.method} {request.path}"))
         routes: list[tuple[str, str, Callable[..., Any]]] = [
-            ("GET", "/readyz", lambda: {}),
+            ("GET", "/readyz", self._readiness),
             ("GET", "/version", lambda: {"commit": "abc", "version": "9.9"}),
             ("GET", "/v1/models", lambda: {"models": [MODEL]}),
             ("GET", "/v1/queues", lambda: {"queues": [QUEUE]}),
@@ -55,6 +57,10 @@ class FakeService:
         for method, path, answer in routes:
             app.add_url_rule(path, endpoint=f"{method} {path}", view_func=answer, methods=[method])
         return app
+
+    def _readiness(self) -> tuple[dict[str, Any], int]:
+        self.not_ready -= 1
+        return ({}, 503) if self.not_ready >= 0 else ({}, 200)
 
     def _open(self) -> tuple[dict[str, Any], int]:
         batch_id = f"batch-{len(self.batches) + 1}"
