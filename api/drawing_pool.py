@@ -52,8 +52,9 @@ class DrawingPool:
         count = 2 if half >= 4 * _LEAST_BYTES else 1
         self.process_bytes = min(_MOST_BYTES, max(_LEAST_BYTES, half // count))
         self._draw_seconds = draw_seconds
-        # More requests than this are refused at once: others need threads as well.
-        self._places = threading.BoundedSemaphore(max(1, min(4 * count, api_threads // 2)))
+        # More requests than this are refused at once. Three quarters of the threads may be waiting for jobs, and one
+        # has to stay free.
+        self._places = threading.BoundedSemaphore(max(1, min(4 * count, api_threads // 4 - 1)))
         self._free: queue.LifoQueue[_Process] = queue.LifoQueue()
         for _ in range(count):
             self._free.put(_Process(self.process_bytes, draw_seconds))

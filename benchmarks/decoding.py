@@ -129,7 +129,12 @@ def looks() -> list[tuple[str, bytes]]:
     png = dict(made)["PNG"]
     text = b"workflow\0\0" + zlib.compress(bytes(range(256)) * 20_000)
     chunk = len(text).to_bytes(4, "big") + b"zTXt" + text + zlib.crc32(b"zTXt" + text).to_bytes(4, "big")
-    return [*made, ("PNG with 5 MB of packed text", png[:33] + chunk + png[33:]), ("JPEG of 12 megapixels", photo(0))]
+    return [
+        *made,
+        ("PNG with 5 MB of packed text", png[:33] + chunk + png[33:]),
+        ("JPEG of 12 megapixels", photo(0)),
+        ("progressive JPEG", _saved(Image.effect_noise((4000, 4000), 80), "JPEG", quality=90, progressive=True)),
+    ]
 
 
 def main() -> None:
@@ -146,9 +151,9 @@ def _looks() -> bool:
     for name, data in looks():
         times = []
         for _ in range(20):
-            started = time.perf_counter()
+            started = time.process_time()
             inspect(data, max_bytes=1e9, max_pixels=1e9)
-            times.append((time.perf_counter() - started) * 1000)
+            times.append((time.process_time() - started) * 1000)
         limit = LOOK_MS + LOOK_MS_A_MEGABYTE * len(data) / 1e6
         milliseconds = statistics.median(times)
         held &= milliseconds <= limit

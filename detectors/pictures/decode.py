@@ -12,7 +12,7 @@ from detectors.pictures.raster import read_rgb
 
 # A JPEG is decoded at a reduced size only if that is this many times as large as the model needs: docs/models.md has
 # the measurement. The same number is in detectors/runtimes/libtorch/picture.cpp.
-REDUCED_MARGIN = 1.9
+REDUCED_MARGIN = 3.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,7 +20,7 @@ namespace {
 constexpr int channels = 3;
 constexpr uint8_t padding = 114;  // as in detectors/pictures/preprocess.py
 constexpr uint8_t white = 255;
-constexpr double reduced_margin = 1.9;  // as in detectors/pictures/decode.py
+constexpr double reduced_margin = 3.0;  // as in detectors/pictures/decode.py
 // As in detectors/pictures/headers/jpeg.py and png.py.
 constexpr int max_scans = 100;
 constexpr int64_t max_scan_pixels = 2'500'000'000, max_pixels_a_byte = 512, max_expansion = 1032;

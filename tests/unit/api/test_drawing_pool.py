@@ -30,9 +30,30 @@ def pool() -> Iterator[DrawingPool]:
     pool.close()
 
 
+def _all_processes() -> set[psutil.Process]:
+    return {child for child in psutil.Process().children() if _draws(child)}
+
+
+def _draws(child: psutil.Process) -> bool:
+    try:
+        return "detectors.pictures.drawing_process" in child.cmdline()
+    except psutil.Error:
+        return False
+
+
+# Processes of other tests, whose pools are not collected yet.
+_others: set[psutil.Process] = set()
+
+
+@pytest.fixture(autouse=True)
+def _note_others() -> None:
+    _others.clear()
+    _others.update(_all_processes())
+
+
 def processes() -> list[psutil.Process]:
     """The processes of this test's pool."""
-    return [child for child in psutil.Process().children() if "detectors.pictures.drawing_process" in child.cmdline()]
+    return list(_all_processes() - _others)
 
 
 def stopped(pool: DrawingPool) -> psutil.Process:
@@ -56,6 +77,8 @@ def drawing(pool: DrawingPool) -> tuple[threading.Thread, list[BaseException]]:
 
     thread = threading.Thread(target=draw)
     thread.start()
+    # The time of a picture begins when its process is chosen.
+    wait_for(lambda: any(isinstance(each, threading.Timer) for each in threading.enumerate()), "the picture is drawn")
     return thread, raised
 
 
@@ -99,7 +122,9 @@ def test_a_process_that_ends_costs_only_its_picture(pool: DrawingPool, end: sign
     thread, raised = drawing(pool)
 
     process.send_signal(end)
-    process.send_signal(signal.SIGCONT)
+    if end != signal.SIGKILL:
+        # A stopped process gets other signals when it continues.
+        process.send_signal(signal.SIGCONT)
     thread.join(30)
 
     assert [type(error) for error in raised] == [PictureTooCostly]
@@ -121,7 +146,6 @@ def test_a_process_that_takes_too_long_is_killed() -> None:
 def test_a_request_that_finds_no_place_is_refused_at_once(pool: DrawingPool) -> None:
     process = stopped(pool)
     thread, _ = drawing(pool)
-    wait_for(pool._free.empty, "the other picture is being drawn")
 
     with pytest.raises(DrawingBusy):
         pool.draw(PICTURE, ROWS)
