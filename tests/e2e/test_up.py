@@ -141,7 +141,12 @@ def test_ingest_tells_what_became_of_every_file(shared: Shared, white: bytes, tm
 
     command = python("cli", "ingest", str(folder), "-r", "--model", "cards-pytorch", "--output", str(output))
     done = subprocess.run(
-        [*command, "--url", shared.up().url], env=environment(), capture_output=True, text=True, timeout=300, check=False
+        [*command, "--url", shared.up().url],
+        env=environment(),
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
     )
 
     assert done.returncode == 1, done.stdout + done.stderr
