@@ -14,6 +14,7 @@ from tests.services.environment import environment
 from tests.services.waiting import wait_for
 
 pytestmark = pytest.mark.slow
+DRAWN = ("below/card.jpg", "card.bmp.png", "card.png", "scan.png")
 
 
 @pytest.fixture
@@ -40,19 +41,22 @@ def demo(folder: Path, pictures: Path, **settings: object) -> subprocess.Popen[s
 
 def test_the_demo_shows_a_table_draws_boxes_and_cleans_up(tmp_path: Path, pictures: Path) -> None:
     (pictures / "empty.png").touch()
+    (pictures / "gone.png").symlink_to(pictures / "nowhere")
+    (pictures / "scan").write_bytes((pictures / "card.png").read_bytes())
     # The demo must not touch the user's own service.
     started = demo(tmp_path, pictures, data=tmp_path / "mine", database_url="postgresql://nobody@127.0.0.1:1/none")
     table, messages = started.communicate(timeout=400)
 
-    # One picture failed: the table and the exit code say so.
+    # Two pictures failed: the table and the exit code say so.
     assert started.returncode == 1, table + messages
     assert "picture_empty" in table
+    assert "unreadable" in table
     rows = [line.split()[:2] for line in table.splitlines()[1:]]
     models = ("cards-frozen", "cards-pytorch", "cards-tensorflow")
-    names = ("below/card.jpg", "card.bmp", "card.png", "empty.png")
+    names = ("below/card.jpg", "card.bmp", "card.png", "empty.png", "gone.png", "scan")
     assert rows == [[name, model] for name in names for model in models]
     drawn = {str(path.relative_to(tmp_path / "out")) for path in (tmp_path / "out").rglob("*") if path.is_file()}
-    assert drawn == {f"{model}/{name}" for model in models for name in ("below/card.jpg", "card.bmp.png", "card.png")}
+    assert drawn == {f"{model}/{name}" for model in models for name in DRAWN}
     with Image.open(tmp_path / "out" / "cards-pytorch" / "card.png") as image:
         assert image.size == (400, 300)
     assert not (tmp_path / "mine").exists()

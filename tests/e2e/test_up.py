@@ -4,7 +4,9 @@ The tests run in their order and share a running service if they can, because st
 """
 
 import json
+import os
 import socket
+import subprocess
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,8 +17,9 @@ from PIL import Image
 
 from jobs.settings import ROOT
 from tests import catalogues
-from tests.services.environment import free_port
-from tests.services.programs import Start, Up
+from tests.picture_files import png_of
+from tests.services.environment import environment, free_port
+from tests.services.programs import Start, Up, python
 from tests.services.waiting import wait_for
 
 pytestmark = pytest.mark.slow
@@ -122,6 +125,43 @@ def test_a_killed_worker_loses_no_job_and_does_not_affect_the_other_worker(share
     output = up.output.removeprefix(before)
     assert "worker-tensorflow ended (terminated by SIGKILL) and is started again" in output
     assert "worker-pytorch ended" not in output
+
+
+def test_ingest_tells_what_became_of_every_file(shared: Shared, white: bytes, tmp_path: Path) -> None:
+    folder, output = tmp_path / "scans", tmp_path / "results.jsonl"
+    (folder / "@eaDir").mkdir(parents=True)
+    for name in ("a.png", "scan", "@eaDir/thumbnail.png"):
+        (folder / name).write_bytes(white)
+    (folder / "cut.png").write_bytes(white[:60])
+    (folder / "photo.HEIC").write_bytes((ROOT / "tests" / "pictures" / "turn1.heic").read_bytes())
+    (folder / "huge.png").write_bytes(png_of(8, 60_000_000, b""))
+    (folder / "gone.png").symlink_to(folder / "nowhere")
+    (folder / "notes.txt").touch()
+    os.mkfifo(folder / "pipe.png")
+
+    command = python("cli", "ingest", str(folder), "-r", "--model", "cards-pytorch", "--output", str(output))
+    done = subprocess.run(
+        [*command, "--url", shared.up().url],
+        env=environment(),
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+
+    assert done.returncode == 1, done.stdout + done.stderr
+    lines = [json.loads(line) for line in output.read_text().splitlines()]
+    assert sorted((line["source"], line["status"], line["error"] and line["error"]["code"]) for line in lines) == [
+        ("a.png", "succeeded", None),
+        ("cut.png", "failed", "picture_undecodable"),
+        ("gone.png", "failed", "unreadable"),
+        ("huge.png", "failed", "picture_too_large"),
+        ("notes.txt", "skipped", "not_a_picture"),
+        ("photo.HEIC", "succeeded", None),
+        ("pipe.png", "skipped", "not_a_file"),
+        ("scan", "succeeded", None),
+    ]
+    assert len({tuple(line) for line in lines}) == 1  # all have the same fields
 
 
 def test_an_alias_moves_a_client_to_another_model_and_ctrl_c_leaves_no_process(shared: Shared) -> None:

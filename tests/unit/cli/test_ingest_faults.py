@@ -1,5 +1,6 @@
 """`boxqueue ingest` against a service that is busy, down, refuses pictures or fails on them."""
 
+import json
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -120,6 +121,17 @@ def test_pictures_at_fault_one_after_the_other_cost_no_other(
 
     assert sorted(job["source"] for job in service.jobs) == ["a.png", "b.png"]
     assert "20: 00-guilty.png, 01-guilty.png, 02-guilty.png and 17 more (.png 20)" in result.stdout
+
+
+def test_pictures_at_fault_among_others_do_not_stop_the_command(
+    ingest: Boxqueue, service: FakeService, folder: Path, waited: list[float]
+) -> None:
+    fill(folder, *(f"{number:02}-{kind}.png" for number in range(40) for kind in ("good", "guilty")))
+    service.guilty = fake_service.crashed
+
+    facts = json.loads(ingest("--json").stdout)
+
+    assert (facts["succeeded"], facts["failures"]) == (40, {"service_failed": 40})
 
 
 def test_a_service_that_fails_on_every_picture_stops_the_command(

@@ -125,6 +125,17 @@ def test_every_file_stands_in_the_results_with_its_status_and_code(
     assert facts["failures_by_ending"]["unreadable"] == {".png": 1, "no ending": 1}
 
 
+def test_a_folder_in_which_nothing_can_be_read_is_not_called_one_without_pictures(
+    ingest: Boxqueue, folder: Path, tmp_path: Path
+) -> None:
+    (folder / "scan").symlink_to(folder / "nowhere")
+
+    result = ingest("--output", tmp_path / "results.jsonl")
+
+    assert result.exit_code == 1
+    assert lines_of(tmp_path / "results.jsonl")["scan"]["error"]["code"] == "unreadable"
+
+
 def test_skipped_files_are_counted_by_code_and_ending(ingest: Boxqueue, folder: Path) -> None:
     fill(folder, "a.png", *(f"{number}.txt" for number in range(9)), *(f"{number}.xml" for number in range(3)))
 
