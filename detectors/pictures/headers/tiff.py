@@ -17,6 +17,9 @@ _NEEDED = _CODING | {
     *(_WIDTH, _HEIGHT, _BITS, _COMPRESSION, _PHOTOMETRIC, _STRIP_OFFSETS, _SAMPLES, _STRIP_ROWS, _STRIP_BYTES, _PLANAR),
     *(_TILE_WIDTH, _TILE_HEIGHT, _TILE_OFFSETS, _TILE_BYTES, _SAMPLE_FORMAT),
 }
+# Raw files of cameras (DNG, NEF, ARW, …) are TIFFs, and their first picture is often a thumbnail.
+_SUBFILE, _THUMBNAIL, _DNG_VERSION = 254, 1, 50706
+_READ = _NEEDED | {_SUBFILE, _DNG_VERSION}
 _LISTS = frozenset({_STRIP_OFFSETS, _STRIP_BYTES, _TILE_OFFSETS, _TILE_BYTES})
 _RAW, _JPEG = 1, 7
 # Tag 259: CCITT 2 to 4, LZW 5, the two kinds of JPEG, Deflate 8 and 32946, PackBits 32773, LZMA 34925, Zstandard, WebP.
@@ -39,11 +42,16 @@ def read(data: bytes) -> Header:
     directory = first_directory(data)
     if directory is None:
         raise damaged("it has no directory")
-    tags = {entry.tag: directory.numbers(entry, 16) for entry in directory if entry.tag in _NEEDED}
+    tags = {entry.tag: directory.numbers(entry, 16) for entry in directory if entry.tag in _READ}
 
     def one(tag: int, default: int = 0) -> int:
         return (tags.get(tag) or [default])[0]
 
+    if one(_SUBFILE) & _THUMBNAIL or _DNG_VERSION in tags or data[8:10] == b"CR":
+        raise PictureUnsupported(
+            "The file is raw data of a camera, or its first picture is a thumbnail: export it as a JPEG or an ordinary "
+            "TIFF."
+        )
     width, height, bits = one(_WIDTH), one(_HEIGHT), one(_BITS, 1)
     samples, photometric = one(_SAMPLES, len(tags.get(_BITS) or [1])), one(_PHOTOMETRIC, _WHITE_IS_ZERO)
     if not 1 <= width < 2**31 or not 1 <= height < 2**31:
