@@ -12,6 +12,8 @@ import torch
 from PIL import Image
 from transformers import DetrConfig, DetrForObjectDetection, DetrImageProcessor
 
+from detectors.pictures.raster import resized
+
 WIDTH, HEIGHT = 320, 256
 
 
@@ -51,8 +53,8 @@ def main() -> None:
     wanted = {}
     for number, picture in enumerate(pictures):
         image = Image.open(picture).convert("RGB")
-        # Resized by Pillow, as Boxqueue does: torchvision, which the processor uses, rounds pixels differently.
-        stretched = image.resize((WIDTH, HEIGHT), Image.Resampling.BILINEAR)
+        # Scaled as Boxqueue does it: torchvision, which the processor uses, rounds pixels differently.
+        stretched = resized(image, (WIDTH, HEIGHT))
         with torch.inference_mode():
             outputs = detr(**processor(stretched, return_tensors="pt"))
         (found,) = processor.post_process_object_detection(outputs, 0.0, [(image.height, image.width)])

@@ -51,7 +51,11 @@ def test_detr_finds_what_transformers_finds(tmp_path: Path, detector_processes: 
         pytest.fail("the environment is missing: `make test-isolation` builds it")
     pictures = [ROOT / "samples" / name for name in ("lunch-poll.png", "how-did-we-do.jpg")]
     script = Path(__file__).with_name("detr.py")
-    subprocess.run([PYTHON, script, tmp_path, *pictures], check=True, env={**os.environ, "HF_HUB_OFFLINE": "1"})
+    subprocess.run(
+        [PYTHON, script, tmp_path, *pictures],
+        check=True,
+        env={**os.environ, "HF_HUB_OFFLINE": "1", "PYTHONPATH": str(ROOT)},
+    )
     (tmp_path / "catalogue.toml").write_text(ENTRY.format(sha256=digest_of(tmp_path / "detr.pt2")))
     entry = Catalogue.load(tmp_path / "catalogue.toml").get("detr")
 

@@ -90,7 +90,11 @@ def test_the_program_stays_within_its_tolerance(with_libtorch: Path, detector_pr
             np.array([one["class_id"] for one in document["detections"]]),
         )
         assert (document["width"], document["height"]) == (picture.width, picture.height)
-        assert printed.class_ids.tolist() == found.class_ids[shown].tolist()
+        # Detections of nearly the same score may come in another order.
+        expected = picture.to_original(found.boxes[shown])
+        nearest = [int(np.abs(expected - box).max(axis=1).argmin()) for box in printed.boxes]
+        assert sorted(nearest) == list(range(len(expected)))
+        assert printed.class_ids.tolist() == found.class_ids[shown][nearest].tolist()
         # The tolerance in docs/models.md.
-        np.testing.assert_allclose(printed.scores, found.scores[shown], atol=0.03)
-        np.testing.assert_allclose(printed.boxes, picture.to_original(found.boxes[shown]), atol=2 * pixels)
+        np.testing.assert_allclose(printed.scores, found.scores[shown][nearest], atol=0.03)
+        np.testing.assert_allclose(printed.boxes, expected[nearest], atol=2 * pixels)
