@@ -192,10 +192,12 @@ def _keep_images(connection: Connection, pictures: Collection[Picture]) -> None:
     }
     if not rows:
         return
-    insert = sqlite.insert if connection.dialect.name == "sqlite" else postgresql.insert
+    insert = (sqlite.insert if connection.dialect.name == "sqlite" else postgresql.insert)(Image)
+    # A newer version may read the header of the same bytes in another way.
+    read = {name: insert.excluded[name] for name in ("media_type", "width", "height")}
     # In the order of the key, so that two requests with the same pictures do not deadlock.
     connection.execute(
-        insert(Image).on_conflict_do_update(index_elements=[Image.sha256], set_={"used_at": now()}),
+        insert.on_conflict_do_update(index_elements=[Image.sha256], set_={"used_at": now(), **read}),
         [rows[sha256] for sha256 in sorted(rows)],
     )
 

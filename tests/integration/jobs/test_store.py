@@ -20,7 +20,7 @@ from jobs.errors import (
     PictureEmpty,
 )
 from jobs.queue import worker_registry
-from jobs.records import NewJob
+from jobs.records import NewJob, Picture
 from jobs.tables import IdempotencyKey, Job, new_id
 from tests.integration.jobs.engine import BUTTON, DIGEST, finish, new_job, submit, take
 
@@ -59,6 +59,17 @@ def test_another_revision_of_the_pipeline_is_queued(db: Database) -> None:
     (job,) = store.submit(db, [new_job(7, cache=True)], pipeline=2)
 
     assert job.status == "queued"
+
+
+def test_a_picture_that_is_sent_again_has_the_size_that_is_read_now(db: Database) -> None:
+    # An older version may have taken a turned TIFF for wide.
+    (first,) = submit(db, new_job())
+    assert first.image
+    tall = Picture(first.image.sha256, "image/tiff", 50, 100, 1234)
+
+    (second,) = submit(db, NewJob("cards", DIGEST, "pytorch", tall, cache=False))
+
+    assert second.image == store.get_job(db, first.id).image == tall
 
 
 def test_a_refused_picture_of_a_batch_is_failed_from_the_start(db: Database) -> None:
