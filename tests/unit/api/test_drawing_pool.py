@@ -78,8 +78,12 @@ def drawing(pool: DrawingPool) -> tuple[threading.Thread, list[BaseException]]:
     thread = threading.Thread(target=draw)
     thread.start()
     # The time of a picture begins when its process is chosen.
-    wait_for(lambda: any(isinstance(each, threading.Timer) for each in threading.enumerate()), "the picture is drawn")
+    wait_for(lambda: any(map(_is_ticking, threading.enumerate())), "the picture is drawn")
     return thread, raised
+
+
+def _is_ticking(thread: threading.Thread) -> bool:
+    return isinstance(thread, threading.Timer) and not thread.finished.is_set()
 
 
 def test_a_picture_is_drawn_and_its_process_used_again(pool: DrawingPool) -> None:
