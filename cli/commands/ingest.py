@@ -1,11 +1,13 @@
 """`boxqueue ingest`: a folder of pictures through a model, as one batch."""
 
+import json
 import math
+import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Annotated, Any
+from typing import IO, Annotated, Any
 
 import typer
 
@@ -78,12 +80,16 @@ def ingest(
     left_out = Counter[str]()
     results = ResultsFile(output) if output else None
     try:
-        with stop_signals(), service(url, PATIENCE_SECONDS, math.inf) as client:
+        with (
+            stop_signals(),
+            service(url, PATIENCE_SECONDS, math.inf) as client,
+            tempfile.TemporaryFile("w+", encoding="utf-8") as names,
+        ):
             if resume:
                 batch = Batch(client, resume)
                 progress = PictureProgress(batch.progress()["total"], resume)
             elif folder and model:
-                files = _count(folder, recursive, left_out)
+                files = _list(folder, recursive, left_out, names)
                 options = {"priority": str(priority), "cache": str(cache).lower()}
                 if min_score is not None:
                     options["min_score"] = str(min_score)
@@ -94,8 +100,8 @@ def ingest(
             client.on_wait = progress.note
             try:
                 with progress:
-                    if folder:
-                        _upload(batch, folder, files_below(folder, recursive), progress)
+                    if folder and not resume:
+                        _upload(batch, folder, map(json.loads, names), progress)
                     shown = _follow(client, batch, progress)
                 failures = _read_back(batch, shown, results)
             except StopRequested:
@@ -113,20 +119,24 @@ def ingest(
     raise typer.Exit(0 if complete and not failures.count else SOME_FAILED)
 
 
-def _count(folder: Path, recursive: bool, left_out: Counter[str]) -> int:
-    """The number of files to look at. Raises `CommandError` if none is a picture."""
+def _list(folder: Path, recursive: bool, left_out: Counter[str], names: IO[str]) -> int:
+    """Writes the paths of the files to look at into `names`, and returns their number. Raises `CommandError` if none is
+    a picture."""
     require_folder(folder)
-    # Lists the folder twice, for the count and for the names: it may have more names than memory has room for. A file
-    # is read only once, apart from the first bytes of those in front of the first picture.
+    # The folder is listed once, so that a file that vanishes later is reported. Its names are on disk, because they may
+    # be more than memory has room for; as JSON, because a name may have a line break. A file is read only once, apart
+    # from the first bytes of those in front of the first picture.
     files, others, has_picture = 0, Tally(), False
     for file in files_below(folder, recursive, left_out):
         files += 1
+        names.write(json.dumps(file) + "\n")
         has_picture = has_picture or may_be_picture(Path(file))
         if not has_picture:
             others.add(NO_PICTURE, file)
     if not has_picture:
         found = f" among its {files} files ({listed(others.endings[NO_PICTURE])})" if files else ""
         raise CommandError(f"There are no pictures in {folder}{found}{'' if recursive else ' (try --recursive)'}.")
+    names.seek(0)
     return files
 
 
@@ -151,16 +161,16 @@ def _upload(batch: Batch, folder: Path, files: Iterator[str], progress: PictureP
     """Sends the pictures. The workers run the first ones meanwhile."""
     polled = time.monotonic()
     sent = done = 0
-    counted = progress.total
+    listed_files = progress.total
     for group in requests_of(folder, files):
         batch.send(group)
         sent += len(group)
-        progress.total = max(sent, counted) - batch.skipped.total
+        progress.total = listed_files - batch.skipped.total
         if time.monotonic() - polled > POLL_SECONDS:
             polled = time.monotonic()
             done = _done(batch.progress())
         progress.show(done + batch.refused.total, sent - batch.skipped.total)
-    progress.total = sent - batch.skipped.total  # files may have come or gone since they were counted
+    progress.total = sent - batch.skipped.total
     batch.close()
 
 

@@ -176,23 +176,36 @@ def test_files_that_vanish_while_it_runs_are_all_named(
     assert "and 97 more (.png 100)" in result.stdout
 
 
-def test_a_folder_that_vanishes_while_it_runs_is_named(
-    ingest: Boxqueue, service: FakeService, folder: Path, tmp_path: Path
+@pytest.mark.parametrize("empties", [True, False], ids=["a folder is emptied", "a folder vanishes"])
+def test_files_that_vanish_before_their_folder_is_read_are_all_named(
+    ingest: Boxqueue, service: FakeService, folder: Path, tmp_path: Path, empties: bool
 ) -> None:
-    names = [f"{number:02}.png" for number in range(33)]
-    fill(folder, *names, "below/a.png", "further/b.png")
+    here, later = [f"{number:03}.png" for number in range(40)], [f"later/{number:03}.png" for number in range(100)]
+    fill(folder, *here, *later)
 
     def vanish() -> Response:
-        (folder / "further" / "b.png").unlink()
-        (folder / "further").rmdir()
+        for name in later:
+            (folder / name).unlink()
+        if not empties:
+            (folder / "later").rmdir()
         return fake_service.busy()
 
     service.faults = [vanish]
-    ingest("--recursive", "--output", tmp_path / "results.jsonl")
+    result = ingest("--recursive", "--output", tmp_path / "results.jsonl")
 
     lines = lines_of(tmp_path / "results.jsonl")
-    assert sorted(lines) == [*names, "below/a.png", "further"]
-    assert lines["further"]["error"]["code"] == "unreadable"
+    assert result.exit_code == 1
+    assert sorted(lines) == [*here, *later]
+    assert {lines[name]["error"]["code"] for name in later} == {"unreadable"}
+
+
+def test_a_name_with_a_line_break_is_one_file(ingest: Boxqueue, service: FakeService, folder: Path) -> None:
+    fill(folder, "a\nb.png")
+
+    result = ingest()
+
+    assert result.exit_code == 0, result.output
+    assert [job["source"] for job in service.jobs] == ["a\ufffdb.png"]
 
 
 def test_what_is_never_a_users_picture_is_left_out_and_counted(
