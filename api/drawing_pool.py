@@ -59,8 +59,11 @@ class DrawingPool:
         for _ in range(count):
             self._free.put(_Process(self.process_bytes, draw_seconds))
 
-    def draw(self, data: bytes, rows: Sequence[Row]) -> tuple[bytes, str]:
+    def draw(self, read: Callable[[], bytes], rows: Sequence[Row]) -> tuple[bytes, str]:
         """The picture with its boxes, and its media type, as `annotate` makes them.
+
+        `read` returns the bytes of the picture. It is called when a process is free: requests that wait or are refused
+        take no memory for a picture.
 
         Raises `DrawingBusy` if other pictures are being drawn, or a `PictureError`: also `PictureTooCostly` if the
         process had to be killed.
@@ -73,7 +76,7 @@ class DrawingPool:
             except queue.Empty:
                 raise DrawingBusy("Other pictures are being drawn now.") from None
             try:
-                return process.draw(data, rows)
+                return process.draw(read(), rows)
             finally:
                 self._free.put(process)
         finally:
@@ -112,6 +115,10 @@ class _Process:
                 "Drawing the picture takes too much memory or time: take the boxes from `detections`, and draw them "
                 "yourself."
             ) from error
+        except BaseException:
+            # What is left of the answer must not be taken for that to the next picture.
+            self.end()
+            raise
         finally:
             deadline.cancel()
         if "code" in answer:
@@ -123,7 +130,12 @@ class _Process:
         command = [sys.executable, "-P", "-m", "detectors.pictures.drawing_process"]
         arguments = [str(self._memory_bytes), str(max(1, round(self._draw_seconds)))]
         self._running = subprocess.Popen(
-            [*command, *arguments], stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=ROOT
+            [*command, *arguments],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            cwd=ROOT,
+            # Ctrl-C in a terminal reaches only the API, which finishes its requests.
+            process_group=0,
         )
         # Also when nobody has closed the pool.
         self._ending = weakref.finalize(self, _end, self._running)

@@ -2,9 +2,7 @@
 
 from collections.abc import Callable, Collection
 
-from jobs.image_store import ImageStore
-
-FOLDER = "annotated"
+from jobs.image_store import ANNOTATED_FOLDER, ImageStore
 
 
 class AnnotatedPictures(ImageStore):
@@ -39,7 +37,7 @@ class AnnotatedPictures(ImageStore):
             # Buckets' listings are cached, and other processes write.
             self._files.invalidate_cache()
             try:
-                listed = self._files.ls(f"{self._root}/{FOLDER}", detail=True)
+                listed = self._files.ls(f"{self._root}/{ANNOTATED_FOLDER}", detail=True)
             except FileNotFoundError:
                 return 0
         # Ids are in the order of time: the newest first.
@@ -56,7 +54,7 @@ class AnnotatedPictures(ImageStore):
         return deleted
 
     def _path(self, name: str) -> str:
-        return f"{self._root}/{FOLDER}/{name}"
+        return f"{self._root}/{ANNOTATED_FOLDER}/{name}"
 
 
 def _job_id(name: str) -> str:

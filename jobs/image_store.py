@@ -13,6 +13,8 @@ from fsspec.implementations.local import LocalFileSystem
 
 from jobs.errors import ConfigurationError, PictureMissing, StoreUnavailable
 
+# Beside the folders of the pictures (`jobs/annotated_pictures.py`).
+ANNOTATED_FOLDER = "annotated"
 # A temporary file of this age belongs to a process that crashed.
 MAX_TEMPORARY_AGE_SECONDS = 3600.0
 
@@ -119,9 +121,13 @@ class ImageStore:
                 raise StoreUnavailable(f"The image store's folder {self._root} is missing: is its disk mounted?")
 
     def _check_not_empty(self) -> None:
-        """Raises `StoreUnavailable` if the store is empty: an unmounted disk leaves an empty folder."""
+        """Raises `StoreUnavailable` if the store is empty: an unmounted disk leaves an empty folder.
+
+        Drawn pictures do not count: one may have been kept after the disk was gone.
+        """
         with self._map_errors("read"), suppress(FileNotFoundError):
-            if self._files.ls(self._root, detail=False):
+            entries = self._files.ls(self._root, detail=False)
+            if any(entry.rstrip("/").rpartition("/")[2] != ANNOTATED_FOLDER for entry in entries):
                 return
         raise StoreUnavailable(f"The image store {self._root} is empty: is its disk mounted, its bucket right?")
 

@@ -60,16 +60,15 @@ def show_annotated(path: JobPath, query: AnnotatedQuery) -> Any:
     job = get_job(service().db, path.job_id)
     if job.status != SUCCEEDED:
         raise Refusal(409, "job_not_succeeded", f"Job {job.id} is {job.status}, so it has no boxes to draw.")
-    picture = _picture(job)
-    name = AnnotatedPictures.name(job.id, DRAWING_REVISION, "default" if query.min_score is None else query.min_score)
+    picture, shown = _picture(job), shown_detections(job, query.min_score)
+    # The best ones are shown, so their number says which. There are fewer numbers than values of `min_score`.
+    name = AnnotatedPictures.name(job.id, DRAWING_REVISION, len(shown))
     if _client_has(name):
         return _not_modified(name)
-    if kept := service().annotated.find(name):
+    if kept := _kept(name):
         return _image(kept, media_type_of(kept[:HEAD_BYTES]) or "", name)
     try:
-        data, media_type = service().drawing.draw(
-            service().store.get(picture.sha256), shown_detections(job, query.min_score)
-        )
+        data, media_type = service().drawing.draw(lambda: service().store.get(picture.sha256), shown)
     except PictureError as error:
         raise Refusal(422, error.code, str(error)) from error
     try:
@@ -77,6 +76,14 @@ def show_annotated(path: JobPath, query: AnnotatedQuery) -> Any:
     except StoreUnavailable as error:
         log.warning("a drawn picture is not kept: %s", error)
     return _image(data, media_type, name)
+
+
+def _kept(name: str) -> bytes | None:
+    try:
+        return service().annotated.find(name)
+    except StoreUnavailable as error:
+        log.warning("a drawn picture can't be read, so it is drawn again: %s", error)
+        return None
 
 
 def _picture(job: JobRecord) -> Picture:

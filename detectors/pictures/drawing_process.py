@@ -1,13 +1,17 @@
 """A process that draws boxes on pictures: `python -m detectors.pictures.drawing_process MEMORY_BYTES CPU_SECONDS`.
 
-It reads requests from stdin and writes responses to stdout, and ends when stdin does. A picture may come from anywhere
-and its decoder may have faults, so the process limits its own memory and CPU time, and its parent may kill it.
+It reads requests from stdin and writes responses to stdout. When its parent ends, it ends at once. A picture may come
+from anywhere and its decoder may have faults, so the process limits its own memory and CPU time, and its parent may
+kill it.
 """
 
 import json
+import os
 import resource
+import select
 import struct
 import sys
+import threading
 from typing import IO, Any
 
 from detectors.errors import PictureError
@@ -44,8 +48,10 @@ def _read(stream: IO[bytes], size: int) -> bytes:
 def serve(memory_bytes: int, cpu_seconds: int) -> None:
     """Draws until stdin ends. A request has the rows of the detections; its bytes are the picture."""
     resource.setrlimit(resource.RLIMIT_DATA, (memory_bytes, memory_bytes))
-    # Decoders must not write into the responses.
-    responses, sys.stdout = sys.stdout.buffer, sys.stderr
+    # Decoders must not write into the responses, neither those in Python nor those in C.
+    responses = os.fdopen(os.dup(1), "wb")
+    os.dup2(2, 1)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     while True:
         try:
             rows, data = read_message(sys.stdin.buffer)
@@ -59,6 +65,14 @@ def serve(memory_bytes: int, cpu_seconds: int) -> None:
             write_message(responses, {"code": error.code, "message": str(error)})
         else:
             write_message(responses, {"media_type": media_type}, drawn)
+
+
+def _end_with_parent() -> None:
+    poll = select.poll()
+    # Of no events, it is told only that the other end of the pipe was closed.
+    poll.register(sys.stdin, 0)
+    poll.poll()
+    os._exit(0)
 
 
 if __name__ == "__main__":

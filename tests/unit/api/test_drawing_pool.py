@@ -1,6 +1,7 @@
 """The processes that draw boxes on pictures."""
 
 import io
+import os
 import signal
 import subprocess
 import sys
@@ -11,9 +12,11 @@ import psutil
 import pytest
 from PIL import Image
 
+from api import drawing_pool
 from api.drawing_pool import DrawingPool
 from detectors.errors import PictureTooCostly, PictureUndecodable
-from jobs.errors import DrawingBusy
+from detectors.pictures.drawing_process import write_message
+from jobs.errors import DrawingBusy, PictureMissing
 from jobs.settings import ROOT
 from tests.picture_files import card, png_of, saved
 from tests.services.waiting import wait_for
@@ -21,6 +24,10 @@ from tests.services.waiting import wait_for
 ROWS = [("textbox", 0, 0.9, 10.0, 20.0, 200.0, 90.0)]
 PICTURE = saved(card((400, 330)), "PNG")
 SMALL = 192 * 2**20
+
+
+def file() -> bytes:
+    return PICTURE
 
 
 @pytest.fixture
@@ -58,7 +65,7 @@ def processes() -> list[psutil.Process]:
 
 def stopped(pool: DrawingPool) -> psutil.Process:
     """The pool's process, which the next picture finds stopped in the middle of its work."""
-    pool.draw(PICTURE, ROWS)
+    pool.draw(file, ROWS)
     [process] = processes()
     process.send_signal(signal.SIGSTOP)
     wait_for(lambda: process.status() == psutil.STATUS_STOPPED, "the process is stopped")
@@ -71,7 +78,7 @@ def drawing(pool: DrawingPool) -> tuple[threading.Thread, list[BaseException]]:
 
     def draw() -> None:
         try:
-            pool.draw(PICTURE, ROWS)
+            pool.draw(file, ROWS)
         except PictureTooCostly as error:
             raised.append(error)
 
@@ -87,9 +94,9 @@ def _is_ticking(thread: threading.Thread) -> bool:
 
 
 def test_a_picture_is_drawn_and_its_process_used_again(pool: DrawingPool) -> None:
-    drawn, media_type = pool.draw(PICTURE, ROWS)
+    drawn, media_type = pool.draw(file, ROWS)
     [first] = processes()
-    pool.draw(PICTURE, ROWS)
+    pool.draw(file, ROWS)
 
     assert media_type == "image/png"
     assert Image.open(io.BytesIO(drawn)).size == (400, 330)
@@ -97,24 +104,24 @@ def test_a_picture_is_drawn_and_its_process_used_again(pool: DrawingPool) -> Non
 
 
 def test_a_damaged_picture_is_an_error_and_its_process_goes_on(pool: DrawingPool) -> None:
-    pool.draw(PICTURE, ROWS)
+    pool.draw(file, ROWS)
     [first] = processes()
 
     with pytest.raises(PictureUndecodable, match="can't be decoded"):
-        pool.draw(PICTURE[:-100], ROWS)
+        pool.draw(lambda: PICTURE[:-100], ROWS)
 
-    pool.draw(PICTURE, ROWS)
+    pool.draw(file, ROWS)
     assert [process.pid for process in processes()] == [first.pid]
 
 
 def test_a_picture_that_takes_too_much_memory_is_refused_before_it_is_decoded(pool: DrawingPool) -> None:
     size = 13_000
     bomb = png_of(size, size, bytes((size + 1) * size))
-    pool.draw(PICTURE, ROWS)
+    pool.draw(file, ROWS)
     [process] = processes()
 
     with pytest.raises(PictureTooCostly, match="MB"):
-        pool.draw(bomb, ROWS)
+        pool.draw(lambda: bomb, ROWS)
 
     assert process.memory_info().rss < SMALL
     assert [other.pid for other in processes()] == [process.pid]
@@ -132,7 +139,7 @@ def test_a_process_that_ends_costs_only_its_picture(pool: DrawingPool, end: sign
     thread.join(30)
 
     assert [type(error) for error in raised] == [PictureTooCostly]
-    assert pool.draw(PICTURE, ROWS)[1] == "image/png"
+    assert pool.draw(file, ROWS)[1] == "image/png"
     assert process.pid not in [other.pid for other in processes()]
 
 
@@ -143,7 +150,7 @@ def test_a_process_that_takes_too_long_is_killed(pool: DrawingPool) -> None:
         each._draw_seconds = 0.2
 
     with pytest.raises(PictureTooCostly, match="time"):
-        pool.draw(PICTURE, ROWS)
+        pool.draw(file, ROWS)
 
     assert not process.is_running()
 
@@ -153,15 +160,65 @@ def test_a_request_that_finds_no_place_is_refused_at_once(pool: DrawingPool) -> 
     thread, _ = drawing(pool)
 
     with pytest.raises(DrawingBusy):
-        pool.draw(PICTURE, ROWS)
+        pool.draw(lambda: pytest.fail("the picture is read"), ROWS)
 
     process.send_signal(signal.SIGCONT)
     thread.join(30)
-    assert pool.draw(PICTURE, ROWS)[1] == "image/png"
+    assert pool.draw(file, ROWS)[1] == "image/png"
+
+
+def test_a_picture_that_can_t_be_read_leaves_the_process_to_the_next_one(pool: DrawingPool) -> None:
+    def missing() -> bytes:
+        raise PictureMissing("It is gone.")
+
+    pool.draw(file, ROWS)
+    [first] = processes()
+
+    with pytest.raises(PictureMissing):
+        pool.draw(missing, ROWS)
+
+    pool.draw(file, ROWS)
+    assert [process.pid for process in processes()] == [first.pid]
+
+
+def test_what_is_left_of_an_answer_is_not_taken_for_the_next_one(
+    pool: DrawingPool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(stream: object) -> None:
+        raise ValueError("no message")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(drawing_pool, "read_message", fail)
+        with pytest.raises(ValueError, match="no message"):
+            pool.draw(file, ROWS)
+
+    with pytest.raises(PictureUndecodable):
+        pool.draw(lambda: PICTURE[:-100], ROWS)
+
+
+def test_a_process_has_limits_and_a_process_group_of_its_own(pool: DrawingPool) -> None:
+    pool.draw(file, ROWS)
+    [process] = processes()
+
+    assert process.rlimit(psutil.RLIMIT_DATA) == (SMALL, SMALL)
+    assert 0 < process.rlimit(psutil.RLIMIT_CPU)[0] < 60
+    # Ctrl-C in a terminal goes to a whole group.
+    assert os.getpgid(process.pid) == process.pid
+
+
+def test_a_process_ends_in_the_middle_of_a_picture_when_its_parent_does() -> None:
+    size = 13_000
+    command = [sys.executable, "-m", "detectors.pictures.drawing_process", str(2 * 2**30), "60"]
+    with subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        write_message(process.stdin, ROWS, png_of(size, size, bytes((size + 1) * size)))
+
+        process.stdin.close()
+
+        assert process.stdout.read() == b""
 
 
 def test_closing_leaves_no_process(pool: DrawingPool) -> None:
-    pool.draw(PICTURE, ROWS)
+    pool.draw(file, ROWS)
 
     pool.close()
 
@@ -169,15 +226,15 @@ def test_closing_leaves_no_process(pool: DrawingPool) -> None:
 
 
 def test_a_pool_that_is_no_longer_used_leaves_no_process() -> None:
-    DrawingPool(api_threads=2, memory_bytes=SMALL).draw(PICTURE, ROWS)
+    DrawingPool(api_threads=2, memory_bytes=SMALL).draw(file, ROWS)
 
     wait_for(lambda: processes() == [], "its process ends")
 
 
 def test_a_process_ends_with_the_one_that_started_it() -> None:
     code = (
-        "import os\nfrom api.drawing_pool import DrawingPool\nfrom tests.unit.api.test_drawing_pool import PICTURE\n"
-        "pool = DrawingPool(api_threads=2); pool.draw(PICTURE, [])\n"
+        "import os\nfrom api.drawing_pool import DrawingPool\nfrom tests.unit.api.test_drawing_pool import file\n"
+        "pool = DrawingPool(api_threads=2); pool.draw(file, [])\n"
         "print(pool._free.get()._running.pid, flush=True); os.kill(os.getpid(), 9)"
     )
     done = subprocess.run(

@@ -277,18 +277,22 @@ def test_an_annotated_picture_is_drawn_once(client: FlaskClient, work: Work, mon
 
     again = client.get(job["links"]["annotated"])
 
+    same = client.get(job["links"]["annotated"] + "?min_score=0.1")
+
     assert (again.data, again.mimetype, again.headers["ETag"]) == (first.data, "image/png", first.headers["ETag"])
+    assert (same.data, same.headers["ETag"]) == (first.data, first.headers["ETag"])
 
 
+@pytest.mark.parametrize("method", ["find", "keep"])
 def test_an_annotated_picture_that_cannot_be_kept_is_sent(
-    client: FlaskClient, work: Work, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    client: FlaskClient, work: Work, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, method: str
 ) -> None:
     def full(*_: object) -> None:
         raise StoreUnavailable("The image store can't be written: no space left.")
 
     job = client.post("/v1/jobs", data=form((encoded(), "a.png"))).json
     work()
-    monkeypatch.setattr(AnnotatedPictures, "keep", full)
+    monkeypatch.setattr(AnnotatedPictures, method, full)
 
     assert client.get(job["links"]["annotated"]).status_code == 200
     assert "no space left" in caplog.text

@@ -5,6 +5,7 @@ import pytest
 
 from jobs.annotated_pictures import AnnotatedPictures
 from jobs.errors import StoreUnavailable
+from jobs.image_store import ImageStore
 from jobs.tables import new_id
 
 
@@ -69,3 +70,11 @@ def test_a_store_that_is_not_there_is_unavailable(tmp_path: Path) -> None:
 
     with pytest.raises(StoreUnavailable):
         annotated.keep("name", b"drawn")
+
+
+def test_a_drawn_picture_alone_is_no_store_of_pictures(url: str) -> None:
+    """It may have been kept in the empty folder of a disk that is not mounted any more."""
+    AnnotatedPictures(url, 1000).keep("name", b"drawn")
+
+    with pytest.raises(StoreUnavailable, match="empty"):
+        ImageStore(url).get("0" * 64)
