@@ -18,8 +18,11 @@ from detectors.pictures.drawing import Row
 
 SCORE_TOLERANCE = 1e-3
 """Scores of half precision may lie outside 0 to 1 by this much."""
-MAX_NORMALISED = 4.0
-"""A normalised coordinate may lie outside the picture, which is 0 to 1, but not this far in every box."""
+LARGEST_CLASS = 2**31
+MAX_INPUTS = 4.0
+"""A coordinate may be larger than the model's input, but not this many times in every box."""
+MIN_SIDE = 0.01
+"""Boxes are rounded to hundredths of a pixel, so a narrower one would have no area."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +62,7 @@ def postprocess(entry: ModelEntry, outputs: list[npt.NDArray[Any]], width: int, 
     known = labels >= 0
     rows, scores, labels = rows[known], scores[known], labels[known]
     boxes = boxes_in_picture(boxes[rows], width, height, entry.input, entry.output)
-    visible = (boxes[:, 2:] > boxes[:, :2]).all(axis=1)
+    visible = (boxes[:, 2:] - boxes[:, :2] >= MIN_SIDE).all(axis=1)
     boxes, scores, labels = boxes[visible], scores[visible], labels[visible]
     if entry.output.nms is not None:
         kept = non_maximum_suppression(boxes, None if entry.output.nms_across_classes else labels, entry.output.nms)
@@ -83,10 +86,10 @@ def _split_outputs(
         _check_columns(entry, scores.shape[1])
     if others:
         count = others[0]
-        if count.size != 1 or not np.isfinite(count).all():
+        if count.size != 1 or not 0 <= count.item() < np.inf:
             raise DetectionFailed(f"The model {entry.name} counted {count} rows.")
         # The rows after the count are padding.
-        k = max(0, int(count.item()))
+        k = int(count.item())
     return boxes[:k].astype(np.float32), scores[:k].astype(np.float32), classes[:k].astype(np.float64)
 
 
@@ -125,7 +128,8 @@ def _select(entry: ModelEntry, scores: Floats, classes: npt.NDArray[np.float64])
         rows = counting[reach]
         if not np.isfinite(classes[rows]).all():
             raise DetectionFailed(f"The model {entry.name} gave classes that are not finite.")
-        return rows, probabilities[reach], classes[rows].astype(np.int64)
+        # Clipped, because numbers that no integer can hold would become negative, and so mean "nothing".
+        return rows, probabilities[reach], classes[rows].clip(max=LARGEST_CLASS).astype(np.int64)
     ids = np.arange(scores.shape[1])
     if output.background is not None:
         ids = ids[1:] if output.background == "first" else ids[:-1]
@@ -142,16 +146,19 @@ def _select(entry: ModelEntry, scores: Floats, classes: npt.NDArray[np.float64])
 
 
 def _require_coordinates(entry: ModelEntry, boxes: Floats) -> None:
-    """Raises `DetectionFailed` for boxes that are not finite, or that can't be normalised although the entry says so.
+    """Raises `DetectionFailed` for boxes that are not finite, or that all lie far outside the model's input.
 
-    Read as normalised, pixels would all lie outside the picture, and nothing would be found.
+    They lie outside the picture as well, so nothing would be found: for example pixels that are read as normalised.
     """
     if not np.isfinite(boxes).all():
         raise DetectionFailed(f"The model {entry.name} gave boxes that are not finite.")
-    if entry.output.coordinates == "normalised" and boxes.size and np.abs(boxes).max(axis=1).min() > MAX_NORMALISED:
+    normalised = entry.output.coordinates == "normalised"
+    side = 1 if normalised else max(entry.input.width, entry.input.height)
+    if boxes.size and np.abs(boxes).max(axis=1).min() > MAX_INPUTS * side:
+        advice = 'write coordinates = "pixels"' if normalised else "check which output its entry names as boxes"
         raise DetectionFailed(
-            f"The model {entry.name} gave coordinates up to {np.abs(boxes).max():.4g}, but its entry says that they "
-            'are normalised: write coordinates = "pixels".'
+            f"The model {entry.name} gave coordinates up to {np.abs(boxes).max():.4g}, but in its input they reach "
+            f"from 0 to {side}: {advice}."
         )
 
 

@@ -43,6 +43,25 @@ def write_named_package(path: Path) -> None:
     _compile(Named().eval(), path)
 
 
+def write_odd_package(path: Path) -> None:
+    """Writes a package with odd answers. Red, green and blue of the top left pixel, from 0 to 255, become scores from 0
+    to 2: of the first box, of one far outside the picture, and of one whose coordinates are NaN."""
+    import torch
+
+    class Odd(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            boxes = np.stack([BOXES[0], BOXES[1] + 400, np.full(4, np.nan, np.float32)])
+            self.boxes = torch.nn.Buffer(torch.from_numpy(boxes))
+
+        def forward(self, pictures: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+            scores = pictures[:, 0, 0].to(torch.float32) / 127.5
+            n = pictures.shape[0]
+            return self.boxes.expand(n, -1, -1), scores, torch.arange(3).expand(n, -1)
+
+    _compile(Odd().eval(), path)
+
+
 def _pt2(path: Path, batch: int | None) -> None:
     _export(_module(), path, batch)
 

@@ -10,6 +10,7 @@ from detectors.catalogue import FORMAT_DEFAULTS
 from detectors.errors import ModelUnusable
 from detectors.onboarding.edit_catalogue import Guess
 from detectors.onboarding.probe import Key, Outputs, Probe, describe_outputs
+from detectors.postprocess import SCORE_TOLERANCE
 
 Numbers = npt.NDArray[np.generic]
 Fields = dict[str, Any]
@@ -114,7 +115,8 @@ def _infer_scores(arrays: Mapping[Key, Numbers], outputs: Outputs) -> Fields:
         "scores": scores,
         "classes": classes if is_classes(classes) else Guess(classes, "inferred: this output, and not the scores"),
         "first_class": Guess(0, "inferred: 1 if the model counts its classes from 1"),
-        **_activation(arrays[scores], "sigmoid"),
+        # A class below the first one means that the row is padding.
+        **_activation(arrays[scores][~(arrays[classes].astype(np.float64) < 0)], "sigmoid"),
     }
 
 
@@ -135,6 +137,7 @@ def _find(arrays: Mapping[Key, Numbers], part: str, fits: Callable[[Numbers], bo
 def _infer_boxes(boxes: Numbers) -> Fields:
     """How boxes are written. boxes: n × k × 4, of blank pictures."""
     numbers = boxes.astype(np.float64)
+    numbers = numbers[np.isfinite(numbers).all(axis=-1)]  # padding may have any numbers
     ordered = (numbers[..., 2:] >= numbers[..., :2]).all(axis=-1)
     corners = not ordered.size or ordered.mean() >= MIN_ORDERED_SHARE
     normalised = numbers.size > 0 and np.abs(numbers).max() <= MAX_NORMALISED
@@ -148,7 +151,7 @@ def _infer_boxes(boxes: Numbers) -> Fields:
 def _activation(scores: Numbers, usual: str) -> Fields:
     """The field `activation`, if the scores are not 0 to 1."""
     numbers = scores.astype(np.float64)
-    if not numbers.size or (numbers.min() >= 0 and numbers.max() <= 1):
+    if not numbers.size or (numbers.min() >= -SCORE_TOLERANCE and numbers.max() <= 1 + SCORE_TOLERANCE):
         return {}
     return {"activation": Guess(usual, "inferred, as scores are not 0 to 1")}
 

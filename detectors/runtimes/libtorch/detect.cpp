@@ -26,7 +26,8 @@ namespace {
 
 constexpr int64_t max_pixels = 200'000'000;  // the default of BOXQUEUE_MAX_PICTURE_MEGAPIXELS
 
-constexpr double score_tolerance = 1e-3;     // as in detectors/postprocess.py
+// As in detectors/postprocess.py.
+constexpr double score_tolerance = 1e-3, max_inputs = 4.0, min_side = 0.01;
 
 constexpr std::string_view usage =
     "usage: detect --model FILE --size WxH --labels a,b,c [--min-score 0.3] [--threads N] PICTURE…\n"
@@ -125,6 +126,8 @@ std::vector<Detection> detections(const std::vector<at::Tensor>& outputs, const 
     }
     const Size content = content_size(original, options.size);
     const double across = double(original.width) / content.width, down = double(original.height) / content.height;
+    const double far_outside = max_inputs * std::max(options.size.width, options.size.height);
+    bool any = false, all_far_outside = true;
     std::vector<Detection> found;
     for (int64_t row = 0; row < k; ++row) {
         const double* box = boxes.const_data_ptr<double>() + row * 4;
@@ -146,9 +149,13 @@ std::vector<Detection> detections(const std::vector<at::Tensor>& outputs, const 
         const double y2 = std::clamp(box[3] * down, 0.0, double(original.height));
         const auto [left, right] = std::minmax({x1, x2});
         const auto [top, bottom] = std::minmax({y1, y2});
-        if (left == right || top == bottom) continue;  // outside the picture
+        any = true;
+        all_far_outside &= std::any_of(box, box + 4, [&](double side) { return std::abs(side) > far_outside; });
+        if (right - left < min_side || bottom - top < min_side) continue;  // outside the picture
         found.push_back({int64_t(id), std::clamp(score, 0.0, 1.0), {left, top, right, bottom}});
     }
+    // Without this error, an output that holds no boxes would look like "nothing found".
+    if (any && all_far_outside) throw DetectionFailed("the model returned only boxes that lie far outside its input");
     std::stable_sort(found.begin(), found.end(), [](auto& one, auto& other) { return one.score > other.score; });
     return found;
 }

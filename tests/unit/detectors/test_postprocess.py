@@ -98,9 +98,9 @@ def test_class_ids_may_have_gaps_and_lower_ids_mean_no_object() -> None:
     assert one.class_ids.tolist() == [2, 0, 1]
 
 
-@pytest.mark.parametrize("wrong", [2, 91])
+@pytest.mark.parametrize("wrong", [2, 91, 1e30])
 def test_a_class_in_a_gap_or_after_the_last_is_a_failure(wrong: int) -> None:
-    with pytest.raises(DetectionFailed, match=f"class {wrong}"):
+    with pytest.raises(DetectionFailed, match="found class"):
         found([[1, 1, 2, 2]], [0.9], [wrong], ids=(1, 44, 90))
 
 
@@ -210,8 +210,15 @@ def test_logits_that_are_no_numbers_are_a_failure(activation: str) -> None:
 
 @pytest.mark.parametrize(
     "box",
-    [[110, 10, 120, 30], [-30, 10, -10, 30], [10, 60, 20, 90], [10, 10, 10, 30], [10, 10, 20, 10]],
-    ids=["right of it", "left of it", "in the padding below it", "no width", "no height"],
+    [
+        [110, 10, 120, 30],
+        [-30, 10, -10, 30],
+        [10, 60, 20, 90],
+        [10, 10, 10, 30],
+        [10, 10, 20, 10],
+        [99.999, 10, 110, 30],
+    ],
+    ids=["right of it", "left of it", "in the padding below it", "no width", "no height", "no width after rounding"],
 )
 def test_boxes_outside_the_picture_or_without_area_are_left_out(box: list[float]) -> None:
     one = found([box, [10, 10, 20, 30]], [0.9, 0.8], [0, 0])
@@ -222,6 +229,18 @@ def test_boxes_outside_the_picture_or_without_area_are_left_out(box: list[float]
 def test_pixels_that_are_read_as_normalised_are_a_failure_and_not_an_empty_answer() -> None:
     with pytest.raises(DetectionFailed, match="pixels"):
         found([[10, 10, 20, 30], [40, 40, 50, 50]], [0.9, 0.8], [0, 0], coordinates="normalised")
+
+
+def test_boxes_far_outside_the_input_are_a_failure_and_not_an_empty_answer() -> None:
+    with pytest.raises(DetectionFailed, match="names as boxes"):
+        found([[5000, 10, 6000, 30]], [0.9], [0])
+    assert found([[5000, 10, 6000, 30], [10, 10, 20, 30]], [0.9, 0.8], [0, 0]).boxes.tolist() == [BOX]
+
+
+@pytest.mark.parametrize("wrong", [-5, np.nan, np.inf])
+def test_a_count_that_is_none_is_a_failure(wrong: float) -> None:
+    with pytest.raises(DetectionFailed, match="counted"):
+        found([[10, 10, 20, 30]], [0.9], [0], [wrong], count=3)
 
 
 def test_boxes_outside_the_picture_suppress_none_and_take_no_place() -> None:

@@ -129,3 +129,13 @@ SIGMOID = np.full((N, K, 4), 0.1, np.float32)
 )
 def test_the_meaning_of_score_columns_is_inferred(scores: Any, labels: Any, fields: dict[str, Any]) -> None:
     assert plain(infer_columns(scores, labels)) == fields
+
+
+def test_padding_and_rounding_do_not_look_like_logits_or_other_boxes() -> None:
+    boxes = np.array([[[0.1, 0.2, 0.5, 0.6], [np.nan] * 4]] * N)
+    scores, classes = np.array([[1.0003, -1.0]] * N), np.array([[2, -1]] * N)
+
+    fields = plain(infer_output({0: boxes, 1: scores, 2: classes}))
+
+    assert (fields["box_order"], fields["coordinates"]) == ("xyxy", "normalised")
+    assert "activation" not in fields
