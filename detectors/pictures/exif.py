@@ -16,6 +16,8 @@ _TYPES = {1: "B", 2: "c", 3: "H", 4: "I", 5: "II", 6: "b", 7: "B", 8: "h", 9: "i
 # BigTIFF adds 64-bit integers.
 _BIG_TYPES = _TYPES | {16: "Q", 17: "q", 18: "Q"}
 _ASCII, _RATIONALS = 2, (5, 10)
+# What `struct` raises for an offset beyond the end; OverflowError if it has 64 bits.
+_BEYOND = (struct.error, OverflowError)
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +73,7 @@ class Directory:
         count = min(entry.count, most)
         try:
             values = struct.unpack_from(self.order + form * count, self.block, entry.at)
-        except struct.error:
+        except _BEYOND:
             return []
         if entry.type == _ASCII:
             text = b"".join(values).split(b"\0")[0].strip()
@@ -96,7 +98,7 @@ def first_directory(block: bytes | memoryview) -> Directory | None:
             (at,) = struct.unpack_from(order + "Q", block, 8)
             (count,) = struct.unpack_from(order + "Q", block, at)
             return Directory(block, order, True, at + 8, count)
-    except struct.error:
+    except _BEYOND:
         pass
     return None
 

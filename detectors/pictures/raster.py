@@ -158,7 +158,7 @@ def _eight_bits(image: Image.Image, header: Header) -> Image.Image:
     """The picture with 8 bits a sample, opaque, in mode L or RGB."""
     if header.transparent_grey is not None:
         return _in_strips(image, lambda part: _opaque_grey(part, header))
-    if image.mode in ("RGB", "L"):
+    if image.mode in ("RGB", "L") and not image.has_transparency_data:
         return image
     if image.mode == "1":
         return image.convert("L")
@@ -166,7 +166,7 @@ def _eight_bits(image: Image.Image, header: Header) -> Image.Image:
         grey = _in_strips(image, lambda part: _grey_of_words(part, header), "L")
         _require_contrast(image, grey, header)
         return grey
-    if image.mode in ("P", "PA", "LA", "RGBA", "RGBa", "La", "CMYK", "YCbCr", "RGBX"):
+    if image.mode in ("RGB", "L", "P", "PA", "LA", "RGBA", "RGBa", "La", "CMYK", "YCbCr", "RGBX"):
         return _in_strips(image, _opaque)
     raise PictureUnsupported(f"Pictures of Pillow's mode {image.mode} are not read: save it as RGB with 8 bits.")
 

@@ -54,7 +54,8 @@ def read(data: bytes) -> Header:
         bytes_a_pixel=_bytes_a_pixel(colour, bits, key),
         cut_off=row * height > packed * _MAX_EXPANSION,
         grey_bits=bits if colour == _GREY else 8,
-        transparent_grey=int.from_bytes(key, "big") if key and colour == _GREY else None,
+        # Of the 16 bits that the chunk has, only as many count as a sample has.
+        transparent_grey=int.from_bytes(key, "big") % 2**bits if key and colour == _GREY else None,
     )
 
 

@@ -187,6 +187,31 @@ def test_the_transparent_grey_of_few_bits_is_put_on_white(bits: int) -> None:
     assert decode(png).pixels.min() == 255
 
 
+def test_the_transparent_colour_is_put_on_white() -> None:
+    picture = Image.new("RGB", (8, 4), (10, 20, 30))
+    picture.paste((10, 20, 31), (4, 0, 8, 4))
+
+    pixels = decode(saved(picture, "PNG", transparency=(10, 20, 30))).pixels
+
+    assert pixels[0, 0].tolist() == [255, 255, 255]
+    assert pixels[0, 7].tolist() == [10, 20, 31]
+
+
+def test_a_transparent_value_has_only_the_bits_of_a_sample() -> None:
+    png = grey_png(np.array([[40, 41]]), 8, chunk(b"tRNS", struct.pack(">H", 0x0100 + 40)))
+
+    assert decode(png).pixels[0, :, 0].tolist() == [255, 41]
+
+
+def test_a_transparent_grey_of_a_gif_is_put_on_white() -> None:
+    # With all 256 greys in order Pillow reads it as mode L.
+    greys = Image.fromarray(np.arange(256, dtype=np.uint8).reshape(16, 16))
+
+    pixels = decode(saved(greys, "GIF", transparency=5, optimize=False)).pixels
+
+    assert pixels[0, 4:7, 0].tolist() == [4, 255, 6]
+
+
 @pytest.mark.parametrize("mode", ["RGBA", "LA", "P"])
 def test_transparent_pixels_are_white_in_large_pictures_too(mode: str) -> None:
     # Larger than a strip of the conversion.

@@ -89,3 +89,10 @@ def test_a_directory_that_is_cut_off_counts_as_far_as_it_goes() -> None:
 def test_of_several_orientations_the_last_valid_one_counts() -> None:
     assert orientation(exif(short(1), short(6))) == 6
     assert orientation(exif(short(6), short(9))) == 6
+
+
+@pytest.mark.parametrize("at", [16, 2**64 - 1])
+def test_offsets_of_64_bits_beyond_the_end_are_no_orientation(at: int) -> None:
+    entry = struct.pack("<HHQQ", TAG, 3, 9, 2**64 - 1)
+
+    assert orientation(b"II+\0\x08\0\0\0" + struct.pack("<QQ", at, 1) + entry) == 1

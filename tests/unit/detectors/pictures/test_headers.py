@@ -207,3 +207,8 @@ def test_looking_takes_hardly_any_memory() -> None:
 def test_the_bits_of_grey_are_known() -> None:
     assert read_header(grey_png(GREY.astype(np.uint16), 16)).grey_bits == 16
     assert read_header(grey_tiff(GREY, bits=8)).grey_bits == 8
+
+
+def test_a_tiff_whose_directory_is_beyond_the_end_of_64_bits_is_damaged() -> None:
+    with pytest.raises(PictureUnknownFormat):
+        read_header(b"II+\0\x08\0\0\0" + struct.pack("<Q", 2**64 - 1) + bytes(40))
