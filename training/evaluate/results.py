@@ -7,7 +7,7 @@ from pathlib import Path
 
 from detectors.base import Detector
 from detectors.catalogue import ModelEntry
-from detectors.errors import DetectionFailed, ModelUnusable, PictureUndecodable
+from detectors.errors import DetectionFailed, ModelUnusable, PictureError
 from detectors.pictures.decode import decode
 from detectors.runtimes.registry import registered, require
 from training.boxes import Box
@@ -56,7 +56,7 @@ def run_locally(detector: Detector, files: Sequence[Path], update: UpdateProgres
         try:
             decoded = decode(data, detector.entry.input)
             (detections,) = detector.detect([decoded.pixels])
-        except (PictureUndecodable, DetectionFailed) as error:
+        except (PictureError, DetectionFailed) as error:
             results.failed.append(Failure(file, error.code, str(error)))
             results.found.append([])
             update(number, "")

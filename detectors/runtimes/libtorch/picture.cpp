@@ -97,8 +97,16 @@ double first_value(const Tiff& tiff, size_t at) {
     }
 }
 
-// The orientation in an EXIF block, 1 to 8, as detectors/pictures/exif.py reads it; 1 if there is none.
+constexpr std::string_view exif_name("Exif\0\0", 6);
+
+bool begins_exif(std::span<const uint8_t> data) {
+    return data.size() >= exif_name.size() && std::memcmp(data.data(), exif_name.data(), exif_name.size()) == 0;
+}
+
+// The orientation in an EXIF block, 1 to 8, as detectors/pictures/exif.py reads it; 1 if there is none. The block may
+// begin with its name: in a JPEG it always does, and some programs write it into a PNG as well.
 int orientation(std::span<const uint8_t> block) {
+    if (begins_exif(block)) block = block.subspan(exif_name.size());
     constexpr size_t entry_bytes = 12, max_entries = 1024;
     constexpr uint16_t tag_orientation = 0x0112;
     const Tiff tiff{block};
@@ -117,11 +125,9 @@ int orientation(std::span<const uint8_t> block) {
 
 // Of the first EXIF segment.
 int orientation(const jpeg_decompress_struct& info) {
-    constexpr std::string_view name("Exif\0\0", 6);
     for (auto* marker = info.marker_list; marker; marker = marker->next) {
         const std::span data(marker->data, marker->data_length);
-        if (data.size() < name.size() || std::memcmp(data.data(), name.data(), name.size()) != 0) continue;
-        return orientation(data.subspan(name.size()));
+        if (begins_exif(data)) return orientation(data);
     }
     return 1;
 }

@@ -13,7 +13,7 @@ from PIL import Image
 
 from detectors.catalogue import Input, ModelEntry
 from detectors.digest import digest_of
-from detectors.errors import ModelUnusable
+from detectors.errors import DetectionFailed, ModelUnusable
 from detectors.pictures.headers import read_header
 from detectors.runtimes.registry import FRAMEWORKS, require
 from jobs.settings import ROOT
@@ -148,6 +148,49 @@ def test_a_damaged_picture_does_not_affect_the_others(tiny_package: Path, tmp_pa
     assert len(printed[-1]["detections"]) == 2
 
 
+@pytest.fixture(scope="module")
+def odd_package(detector_processes: DetectorProcesses, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    file = tmp_path_factory.mktemp("odd") / "odd.pt2"
+    detector_processes["pytorch"].run(tiny_models.write_odd_package, file)
+    return file
+
+
+@pytest.mark.parametrize(
+    ("colour", "code"),
+    [
+        ((102, 0, 0), None),
+        ((102, 102, 0), None),
+        ((192, 0, 0), "score_out_of_range"),
+        ((0, 102, 0), "detection_failed"),
+        ((102, 0, 102), "detection_failed"),
+    ],
+    ids=["NaN below the floor", "one box outside", "1.5", "all boxes outside", "NaN"],
+)
+def test_the_program_judges_answers_as_the_runtimes_do(
+    odd_package: Path,
+    detector_processes: DetectorProcesses,
+    tmp_path: Path,
+    colour: tuple[int, int, int],
+    code: str | None,
+) -> None:
+    picture = Image.new("RGB", (32, 32), colour)
+
+    _, (printed,) = detect(odd_package, saved(tmp_path, "odd.png", picture))
+
+    def by_the_runtime() -> list[list[float]]:
+        (found,) = detector_processes["libtorch"].detect(entry_of(odd_package), [np.asarray(picture)])
+        return found.boxes.tolist()
+
+    if code is None:
+        boxes = [one["box"] for one in printed["detections"]]
+        assert boxes == by_the_runtime() == [tiny_models.BOXES[0].tolist()]
+    else:
+        assert printed["error"]["code"] == code
+        with pytest.raises(DetectionFailed) as raised:
+            by_the_runtime()
+        assert raised.value.code == code
+
+
 ORIENTATION = 0x0112
 
 
@@ -174,6 +217,16 @@ def test_the_program_reads_the_orientation_that_python_reads(
     assert code == 0
     header = read_header(picture.read_bytes())
     assert (printed["width"], printed["height"]) == (header.width, header.height)
+
+
+def test_the_program_reads_exif_of_a_png_that_begins_with_its_name(tiny_package: Path, tmp_path: Path) -> None:
+    picture = tmp_path / "named.png"
+    six = exif((ORIENTATION, 3, 1, struct.pack("<H", 6)))
+    picture.write_bytes(with_chunk(encoded(orange((64, 48)), "PNG"), b"eXIf", six))
+
+    code, (printed,) = detect(tiny_package, picture)
+
+    assert (code, printed["width"], printed["height"]) == (0, 48, 64)
 
 
 @pytest.mark.parametrize(
