@@ -61,8 +61,11 @@ def postprocess(entry: ModelEntry, outputs: list[npt.NDArray[Any]], width: int, 
     rows, scores, labels = rows[order], scores[order], _label_indices(entry, ids[order])
     known = labels >= 0
     rows, scores, labels = rows[known], scores[known], labels[known]
-    boxes = boxes_in_picture(boxes[rows], width, height, entry.input, entry.output)
+    written = boxes[rows]
+    boxes = boxes_in_picture(written, width, height, entry.input, entry.output)
     visible = (boxes[:, 2:] - boxes[:, :2] >= MIN_SIDE).all(axis=1)
+    if not visible.any():
+        _require_near(entry, written)
     boxes, scores, labels = boxes[visible], scores[visible], labels[visible]
     if entry.output.nms is not None:
         kept = non_maximum_suppression(boxes, None if entry.output.nms_across_classes else labels, entry.output.nms)
@@ -146,20 +149,30 @@ def _select(entry: ModelEntry, scores: Floats, classes: npt.NDArray[np.float64])
 
 
 def _require_coordinates(entry: ModelEntry, boxes: Floats) -> None:
-    """Raises `DetectionFailed` for boxes that are not finite, or that all lie far outside the model's input.
+    """Raises `DetectionFailed` for boxes that are not finite, or that can't be normalised although the entry says so.
 
-    They lie outside the picture as well, so nothing would be found: for example pixels that are read as normalised.
+    Read as normalised, pixels would all lie outside the picture, and nothing would be found.
     """
     if not np.isfinite(boxes).all():
         raise DetectionFailed(f"The model {entry.name} gave boxes that are not finite.")
-    normalised = entry.output.coordinates == "normalised"
-    side = 1 if normalised else max(entry.input.width, entry.input.height)
-    if boxes.size and np.abs(boxes).max(axis=1).min() > MAX_INPUTS * side:
-        advice = 'write coordinates = "pixels"' if normalised else "check which output its entry names as boxes"
+    if entry.output.coordinates == "normalised" and _all_beyond(boxes, MAX_INPUTS):
         raise DetectionFailed(
-            f"The model {entry.name} gave coordinates up to {np.abs(boxes).max():.4g}, but in its input they reach "
-            f"from 0 to {side}: {advice}."
+            f"The model {entry.name} gave coordinates up to {np.abs(boxes).max():.4g}, but its entry says that they "
+            'are normalised: write coordinates = "pixels".'
         )
+
+
+def _require_near(entry: ModelEntry, boxes: Floats) -> None:
+    """Raises `DetectionFailed` if boxes of which none is in the picture all reach far out of the model's input."""
+    if _all_beyond(boxes, MAX_INPUTS * max(entry.input.width, entry.input.height)):
+        raise DetectionFailed(
+            f"The model {entry.name} gave only boxes outside the picture, with coordinates up to "
+            f"{np.abs(boxes).max():.4g}: check which output its entry names as boxes."
+        )
+
+
+def _all_beyond(boxes: Floats, limit: float) -> bool:
+    return bool(boxes.size and np.abs(boxes).max(axis=1).min() > limit)
 
 
 def _probabilities(entry: ModelEntry, scores: Floats) -> Floats:

@@ -155,7 +155,7 @@ std::vector<Detection> detections(const std::vector<at::Tensor>& outputs, const 
         found.push_back({int64_t(id), std::clamp(score, 0.0, 1.0), {left, top, right, bottom}});
     }
     // Without this error, an output that holds no boxes would look like "nothing found".
-    if (any && all_far_outside) throw DetectionFailed("the model returned only boxes that lie far outside its input");
+    if (any && found.empty() && all_far_outside) throw DetectionFailed("the model returned only boxes that lie far outside its input");
     std::stable_sort(found.begin(), found.end(), [](auto& one, auto& other) { return one.score > other.score; });
     return found;
 }

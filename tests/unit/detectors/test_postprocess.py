@@ -235,6 +235,7 @@ def test_boxes_far_outside_the_input_are_a_failure_and_not_an_empty_answer() -> 
     with pytest.raises(DetectionFailed, match="names as boxes"):
         found([[5000, 10, 6000, 30]], [0.9], [0])
     assert found([[5000, 10, 6000, 30], [10, 10, 20, 30]], [0.9, 0.8], [0, 0]).boxes.tolist() == [BOX]
+    assert found([[10, 10, 20, 6000]], [0.9], [0]).boxes.tolist() == [[20, 20, 40, 100]]
 
 
 @pytest.mark.parametrize("wrong", [-5, np.nan, np.inf])
