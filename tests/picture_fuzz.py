@@ -137,6 +137,7 @@ def whole_pictures() -> list[tuple[str, bytes]]:
         ("GIF", card.quantize(16), {"transparency": 1}),
         ("GIF", card, {"save_all": True, "append_images": [clear]}),
         ("TIFF", card, {"tiffinfo": {274: 6}}),
+        ("TIFF", card, {"big_tiff": True}),
         ("TIFF", Image.new("I;16", (96, 64), 40_000), {}),
         *(
             ("TIFF", card, {"compression": f"tiff_{name}"})
