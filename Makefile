@@ -19,8 +19,8 @@ PYTORCH := $(if $(filter cpu,$(TORCH)),pytorch-cpu,pytorch)
 install = $(1) --require-hashes $(foreach file,$(2),-r $(file)) \
 	$(if $(filter %/pytorch-cpu.txt,$(2)),&& $(1) --no-deps --torch-backend=cpu -r requirements/pytorch.in)
 
-APP := base api cli $(PYTORCH) tensorflow remote
-ISOLATED := $(foreach name,pytorch tensorflow remote libtorch service lambda azure detr kserve moto,.venv-isolation/$(name)/made)
+APP := base api cli $(PYTORCH) tensorflow onnx remote
+ISOLATED := $(foreach name,pytorch tensorflow onnx remote libtorch service lambda azure detr kserve moto,.venv-isolation/$(name)/made)
 # Pinned versions, compiled from the .in files by `make requirements`.
 compiled = $(foreach name,$(1),requirements/$(name).txt)
 
@@ -212,6 +212,7 @@ endif
 # cache, so this takes seconds and hardly any disk.
 .venv-isolation/pytorch/made: $(call compiled,build base $(PYTORCH))
 .venv-isolation/tensorflow/made: $(call compiled,build base tensorflow)
+.venv-isolation/onnx/made: $(call compiled,build base onnx)
 .venv-isolation/remote/made: $(call compiled,build base remote)
 .venv-isolation/libtorch/made: $(call compiled,build base engine)
 .venv-isolation/service/made: $(call compiled,build base api cli)

@@ -1,7 +1,11 @@
-"""Finds the batch size of a model whose entry says `batch_size = "auto"`."""
+"""Batches: of a fixed size, and the best size for a model whose entry says `batch_size = "auto"`."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
 
 from detectors.errors import DetectorError
 from detectors.machine import peak_bytes, reset_peak, resident_bytes
@@ -12,6 +16,21 @@ MAX_TIME_RATIO = 0.95
 """A batch twice as large has to take less than this share of the time per picture."""
 TRIAL_SECONDS = 0.3
 """Each batch size runs for this long, and at least twice."""
+
+
+def in_batches_of(
+    size: int | None, batch: npt.NDArray[Any], run: Callable[[npt.NDArray[Any]], Sequence[npt.NDArray[Any]]]
+) -> list[npt.NDArray[Any]]:
+    """The outputs of a model for a batch of n pictures. `size`: the number of pictures that the model takes at a time;
+    None if it takes any number. `run`: returns the outputs for a batch that it takes, each an array of n × …"""
+    size = size or len(batch)
+    parts = []
+    for start in range(0, len(batch), size):
+        chunk = batch[start : start + size]
+        # The last batch is filled up, and the filling is cut off again below.
+        filled = np.concatenate([chunk, np.repeat(chunk[-1:], size - len(chunk), axis=0)])
+        parts.append([output[: len(chunk)] for output in run(filled)])
+    return [np.concatenate(arrays) for arrays in zip(*parts, strict=True)]
 
 
 def find_batch_size(detect: Callable[[int], object], memory_limit: int | None) -> int:

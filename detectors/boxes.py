@@ -4,7 +4,7 @@ import numpy as np
 import numpy.typing as npt
 
 from detectors.catalogue import Input, Output
-from detectors.pictures.preprocess import content_size
+from detectors.pictures.preprocess import content_offset, content_size
 
 Floats = npt.NDArray[np.float32]
 Integers = npt.NDArray[np.int64]
@@ -33,14 +33,21 @@ def boxes_in_picture(boxes: Floats, width: int, height: int, into: Input, output
     else:
         x1, y1, w, h = (columns[name] for name in ("x1", "y1", "w", "h"))
         corners = [x1, y1, x1 + w, y1 + h]
-    content_width, content_height = content_size(width, height, into)
+    content_width, content_height = content = content_size(width, height, into)
     # Normalised coordinates are parts of the model's input. A model that takes pictures in their own sizes has the
     # picture itself as its input.
-    input_size = (content_width, content_height) if into.resize == "none" else (into.width, into.height)
+    input_size = content if into.resize == "none" else (into.width, into.height)
+    pixels = np.stack(corners, axis=1)
     scale = np.array([width / content_width, height / content_height] * 2, np.float32)
     if output.coordinates == "normalised":
         scale *= np.array(input_size * 2, np.float32)
-    scaled = (np.stack(corners, axis=1) * scale).clip(0, np.array([width, height] * 2, np.float32))
+    offset = content_offset(content, into)
+    if any(offset):
+        shift = np.array(offset * 2, np.float32)
+        pixels = pixels - (
+            shift / np.array(input_size * 2, np.float32) if output.coordinates == "normalised" else shift
+        )
+    scaled = (pixels * scale).clip(0, np.array([width, height] * 2, np.float32))
     # Corners in the wrong order would make a box of negative size.
     low, high = np.minimum(scaled[:, :2], scaled[:, 2:]), np.maximum(scaled[:, :2], scaled[:, 2:])
     return np.concatenate([low, high], axis=1).astype(np.float32)

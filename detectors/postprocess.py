@@ -54,7 +54,7 @@ def postprocess(entry: ModelEntry, outputs: list[npt.NDArray[Any]], width: int, 
     probabilities (`ScoreOutOfRange`), or a class without a label.
     """
     boxes, scores, classes = _split_outputs(entry, outputs)
-    rows, scores, ids = _select(entry, _activate(scores, entry.output.activation), classes)
+    rows, scores, ids = _select(entry, scores, classes)
     _require_coordinates(entry, boxes[rows])
     # Stable, so that equal scores keep the model's own order.
     order = np.argsort(-scores, kind="stable")
@@ -76,10 +76,16 @@ def postprocess(entry: ModelEntry, outputs: list[npt.NDArray[Any]], width: int, 
 def _split_outputs(
     entry: ModelEntry, outputs: list[npt.NDArray[Any]]
 ) -> tuple[Floats, Floats, npt.NDArray[np.float64]]:
-    """Boxes k × 4, scores k × c or k, and class ids k (zeros if the scores have columns); only the rows that
-    the model counts. Raises `DetectionFailed`."""
-    boxes, scores, *others = outputs
-    per_class = entry.output.class_scores is not None
+    """Boxes k × 4, scores k × c or k after their activation, and class ids k (zeros if the scores have columns); only
+    the rows that the model counts. Raises `DetectionFailed`."""
+    output = entry.output
+    objectness = None
+    if output.columns is not None:
+        boxes, scores, found, objectness = _split_columns(entry, outputs[0])
+        others = [*([] if found is None else [found]), *outputs[1:]]
+    else:
+        boxes, scores, *others = outputs
+    per_class = output.per_class
     classes = np.zeros(len(scores)) if per_class else others.pop(0)
     k = len(scores)
     if boxes.shape != (k, 4) or scores.ndim != 1 + per_class or classes.shape != (k,):
@@ -93,7 +99,31 @@ def _split_outputs(
             raise DetectionFailed(f"The model {entry.name} counted {count} rows.")
         # The rows after the count are padding.
         k = int(count.item())
-    return boxes[:k].astype(np.float32), scores[:k].astype(np.float32), classes[:k].astype(np.float64)
+    probabilities = _activate(scores[:k].astype(np.float32), output.activation)
+    if objectness is not None:
+        probabilities = probabilities * _activate(objectness[:k].astype(np.float32), output.activation)[:, None]
+    return boxes[:k].astype(np.float32), probabilities, classes[:k].astype(np.float64)
+
+
+def _split_columns(
+    entry: ModelEntry, tensor: npt.NDArray[Any]
+) -> tuple[npt.NDArray[Any], npt.NDArray[Any], npt.NDArray[Any] | None, npt.NDArray[Any] | None]:
+    """Boxes k × 4, scores k × c or k, class ids k or None, and objectness k or None, of the one tensor that has them.
+    Raises `DetectionFailed`."""
+    columns = entry.output.columns
+    assert columns is not None
+    rows = tensor.T if entry.output.transposed else tensor
+    if rows.ndim != 2 or rows.shape[1] < columns.number:
+        raise DetectionFailed(
+            f"The model {entry.name} gave {' × '.join(map(str, tensor.shape))} numbers for a picture, but its entry "
+            f"needs rows of at least {columns.number}" + (", transposed." if entry.output.transposed else ".")
+        )
+    boxes = rows[:, slice(*columns.boxes)]
+    objectness = None if columns.objectness is None else rows[:, columns.objectness]
+    if columns.class_scores is not None:
+        return boxes, rows[:, slice(*columns.class_scores)], None, objectness
+    assert columns.scores is not None
+    return boxes, rows[:, columns.scores], rows[:, columns.classes], objectness
 
 
 def _check_columns(entry: ModelEntry, columns: int) -> None:

@@ -14,6 +14,7 @@ import tomlkit
 from detectors.catalogue import Catalogue, ModelEntry
 from detectors.catalogue.fetch import fetch
 from detectors.catalogue.targets import TARGETS, entries_for_target
+from detectors.digest import files_of
 from detectors.errors import DetectorError
 from jobs.settings import ROOT
 
@@ -57,7 +58,8 @@ def _remove(entry: ModelEntry) -> None:
     if entry.file.is_dir():
         shutil.rmtree(entry.file)
     else:
-        entry.file.unlink(missing_ok=True)
+        for file in files_of(entry.file):
+            file.unlink(missing_ok=True)
 
 
 def main() -> None:

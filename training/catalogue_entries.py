@@ -16,6 +16,7 @@ FORMATS = {
     "pt2": ("pytorch", "pytorch", "pt2"),
     "saved_model": ("tensorflow", "tensorflow", "saved_model"),
     "frozen_graph": ("frozen", "tensorflow", "pb"),
+    "onnx": ("onnx", "onnx", "onnx"),
 }
 """Format -> suffix of the entry's name, runtime, suffix of the file's name."""
 MIN_SCORE = 0.4
@@ -50,12 +51,21 @@ floor_score = {floor}
 [{name}.defaults]
 min_score = {least}
 """
-PROGRAM_OUTPUT = """
+OUTPUTS = {
+    "pt2": """
 boxes = 0 # position of each output in what the program returns
 scores = 1
 classes = 2
 box_order = "xyxy"
-coordinates = "pixels" # of the model's input"""
+coordinates = "pixels" # of the model's input""",
+    "onnx": """
+boxes = "boxes"
+scores = "scores"
+classes = "classes"
+box_order = "xyxy"
+coordinates = "pixels" # of the model's input""",
+}
+"""Format -> its output, where it is not that of the Object Detection API."""
 OBJECT_DETECTION_API_OUTPUT = """ # as the Object Detection API names and writes them
 boxes = "detection_boxes"
 scores = "detection_scores"
@@ -99,7 +109,7 @@ def catalogue_text(described: Description, digests: Sequence[str]) -> str:
                 description=_quoted(described.description),
                 labels=_quoted(described.labels),
                 size=INPUT_SIZE,
-                output=PROGRAM_OUTPUT if kind == "pt2" else OBJECT_DETECTION_API_OUTPUT,
+                output=OUTPUTS.get(kind, OBJECT_DETECTION_API_OUTPUT),
                 batch=BATCH_SIZE,
                 floor=FLOOR_SCORE,
                 least=MIN_SCORE,

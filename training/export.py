@@ -25,6 +25,7 @@ from detectors.catalogue import Catalogue
 from detectors.digest import digest_of
 from training.catalogue_entries import FORMATS, Description, catalogue_text, read_description
 from training.data.annotations import PICTURE_ENDINGS
+from training.model import write_onnx
 from training.model.inference import load_inputs
 from training.model.layout import INPUT_SIZE
 from training.model.network import CenterNet, Convolution, Program
@@ -35,7 +36,7 @@ HELP = """Write a trained model's files and their catalogue again from the weigh
 the files find different boxes in the pictures."""
 MAX_BATCH = 64
 COMPARED_PICTURES = 12
-"""Number of pictures on which the files for TensorFlow are compared with the network."""
+"""Number of pictures on which the files for TensorFlow and ONNX Runtime are compared with the network."""
 
 
 def fold_batch_norm(network: CenterNet) -> CenterNet:
@@ -95,8 +96,8 @@ def unfold_batch_norm(network: CenterNet, pixels: Tensor) -> CenterNet:
 
 
 def export(network: CenterNet, folder: Path, described: Description, pictures: Tensor) -> list[Path]:
-    """Writes a folded network as NAME.pt2, NAME.saved_model/ and NAME.pb into the folder, and the catalogue that lists
-    them. Returns the paths.
+    """Writes a folded network as NAME.pt2, NAME.saved_model/, NAME.pb and NAME.onnx into the folder, and the catalogue
+    that lists them. Returns the paths.
 
     `pictures` are uint8 [n, 512, 512, 3]; the network should find something in them. Each file is loaded again and
     compared with the network on them. Raises RuntimeError if the detections differ; then no file is written.
@@ -105,10 +106,12 @@ def export(network: CenterNet, folder: Path, described: Description, pictures: T
     folder.mkdir(parents=True, exist_ok=True)
     files = [described.file(kind) for kind in FORMATS]
     with tempfile.TemporaryDirectory(dir=folder, prefix="export-") as temporary:
-        pt2, saved_model, frozen_graph = (Path(temporary) / file for file in files)
+        pt2, saved_model, frozen_graph, onnx = (Path(temporary) / file for file in files)
         write_program(program, pt2)
         verify(program, pt2)
         _write_tensorflow(program, saved_model, frozen_graph, pictures)
+        write_onnx.write_onnx(network, onnx)
+        write_onnx.verify(program, onnx, pictures)
         for file in files:
             _move(Path(temporary) / file, folder / file)
     digests = [digest_of(folder / file) for file in files]

@@ -6,9 +6,10 @@ from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, PositiveFloat, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from detectors.catalogue.fetch import fetch
+from detectors.catalogue.interface import Input, Output
 from detectors.catalogue.model_server import SERVED_FORMATS, ModelServer
 from detectors.digest import digest_of, stamps_of
 from detectors.errors import ModelUnusable
@@ -17,71 +18,6 @@ from detectors.strict import Strict
 # Raise it when a change of pre- or postprocessing changes the detections for the same picture and weights. It is part
 # of each model's digest, so workers of another revision do not claim the jobs, and its stored answers are not repeated.
 PIPELINE_REVISION = 2
-
-
-class Input(Strict):
-    """What the model takes: RGB pictures of `width` × `height` pixels; with `resize = "none"`, of at most that size."""
-
-    name: str | None = Field(None, min_length=1, description="The input's name, if the model has several inputs.")
-    width: int = Field(ge=8, le=8192)
-    height: int = Field(ge=8, le=8192)
-    resize: Literal["letterbox", "stretch", "none"] = "letterbox"
-    decode: Literal["reduced", "full"] = Field(
-        "reduced", description="Whether a JPEG much larger than the input may be decoded at a reduced size."
-    )
-    layout: Literal["NHWC", "NCHW"] = "NCHW"
-    dtype: Literal["uint8", "float32"] = "float32"
-    scale: float = Field(1.0, gt=0, description="Pixel values 0…255 are multiplied by this, then mean and std apply.")
-    mean: tuple[float, float, float] = (0.0, 0.0, 0.0)
-    std: tuple[PositiveFloat, PositiveFloat, PositiveFloat] = (1.0, 1.0, 1.0)
-
-
-class Output(Strict):
-    """What the model returns: which of its outputs are the boxes, scores and classes, and how they are written."""
-
-    boxes: int | str = 0
-    scores: int | str = 1
-    classes: int | str = 2
-    class_scores: int | str | None = Field(
-        None, description="An output with a column of scores for each class, in place of `scores` and `classes`."
-    )
-    count: int | str | None = Field(None, description="The output with the number of valid rows of a picture, if any.")
-    first_class: int = Field(0, ge=0, description="The class id of the first label in the model's output.")
-    box_order: Literal["xyxy", "yxyx", "xywh", "yxhw", "cxcywh", "cycxhw"] = "xyxy"
-    coordinates: Literal["pixels", "normalised"] = "pixels"
-    activation: Literal["none", "sigmoid", "softmax"] = "none"
-    background: Literal["first", "last"] | None = Field(
-        None, description="The column of `class_scores` that means that there is no object."
-    )
-    several_classes: bool = Field(False, description="With `class_scores`: a box may have several classes.")
-    nms: float | None = Field(
-        None, gt=0, le=1, description="Non-maximum suppression: the largest IoU of two boxes of a class."
-    )
-    nms_across_classes: bool = Field(False, description="With `nms`: also for boxes of different classes.")
-    floor_score: float = Field(0.05, ge=0, le=1, description="Detections below it are not stored.")
-
-    @property
-    def wanted(self) -> list[int | str]:
-        """The outputs that a runtime returns, in this order: boxes, scores, classes (unless the scores have a column
-        for each), and the count if there is one."""
-        scores = [self.scores, self.classes] if self.class_scores is None else [self.class_scores]
-        return [self.boxes, *scores, *([] if self.count is None else [self.count])]
-
-    @model_validator(mode="after")
-    def _columns(self) -> Self:
-        if self.class_scores is None:
-            for name, used in (
-                ("background", self.background is not None),
-                ("several_classes", self.several_classes),
-                ("activation softmax", self.activation == "softmax"),
-            ):
-                if used:
-                    raise ValueError(f"{name} needs class_scores, an output with a column for each class")
-        elif (self.scores, self.classes) != (1, 2):
-            raise ValueError("class_scores replaces scores and classes: leave these out")
-        if self.nms is None and self.nms_across_classes:
-            raise ValueError("nms_across_classes needs nms")
-        return self
 
 
 class Defaults(Strict):
@@ -182,6 +118,7 @@ class ModelEntry(Strict):
         for field, used, formats in (
             ("precision", self.precision != "full", ("pt2", "torchscript", "torchvision")),
             ("channels_last", self.channels_last, ("pt2", "torchvision")),
+            ("input.size_name", self.input.size_name is not None, ("onnx",)),
         ):
             if used and self.format not in formats:
                 raise ValueError(f"{field} is for the formats {', '.join(formats)}, not for {self.format}")

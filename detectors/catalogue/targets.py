@@ -9,6 +9,7 @@ TARGETS = {
     "pytorch": ("pytorch", None),
     "saved_model": ("tensorflow", "saved_model"),
     "frozen_graph": ("tensorflow", "frozen_graph"),
+    "onnx": ("onnx", None),
     "remote": ("remote", None),
     "libtorch": ("libtorch", None),
 }

@@ -45,6 +45,7 @@ def decode(data: bytes, fit: Input | None = None, *, memory_bytes: float | None 
     """
     header = read_header(data)
     size = content_size(header.width, header.height, fit) if fit else None
-    margin = REDUCED_MARGIN if fit and fit.decode == "reduced" else None
-    rgb = read_rgb(data, header, size=size, margin=margin, memory_bytes=memory_bytes)
+    margin = REDUCED_MARGIN if fit and fit.may_reduce else None
+    interpolation = fit.interpolation if fit else "antialiased"
+    rgb = read_rgb(data, header, size=size, margin=margin, memory_bytes=memory_bytes, interpolation=interpolation)
     return DecodedPicture(np.asarray(rgb), header.width, header.height)

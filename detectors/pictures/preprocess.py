@@ -9,14 +9,12 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from detectors.catalogue import Input
+from detectors.catalogue import FLOATS, Input
 from detectors.pictures.raster import resized
 
-# The grey beside a letterboxed picture: the value that the YOLO family uses.
-PADDING = 114
-
 Pixels = npt.NDArray[np.uint8]
-Batch = npt.NDArray[np.uint8] | npt.NDArray[np.float32] | list[npt.NDArray[np.uint8]] | list[npt.NDArray[np.float32]]
+Array = npt.NDArray[np.uint8] | npt.NDArray[np.float16] | npt.NDArray[np.float32]
+Batch = Array | list[Array]
 """Pictures for a model: one array, or a list with one array per picture where they keep their sizes."""
 
 
@@ -31,17 +29,25 @@ def content_size(width: int, height: int, into: Input) -> tuple[int, int]:
     return max(1, round(width * scale)), max(1, round(height * scale))
 
 
+def content_offset(size: tuple[int, int], into: Input) -> tuple[int, int]:
+    """Left and top, in pixels of the model's input, of a picture that has `size`, width and height, in it."""
+    if into.resize != "letterbox" or into.position == "corner":
+        return 0, 0
+    return (into.width - size[0]) // 2, (into.height - size[1]) // 2
+
+
 def resize(pixels: Pixels, into: Input) -> Pixels:
-    """Scales an RGB picture (uint8, H×W×3) as `into.resize` says. A letterboxed picture lies at the top left of a grey
-    canvas of `into.height` × `into.width`."""
+    """Scales an RGB picture (uint8, H×W×3) as `into.resize` says. A letterboxed picture lies on a grey canvas of
+    `into.height` × `into.width`."""
     height, width = pixels.shape[:2]
     target = content_size(width, height, into)
     if target != (width, height):
-        pixels = np.asarray(resized(Image.fromarray(pixels), target))
+        pixels = np.asarray(resized(Image.fromarray(pixels), target, interpolation=into.interpolation))
     if into.resize == "none" or target == (into.width, into.height):
         return pixels
-    canvas = np.full((into.height, into.width, 3), PADDING, np.uint8)
-    canvas[: target[1], : target[0]] = pixels
+    canvas = np.full((into.height, into.width, 3), into.padding, np.uint8)
+    left, top = content_offset(target, into)
+    canvas[top : top + target[1], left : left + target[0]] = pixels
     return canvas
 
 
@@ -54,12 +60,15 @@ def to_tensor(images: Sequence[Pixels], into: Input) -> Batch:
     return _convert(np.stack(resized), into)
 
 
-def _convert(batch: Pixels, into: Input) -> npt.NDArray[np.uint8] | npt.NDArray[np.float32]:
-    """n × H × W × 3 -> the layout and type of the input; for float32 scaled and normalised."""
+def _convert(batch: Pixels, into: Input) -> Array:
+    """n × H × W × 3 in RGB -> the layout, channels and type of the input; floats are scaled and normalised."""
+    if into.channels == "BGR":
+        batch = batch[..., ::-1]
     if into.layout == "NCHW":
         batch = batch.transpose(0, 3, 1, 2)
-    if into.dtype == "uint8":
+    if into.dtype not in FLOATS:
         return np.ascontiguousarray(batch)
     channels = (3, 1, 1) if into.layout == "NCHW" else (3,)
     mean, std = (np.asarray(value, np.float32).reshape(channels) for value in (into.mean, into.std))
-    return np.ascontiguousarray((batch.astype(np.float32) * np.float32(into.scale) - mean) / std)
+    values = (batch.astype(np.float32) * np.float32(into.scale) - mean) / std
+    return np.ascontiguousarray(values, into.dtype)

@@ -12,13 +12,17 @@ GROUP = "boxqueue.detectors"
 FRAMEWORKS = {
     "pytorch": "torch",
     "tensorflow": "tensorflow",
+    "onnx": "onnxruntime",
     "remote": "httpx",
     "libtorch": "detectors.runtimes.libtorch.binding",
 }
 # Runtimes whose models run on a server, so that the worker needs no device.
 REMOTE_RUNTIMES = frozenset({"remote"})
 # Framework -> the packages that contain it.
-FRAMEWORK_PACKAGES = {"tensorflow": ("tensorflow", "tensorflow-cpu")}
+FRAMEWORK_PACKAGES = {
+    "tensorflow": ("tensorflow", "tensorflow-cpu"),
+    "onnxruntime": ("onnxruntime", "onnxruntime-gpu"),
+}
 
 
 def registered() -> dict[str, EntryPoint]:

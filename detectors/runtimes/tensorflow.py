@@ -8,10 +8,10 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-import numpy as np
 import numpy.typing as npt
 
 from detectors.base import Answers, Detector
+from detectors.batching import in_batches_of
 from detectors.errors import DetectionFailed, DeviceUnavailable, ModelUnusable, describe_missing
 from detectors.pictures.preprocess import Batch
 
@@ -104,18 +104,13 @@ class TensorFlowDetector(Detector):
         return self._run_all(batch)
 
     def _run_all(self, batch: npt.NDArray[Any]) -> list[npt.NDArray[Any]]:
-        size = self._fixed_batch or len(batch)
-        parts = []
+        def run(part: npt.NDArray[Any]) -> list[npt.NDArray[Any]]:
+            return [output.numpy() for output in self._run_batch(tf.constant(part))]
+
         try:
-            for start in range(0, len(batch), size):
-                chunk = batch[start : start + size]
-                # Fills the last batch of a fixed size, and cuts the filling off again below.
-                filled = np.concatenate([chunk, np.repeat(chunk[-1:], size - len(chunk), axis=0)])
-                outputs = self._run_batch(tf.constant(filled))
-                parts.append([output.numpy()[: len(chunk)] for output in outputs])
+            return in_batches_of(self._fixed_batch, batch, run)
         except tf.errors.OpError as error:
             raise DetectionFailed(f"The model {self.entry.name} raised: {error.message}") from error
-        return [np.concatenate(arrays) for arrays in zip(*parts, strict=True)]
 
 
 def configure(device: str, threads: int) -> None:

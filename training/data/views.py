@@ -12,7 +12,7 @@ from PIL import Image, ImageFilter, ImageOps
 
 from detectors.catalogue import Input
 from detectors.pictures.decode import decode
-from detectors.pictures.preprocess import PADDING, Pixels, content_size, resize
+from detectors.pictures.preprocess import Pixels, content_size, resize
 from training.boxes import Box
 from training.data.datasets import Example
 from training.model.layout import INPUT_SIZE, VIEW_SIZE
@@ -82,7 +82,7 @@ def augment(rng: Random, example: Example, size: tuple[int, int] = (VIEW_SIZE, V
     part = image.resize((max(1, u2 - u1), max(1, v2 - v1)), rng.choice(RESAMPLING), (x1, y1, x2, y2))
     view = Image.new("RGB", (width, height), _corner_colour(image))
     view.paste(part, (u1, v1))
-    pixels = np.full((size[1], size[0], 3), PADDING, np.uint8)
+    pixels = np.full((size[1], size[0], 3), INPUT.padding, np.uint8)
     pixels[:height, :width] = np.asarray(_degrade(rng, _recolour(rng, view)))
 
     # The boxes are in pixels of the file. The cached picture may be smaller than the file.

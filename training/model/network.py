@@ -24,6 +24,9 @@ from training.model.layout import (
     STRIDE,
 )
 
+Highest = Callable[[Tensor], Tensor]
+"""Scores [b, n] -> the indices [b, 100] of the highest ones, descending; of equal scores the first comes first."""
+
 
 class Convolution(nn.Sequential):
     """Convolution with zero padding that keeps the size, batch normalisation, ReLU."""
@@ -105,9 +108,10 @@ class CenterNet(nn.Module):
 class Program(nn.Module):
     """The module that is exported: from uint8 pictures through the network to finished detections."""
 
-    def __init__(self, network: CenterNet) -> None:
+    def __init__(self, network: CenterNet, highest: Highest | None = None) -> None:
         super().__init__()
         self.network = network
+        self.highest = highest or highest_first
 
     def forward(self, image: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Letterboxed RGB pictures, uint8 [b, h, w, 3] -> boxes, scores, classes as `decode` returns them."""
@@ -118,11 +122,11 @@ class Program(nn.Module):
             found: Tensor = self.network.borders(edges, picture.flatten(), corners.flatten(0, 1), kinds.flatten())
             return found.reshape(-1, DETECTIONS, 4)
 
-        return decode(heat, distances, refine)
+        return decode(heat, distances, refine, self.highest)
 
 
 def decode(
-    heat: Tensor, distances: Tensor, refine: Callable[[Tensor, Tensor], Tensor]
+    heat: Tensor, distances: Tensor, refine: Callable[[Tensor, Tensor], Tensor], highest: Highest
 ) -> tuple[Tensor, Tensor, Tensor]:
     """The boxes of the 100 strongest peaks of the heatmaps, after non-maximum suppression.
 
@@ -140,7 +144,7 @@ def decode(
     padding = (PEAK_WINDOW[0] // 2, PEAK_WINDOW[1] // 2)
     strongest = functional.max_pool2d(scores, kernel_size=PEAK_WINDOW, stride=1, padding=padding)
     scores = torch.where(scores == strongest, scores, 0.0).reshape(batch, classes * cells)
-    chosen = _highest(scores)
+    chosen = highest(scores)
     scores = torch.gather(scores, 1, chosen)
     kinds, cell = chosen // cells, chosen % cells
 
@@ -154,14 +158,14 @@ def decode(
     y1, y2 = (corners[:, :, side].clamp(0.0, float(height)) for side in (1, 3))
 
     scores = torch.where(_suppressed(x1, y1, x2, y2, kinds), 0.0, scores)
-    order = _highest(scores)
+    order = highest(scores)
     boxes = torch.stack((x1, y1, x2, y2), dim=2) * STRIDE
     boxes = torch.gather(boxes, 1, order[:, :, None].expand(-1, -1, 4))
     return boxes, torch.gather(scores, 1, order), torch.gather(kinds, 1, order)
 
 
-def _highest(scores: Tensor) -> Tensor:
-    """Indices [b, 100] of the highest scores [b, n], descending.
+def highest_first(scores: Tensor) -> Tensor:
+    """`Highest` for PyTorch, whose `topk` may take equal scores in any order.
 
     The bits of floats >= 0, read as integers, sort like the floats. The index in the low digits makes every
     key unique. So of equal scores the first comes first, as in `tf.math.top_k`.

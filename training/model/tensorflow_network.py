@@ -160,7 +160,7 @@ def peaks(heat: tf.Tensor, distances: tf.Tensor, refine: Refine) -> tuple[list[t
 
 
 def _highest(scores: tf.Tensor) -> tf.Tensor:
-    """`network._highest`: indices [b, 100] of the highest scores [b, n], descending; equal ones in order."""
+    """`network.highest_first`: indices [b, 100] of the highest scores [b, n], descending; equal ones in order."""
     count = scores.shape[1]
     index = tf.range(count, dtype=tf.int64)
     keys = tf.cast(tf.bitcast(scores, tf.int32), tf.int64) * count + (count - 1 - index)

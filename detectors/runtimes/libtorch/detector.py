@@ -2,8 +2,11 @@
 
 import json
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, cast
 from zipfile import BadZipFile
+
+import numpy as np
+import numpy.typing as npt
 
 from detectors.base import Answers, Detector
 from detectors.errors import ModelUnusable, describe_missing
@@ -26,6 +29,8 @@ class LibTorchDetector(Detector):
         try:
             if entry.input.resize == "none":
                 raise ValueError("a package takes pictures of one size: resize must be letterbox or stretch")
+            if entry.input.dtype == "float16":
+                raise ValueError("a package takes uint8 or float32: compile it for one of these")
             require_runnable(entry.file, binding.VERSION, self.device, entry.input)
             self._model = binding.Model(str(entry.file), threads)
             names = _output_names(json.loads(self._model.output_spec()))
@@ -35,7 +40,8 @@ class LibTorchDetector(Detector):
 
     def _infer(self, batch: Batch) -> Answers:
         assert not isinstance(batch, list)  # `_load` refuses such entries
-        outputs = self._model.run(batch)
+        # `_load` refuses float16, which `Batch` allows too.
+        outputs = self._model.run(cast("npt.NDArray[np.uint8] | npt.NDArray[np.float32]", batch))
         return [outputs[index] for index in self._wanted]
 
 

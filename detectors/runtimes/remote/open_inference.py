@@ -27,7 +27,7 @@ NUMPY_DTYPES = {
 }  # fmt: skip
 """Datatype of the protocol -> NumPy's, in the byte order of the binary extension."""
 JSON_TYPE = {"Content-Type": "application/json"}
-DATATYPES = {"uint8": "UINT8", "float32": "FP32"}
+DATATYPES = {"uint8": "UINT8", "float16": "FP16", "float32": "FP32"}
 
 
 class OpenInference:

@@ -5,10 +5,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from detectors.pictures.preprocess import PADDING
 from training.boxes import Box
 from training.data.datasets import Example
-from training.data.views import augment, letterbox
+from training.data.views import INPUT, augment, letterbox
 from training.model.layout import VIEW_SIZE
 
 RED, WHITE = (255, 0, 0), (255, 255, 255)
@@ -29,7 +28,7 @@ def test_a_plain_view_equals_the_input_of_the_detector(example: Example) -> None
     scale = VIEW_SIZE / 600
     (box,) = view.boxes
     assert view.pixels.shape == (VIEW_SIZE, VIEW_SIZE, 3)
-    assert (view.pixels[300:] == PADDING).all()
+    assert (view.pixels[300:] == INPUT.padding).all()
     assert (box.x1, box.y1, box.x2, box.y2) == pytest.approx((200 * scale, 100 * scale, 400 * scale, 180 * scale))
 
 
