@@ -42,7 +42,7 @@ class Input(Strict):
 
     @model_validator(mode="after")
     def _canvas(self) -> Self:
-        if self.resize != "letterbox" and {"position", "padding"} & self.model_fields_set:
+        if self.resize != "letterbox" and (self.position, self.padding) != ("corner", 114):
             raise ValueError('position and padding need resize = "letterbox"')
         return self
 

@@ -24,7 +24,7 @@ ERRORS: tuple[type[Exception], ...] = (
     *(RuntimeError, ValueError, TypeError),
 )
 """What ONNX Runtime raises; its own classes derive from Exception alone."""
-LOAD_ERRORS = (*ERRORS, LookupError)
+LOAD_ERRORS: tuple[type[Exception], ...] = (*ERRORS, LookupError)
 # Warnings say, for example, which operators run on the CPU in any case.
 ERRORS_ONLY = 3
 NUMPY_TYPES = {

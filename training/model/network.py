@@ -28,6 +28,18 @@ Highest = Callable[[Tensor], Tensor]
 """Scores [b, n] -> the indices [b, 100] of the highest ones, descending; of equal scores the first comes first."""
 
 
+def highest_first(scores: Tensor) -> Tensor:
+    """`Highest` for PyTorch, whose `topk` may take equal scores in any order.
+
+    The bits of floats >= 0, read as integers, sort like the floats. The index in the low digits makes every
+    key unique. So of equal scores the first comes first, as in `tf.math.top_k`.
+    """
+    count = scores.shape[1]
+    index = torch.arange(count, device=scores.device)
+    keys = scores.contiguous().view(torch.int32).to(torch.int64) * count + (count - 1 - index)
+    return torch.topk(keys, DETECTIONS, dim=1, sorted=True).indices
+
+
 class Convolution(nn.Sequential):
     """Convolution with zero padding that keeps the size, batch normalisation, ReLU."""
 
@@ -108,10 +120,10 @@ class CenterNet(nn.Module):
 class Program(nn.Module):
     """The module that is exported: from uint8 pictures through the network to finished detections."""
 
-    def __init__(self, network: CenterNet, highest: Highest | None = None) -> None:
+    def __init__(self, network: CenterNet, highest: Highest = highest_first) -> None:
         super().__init__()
         self.network = network
-        self.highest = highest or highest_first
+        self.highest = highest
 
     def forward(self, image: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Letterboxed RGB pictures, uint8 [b, h, w, 3] -> boxes, scores, classes as `decode` returns them."""
@@ -126,7 +138,7 @@ class Program(nn.Module):
 
 
 def decode(
-    heat: Tensor, distances: Tensor, refine: Callable[[Tensor, Tensor], Tensor], highest: Highest
+    heat: Tensor, distances: Tensor, refine: Callable[[Tensor, Tensor], Tensor], highest: Highest = highest_first
 ) -> tuple[Tensor, Tensor, Tensor]:
     """The boxes of the 100 strongest peaks of the heatmaps, after non-maximum suppression.
 
@@ -162,18 +174,6 @@ def decode(
     boxes = torch.stack((x1, y1, x2, y2), dim=2) * STRIDE
     boxes = torch.gather(boxes, 1, order[:, :, None].expand(-1, -1, 4))
     return boxes, torch.gather(scores, 1, order), torch.gather(kinds, 1, order)
-
-
-def highest_first(scores: Tensor) -> Tensor:
-    """`Highest` for PyTorch, whose `topk` may take equal scores in any order.
-
-    The bits of floats >= 0, read as integers, sort like the floats. The index in the low digits makes every
-    key unique. So of equal scores the first comes first, as in `tf.math.top_k`.
-    """
-    count = scores.shape[1]
-    index = torch.arange(count, device=scores.device)
-    keys = scores.contiguous().view(torch.int32).to(torch.int64) * count + (count - 1 - index)
-    return torch.topk(keys, DETECTIONS, dim=1, sorted=True).indices
 
 
 def _suppressed(x1: Tensor, y1: Tensor, x2: Tensor, y2: Tensor, kinds: Tensor) -> Tensor:

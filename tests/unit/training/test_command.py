@@ -9,7 +9,7 @@ import pytest
 from tests.unit.training.conftest import SHAPES, draw_shapes
 from training import command_line
 from training.__main__ import _split, main
-from training.catalogue_entries import Description, catalogue_text
+from training.catalogue_entries import FORMATS, Description, catalogue_text
 from training.data.coco import write_coco
 
 
@@ -46,7 +46,7 @@ def test_a_folder_with_the_catalogue_of_another_model_is_not_changed(
 ) -> None:
     out = tmp_path / "out"
     out.mkdir()
-    there = catalogue_text(Description("shapes-old", ("disc",)), ["a" * 64] * 3)
+    there = catalogue_text(Description("shapes-old", ("disc",)), ["a" * 64] * len(FORMATS))
     (out / "catalogue.toml").write_text(there)
 
     assert main(["--data", str(data), "--out", str(out)]) == 1

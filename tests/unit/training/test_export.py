@@ -14,7 +14,8 @@ from training.data.datasets import Example
 from training.data.views import INPUT
 from training.export import export, fold_batch_norm, load_network, unfold_batch_norm
 from training.model.layout import LABELS
-from training.model.network import CenterNet
+from training.model.network import CenterNet, Program
+from training.model.write_onnx import verify, write_onnx
 
 CARDS = Description("cards", LABELS)
 
@@ -26,7 +27,7 @@ def bundled() -> CenterNet:
 
 def test_the_workers_read_the_catalogue_as_it_was_described(tmp_path: Path) -> None:
     described = Description("my.parts-2", ("Schraube", 'a "quoted" one', "螺丝 🔩"), "Screws\nand nuts.", "CC0-1.0")
-    (tmp_path / "catalogue.toml").write_text(catalogue_text(described, ["a" * 64, "b" * 64, "c" * 64]), "utf-8")
+    (tmp_path / "catalogue.toml").write_text(catalogue_text(described, [letter * 64 for letter in "abcd"]), "utf-8")
 
     entries = Catalogue.load(tmp_path / "catalogue.toml").entries
 
@@ -34,9 +35,27 @@ def test_the_workers_read_the_catalogue_as_it_was_described(tmp_path: Path) -> N
         ("my.parts-2-pytorch", "pytorch", "pt2", "my.parts-2.pt2"),
         ("my.parts-2-tensorflow", "tensorflow", "saved_model", "my.parts-2.saved_model"),
         ("my.parts-2-frozen", "tensorflow", "frozen_graph", "my.parts-2.pb"),
+        ("my.parts-2-onnx", "onnx", "onnx", "my.parts-2.onnx"),
     ]
     assert {entry.labels for entry in entries.values()} == {described.labels}
     assert read_description(tmp_path / "catalogue.toml") == described
+
+
+def test_the_same_network_gives_the_same_onnx_file_and_no_path(bundled: CenterNet, tmp_path: Path) -> None:
+    write_onnx(bundled, tmp_path / "cards.onnx")
+
+    written = (tmp_path / "cards.onnx").read_bytes()
+    assert written == (ROOT / "weights" / "cards.onnx").read_bytes()
+    assert b".py" not in written
+
+
+def test_an_onnx_file_of_another_network_is_refused(bundled: CenterNet) -> None:
+    samples = sorted((ROOT / "samples").glob("*.png"))[:2]
+    pictures = torch.from_numpy(to_tensor([decode(file.read_bytes(), INPUT).pixels for file in samples], INPUT))
+    bundled.heat.register_forward_hook(lambda _, __, heat: heat + torch.tensor(0.02))
+
+    with pytest.raises(RuntimeError, match=r"cards\.onnx differs from its network:\npicture 0, only the first: class"):
+        verify(Program(bundled).eval(), ROOT / "weights" / "cards.onnx", pictures)
 
 
 def test_nothing_is_written_if_tensorflow_finds_other_boxes(bundled: CenterNet, tmp_path: Path) -> None:
