@@ -1,6 +1,7 @@
 """Writes the network as an ONNX model, and compares its detections with those of PyTorch."""
 
 import tempfile
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -26,7 +27,8 @@ def write_onnx(network: CenterNet, file: Path) -> None:
     """Exports the network with its detections for batches of any size. The same network gives the same bytes."""
     program = Program(network, _highest).eval()
     pictures = torch.zeros(2, INPUT_SIZE, INPUT_SIZE, 3, dtype=torch.uint8)
-    with tempfile.TemporaryDirectory() as folder, torch.no_grad():
+    with tempfile.TemporaryDirectory() as folder, torch.no_grad(), warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)  # PyTorch 2.13 warns of its own code
         raw = Path(folder) / "raw.onnx"
         torch.onnx.export(
             program,
