@@ -9,7 +9,7 @@ import pickle
 import re
 import sys
 import tomllib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,11 +20,12 @@ from detectors.catalogue import Catalogue, read_entry
 from detectors.digest import digest_of
 from detectors.errors import CatalogueError, ModelUnusable
 from detectors.onboarding import command_line
-from detectors.onboarding.choose_labels import Labels, choose_labels
+from detectors.onboarding.choose_labels import Chosen, choose_labels
 from detectors.onboarding.detect_format import RUNTIMES, detect_format
 from detectors.onboarding.edit_catalogue import Guess, add_entry, table_of
 from detectors.onboarding.infer_entry import Fields, infer_columns, infer_input, infer_output
 from detectors.onboarding.probe import DEFAULT_BATCH_SIZE, probe
+from detectors.onboarding.yolo import MIN_SCORE, recognise
 from detectors.runtimes.devices import load_runtime
 
 
@@ -59,15 +60,29 @@ def _infer_fields(options: argparse.Namespace, runtime: str, model_format: str, 
     if model_format == "torchvision":
         return _infer_torchvision(options)
     probed = probe(options.file, runtime, model_format, options.size, device, options.threads)
+    declared = probed.declared
+    if declared is not None:
+        declared.require_boxes(options.file)
+    batch_size = {} if probed.batch_size == DEFAULT_BATCH_SIZE else {"batch_size": probed.batch_size}
+    family = recognise(probed)
+    if family is not None:
+        labels = choose_labels(options.file, options.labels, family.classes, declared, background=False)
+        return {
+            **_labels(labels, options),
+            **batch_size,
+            "input": infer_input(probed, family.input),
+            "output": family.output,
+            "defaults": {"min_score": Guess(MIN_SCORE, "as the predictors of the YOLO family show them")},
+        }
     output = infer_output(probed.outputs)
     columns = np.asarray(probed.outputs[output["class_scores"]]) if "class_scores" in output else None
-    labels, file = choose_labels(options.file, options.labels, None if columns is None else columns.shape[2])
+    labels = choose_labels(options.file, options.labels, None if columns is None else columns.shape[2], declared)
     if columns is not None:
-        output |= infer_columns(columns, labels)
-    if isinstance(labels, dict):
+        output |= infer_columns(columns, labels.labels)
+    if isinstance(labels.labels, dict):
         output.pop("first_class", None)  # the labels have ids of their own
-    batch_size = {} if probed.batch_size == DEFAULT_BATCH_SIZE else {"batch_size": probed.batch_size}
-    return {**_labels(labels, file, options), **batch_size, "input": infer_input(probed), "output": output}
+    known = {} if declared is None else declared.input
+    return {**_labels(labels, options), **batch_size, "input": infer_input(probed, known), "output": output}
 
 
 def _infer_torchvision(options: argparse.Namespace) -> Fields:
@@ -81,18 +96,23 @@ def _infer_torchvision(options: argparse.Namespace) -> Fields:
         raise ModelUnusable(f"{options.file} {UNSAFE_WEIGHTS}") from error
     except (RuntimeError, ValueError, OSError, LookupError) as error:
         raise ModelUnusable(f"{options.file} can't be examined: {error}") from error
-    labels, file = choose_labels(options.file, options.labels, classes)
-    fields: Fields = {"builder": builder, **_labels(labels, file, options)}
+    labels = choose_labels(options.file, options.labels, classes)
+    fields: Fields = {"builder": builder, **_labels(labels, options)}
     if options.size:
         fields["input"] = dict(zip(("width", "height"), options.size, strict=True))
-    if len(labels) == classes and not isinstance(labels, dict):
+    if len(labels.labels) == classes and not isinstance(labels.labels, dict):
         fields["output"] = {"first_class": 0}
     return fields
 
 
-def _labels(labels: Labels, file: Path | None, options: argparse.Namespace) -> Fields:
-    field = list(labels) if file is None else _path(file, options.catalogue[0])
-    return {"labels": field if options.labels is not None else Guess(field, "found beside the model")}
+def _labels(chosen: Chosen, options: argparse.Namespace) -> Fields:
+    if chosen.file is not None:
+        field: Any = _path(chosen.file, options.catalogue[0])
+    elif isinstance(chosen.labels, Mapping):
+        field = {str(number): label for number, label in chosen.labels.items()}
+    else:
+        field = list(chosen.labels)
+    return {"labels": field if chosen.source is None or isinstance(field, dict) else Guess(field, chosen.source)}
 
 
 def _path(file: Path, catalogue: Path) -> str:

@@ -12,12 +12,15 @@ RUNTIMES = {
     "torchvision": "pytorch",
     "saved_model": "tensorflow",
     "frozen_graph": "tensorflow",
+    "onnx": "onnx",
 }
 """Format -> its runtime."""
 # The first byte of a pickle, which old versions of torch.save wrote in place of zip archives.
 PICKLE_MAGIC = b"\x80"
 # The first byte of a GraphDef: the tag of its field `node`. No other format begins with it.
 GRAPH_DEF_MAGIC = b"\x0a"
+# The first byte of an ONNX model: the tag of its field `ir_version`.
+ONNX_MAGIC = b"\x08"
 
 
 def detect_format(file: Path) -> str:
@@ -32,14 +35,15 @@ def detect_format(file: Path) -> str:
             found = _detect_archive(file)
         else:
             with file.open("rb") as opened:
-                found = {PICKLE_MAGIC: "torchvision", GRAPH_DEF_MAGIC: "frozen_graph"}.get(opened.read(1))
+                magic = {PICKLE_MAGIC: "torchvision", GRAPH_DEF_MAGIC: "frozen_graph", ONNX_MAGIC: "onnx"}
+                found = magic.get(opened.read(1))
     except (OSError, zipfile.BadZipFile) as error:
         raise ModelUnusable(f"{file} can't be read: {getattr(error, 'strerror', None) or error}.") from error
     if found is None:
         raise ModelUnusable(
             f"{file} has no supported format. Supported are exported programs (torch.export), AOTInductor packages, "
-            "TorchScript and state dicts of PyTorch, and SavedModels (folders with saved_model.pb) and frozen graphs "
-            "of TensorFlow."
+            "TorchScript and state dicts of PyTorch, ONNX models, and SavedModels (folders with saved_model.pb) and "
+            "frozen graphs of TensorFlow."
         )
     return found
 

@@ -6,10 +6,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from detectors.catalogue import FORMAT_DEFAULTS
+from detectors.catalogue import FLOATS, FORMAT_DEFAULTS
 from detectors.errors import ModelUnusable
 from detectors.onboarding.edit_catalogue import Guess
-from detectors.onboarding.probe import Key, Outputs, Probe, describe_outputs
+from detectors.onboarding.probe import OBJECT_DETECTION_API_NAMES, Key, Outputs, Probe, describe_outputs
 from detectors.postprocess import SCORE_TOLERANCE
 
 Numbers = npt.NDArray[np.generic]
@@ -26,6 +26,7 @@ OBJECT_DETECTION_API = {
 }
 TORCHVISION = FORMAT_DEFAULTS["torchvision"]["output"]
 DETR = {"boxes": "pred_boxes", "class_scores": "pred_logits", "box_order": "cxcywh", "coordinates": "normalised"}
+HUGGING_FACE_DETR = {**DETR, "class_scores": "logits"}
 ROLES = ("boxes", "scores", "classes", "class_scores")
 # Normalised coordinates are at most 1, and a little more if a box reaches out of the picture.
 MAX_NORMALISED = 2.0
@@ -33,21 +34,33 @@ MAX_NORMALISED = 2.0
 MIN_ORDERED_SHARE = 0.8
 
 
-def infer_input(probed: Probe) -> Fields:
-    """The table `input` of an entry."""
+def infer_input(probed: Probe, known: Mapping[str, Any]) -> Fields:
+    """The table `input` of an entry. `known`: fields that are not inferred from the input itself."""
     into = probed.input
-    fields: Fields = {} if into.name is None else {"name": into.name}
+    fields: Fields = {name: getattr(into, name) for name in ("name", "size_name") if getattr(into, name) is not None}
     fields |= {"width": into.width, "height": into.height, "resize": into.resize}
     if into.resize != "none":
-        fields["resize"] = Guess(into.resize, 'inferred: keeps the aspect ratio; "stretch" if it was trained so')
+        fields["resize"] = _resize(probed)
     for name in ("layout", "dtype"):
         value = getattr(into, name)
         fields[name] = Guess(value, "inferred: the model ran with it") if probed.inferred else value
-    if into.dtype == "float32":
+    if into.dtype in FLOATS:
         fields["scale"] = Guess(
             into.scale, "inferred: pixels become 0 … 1; check this, and whether mean and std are needed"
         )
-    return fields
+    # Of an input that is not scaled, for example of uint8, nothing is known about numbers.
+    return fields | {
+        name: value for name, value in known.items() if name not in ("scale", "mean", "std") or "scale" in fields
+    }
+
+
+def _resize(probed: Probe) -> Guess:
+    """How pictures get the size of the input."""
+    if {str(key) for key in probed.outputs} >= OBJECT_DETECTION_API_NAMES:
+        return Guess("stretch", "as the Object Detection API resizes to a fixed size, unless it pads to it")
+    if probed.input.size_name is not None:
+        return Guess("stretch", "as RT-DETR and D-FINE were trained")
+    return Guess(probed.input.resize, 'inferred: keeps the aspect ratio; "stretch" if it was trained so')
 
 
 def infer_output(outputs: Outputs) -> Fields:
@@ -55,8 +68,10 @@ def infer_output(outputs: Outputs) -> Fields:
 
     Raises `ModelUnusable` if there are no boxes or no scores.
     """
-    for known in (OBJECT_DETECTION_API, TORCHVISION, DETR):
-        if all(known[role] in outputs for role in ROLES if role in known):
+    for known in (OBJECT_DETECTION_API, TORCHVISION, DETR, HUGGING_FACE_DETR):
+        found = [outputs.get(str(known[role])) for role in ROLES if role in known]
+        # Others give their outputs the same names as torchvision, but torchvision alone returns lists.
+        if all(output is not None and isinstance(output, list) == (known is TORCHVISION) for output in found):
             return {**known, **({"count": "num_detections"} if "num_detections" in outputs else {})}
     arrays = {key: output for key, output in outputs.items() if not isinstance(output, list)}
     boxes = _find(arrays, "box", lambda array: array.ndim == 3 and array.shape[2] == 4)

@@ -9,14 +9,15 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from detectors.catalogue import Input, ModelEntry
+from detectors.catalogue import FLOATS, FORMAT_DEFAULTS, Input, ModelEntry
 from detectors.errors import ModelUnusable
+from detectors.onboarding.declared import Declared, Size
 from detectors.pictures.preprocess import Batch, to_tensor
 
 DEFAULT_BATCH_SIZE: int = ModelEntry.model_fields["batch_size"].default
 """The batch size of a model that takes any."""
-Size = tuple[int, int]
-"""Width, height."""
+OBJECT_DETECTION_API_NAMES = frozenset({"detection_boxes", "detection_scores", "detection_classes"})
+"""Outputs of a model of TensorFlow's Object Detection API."""
 Key = int | str
 """The position or the name of an output."""
 Outputs = Mapping[Key, npt.NDArray[np.generic] | list[npt.NDArray[np.generic]]]
@@ -33,6 +34,7 @@ class Program:
     """The inputs to try, in this order."""
     batches: Sequence[tuple[int, int]]
     """The batches to try: number of pictures, and the entry's `batch_size` if the model takes them."""
+    declared: Declared | None = None
 
 
 @dataclass(frozen=True)
@@ -44,6 +46,7 @@ class Probe:
     """True if the input was found by trying; false if the file states it."""
     batch_size: int
     outputs: Outputs
+    declared: Declared | None = None
 
 
 def probe(file: Path, runtime: str, model_format: str, size: Size | None, device: str, threads: int) -> Probe:
@@ -66,8 +69,11 @@ def probe(file: Path, runtime: str, model_format: str, size: Size | None, device
             continue
         outputs = {key: output for key, output in returned.items() if np.ndim(output) and len(output) == pictures}
         if outputs:
-            return Probe(into, len(program.inputs) > 1, batch_size, outputs)
-        reason = f"it returned {describe_outputs(returned)}, and none of these is for {pictures} pictures"
+            return Probe(into, len(program.inputs) > 1, batch_size, outputs, program.declared)
+        reason = (
+            f"it returned {describe_outputs(returned)}, and none of these has {pictures} pictures as its first "
+            "dimension; export it so that each output has one answer for each picture"
+        )
     raise ModelUnusable(f"{file} can't be run on blank pictures: {reason}")
 
 
@@ -79,8 +85,8 @@ def input_of(shape: Sequence[int | None], dtype: str, size: Size | None, name: s
     takes = f"it takes {dtype} {' × '.join('any' if side is None else str(side) for side in shape)}"
     if len(shape) != 4 or (shape[1] != 3 and shape[3] not in (3, None)):
         raise ValueError(f"{takes}, which is no batch of pictures with three channels")
-    if dtype not in ("uint8", "float32"):
-        raise ValueError(f"{takes}, but only uint8 and float32 are supported")
+    if dtype not in ("uint8", *FLOATS):
+        raise ValueError(f"{takes}, but only uint8, {' and '.join(FLOATS)} are supported")
     layout = "NCHW" if shape[1] == 3 else "NHWC"
     height, width = shape[2:] if layout == "NCHW" else shape[1:3]
     if height is None or width is None:
@@ -90,6 +96,23 @@ def input_of(shape: Sequence[int | None], dtype: str, size: Size | None, name: s
     else:
         size = width, height
     return Input(name=name, width=size[0], height=size[1], layout=layout, dtype=dtype, scale=usual_scale(dtype))
+
+
+def own_size_input(dtype: str, size: Size | None, layout: str = "NHWC", name: str | None = None) -> Input:
+    """The input of a model that takes pictures in their own sizes and scales them itself. `size`: the largest one."""
+    largest = FORMAT_DEFAULTS["torchvision"]["input"]
+    width, height = size or (largest["width"], largest["height"])
+    return Input.model_validate(
+        {
+            "name": name,
+            "width": width,
+            "height": height,
+            "resize": "none",
+            "layout": layout,
+            "dtype": dtype,
+            "scale": usual_scale(dtype),
+        }
+    )
 
 
 def require_size(size: Size | None) -> Size:

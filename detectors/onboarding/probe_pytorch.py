@@ -8,8 +8,17 @@ from typing import Any, Literal
 import torch
 from torch.export import ExportedProgram
 
-from detectors.catalogue import FORMAT_DEFAULTS, Input
-from detectors.onboarding.probe import DEFAULT_BATCH_SIZE, Outputs, Program, Size, input_of, require_size, usual_scale
+from detectors.catalogue import Input
+from detectors.onboarding.declared import Size, of_torchscript
+from detectors.onboarding.probe import (
+    DEFAULT_BATCH_SIZE,
+    Outputs,
+    Program,
+    input_of,
+    own_size_input,
+    require_size,
+    usual_scale,
+)
 from detectors.pictures.preprocess import Batch
 from detectors.runtimes.pytorch import Model, load_package, load_program, named_outputs, to_device, to_numpy
 
@@ -34,8 +43,11 @@ def open_program(file: Path, model_format: str, size: Size | None, device: str, 
     if model_format == "torchscript":
         script: Any = torch.jit.load(str(file), map_location=device).eval()  # type: ignore[no-untyped-call]
         if str(script.forward.schema.arguments[1].type) == "List[Tensor]":  # like torchvision's detectors
-            return Program(_runner(script, device), [_list_input(size)], [(2, DEFAULT_BATCH_SIZE)])
-        return Program(_runner(script, device), _inputs_to_try(size), CANDIDATE_BATCHES)
+            into = own_size_input("float32", size, "NCHW")
+            return Program(_runner(script, device), [into], [(2, DEFAULT_BATCH_SIZE)])
+        declared = of_torchscript(file)
+        size = size or (declared.size if declared else None)
+        return Program(_runner(script, device), _inputs_to_try(size), CANDIDATE_BATCHES, declared)
     package = _with_input_check(load_package(file, device, None))
     return Program(_runner(package, device), _inputs_to_try(size), CANDIDATE_BATCHES)
 
@@ -67,13 +79,6 @@ def _inputs_to_try(size: Size | None) -> list[Input]:
         Input(width=width, height=height, layout=layout, dtype=dtype, scale=usual_scale(dtype))
         for layout, dtype in CANDIDATE_INPUTS
     ]
-
-
-def _list_input(size: Size | None) -> Input:
-    """The input of a model that takes a list of pictures in their own sizes and scales them itself."""
-    largest = FORMAT_DEFAULTS["torchvision"]["input"]
-    width, height = size or (largest["width"], largest["height"])
-    return Input(width=width, height=height, resize="none", scale=usual_scale("float32"))
 
 
 def _runner(model: Model, device: str) -> Any:

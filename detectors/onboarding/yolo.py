@@ -1,0 +1,225 @@
+"""Recognises models of the YOLO family: one output has the boxes and the scores of all classes.
+
+The numbers of rows and columns tell the families apart. A model looks at a picture in cells of 8, 16 and 32 pixels, so
+an input of 640 × 640 has 80² + 40² + 20² = 8,400 of them.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from detectors.errors import ModelUnusable
+from detectors.onboarding.edit_catalogue import Guess
+from detectors.onboarding.probe import Key, Outputs, Probe, describe_outputs
+
+Numbers = npt.NDArray[np.float64]
+
+STRIDES = ((8, 16, 32), (4, 8, 16, 32), (8, 16, 32, 64))
+"""The sides of the cells, in pixels: of most models, of those for small objects (P2) and for large pictures (P6)."""
+ANCHORS = 3
+"""Rows for each cell that YOLOv5 and YOLOv7 have; later models have one."""
+SELECTED_COLUMNS = 6
+"""Of a row that is a finished detection: x1, y1, x2, y2, score, class."""
+MAX_SELECTED = 1000
+NMS_IOU = {"ultralytics": 0.7, "older": 0.45}
+"""The largest IoU that Ultralytics' predictor, and those of YOLOv5, YOLOv6, YOLOv7 and YOLOX, let stand."""
+MIN_SCORE = 0.25
+"""The lowest score that these predictors show."""
+TOLERANCE = 1e-3
+
+LETTERBOX: dict[str, Any] = {"resize": "letterbox", "position": "centre"}
+BILINEAR = Guess("bilinear", 'as OpenCV in training; "antialiased" decodes large JPEGs faster, and differs a little')
+
+
+@dataclass(frozen=True)
+class Family:
+    """A recognised model: fields of its entry."""
+
+    name: str
+    classes: int | None
+    """The number of classes; None if the output does not tell."""
+    output: dict[str, Any]
+    input: dict[str, Any] = field(default_factory=dict)
+
+
+def recognise(probed: Probe) -> Family | None:
+    """The family of a model, or None if it is of another kind. Raises `ModelUnusable` for a model that finds more or
+    other things than boxes, or that leaves the decoding of its boxes to somebody else."""
+    key, tensor = _one_tensor(probed.outputs)
+    if key is None or tensor is None:
+        return None
+    declared = probed.declared
+    labels = len(declared.labels) if declared is not None and declared.labels is not None else None
+    width, height = probed.input.width, probed.input.height
+    cells = [_count_cells(width, height, strides) for strides in STRIDES]
+    first, second = tensor.shape[1:]
+    if second in cells and first > 4:
+        return _anchor_free(probed, key, tensor.transpose(0, 2, 1), labels)
+    if first in cells and second > 5:
+        return _with_objectness(probed, key, tensor)
+    if first in [ANCHORS * number for number in cells] and second > 5:
+        return _with_anchors(probed, key, tensor)
+    if labels is not None and second == labels + 4 and _are_normalised(tensor):
+        return _transformer(key, labels)
+    if second == SELECTED_COLUMNS and first <= MAX_SELECTED:
+        return _selected(key, tensor)
+    if labels is not None:
+        raise ModelUnusable(
+            f"The model returns {describe_outputs(probed.outputs)}, which is no output of a YOLO model for {labels} "
+            f"classes and an input of {width} × {height}. Export it again for the task detect, or write its entry by "
+            "hand as docs/models.md describes."
+        )
+    return None
+
+
+def _one_tensor(outputs: Outputs) -> tuple[Key | None, Numbers | None]:
+    """The output n × rows × columns, if there is just one of this kind. Raises `ModelUnusable` if masks come with
+    it."""
+    arrays = {key: output for key, output in outputs.items() if isinstance(output, np.ndarray)}
+    found = {key: array for key, array in arrays.items() if array.ndim == 3 and array.dtype.kind == "f"}
+    if len(found) != 1:
+        return None, None
+    [(key, tensor)] = found.items()
+    others = [array for name, array in arrays.items() if name != key]
+    # 5 dimensions have the maps of YOLOv5 before their decoding, which some exports return too.
+    if any(array.ndim == 4 for array in others) and tensor.shape[1:] > (4, 4):
+        raise ModelUnusable(
+            f"The model returns {describe_outputs(outputs)}: the last ones are masks, so it is a model for "
+            "segmentation. Only models that find boxes are served: export one that was trained for the task detect."
+        )
+    if any(array.ndim not in (4, 5) for array in others):
+        return None, None
+    return key, tensor.astype(np.float64)
+
+
+def _count_cells(width: int, height: int, strides: Sequence[int]) -> int:
+    return sum(-(-width // stride) * -(-height // stride) for stride in strides)
+
+
+def _anchor_free(probed: Probe, key: Key, rows: Numbers, labels: int | None) -> Family:
+    """Ultralytics YOLOv8 and later: n × (4 + classes) × cells."""
+    columns = rows.shape[2]
+    if labels is not None and columns != 4 + labels:
+        raise ModelUnusable(
+            f"The model has {columns} numbers for each cell, but a box and a score for each of its {labels} classes "
+            f"are {4 + labels}: the others are masks, points or angles. Only models that find upright boxes are "
+            "served: export one that was trained for the task detect."
+        )
+    _require_decoded(probed, rows)
+    _require_probabilities(probed, rows[..., 4:])
+    return Family(
+        "ultralytics",
+        columns - 4,
+        {
+            "tensor": key,
+            "transposed": True,
+            "columns": {"class_scores": [4, columns]},
+            **_boxes(rows),
+            "nms": NMS_IOU["ultralytics"],
+        },
+        {**LETTERBOX, "interpolation": BILINEAR},
+    )
+
+
+def _with_anchors(probed: Probe, key: Key, rows: Numbers) -> Family:
+    """YOLOv5 and YOLOv7: n × 3 cells × (5 + classes)."""
+    _require_decoded(probed, rows)
+    return _objectness_family("yolov5", probed, key, rows, {**LETTERBOX, "interpolation": BILINEAR})
+
+
+def _with_objectness(probed: Probe, key: Key, rows: Numbers) -> Family:
+    """YOLOX and YOLOv6: n × cells × (5 + classes). YOLOv6 has no objectness, and writes 1 in its place."""
+    _require_decoded(probed, rows)
+    if (rows[..., 4] == 1).all():
+        return _objectness_family("yolov6", probed, key, rows, {**LETTERBOX, "interpolation": BILINEAR})
+    into: dict[str, Any] = {
+        "resize": "letterbox",
+        "interpolation": BILINEAR,
+        "channels": Guess("BGR", "as YOLOX was trained"),
+        "scale": Guess(1.0, "as YOLOX was trained: pixels stay 0 … 255"),
+    }
+    return _objectness_family("yolox", probed, key, rows, into)
+
+
+def _objectness_family(name: str, probed: Probe, key: Key, rows: Numbers, into: dict[str, Any]) -> Family:
+    _require_probabilities(probed, rows[..., 4:])
+    columns = rows.shape[2]
+    return Family(
+        name,
+        columns - 5,
+        {
+            "tensor": key,
+            "columns": {"class_scores": [5, columns], "objectness": 4},
+            **_boxes(rows),
+            "nms": NMS_IOU["older"],
+        },
+        into,
+    )
+
+
+def _selected(key: Key, rows: Numbers) -> Family | None:
+    """Finished detections: YOLOv10, YOLO26, and exports with `nms=True`. Unused rows are zeros."""
+    classes = rows[..., 5]
+    if (classes != np.floor(classes)).any() or (rows[..., 4] < 0).any() or (rows[..., 4] > 1 + TOLERANCE).any():
+        return None
+    boxes = rows[..., :4]
+    normalised = boxes.any() and _are_normalised(boxes)
+    return Family(
+        "finished detections",
+        None,
+        {
+            "tensor": key,
+            "columns": {"scores": 4, "classes": 5},
+            "box_order": "xyxy",
+            "coordinates": "normalised" if normalised else "pixels",
+        },
+        {**LETTERBOX, "interpolation": BILINEAR},
+    )
+
+
+def _transformer(key: Key, labels: int) -> Family:
+    """Ultralytics' RT-DETR: n × queries × (4 + classes). It stretches pictures, and needs no suppression."""
+    return Family(
+        "rtdetr",
+        labels,
+        {
+            "tensor": key,
+            "columns": {"class_scores": [4, 4 + labels]},
+            "box_order": "cxcywh",
+            "coordinates": "normalised",
+        },
+        {"resize": "stretch", "interpolation": BILINEAR},
+    )
+
+
+def _boxes(rows: Numbers) -> dict[str, Any]:
+    # Ultralytics' exports to TensorFlow divide by the size of the input.
+    return {"box_order": "cxcywh", "coordinates": "normalised" if _are_normalised(rows[..., :4]) else "pixels"}
+
+
+def _are_normalised(rows: Numbers) -> bool:
+    return bool(np.abs(rows[..., :4]).max() <= 2)
+
+
+def _require_decoded(probed: Probe, rows: Numbers) -> None:
+    """Raises `ModelUnusable` if the centres do not lie all over the picture, one in each cell."""
+    centres = rows[..., :2]
+    spread = (centres.max(axis=1) - centres.min(axis=1)).min()
+    whole = 1 if _are_normalised(rows) and spread > 0.5 else min(probed.input.width, probed.input.height)
+    if spread < whole / 2:
+        raise ModelUnusable(
+            f"The model returns {describe_outputs(probed.outputs)}, and its boxes are not decoded: they are relative "
+            "to the cells of a grid. Export it with the decoding in it (YOLOX: export_onnx.py --decode_in_inference)."
+        )
+
+
+def _require_probabilities(probed: Probe, scores: Numbers) -> None:
+    if scores.min() < -TOLERANCE or scores.max() > 1 + TOLERANCE:
+        raise ModelUnusable(
+            f"The model returns {describe_outputs(probed.outputs)}, and its scores reach from {scores.min():.4g} to "
+            f"{scores.max():.4g}, which are no probabilities. Export the model for detection with its last layer, or "
+            "write its entry by hand as docs/models.md describes."
+        )
