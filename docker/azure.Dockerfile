@@ -20,8 +20,9 @@ RUN --mount=type=cache,target=/root/.cache/uv \
     case "${TARGET_API}" in \
     pytorch) docker/environment base pytorch-cpu s3 azure ;; \
     saved_model | frozen_graph) TORCH_INDEX= TORCHVISION= docker/environment base tensorflow s3 azure ;; \
+    onnx) TORCH_INDEX= TORCHVISION= docker/environment base onnx s3 azure ;; \
     remote) TORCH_INDEX= TORCHVISION= docker/environment base remote s3 azure ;; \
-    *) echo "TARGET_API=${TARGET_API} is none of pytorch, saved_model, frozen_graph and remote."; exit 1 ;; \
+    *) echo "TARGET_API=${TARGET_API} is none of pytorch, saved_model, frozen_graph, onnx and remote."; exit 1 ;; \
     esac
 # Deletes what the workers' images lack too, and the queue's packages: a function rings no doorbell.
 RUN cd /venv/lib/python3*/site-packages \
@@ -35,6 +36,9 @@ RUN cd /venv/lib/python3*/site-packages \
         rm -r clang libclang* \
         && strip --strip-unneeded tensorflow/libtensorflow_*.so.2 \
         && /venv/bin/python -P -c "import tensorflow" ;; \
+    onnx) \
+        rm -r onnxruntime/tools onnxruntime/transformers onnxruntime/quantization \
+        && /venv/bin/python -P -c "import onnxruntime" ;; \
     esac \
     && rm -r alembic mako celery kombu billiard amqp vine redis prompt_toolkit wcwidth click_repl
 COPY docker/application docker/models.py docker/

@@ -1,5 +1,5 @@
 # docker buildx bake --file docker/bake.hcl            builds all images for the CPU
-# docker buildx bake --file docker/bake.hcl cuda       the two for CUDA; TAG, COMMIT_SHA, … are variables
+# docker buildx bake --file docker/bake.hcl cuda       the three for CUDA; TAG, COMMIT_SHA, … are variables
 
 variable "TAG" { default = "latest" }
 variable "REGISTRY" { default = "boxqueue" }
@@ -15,11 +15,11 @@ variable "BRANCH_NAME" { default = "" }
 variable "BUILD_DATE" { default = "" }
 
 group "default" {
-  targets = ["api", "worker-pytorch", "worker-tensorflow", "worker-remote", "worker-libtorch", "lambda", "azure"]
+  targets = ["api", "worker-pytorch", "worker-tensorflow", "worker-onnx", "worker-remote", "worker-libtorch", "lambda", "azure"]
 }
 
 group "cuda" {
-  targets = ["worker-pytorch-cuda", "worker-tensorflow-cuda"]
+  targets = ["worker-pytorch-cuda", "worker-tensorflow-cuda", "worker-onnx-cuda"]
 }
 
 target "image" {
@@ -51,6 +51,12 @@ target "worker-tensorflow" {
   dockerfile = "docker/worker-tensorflow.Dockerfile"
   tags       = ["${REGISTRY}/worker-tensorflow:${TAG}"]
   args       = { TARGET_API = TARGET_API }
+}
+
+target "worker-onnx" {
+  inherits   = ["image"]
+  dockerfile = "docker/worker-onnx.Dockerfile"
+  tags       = ["${REGISTRY}/worker-onnx:${TAG}"]
 }
 
 # These two have no bundled model: your catalogue names the model servers or the compiled packages.
@@ -96,5 +102,11 @@ target "worker-pytorch-cuda" {
 target "worker-tensorflow-cuda" {
   inherits = ["worker-tensorflow"]
   tags     = ["${REGISTRY}/worker-tensorflow:${TAG}-cuda"]
+  args     = { DEVICE = "cuda" }
+}
+
+target "worker-onnx-cuda" {
+  inherits = ["worker-onnx"]
+  tags     = ["${REGISTRY}/worker-onnx:${TAG}-cuda"]
   args     = { DEVICE = "cuda" }
 }

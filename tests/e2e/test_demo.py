@@ -52,7 +52,7 @@ def test_the_demo_shows_a_table_draws_boxes_and_cleans_up(tmp_path: Path, pictur
     assert "picture_empty" in table
     assert "unreadable" in table
     rows = [line.split()[:2] for line in table.splitlines()[1:]]
-    models = ("cards-frozen", "cards-pytorch", "cards-tensorflow")
+    models = ("cards-frozen", "cards-onnx", "cards-pytorch", "cards-tensorflow")
     names = ("below/card.jpg", "card.bmp", "card.png", "empty.png", "gone.png", "scan")
     assert rows == [[name, model] for name in names for model in models]
     drawn = {str(path.relative_to(tmp_path / "out")) for path in (tmp_path / "out").rglob("*") if path.is_file()}

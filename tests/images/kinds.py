@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-FRAMEWORKS = ("torch", "torchvision", "tensorflow")
+FRAMEWORKS = ("torch", "torchvision", "tensorflow", "onnxruntime")
 
 
 @dataclass(frozen=True)
@@ -24,8 +24,9 @@ KINDS = {
     kind.name: kind
     for kind in (
         Kind("api", 165, (*FRAMEWORKS, "numpy", "worker")),
-        Kind("worker-pytorch", 800, ("tensorflow", "torchvision", "keras", "flask"), "cards-pytorch"),
-        Kind("worker-tensorflow", 1200, ("torch", "torchvision", "flask"), "cards-tensorflow"),
+        Kind("worker-pytorch", 800, ("tensorflow", "torchvision", "keras", "onnxruntime", "flask"), "cards-pytorch"),
+        Kind("worker-tensorflow", 1200, ("torch", "torchvision", "onnxruntime", "flask"), "cards-tensorflow"),
+        Kind("worker-onnx", 250, ("torch", "torchvision", "tensorflow", "flask"), "cards-onnx"),
         Kind("worker-remote", 180, (*FRAMEWORKS, "flask"), "cards-remote", bundled=False),
         Kind("worker-libtorch", 550, (*FRAMEWORKS, "flask"), "cards-libtorch", bundled=False),
         Kind("lambda", 800, ("tensorflow", "torchvision", "flask", "celery", "redis", "worker")),

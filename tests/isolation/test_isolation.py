@@ -1,8 +1,8 @@
 """No process loads a framework that it does not need: each runs in an environment without the other packages.
 
-`make test-isolation` builds them from requirements/*.txt: `.venv-isolation/pytorch`, `.venv-isolation/tensorflow` and
-`.venv-isolation/libtorch` as their workers' images have it, `.venv-isolation/remote` as that of the worker without a
-framework, and `.venv-isolation/service` as the API's and the command's have it.
+`make test-isolation` builds them from requirements/*.txt, below `.venv-isolation/`: `pytorch`, `tensorflow`, `onnx` and
+`libtorch` as their workers' images have it, `remote` as that of the worker without a framework, and `service` as the
+API's and the command's have it.
 """
 
 import subprocess
@@ -21,12 +21,12 @@ from tests.services.redis import RedisServer
 
 pytestmark = pytest.mark.slow
 
-FRAMEWORKS = ("torch", "torchvision", "tensorflow")
-SERVICE, PYTORCH, TENSORFLOW, REMOTE, LIBTORCH = (
+FRAMEWORKS = ("torch", "torchvision", "tensorflow", "onnxruntime")
+SERVICE, PYTORCH, TENSORFLOW, ONNX, REMOTE, LIBTORCH = (
     ROOT / ".venv-isolation" / name / "bin" / "python"
-    for name in ("service", "pytorch", "tensorflow", "remote", "libtorch")
+    for name in ("service", "pytorch", "tensorflow", "onnx", "remote", "libtorch")
 )
-WORKERS = {"pytorch": PYTORCH, "tensorflow": TENSORFLOW, "remote": REMOTE, "libtorch": LIBTORCH}
+WORKERS = {"pytorch": PYTORCH, "tensorflow": TENSORFLOW, "onnx": ONNX, "remote": REMOTE, "libtorch": LIBTORCH}
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -51,6 +51,7 @@ def test_every_environment_has_only_its_own_framework() -> None:
     assert installed(SERVICE, *FRAMEWORKS, "numpy") == []
     assert installed(PYTORCH, *FRAMEWORKS) == ["torch", "torchvision"]
     assert installed(TENSORFLOW, *FRAMEWORKS) == ["tensorflow"]
+    assert installed(ONNX, *FRAMEWORKS) == ["onnxruntime"]
     assert installed(LIBTORCH, *FRAMEWORKS) == []
     assert installed(REMOTE, *FRAMEWORKS) == []
     for worker in WORKERS.values():
@@ -79,7 +80,7 @@ def test_the_runtimes_are_those_whose_framework_is_installed() -> None:
     built = ["libtorch"] * ("libtorch" in installed_runtimes())
 
     assert words_of(LIBTORCH, code) == built
-    for runtime in ("pytorch", "tensorflow", "remote"):
+    for runtime in ("pytorch", "tensorflow", "onnx", "remote"):
         assert words_of(WORKERS[runtime], code) == sorted([*built, runtime])
     # The command has an HTTP client and the checkout may have libtorch, but every runtime needs NumPy too.
     assert words_of(SERVICE, code) == []
@@ -97,10 +98,16 @@ except ModelUnusable as error:
     assert words_of(SERVICE, code)[-2:] == ["Install", "requirements/remote.txt."]
 
 
-# In the environment of a checkout, which has both frameworks.
+# In the environment of a checkout, which has all frameworks.
 @pytest.mark.parametrize(
     ("runtime", "loaded"),
-    [("pytorch", ["torch"]), ("tensorflow", ["tensorflow"]), ("remote", []), ("libtorch.detector", [])],
+    [
+        ("pytorch", ["torch"]),
+        ("tensorflow", ["tensorflow"]),
+        ("runtimes.onnx", ["onnxruntime"]),
+        ("remote", []),
+        ("libtorch.detector", []),
+    ],
 )
 def test_a_detector_loads_no_other_framework(runtime: str, loaded: list[str]) -> None:
     if runtime == "libtorch.detector":
@@ -130,6 +137,24 @@ print(int(tf.constant(1) + 1))
     assert (done.stdout, done.stderr) == ("2\n", "E0000 00:00:1.0 1 cuda.cc:1] no driver\n")
 
 
+def test_onnx_runtime_reports_to_nobody(tmp_path: Path) -> None:
+    # With its telemetry, ONNX Runtime keeps an id of the machine below HOME, and opens connections.
+    code = """
+import psutil
+from pathlib import Path
+from detectors.runtimes.onnx import open_session
+open_session(Path("weights/cards.onnx"), "cpu", 1)
+print(len(psutil.Process().net_connections()))
+"""
+    home = {"HOME": str(tmp_path), "XDG_CACHE_HOME": str(tmp_path), "PATH": "/usr/bin:/bin"}
+    done = subprocess.run(
+        [ONNX, "-P", "-c", code], capture_output=True, text=True, check=False, timeout=400, env=home, cwd=ROOT
+    )
+
+    assert (done.stdout, done.stderr) == ("0\n", "")
+    assert list(tmp_path.rglob("*")) == []
+
+
 def worker(runtime: str, *, data: Path, **settings: object) -> Worker:
     """A worker in the environment of its image."""
     variables = environment(data=data, **settings)
@@ -148,6 +173,7 @@ def api(**settings: object) -> Api:
     [
         ("pytorch", ["cards-pytorch"]),
         ("tensorflow", ["cards-tensorflow", "cards-frozen"]),
+        ("onnx", ["cards-onnx"]),
         ("libtorch", ["cards-libtorch"]),
     ],
 )

@@ -66,7 +66,7 @@ def test_a_misspelt_field_is_an_error(kind: str, wrong: Manifest) -> None:
 def test_every_pod_has_minimal_privileges(name: str) -> None:
     found = pods(overlay(name))
 
-    assert {"api", "migrate", "redis", "worker-pytorch", "worker-tensorflow"} <= found.keys()
+    assert {"api", "migrate", "redis", "worker-pytorch", "worker-tensorflow", "worker-onnx"} <= found.keys()
     for pod in found.values():
         assert pod["securityContext"]["runAsNonRoot"] is True
         assert pod["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}

@@ -46,7 +46,12 @@ def models(app: Path) -> dict[str, bool]:
 
 @pytest.mark.parametrize(
     ("target", "model"),
-    [("pytorch", "cards-pytorch"), ("saved_model", "cards-tensorflow"), ("frozen_graph", "cards-frozen")],
+    [
+        ("pytorch", "cards-pytorch"),
+        ("saved_model", "cards-tensorflow"),
+        ("frozen_graph", "cards-frozen"),
+        ("onnx", "cards-onnx"),
+    ],
 )
 def test_a_worker_gets_the_models_of_its_target_and_no_other_file(app: Path, target: str, model: str) -> None:
     assert place(app, "embedded", target) == ""
@@ -59,7 +64,7 @@ def test_a_worker_gets_the_models_of_its_target_and_no_other_file(app: Path, tar
 def test_the_api_gets_all_entries_and_no_file(app: Path) -> None:
     assert place(app, "embedded") == ""
 
-    assert models(app) == {"cards-pytorch": False, "cards-tensorflow": False, "cards-frozen": False}
+    assert models(app) == dict.fromkeys(("cards-pytorch", "cards-tensorflow", "cards-frozen", "cards-onnx"), False)
 
 
 @pytest.mark.parametrize(("target", "left"), [(["remote"], {"cards-remote"}), (["pytorch"], {"cards-pytorch"})])

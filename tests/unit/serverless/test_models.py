@@ -27,6 +27,7 @@ def answer(target: str, data: Path) -> dict[str, Any]:
         ("pytorch", "pytorch", "cards-pytorch"),
         ("saved_model", "tensorflow", "cards-tensorflow"),
         ("frozen_graph", "tensorflow", "cards-frozen"),
+        ("onnx", "onnx", "cards-onnx"),
     ],
 )
 def test_target_api_selects_the_runtime_and_the_model(
@@ -38,8 +39,12 @@ def test_target_api_selects_the_runtime_and_the_model(
 
     assert (job["status"], job["model"], job["device"]) == ("succeeded", model, "cpu")
     assert "actionset" in {found["label"] for found in job["detections"]}
-    other = {"pytorch": "tensorflow", "tensorflow": "torch"}[runtime]
-    assert process.run(modules, other) == []
+    others = {
+        "pytorch": ("tensorflow", "onnxruntime"),
+        "tensorflow": ("torch", "onnxruntime"),
+        "onnx": ("torch", "tensorflow"),
+    }
+    assert [process.run(modules, other) for other in others[runtime]] == [[], []]
 
 
 @pytest.mark.parametrize(

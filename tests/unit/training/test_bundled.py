@@ -19,7 +19,7 @@ UNUSED = 1 << 52
 """No training and no evaluation draws cards with seeds from here on."""
 
 
-@pytest.mark.parametrize("name", ["cards-pytorch", "cards-tensorflow", "cards-frozen"])
+@pytest.mark.parametrize("name", ["cards-pytorch", "cards-tensorflow", "cards-frozen", "cards-onnx"])
 def test_the_catalogue_describes_the_files(name: str) -> None:
     entry = Catalogue.load(WEIGHTS / "catalogue.toml").get(name)
 

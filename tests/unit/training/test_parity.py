@@ -43,7 +43,7 @@ def test_the_same_weights_find_the_same_in_every_runtime(detector_processes: Det
 
     expected = found("cards-pytorch")
     assert sum(int((one.scores > 0.3).sum()) for one in expected) > 10 * len(pictures)
-    for name in ("cards-tensorflow", "cards-frozen"):
+    for name in ("cards-tensorflow", "cards-frozen", "cards-onnx"):
         assert [line for lines in starmap(differences, zip(expected, found(name), strict=True)) for line in lines] == []
 
 
