@@ -133,7 +133,7 @@ def test_the_default_network_policy_denies_all_traffic() -> None:
 def test_worker_manifests_differ_only_in_the_runtime() -> None:
     found = worker_manifests()
 
-    assert len(found) == 4
+    assert len(found) == 5
     plain = [
         json.dumps(manifests).replace(name.removeprefix("worker-"), "RUNTIME") for name, manifests in found.items()
     ]
