@@ -23,6 +23,7 @@ def write(kind: str, path: Path, batch: int | None = None, *any_size: bool) -> N
         "torchscript": _torchscript,
         "saved_model": _saved_model,
         "frozen_graph": _frozen_graph,
+        "onnx": _onnx,
     }
     kinds[kind](path, batch, *any_size)
 
@@ -60,6 +61,12 @@ def write_odd_package(path: Path) -> None:
             return self.boxes.expand(n, -1, -1), scores, torch.arange(3).expand(n, -1)
 
     _compile(Odd().eval(), path)
+
+
+def _onnx(path: Path, batch: int | None, *any_size: bool) -> None:
+    from tests.onnx_models import write_tiny
+
+    write_tiny(path, batch, *any_size)
 
 
 def _pt2(path: Path, batch: int | None) -> None:

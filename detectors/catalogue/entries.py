@@ -162,8 +162,8 @@ class ModelEntry(Strict):
             found = digest_of(self.file)
         except OSError as error:
             raise ModelUnusable(
-                f"Model {self.name}: {self.file} can't be read: {error.strerror}. Put the file there, or correct "
-                "`file` in the entry."
+                f"Model {self.name}: {error.filename or self.file} can't be read: {error.strerror}. Put the file there, "
+                "or correct `file` in the entry."
             ) from error
         except ModelUnusable as error:
             raise ModelUnusable(f"Model {self.name}: {error}") from error

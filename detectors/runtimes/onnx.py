@@ -118,6 +118,11 @@ def open_session(file: Path, device: str, threads: int) -> Any:
     options.log_severity_level = ERRORS_ONLY
     providers: list[Any] = ["CPUExecutionProvider"]
     if device != "cpu":
+        if CUDA not in onnxruntime.get_available_providers():
+            raise DeviceUnavailable(
+                f"ONNX Runtime can't use {device}: this build is for the CPU. Install requirements/onnx-cuda.txt in "
+                "place of requirements/onnx.txt."
+            )
         providers.insert(0, (CUDA, {"device_id": device.partition(":")[2] or "0"}))
         onnxruntime.preload_dlls()  # the libraries of CUDA and cuDNN that Python's packages bring
     session = onnxruntime.InferenceSession(file, options, providers=providers)

@@ -13,6 +13,7 @@ from PIL import Image
 from detectors.catalogue import Input, ModelEntry
 from detectors.digest import digest_of
 from detectors.errors import DetectionFailed, ModelUnusable
+from detectors.onboarding.detect_format import RUNTIMES
 from detectors.pictures.decode import decode
 from detectors.postprocess import Detections
 from tests import tiny_models
@@ -49,7 +50,7 @@ class Subject:
 def subject(
     processes: DetectorProcesses, folder: Path, kind: str, batch: int | None = None, *, any_size: bool = False
 ) -> Subject:
-    runtime = "pytorch" if kind in ("pt2", "torchscript") else "tensorflow"
+    runtime = RUNTIMES[kind]
     file = folder / f"tiny.{kind}"
     sizes = (True,) if any_size else ()
     processes[runtime].run(tiny_models.write, kind, file, batch, *sizes)
@@ -79,6 +80,8 @@ def served(processes: DetectorProcesses, runtime: str, kind: str, file: Path) ->
         pytest.param(("saved_model", 3), id="saved_model of batch 3"),
         pytest.param(("frozen_graph", None), id="frozen_graph"),
         pytest.param(("frozen_graph", 1), id="frozen_graph of batch 1"),
+        pytest.param(("onnx", None), id="onnx"),
+        pytest.param(("onnx", 3), id="onnx of batch 3"),
     ],
 )
 def model(
