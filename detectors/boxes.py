@@ -23,7 +23,7 @@ BOX_COLUMNS = {
 
 
 def boxes_in_picture(boxes: Floats, width: int, height: int, into: Input, output: Output) -> Floats:
-    """Boxes k × 4 as the model writes them -> x1, y1, x2, y2 in pixels of the picture, clipped to it."""
+    """Boxes k × 4 as the model writes them -> x1, y1, x2, y2 in pixels of the picture. They may reach out of it."""
     columns = dict(zip(BOX_COLUMNS[output.box_order], boxes.T, strict=True))
     if "x2" in columns:
         corners = [columns[name] for name in ("x1", "y1", "x2", "y2")]
@@ -47,10 +47,16 @@ def boxes_in_picture(boxes: Floats, width: int, height: int, into: Input, output
         pixels = pixels - (
             shift / np.array(input_size * 2, np.float32) if output.coordinates == "normalised" else shift
         )
-    scaled = (pixels * scale).clip(0, np.array([width, height] * 2, np.float32))
+    scaled = pixels * scale
     # Corners in the wrong order would make a box of negative size.
     low, high = np.minimum(scaled[:, :2], scaled[:, 2:]), np.maximum(scaled[:, :2], scaled[:, 2:])
     return np.concatenate([low, high], axis=1).astype(np.float32)
+
+
+def clipped(boxes: Floats, width: int, height: int) -> Floats:
+    """The parts of boxes, x1, y1, x2, y2, that lie in a picture."""
+    inside: Floats = boxes.clip(0, np.array([width, height] * 2, np.float32))
+    return inside
 
 
 def iou(some: Floats, others: Floats) -> Floats:

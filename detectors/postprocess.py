@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from detectors.boxes import Floats, Integers, boxes_in_picture, non_maximum_suppression
+from detectors.boxes import Floats, Integers, boxes_in_picture, clipped, non_maximum_suppression
 from detectors.catalogue import ModelEntry
 from detectors.errors import DetectionFailed, ScoreOutOfRange
 from detectors.pictures.decode import DecodedPicture
@@ -63,14 +63,16 @@ def postprocess(entry: ModelEntry, outputs: list[npt.NDArray[Any]], width: int, 
     rows, scores, labels = rows[known], scores[known], labels[known]
     written = boxes[rows]
     boxes = boxes_in_picture(written, width, height, entry.input, entry.output)
+    if entry.output.nms is not None:
+        # Before boxes are clipped, as the predictors of the YOLO family do: objects that reach out of the picture
+        # differ there too.
+        kept = non_maximum_suppression(boxes, None if entry.output.nms_across_classes else labels, entry.output.nms)
+        boxes, scores, labels = boxes[kept], scores[kept], labels[kept]
+    boxes = clipped(boxes, width, height)
     visible = (boxes[:, 2:] - boxes[:, :2] >= MIN_SIDE).all(axis=1)
     if not visible.any():
         _require_near(entry, written)
-    boxes, scores, labels = boxes[visible], scores[visible], labels[visible]
-    if entry.output.nms is not None:
-        kept = non_maximum_suppression(boxes, None if entry.output.nms_across_classes else labels, entry.output.nms)
-        boxes, scores, labels = boxes[kept], scores[kept], labels[kept]
-    return Detections(boxes, scores, labels)
+    return Detections(boxes[visible], scores[visible], labels[visible])
 
 
 def _split_outputs(

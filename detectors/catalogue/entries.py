@@ -17,7 +17,7 @@ from detectors.strict import Strict
 
 # Raise it when a change of pre- or postprocessing changes the detections for the same picture and weights. It is part
 # of each model's digest, so workers of another revision do not claim the jobs, and its stored answers are not repeated.
-PIPELINE_REVISION = 2
+PIPELINE_REVISION = 3
 
 
 class Defaults(Strict):
@@ -162,8 +162,8 @@ class ModelEntry(Strict):
             found = digest_of(self.file)
         except OSError as error:
             raise ModelUnusable(
-                f"Model {self.name}: {error.filename or self.file} can't be read: {error.strerror}. Put the file there, "
-                "or correct `file` in the entry."
+                f"Model {self.name}: {error.filename or self.file} can't be read: {error.strerror}. Put the file "
+                "there, or correct `file` in the entry."
             ) from error
         except ModelUnusable as error:
             raise ModelUnusable(f"Model {self.name}: {error}") from error

@@ -28,7 +28,7 @@ class Input(Strict):
     )
     padding: int = Field(114, ge=0, le=255, description="With letterbox: the grey beside the picture.")
     interpolation: Literal["antialiased", "bilinear"] = Field(
-        "antialiased", description="bilinear: of four pixels only, also where the picture gets smaller, as OpenCV does."
+        "antialiased", description="bilinear: of four pixels only, also where the picture gets smaller, as in OpenCV."
     )
     decode: Literal["reduced", "full"] = Field(
         "reduced", description="Whether a JPEG much larger than the input may be decoded at a reduced size."
@@ -45,12 +45,6 @@ class Input(Strict):
         if self.resize != "letterbox" and (self.position, self.padding) != ("corner", 114):
             raise ValueError('position and padding need resize = "letterbox"')
         return self
-
-    @property
-    def may_reduce(self) -> bool:
-        """Whether a JPEG may be decoded at a reduced size. Bilinear interpolation takes only some pixels of a picture,
-        and it has to take them from the whole one."""
-        return self.decode == "reduced" and self.interpolation == "antialiased"
 
 
 Columns = tuple[int, int]

@@ -6,6 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from detectors.catalogue import Input
+from detectors.pictures.bilinear import bilinear
 from detectors.pictures.headers import read_header
 from detectors.pictures.preprocess import Pixels, content_size
 from detectors.pictures.raster import read_rgb
@@ -36,7 +37,8 @@ class DecodedPicture:
 def decode(data: bytes, fit: Input | None = None, *, memory_bytes: float | None = None) -> DecodedPicture:
     """Decodes a picture. With `fit`, a picture larger than that model's input is scaled down to its size in the input.
 
-    With `fit.decode` "reduced", a much larger JPEG is decoded at a half, a quarter or an eighth of its size. Of an
+    With `fit.decode` "reduced", a much larger JPEG is decoded at a half, a quarter or an eighth of its size, unless the
+    interpolation is bilinear. Of an
     animation the first frame is taken, and transparent pixels are put on white. `memory_bytes`: the most memory that
     decoding may take.
 
@@ -44,8 +46,13 @@ def decode(data: bytes, fit: Input | None = None, *, memory_bytes: float | None 
     already checked the number of pixels in the header.
     """
     header = read_header(data)
+    if fit and fit.interpolation == "bilinear":
+        # It takes only some pixels of a picture, and has to take them from the whole one.
+        pixels = np.asarray(read_rgb(data, header, memory_bytes=memory_bytes))
+        target = content_size(header.width, header.height, fit)
+        smaller = target[0] < header.width or target[1] < header.height
+        return DecodedPicture(bilinear(pixels, target) if smaller else pixels, header.width, header.height)
     size = content_size(header.width, header.height, fit) if fit else None
-    margin = REDUCED_MARGIN if fit and fit.may_reduce else None
-    interpolation = fit.interpolation if fit else "antialiased"
-    rgb = read_rgb(data, header, size=size, margin=margin, memory_bytes=memory_bytes, interpolation=interpolation)
+    margin = REDUCED_MARGIN if fit and fit.decode == "reduced" else None
+    rgb = read_rgb(data, header, size=size, margin=margin, memory_bytes=memory_bytes)
     return DecodedPicture(np.asarray(rgb), header.width, header.height)

@@ -10,6 +10,7 @@ import numpy.typing as npt
 from PIL import Image
 
 from detectors.catalogue import FLOATS, Input
+from detectors.pictures.bilinear import bilinear
 from detectors.pictures.raster import resized
 
 Pixels = npt.NDArray[np.uint8]
@@ -42,13 +43,19 @@ def resize(pixels: Pixels, into: Input) -> Pixels:
     height, width = pixels.shape[:2]
     target = content_size(width, height, into)
     if target != (width, height):
-        pixels = np.asarray(resized(Image.fromarray(pixels), target, interpolation=into.interpolation))
+        pixels = _scaled(pixels, target, into)
     if into.resize == "none" or target == (into.width, into.height):
         return pixels
     canvas = np.full((into.height, into.width, 3), into.padding, np.uint8)
     left, top = content_offset(target, into)
     canvas[top : top + target[1], left : left + target[0]] = pixels
     return canvas
+
+
+def _scaled(pixels: Pixels, size: tuple[int, int], into: Input) -> Pixels:
+    if into.interpolation == "bilinear":
+        return bilinear(pixels, size)
+    return np.asarray(resized(Image.fromarray(pixels), size))
 
 
 def to_tensor(images: Sequence[Pixels], into: Input) -> Batch:

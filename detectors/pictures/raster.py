@@ -67,13 +67,12 @@ def read_rgb(
     size: tuple[int, int] | None = None,
     margin: float | None = None,
     memory_bytes: float | None = None,
-    interpolation: str = "antialiased",
 ) -> Image.Image:
     """The picture upright, in mode RGB: transparent pixels on white, samples of 12 and 16 bits by their high 8 bits.
 
     `size`: width and height in pixels that a larger picture is scaled down to. `margin`: a JPEG may be decoded at a
     half, a quarter or an eighth of its size, if that is still `margin` times as large as `size`. `memory_bytes`: the
-    most memory that decoding may take. `interpolation`: as `resized` takes it.
+    most memory that decoding may take.
 
     Raises `PictureUndecodable`, `PictureTooCostly` or `PictureUnsupported`.
     """
@@ -93,7 +92,7 @@ def read_rgb(
             decoded, box = _decode(data, header, reduction)
             shown = _eight_bits(decoded, header)
             if target and (target[0] < box[0] or target[1] < box[1]):
-                shown = resized(shown, target, box, interpolation)
+                shown = resized(shown, target, box)
             elif shown.size != (header.stored_width, header.stored_height):
                 raise PictureUndecodable("The picture can't be decoded: it has another size than its header says.")
             upright = shown.transpose(_TRANSPOSES[header.orientation]) if header.orientation != 1 else shown
@@ -106,23 +105,14 @@ def read_rgb(
         raise PictureUndecodable(f"The picture can't be decoded: {error}") from error
 
 
-def resized(
-    image: Image.Image,
-    size: tuple[int, int],
-    box: tuple[float, float] | None = None,
-    interpolation: str = "antialiased",
-) -> Image.Image:
-    """A picture of mode L or RGB scaled to `size`, width and height.
+def resized(image: Image.Image, size: tuple[int, int], box: tuple[float, float] | None = None) -> Image.Image:
+    """A picture of mode L or RGB scaled to `size`, width and height, with a triangle filter that leaves no pixel out.
 
-    `box`: the part of the picture that is scaled, as a width and height from the top left. `interpolation`: with
-    "antialiased", a triangle filter that leaves no pixel out, which is Pillow's BILINEAR; the values differ by at most
-    1 of 255. With "bilinear", the nearest four pixels alone, which is OpenCV's INTER_LINEAR; the values differ by at
-    most 1 of 255.
+    `box`: the part of the picture that is scaled, as a width and height from the top left. The filter is Pillow's
+    BILINEAR; the values differ by at most 1 of 255.
     """
-    width, height = box or image.size
-    if interpolation == "bilinear":
-        return image.transform(size, Image.Transform.EXTENT, (0.0, 0.0, width, height), Image.Resampling.BILINEAR)
     made = Image.new(image.mode, size)
+    width, height = box or image.size
     options = ResizeOptions(
         resize_alg=ResizeAlg.convolution(FilterType.bilinear), crop_box=CropBox(0.0, 0.0, width, height)
     )
