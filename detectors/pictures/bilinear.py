@@ -1,8 +1,8 @@
 """Bilinear interpolation as OpenCV computes it for 8 bits, INTER_LINEAR: to the same numbers.
 
 A pixel of the new picture is a mean of the four pixels around its place in the old one. Where a picture gets smaller,
-the other pixels count for nothing, while Pillow's filters leave none out. Models that were trained with OpenCV know such
-pictures.
+the other pixels count for nothing, while Pillow's filters leave none out. Models that were trained with OpenCV know
+such pictures.
 """
 
 import numpy as np
