@@ -62,17 +62,17 @@ def postprocess(entry: ModelEntry, outputs: list[npt.NDArray[Any]], width: int, 
     known = labels >= 0
     rows, scores, labels = rows[known], scores[known], labels[known]
     written = boxes[rows]
-    boxes = boxes_in_picture(written, width, height, entry.input, entry.output)
-    if entry.output.nms is not None:
-        # Before boxes are clipped, as the predictors of the YOLO family do: objects that reach out of the picture
-        # differ there too.
-        kept = non_maximum_suppression(boxes, None if entry.output.nms_across_classes else labels, entry.output.nms)
-        boxes, scores, labels = boxes[kept], scores[kept], labels[kept]
-    boxes = clipped(boxes, width, height)
+    whole = boxes_in_picture(written, width, height, entry.input, entry.output)
+    boxes = clipped(whole, width, height)
     visible = (boxes[:, 2:] - boxes[:, :2] >= MIN_SIDE).all(axis=1)
     if not visible.any():
         _require_near(entry, written)
-    return Detections(boxes[visible], scores[visible], labels[visible])
+    whole, boxes, scores, labels = whole[visible], boxes[visible], scores[visible], labels[visible]
+    if entry.output.nms is not None:
+        # Of whole boxes, as the predictors of the YOLO family do: what lies outside the picture tells objects apart.
+        kept = non_maximum_suppression(whole, None if entry.output.nms_across_classes else labels, entry.output.nms)
+        boxes, scores, labels = boxes[kept], scores[kept], labels[kept]
+    return Detections(boxes, scores, labels)
 
 
 def _split_outputs(

@@ -30,7 +30,8 @@ from detectors.runtimes.devices import load_runtime
 
 
 def add(options: argparse.Namespace) -> dict[str, Any]:
-    """Adds the model. Returns its name, its catalogue, and the entry as TOML. Raises `DetectorError`."""
+    """Adds the model. Returns its name, its catalogue, the entry as TOML, and what was chosen, a sentence each. Raises
+    `DetectorError`."""
     file: Path = options.file
     catalogue, *others = options.catalogue
     model_format = detect_format(file)
@@ -45,17 +46,22 @@ def add(options: argparse.Namespace) -> dict[str, Any]:
     runtime = RUNTIMES[model_format]
     detector_class, device = load_runtime(runtime, options.device)
     head = {"runtime": runtime, "format": model_format, "file": _path(file, catalogue), "sha256": _digest(file)}
-    fields = {**head, **_infer_fields(options, runtime, model_format, device)}
+    inferred, notes = _infer_fields(options, runtime, model_format, device)
+    fields = {**head, **inferred}
     table = table_of(fields)
     text = tomlkit.dumps({name: table})
     entry = read_entry(catalogue, name, tomllib.loads(text)[name], options.cache)
     detector_class(entry, device=device, threads=options.threads).warm_up()
     if not options.dry_run:
         add_entry(catalogue, name, table)
-    return {"model": name, "catalogue": str(catalogue), "entry": text}
+    return {"model": name, "catalogue": str(catalogue), "entry": text, "notes": list(notes)}
 
 
-def _infer_fields(options: argparse.Namespace, runtime: str, model_format: str, device: str) -> Fields:
+Inferred = tuple[Fields, Sequence[str]]
+"""Fields of an entry, and what was chosen, a sentence each."""
+
+
+def _infer_fields(options: argparse.Namespace, runtime: str, model_format: str, device: str) -> Inferred:
     """The fields that depend on the model's content. Raises `DetectorError`."""
     if model_format == "torchvision":
         return _infer_torchvision(options)
@@ -67,13 +73,14 @@ def _infer_fields(options: argparse.Namespace, runtime: str, model_format: str, 
     family = recognise(probed)
     if family is not None:
         labels = choose_labels(options.file, options.labels, family.classes, declared, background=False)
-        return {
+        fields: Fields = {
             **_labels(labels, options),
             **batch_size,
             "input": infer_input(probed, family.input),
             "output": family.output,
             "defaults": {"min_score": Guess(MIN_SCORE, "as the predictors of the YOLO family show them")},
         }
+        return fields, [f"The model was recognised as {family.name}."]
     output = infer_output(probed.outputs)
     columns = np.asarray(probed.outputs[output["class_scores"]]) if "class_scores" in output else None
     labels = choose_labels(options.file, options.labels, None if columns is None else columns.shape[2], declared)
@@ -82,27 +89,28 @@ def _infer_fields(options: argparse.Namespace, runtime: str, model_format: str, 
     if isinstance(labels.labels, dict):
         output.pop("first_class", None)  # the labels have ids of their own
     known = {} if declared is None else declared.input
-    return {**_labels(labels, options), **batch_size, "input": infer_input(probed, known), "output": output}
+    fields = {**_labels(labels, options), **batch_size, "input": infer_input(probed, known), "output": output}
+    return fields, []
 
 
-def _infer_torchvision(options: argparse.Namespace) -> Fields:
+def _infer_torchvision(options: argparse.Namespace) -> Inferred:
     # Imported here, because torchvision may be missing, and the other formats do not need it.
     from detectors.onboarding.builders import find_builder  # noqa: PLC0415
-    from detectors.runtimes.pytorch import UNSAFE_WEIGHTS  # noqa: PLC0415
+    from detectors.runtimes.weights import UNSAFE_WEIGHTS  # noqa: PLC0415
 
     try:
-        builder, classes = find_builder(options.file, options.builder)
+        builder = find_builder(options.file, options.builder)
     except pickle.UnpicklingError as error:
         raise ModelUnusable(f"{options.file} {UNSAFE_WEIGHTS}") from error
     except (RuntimeError, ValueError, OSError, LookupError) as error:
         raise ModelUnusable(f"{options.file} can't be examined: {error}") from error
-    labels = choose_labels(options.file, options.labels, classes)
-    fields: Fields = {"builder": builder, **_labels(labels, options)}
+    labels = choose_labels(options.file, options.labels, builder.classes)
+    fields: Fields = {"builder": builder.name, **_labels(labels, options)}
     if options.size:
         fields["input"] = dict(zip(("width", "height"), options.size, strict=True))
-    if len(labels.labels) == classes and not isinstance(labels.labels, dict):
+    if len(labels.labels) == builder.classes and not isinstance(labels.labels, dict):
         fields["output"] = {"first_class": 0}
-    return fields
+    return fields, builder.notes
 
 
 def _labels(chosen: Chosen, options: argparse.Namespace) -> Fields:

@@ -4,6 +4,7 @@ import zipfile
 from pathlib import Path
 
 from detectors.errors import ModelUnusable
+from detectors.onboarding.other_formats import describe_other
 
 RUNTIMES = {
     "pt2": "pytorch",
@@ -21,31 +22,41 @@ PICKLE_MAGIC = b"\x80"
 GRAPH_DEF_MAGIC = b"\x0a"
 # The first byte of an ONNX model: the tag of its field `ir_version`.
 ONNX_MAGIC = b"\x08"
+SAFETENSORS_BRACE = 8
+"""Where the JSON of a safetensors file begins, after its length."""
 
 
 def detect_format(file: Path) -> str:
     """The catalogue's name for the format of a model file or folder. Does not check that it can be loaded.
 
-    Raises `ModelUnusable` if it is no supported format.
+    Raises `ModelUnusable` if it is no supported format; for well-known ones the sentence says how to get another file.
     """
     try:
+        if other := describe_other(file):
+            raise ModelUnusable(other)
         if file.is_dir():
             found = "saved_model" if (file / "saved_model.pb").is_file() else None
         elif zipfile.is_zipfile(file):
             found = _detect_archive(file)
         else:
-            with file.open("rb") as opened:
-                magic = {PICKLE_MAGIC: "torchvision", GRAPH_DEF_MAGIC: "frozen_graph", ONNX_MAGIC: "onnx"}
-                found = magic.get(opened.read(1))
+            found = _detect_file(file)
     except (OSError, zipfile.BadZipFile) as error:
         raise ModelUnusable(f"{file} can't be read: {getattr(error, 'strerror', None) or error}.") from error
     if found is None:
         raise ModelUnusable(
-            f"{file} has no supported format. Supported are exported programs (torch.export), AOTInductor packages, "
-            "TorchScript and state dicts of PyTorch, ONNX models, and SavedModels (folders with saved_model.pb) and "
-            "frozen graphs of TensorFlow."
+            f"{file} has no supported format. Supported are ONNX models, exported programs (torch.export), AOTInductor "
+            "packages, TorchScript, state dicts and safetensors of PyTorch, and SavedModels (folders with "
+            "saved_model.pb) and frozen graphs of TensorFlow."
         )
     return found
+
+
+def _detect_file(file: Path) -> str | None:
+    with file.open("rb") as opened:
+        start = opened.read(SAFETENSORS_BRACE + 1)
+    if start[SAFETENSORS_BRACE:] == b"{" and file.suffix != ".onnx":
+        return "torchvision"
+    return {PICKLE_MAGIC: "torchvision", GRAPH_DEF_MAGIC: "frozen_graph", ONNX_MAGIC: "onnx"}.get(start[:1])
 
 
 def _detect_archive(file: Path) -> str | None:

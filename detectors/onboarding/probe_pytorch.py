@@ -20,7 +20,15 @@ from detectors.onboarding.probe import (
     usual_scale,
 )
 from detectors.pictures.preprocess import Batch
-from detectors.runtimes.pytorch import Model, load_package, load_program, named_outputs, to_device, to_numpy
+from detectors.runtimes.pytorch import (
+    Model,
+    load_package,
+    load_program,
+    load_script,
+    named_outputs,
+    to_device,
+    to_numpy,
+)
 
 # A dynamic batch is tried first.
 CANDIDATE_BATCHES = ((2, DEFAULT_BATCH_SIZE), (1, 1))
@@ -41,7 +49,7 @@ def open_program(file: Path, model_format: str, size: Size | None, device: str, 
     if model_format == "pt2":
         return _open_exported(load_program(file, device), size, device)
     if model_format == "torchscript":
-        script: Any = torch.jit.load(str(file), map_location=device).eval()  # type: ignore[no-untyped-call]
+        script = load_script(file, device)
         if str(script.forward.schema.arguments[1].type) == "List[Tensor]":  # like torchvision's detectors
             into = own_size_input("float32", size, "NCHW")
             return Program(_runner(script, device), [into], [(2, DEFAULT_BATCH_SIZE)])

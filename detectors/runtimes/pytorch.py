@@ -3,11 +3,12 @@
 import json
 import pickle
 import re
+import sys
 import zipfile
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -19,16 +20,10 @@ from detectors.catalogue import Input, ModelEntry
 from detectors.errors import ModelUnusable, describe_missing
 from detectors.pictures.preprocess import Batch
 from detectors.runtimes.aotinductor import require_runnable
+from detectors.runtimes.weights import UNSAFE_WEIGHTS, read_weights
 
 Model = Callable[[Any], Any]
-CHECKPOINT_KEYS = ("state_dict", "model_state_dict", "model")
-"""Keys under which training loops save a model's weights in a checkpoint."""
-WEIGHT_PREFIXES = ("module.", "model.")
-"""Prefixes that DataParallel and Lightning put before the names of weights."""
-UNSAFE_WEIGHTS = (
-    "holds more than weights, and so could run any program; save only the state dict: "
-    "torch.save(model.state_dict(), …)."
-)
+T = TypeVar("T")
 PRECISIONS = {"half": torch.float16, "bfloat16": torch.bfloat16}
 # The file in the archive that holds the graph; the second name is that of PyTorch up to 2.7.
 GRAPH_FILE = re.compile(r"(.*/)?models/[^/]+\.json|serialized_exported_program\.json")
@@ -115,7 +110,7 @@ def load_program(file: Path, device: str) -> torch.export.ExportedProgram:
     PyTorch that wrote it if this one is another."""
     made_by = _made_by(file)
     try:
-        program = torch.export.load(file)
+        program = with_operators(lambda: torch.export.load(file))
     except Exception as error:  # a file of another version may raise anything
         if made_by == torch.__version__:
             raise ValueError(f"PyTorch can't read it: {error}") from error
@@ -130,7 +125,8 @@ def load_package(file: Path, device: str, input_: Input | None) -> Model:
     """The program of an AOTInductor package. Raises ValueError if it can't run here."""
     require_runnable(file, torch.__version__, device, input_)
     _, _, index = device.partition(":")
-    package: Model = torch._inductor.aoti_load_package(str(file), device_index=int(index) if index else -1)
+    number = int(index) if index else -1
+    package: Model = with_operators(lambda: torch._inductor.aoti_load_package(str(file), device_index=number))
     return package
 
 
@@ -154,8 +150,35 @@ def _set_memory_format(module: torch.nn.Module, entry: ModelEntry) -> torch.nn.M
     return module.to(memory_format=torch.channels_last) if entry.channels_last else module  # type: ignore[call-overload]
 
 
+def load_script(file: Path, device: str) -> Any:
+    """The TorchScript program of a file, on a device. Raises RuntimeError, or ValueError if it needs operators that are
+    not installed."""
+    return with_operators(lambda: torch.jit.load(str(file), map_location=device).eval())  # type: ignore[no-untyped-call]
+
+
+def with_operators(load: Callable[[], T]) -> T:
+    """What `load` returns. If it fails for lack of torchvision's operators, such as its non-maximum suppression,
+    torchvision is imported and `load` called again: most models need no torchvision, and it takes memory.
+
+    Raises ValueError if torchvision is needed and not installed.
+    """
+    try:
+        return load()
+    except Exception as error:
+        if "torchvision" not in str(error) or "torchvision" in sys.modules:
+            raise
+        try:
+            import torchvision  # noqa: F401, PLC0415 - it registers its operators
+        except ImportError as missing:
+            raise ValueError(
+                "it uses operators of torchvision, which is not installed here. Install requirements/pytorch.txt, or "
+                "build the image with TORCHVISION=1"
+            ) from missing
+    return load()
+
+
 def _torchscript(entry: ModelEntry, device: str) -> Model:
-    return torch.jit.load(str(entry.file), map_location=device).eval()  # type: ignore[no-any-return,no-untyped-call]
+    return load_script(entry.file, device)  # type: ignore[no-any-return]
 
 
 def _torchvision(entry: ModelEntry, device: str) -> Model:
@@ -168,7 +191,7 @@ def _torchvision(entry: ModelEntry, device: str) -> Model:
     classes = max(entry.class_ids) + 1  # class 0 is the background, or counts like it
     model = get_model(entry.builder, weights=None, weights_backbone=None, num_classes=classes)
     try:
-        model.load_state_dict(read_weights(entry.file))
+        model.load_state_dict(read_weights(entry.file).tensors)
     except RuntimeError as error:
         reason = " ".join(line.strip() for line in str(error).splitlines()[1:])
         raise ValueError(
@@ -181,22 +204,6 @@ def _torchvision(entry: ModelEntry, device: str) -> Model:
         return model([picture.permute(2, 0, 1).float() / 255 for picture in pictures])
 
     return run
-
-
-def read_weights(file: Path) -> dict[str, Any]:
-    """The weights of a state dict or a checkpoint, by their names in the model. Raises UnpicklingError if the file
-    holds more than tensors and plain values."""
-    state = torch.load(file, map_location="cpu", weights_only=True)
-    for wrapping in CHECKPOINT_KEYS:
-        if isinstance(state, dict) and isinstance(state.get(wrapping), dict):
-            state = state[wrapping]
-            break
-    if not isinstance(state, dict) or not state:
-        raise ValueError("it holds no state dict")
-    for prefix in WEIGHT_PREFIXES:
-        if all(name.startswith(prefix) for name in state):
-            state = {name.removeprefix(prefix): weight for name, weight in state.items()}
-    return state
 
 
 def _aotinductor(entry: ModelEntry, device: str) -> Model:

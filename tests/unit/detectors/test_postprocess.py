@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
-from detectors.boxes import MAX_CANDIDATES, boxes_in_picture, non_maximum_suppression
+from detectors.boxes import MAX_CANDIDATES, boxes_in_picture, clipped, non_maximum_suppression
 from detectors.catalogue import Input, ModelEntry, Output
 from detectors.errors import DetectionFailed, ScoreOutOfRange
 from detectors.postprocess import Detections, postprocess
@@ -276,6 +276,66 @@ def test_fields_that_exclude_each_other_are_refused(fields: Any, message: str) -
 def test_boxes_are_clipped_to_the_picture() -> None:
     into, output = Input(width=100, height=100), Output()
 
-    assert boxes_in_picture(np.array([[90.0, 40, -10, 900]], np.float32), WIDTH, HEIGHT, into, output).tolist() == [
-        [0, 80, 180, 100]
-    ]
+    whole = boxes_in_picture(np.array([[90.0, 40, -10, 900]], np.float32), WIDTH, HEIGHT, into, output)
+
+    assert whole.tolist() == [[-20, 80, 180, 1800]]
+    assert clipped(whole, WIDTH, HEIGHT).tolist() == [[0, 80, 180, 100]]
+
+
+def test_boxes_that_differ_only_outside_the_picture_do_not_suppress_each_other() -> None:
+    both = found([[0, 0, 10, 10], [-30, 0, 10, 10]], [0.9, 0.8], [0, 0], nms=0.5)
+
+    assert both.boxes.tolist() == [[0, 0, 20, 20], [0, 0, 20, 20]]
+
+
+ROWS = np.float32([[15, 20, 10, 20, 0.9, 0.1, 0.6, 0.3], [50, 25, 20, 10, 0.5, 0.8, 0.2, 0.1]])
+"""Centre and size of a box, objectness, and the scores of three classes."""
+
+
+@pytest.mark.parametrize("transposed", [False, True])
+def test_one_tensor_may_have_everything(transposed: bool) -> None:
+    tensor = ROWS.T if transposed else ROWS
+    columns = {"class_scores": (5, 8), "objectness": 4}
+
+    both = found(tensor, tensor=0, columns=columns, transposed=transposed, box_order="cxcywh")
+
+    assert both.scores.tolist() == pytest.approx([0.54, 0.4])
+    assert both.class_ids.tolist() == [1, 0]
+    assert both.boxes.tolist() == [pytest.approx(BOX), pytest.approx([80, 40, 120, 60])]
+
+
+def test_a_tensor_of_finished_detections_has_a_column_for_the_score_and_one_for_the_class() -> None:
+    rows = [[10, 10, 20, 30, 0.9, 2], [0, 0, 0, 0, 0, 0]]
+
+    one = found(rows, tensor=0, columns={"scores": 4, "classes": 5})
+
+    assert (one.boxes.tolist(), one.scores.tolist(), one.class_ids.tolist()) == (
+        [BOX],
+        [pytest.approx(0.9)],
+        [2],
+    )
+
+
+def test_logits_of_objectness_and_classes_become_probabilities() -> None:
+    logits = np.log(ROWS[:, 4:] / (1 - ROWS[:, 4:]))
+    rows = np.concatenate([ROWS[:, :4], logits], axis=1)
+
+    both = found(rows, tensor=0, columns={"class_scores": (5, 8), "objectness": 4}, activation="sigmoid")
+
+    assert both.scores.tolist() == pytest.approx([0.54, 0.4])
+
+
+@pytest.mark.parametrize("shape", [(2, 7), (8,), (1, 2, 8)])
+def test_a_tensor_without_the_columns_of_its_entry_is_a_failure(shape: tuple[int, ...]) -> None:
+    with pytest.raises(DetectionFailed, match="but its entry needs rows of at least 8"):
+        found(np.zeros(shape), tensor=0, columns={"class_scores": (5, 8), "objectness": 4})
+
+
+def test_boxes_of_a_picture_in_the_middle_of_the_input_lose_the_padding() -> None:
+    middle = Input(width=100, height=100, position="centre")  # 25 rows of padding above
+
+    pixels = found([[10, 35, 20, 55]], [0.9], [0], into=middle)
+    parts = found([[0.1, 0.35, 0.2, 0.55]], [0.9], [0], into=middle, coordinates="normalised")
+
+    assert pixels.boxes.tolist() == [pytest.approx(BOX)]
+    assert parts.boxes.tolist() == [pytest.approx(BOX)]
