@@ -266,6 +266,19 @@ def test_a_model_without_any_box_gives_empty_arrays() -> None:
         ({"activation": "softmax"}, "softmax needs class_scores"),
         ({"class_scores": "logits", "scores": "scores"}, "replaces scores"),
         ({"nms_across_classes": True}, "needs nms"),
+        ({"tensor": 0}, "tensor and columns need each other"),
+        ({"columns": {"class_scores": (4, 8)}}, "tensor and columns need each other"),
+        ({"transposed": True}, "transposed needs tensor"),
+        ({"tensor": 0, "columns": {"class_scores": (4, 8)}, "boxes": 3}, "tensor replaces boxes"),
+        ({"tensor": 0, "columns": {"scores": 4}}, "either class_scores or both scores and classes"),
+        ({"tensor": 0, "columns": {"class_scores": (4, 8), "classes": 5}}, "class_scores replaces scores and classes"),
+        ({"tensor": 0, "columns": {"scores": 4, "classes": 5, "objectness": 6}}, "objectness needs class_scores"),
+        ({"tensor": 0, "columns": {"boxes": (0, 5), "class_scores": (5, 8)}}, "boxes needs 4 columns"),
+        ({"tensor": 0, "columns": {"class_scores": (8, 5)}}, "class_scores needs the first column"),
+        (
+            {"tensor": 0, "columns": {"class_scores": (5, 8), "objectness": 4}, "activation": "softmax"},
+            "softmax does not fit objectness",
+        ),
     ],
 )
 def test_fields_that_exclude_each_other_are_refused(fields: Any, message: str) -> None:
@@ -320,7 +333,8 @@ def test_logits_of_objectness_and_classes_become_probabilities() -> None:
     logits = np.log(ROWS[:, 4:] / (1 - ROWS[:, 4:]))
     rows = np.concatenate([ROWS[:, :4], logits], axis=1)
 
-    both = found(rows, tensor=0, columns={"class_scores": (5, 8), "objectness": 4}, activation="sigmoid")
+    columns = {"class_scores": (5, 8), "objectness": 4}
+    both = found(rows, tensor=0, columns=columns, activation="sigmoid", box_order="cxcywh")
 
     assert both.scores.tolist() == pytest.approx([0.54, 0.4])
 
