@@ -23,7 +23,7 @@ from detectors.onboarding import command_line
 from detectors.onboarding.choose_labels import Chosen, choose_labels
 from detectors.onboarding.detect_format import RUNTIMES, detect_format
 from detectors.onboarding.edit_catalogue import Guess, add_entry, table_of
-from detectors.onboarding.infer_entry import Fields, infer_columns, infer_input, infer_output
+from detectors.onboarding.infer_entry import DETR, Fields, infer_columns, infer_input, infer_output
 from detectors.onboarding.probe import DEFAULT_BATCH_SIZE, probe
 from detectors.onboarding.yolo import MIN_SCORE, recognise
 from detectors.runtimes.devices import load_runtime
@@ -85,7 +85,7 @@ def _infer_fields(options: argparse.Namespace, runtime: str, model_format: str, 
     columns = np.asarray(probed.outputs[output["class_scores"]]) if "class_scores" in output else None
     labels = choose_labels(options.file, options.labels, None if columns is None else columns.shape[2], declared)
     if columns is not None:
-        output |= infer_columns(columns, labels.labels)
+        output |= infer_columns(columns, labels.labels, queries=output["boxes"] == DETR["boxes"])
     if isinstance(labels.labels, dict):
         output.pop("first_class", None)  # the labels have ids of their own
     known = {} if declared is None else declared.input

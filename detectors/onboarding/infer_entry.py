@@ -92,15 +92,18 @@ def infer_output(outputs: Outputs) -> Fields:
     return fields | box_fields
 
 
-def infer_columns(scores: Numbers, labels: Sequence[str] | Mapping[int, str]) -> Fields:
-    """Fields of `output` for scores with a column for each class. scores: n × k × c, of blank pictures."""
+def infer_columns(scores: Numbers, labels: Sequence[str] | Mapping[int, str], *, queries: bool = False) -> Fields:
+    """Fields of `output` for scores with a column for each class. scores: n × k × c, of blank pictures. `queries`:
+    whether the rows are the queries of a DETR."""
     last = scores.shape[2] - 1
     if isinstance(labels, Mapping):
         unlabelled = [column for column in (0, last) if column not in labels]
     else:
         unlabelled = [0, last] if len(labels) == last else []
     if not unlabelled:
-        return _activation(scores, "sigmoid")
+        activation = _activation(scores, "sigmoid")
+        comment = "inferred: a query may stand for several classes, as RT-DETR, D-FINE and Deformable DETR count them"
+        return activation | ({"several_classes": Guess(True, comment)} if queries and activation else {})
     means = scores.astype(np.float64).mean(axis=(0, 1))
     background = max(unlabelled, key=lambda column: means[column])
     comment = "inferred: the column that is highest on a blank picture"

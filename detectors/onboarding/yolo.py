@@ -29,6 +29,8 @@ NMS_IOU = {"ultralytics": 0.7, "older": 0.45}
 MIN_SCORE = 0.25
 """The lowest score that these predictors show."""
 TOLERANCE = 1e-3
+MIN_CORRELATION = 0.9
+"""Of the centres of boxes with the places of their cells."""
 
 LETTERBOX: dict[str, Any] = {"resize": "letterbox", "position": "centre"}
 BILINEAR = Guess("bilinear", 'as OpenCV in training; "antialiased" decodes large JPEGs faster, and differs a little')
@@ -54,14 +56,14 @@ def recognise(probed: Probe) -> Family | None:
     declared = probed.declared
     labels = len(declared.labels) if declared is not None and declared.labels is not None else None
     width, height = probed.input.width, probed.input.height
-    cells = [_count_cells(width, height, strides) for strides in STRIDES]
+    cells = {_count_cells(width, height, strides): strides for strides in STRIDES}
     first, second = tensor.shape[1:]
     if second in cells and first > 4:
-        return _anchor_free(probed, key, tensor.transpose(0, 2, 1), labels)
+        return _anchor_free(probed, key, tensor.transpose(0, 2, 1), cells[second], labels)
     if first in cells and second > 5:
-        return _with_objectness(probed, key, tensor)
-    if first in [ANCHORS * number for number in cells] and second > 5:
-        return _with_anchors(probed, key, tensor)
+        return _with_objectness(probed, key, tensor, cells[first])
+    if first % ANCHORS == 0 and first // ANCHORS in cells and second > 5:
+        return _with_anchors(probed, key, tensor, cells[first // ANCHORS])
     if labels is not None and second == labels + 4 and _are_normalised(tensor):
         return _transformer(key, labels)
     if second == SELECTED_COLUMNS and first <= MAX_SELECTED:
@@ -99,7 +101,7 @@ def _count_cells(width: int, height: int, strides: Sequence[int]) -> int:
     return sum(-(-width // stride) * -(-height // stride) for stride in strides)
 
 
-def _anchor_free(probed: Probe, key: Key, rows: Numbers, labels: int | None) -> Family:
+def _anchor_free(probed: Probe, key: Key, rows: Numbers, strides: Sequence[int], labels: int | None) -> Family:
     """Ultralytics YOLOv8 and later: n × (4 + classes) × cells."""
     columns = rows.shape[2]
     if labels is not None and columns != 4 + labels:
@@ -108,7 +110,7 @@ def _anchor_free(probed: Probe, key: Key, rows: Numbers, labels: int | None) -> 
             f"are {4 + labels}: the others are masks, points or angles. Only models that find upright boxes are "
             "served: export one that was trained for the task detect."
         )
-    _require_decoded(probed, rows)
+    _require_decoded(probed, rows, strides)
     _require_probabilities(probed, rows[..., 4:])
     return Family(
         "ultralytics",
@@ -124,15 +126,15 @@ def _anchor_free(probed: Probe, key: Key, rows: Numbers, labels: int | None) -> 
     )
 
 
-def _with_anchors(probed: Probe, key: Key, rows: Numbers) -> Family:
+def _with_anchors(probed: Probe, key: Key, rows: Numbers, strides: Sequence[int]) -> Family:
     """YOLOv5 and YOLOv7: n × 3 cells × (5 + classes)."""
-    _require_decoded(probed, rows)
+    _require_decoded(probed, rows, strides)
     return _objectness_family("yolov5", probed, key, rows, {**LETTERBOX, "interpolation": BILINEAR})
 
 
-def _with_objectness(probed: Probe, key: Key, rows: Numbers) -> Family:
+def _with_objectness(probed: Probe, key: Key, rows: Numbers, strides: Sequence[int]) -> Family:
     """YOLOX and YOLOv6: n × cells × (5 + classes). YOLOv6 has no objectness, and writes 1 in its place."""
-    _require_decoded(probed, rows)
+    _require_decoded(probed, rows, strides)
     if (rows[..., 4] == 1).all():
         return _objectness_family("yolov6", probed, key, rows, {**LETTERBOX, "interpolation": BILINEAR})
     into: dict[str, Any] = {
@@ -204,16 +206,20 @@ def _are_normalised(rows: Numbers) -> bool:
     return bool(np.abs(rows[..., :4]).max() <= 2)
 
 
-def _require_decoded(probed: Probe, rows: Numbers) -> None:
-    """Raises `ModelUnusable` if the centres do not lie all over the picture, one in each cell."""
-    centres = rows[..., :2]
-    spread = (centres.max(axis=1) - centres.min(axis=1)).min()
-    whole = 1 if _are_normalised(rows) and spread > 0.5 else min(probed.input.width, probed.input.height)
-    if spread < whole / 2:
+def _require_decoded(probed: Probe, rows: Numbers, strides: Sequence[int]) -> None:
+    """Raises `ModelUnusable` if the centres of the boxes do not follow the grid of the smallest cells."""
+    columns, lines = -(-probed.input.width // strides[0]), -(-probed.input.height // strides[0])
+    grid = rows[0, : columns * lines, :2].reshape(lines, columns, 2)
+    if not (_rises(grid[..., 0].mean(axis=0)) and _rises(grid[..., 1].mean(axis=1))):
         raise ModelUnusable(
             f"The model returns {describe_outputs(probed.outputs)}, and its boxes are not decoded: they are relative "
             "to the cells of a grid. Export it with the decoding in it (YOLOX: export_onnx.py --decode_in_inference)."
         )
+
+
+def _rises(numbers: Numbers) -> bool:
+    """Whether numbers grow about evenly from the first to the last."""
+    return bool(numbers.std() > 0 and np.corrcoef(numbers, np.arange(len(numbers)))[0, 1] > MIN_CORRELATION)
 
 
 def _require_probabilities(probed: Probe, scores: Numbers) -> None:
