@@ -65,10 +65,11 @@ def write_constant(
     *,
     dtype: str = "float32",
     size_input: str | None = None,
+    extra_inputs: Mapping[str, Sequence[int | None]] | None = None,
 ) -> None:
     """Writes a model that gives every picture the same answer. outputs: of one picture, without its first dimension.
 
-    `size_input`: the name of a second input, int64 n × 2.
+    `size_input`: the name of a second input, int64 n × 2. `extra_inputs`: names and shapes of further ones.
     """
     nodes = [
         helper.make_node("Shape", ["pictures"], ["sizes"]),
@@ -84,10 +85,20 @@ def write_constant(
     inputs: dict[str, Any] = {"pictures": (dtype, shape)}
     if size_input is not None:
         inputs[size_input] = ("int64", [None, 2])
+    inputs |= {name: ("float32", sides) for name, sides in (extra_inputs or {}).items()}
     model = _model(
         nodes, inputs, {name: (str(one.dtype), [None, *one.shape]) for name, one in outputs.items()}, constants
     )
     helper.set_model_props(model, dict(metadata or {}))
+    path.write_bytes(model.SerializeToString())
+
+
+def write_unbatched(path: Path, outputs: Mapping[str, np.ndarray]) -> None:
+    """Writes a model for any number of pictures whose answers have no dimension for the pictures."""
+    nodes = [helper.make_node("Identity", [f"{name}_all"], [name]) for name in outputs]
+    described = {name: (str(one.dtype), list(one.shape)) for name, one in outputs.items()}
+    constants = {f"{name}_all": one for name, one in outputs.items()}
+    model = _model(nodes, {"pictures": ("float32", [None, 3, 64, 64])}, described, constants)
     path.write_bytes(model.SerializeToString())
 
 

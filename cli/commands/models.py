@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal
 import typer
 
 from cli import terminal
-from cli.commands.listings import show_detections
+from cli.commands.model_facts import few_labels, show_check
 from cli.errors import CommandError, WrongUsage
 from cli.options import JsonOption, UrlOption, examples, load_settings, service
 from cli.terminal import say, working
@@ -25,7 +25,7 @@ app = typer.Typer(
     help="List the models that clients can name; add a model to a catalogue, check it, compile it.",
     epilog=examples(
         "boxqueue models",
-        "boxqueue models add shop.pth --labels bottle,can,box",
+        "boxqueue models add best.onnx",
         "boxqueue models check cards-pytorch --picture scan.png",
     ),
 )
@@ -47,7 +47,7 @@ def list_models(url: UrlOption = None, as_json: JsonOption = False) -> None:
         return
     rows = []
     for model in models:
-        aliases, labels = ", ".join(model["aliases"]), ", ".join(model["labels"])
+        aliases, labels = ", ".join(model["aliases"]), few_labels(model["labels"])
         available = "yes" if model["available"] else "no"
         rows.append((model["name"], aliases, model["runtime"], model["format"], available, model["licence"], labels))
     terminal.print_table(["model", "aliases", "runtime", "format", "available", "licence", "labels"], rows)
@@ -56,7 +56,10 @@ def list_models(url: UrlOption = None, as_json: JsonOption = False) -> None:
 @app.command(
     "add",
     epilog=examples(
+        "boxqueue models add best.onnx",
+        "boxqueue models add best.torchscript --name parts --replace",
         "boxqueue models add shop.pth --labels bottle,can,box",
+        "boxqueue models add exported/saved_model --labels label_map.pbtxt",
         "boxqueue models add forms.pt --size 512x512 --labels forms.txt --catalogue models.toml",
     ),
 )
@@ -65,17 +68,19 @@ def add_model(
         Path,
         typer.Argument(
             metavar="FILE",
-            help="Exported program or AOTInductor package (.pt2), TorchScript, state dict of a torchvision detector, "
-            "SavedModel (its folder) or frozen graph (.pb). The content decides which it is, not the name.",
+            help="ONNX model, TorchScript, exported program or AOTInductor package (.pt2), weights of a torchvision "
+            "detector (a state dict, a checkpoint or safetensors), SavedModel (its folder) or frozen graph (.pb). The "
+            "content decides which it is, not the name.",
         ),
     ],
     labels: Annotated[
         str | None,
         typer.Option(
             metavar="LABELS",
-            help="The names of the classes, in their order: a,b,c; or a file: text with a label a line, a label map "
-            "(.pbtxt) or a COCO file (.json). Default: labels.txt, classes.txt or a .pbtxt beside the model, if the "
-            "model's file says how many labels it needs.",
+            help="The names of the classes, in their order: a,b,c; or a file: text with a label a line, a data.yaml, "
+            "a label map (.pbtxt), a COCO file or a config.json of Hugging Face. Default: the names in the model's "
+            "own file; otherwise labels.txt, classes.txt, a .names, a .pbtxt or data.yaml beside it, if the file "
+            "says how many labels it needs.",
         ),
     ] = None,
     name: Annotated[
@@ -103,11 +108,23 @@ def add_model(
             "catalogue.toml beside the model.",
         ),
     ] = None,
+    replace: Annotated[
+        bool,
+        typer.Option(
+            "--replace",
+            help="Let the new entry take the place of one of the same name in that catalogue. What you changed in the "
+            "old entry by hand is lost. If the new model can't be added, the old entry stays.",
+        ),
+    ] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the entry, and write nothing.")] = False,
 ) -> None:
     """Inspect a model file, run it, and add its entry to a catalogue if it runs with that entry.
 
     The command guesses what the file does not say, and comments on the guess in the entry; or it asks for an option.
+
+    A file that only its own framework can read, such as best.pt of Ultralytics, has to be exported first:
+    yolo export model=best.pt format=onnx.
+
     TorchScript and AOTInductor packages are programs, and this runs them: add none from people you do not trust.
     """
     settings = load_settings()
@@ -118,10 +135,12 @@ def add_model(
     others = [path for path in settings.catalogue if path != target] if target in settings.catalogue else []
     chosen = {"labels": labels, "name": name, "builder": builder, "size": size}
     options = [f"--{option}={value}" for option, value in chosen.items() if value is not None]
-    options += _device_options(settings) + ["--dry-run"] * dry_run
+    options += _device_options(settings) + ["--replace"] * replace + ["--dry-run"] * dry_run
     with working(f"Examining {file} and running it …"):
         added = _run("add", str(file), [target, *others], settings, options)
     terminal.output().out(added["entry"].rstrip("\n"))
+    for note in added["notes"]:
+        say(note)
     if dry_run:
         say(f"Without --dry-run, this would be added to {target}.")
         return
@@ -150,7 +169,7 @@ def check_model(
     if as_json:
         terminal.print_json(found)
         return
-    _show_check(found)
+    show_check(found)
     if found["drawn"]:
         say(f"The picture with its boxes is {found['drawn']}.")
 
@@ -181,22 +200,6 @@ def compile_model(
         f"{added['model']} is in {added['catalogue']} now, its file is {added['file']}. Try it: "
         f"boxqueue models check {added['model']}"
     )
-
-
-def _show_check(found: dict[str, Any]) -> None:
-    """A model's inputs, outputs, detections and times."""
-    outputs = "; ".join(f"{name} {shape}" for name, shape in found["outputs"].items())
-    rows = {name: found[name] for name in ("model", "runtime", "format", "file", "digest")}
-    rows["device"] = f"{found['device']}, {found['threads']} threads" if found["threads"] > 1 else found["device"]
-    rows |= {
-        "input": found["input"],
-        "outputs": outputs,
-        "loading": f"{found['load_ms'] / 1000:.1f} s, first pictures {found['warm_up_ms'] / 1000:.1f} s",
-        "ms a picture": f"{found['alone_ms']} alone, {found['batch_ms']} in batches of {found['batch_size']}",
-    }
-    terminal.print_facts(rows)
-    if found["detections"] is not None:
-        show_detections(found["detections"])
 
 
 def _default_catalogue(file: Path, settings: Settings) -> Path:

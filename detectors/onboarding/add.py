@@ -33,12 +33,10 @@ def add(options: argparse.Namespace) -> dict[str, Any]:
     """Adds the model. Returns its name, its catalogue, the entry as TOML, and what was chosen, a sentence each. Raises
     `DetectorError`."""
     file: Path = options.file
-    catalogue, *others = options.catalogue
+    catalogue: Path = options.catalogue[0]
     model_format = detect_format(file)
     name = options.name or re.sub(r"[^A-Za-z0-9._-]+", "-", file.absolute().stem).strip("-._")
-    known = Catalogue.load(*(path for path in (catalogue, *others) if path.exists()), cache=options.cache).entries
-    if name in known:
-        raise CatalogueError(f"There is already a model {name}. Choose another name: --name NAME.")
+    _require_free(name, options)
     if options.builder and model_format != "torchvision":
         raise ModelUnusable(
             f"{file} has the format {model_format}, and --builder is only for state dicts. Leave it out."
@@ -53,8 +51,22 @@ def add(options: argparse.Namespace) -> dict[str, Any]:
     entry = read_entry(catalogue, name, tomllib.loads(text)[name], options.cache)
     detector_class(entry, device=device, threads=options.threads).warm_up()
     if not options.dry_run:
-        add_entry(catalogue, name, table)
+        add_entry(catalogue, name, table, replace=options.replace)
     return {"model": name, "catalogue": str(catalogue), "entry": text, "notes": list(notes)}
+
+
+def _require_free(name: str, options: argparse.Namespace) -> None:
+    """Raises `CatalogueError` if a model has the name already, and may not be replaced."""
+    for path in options.catalogue:
+        if not path.exists() or name not in Catalogue.load(path, cache=options.cache).entries:
+            continue
+        if path != options.catalogue[0]:
+            raise CatalogueError(f"There is already a model {name}, in {path}. Choose another name: --name NAME.")
+        if not options.replace:
+            raise CatalogueError(
+                f"There is already a model {name}. Choose another name, --name NAME, or let the new model take its "
+                "place: --replace."
+            )
 
 
 Inferred = tuple[Fields, Sequence[str]]
@@ -157,6 +169,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--size", type=_size, metavar="WxH", help="size of the model's input, if its file does not state it"
     )
+    parser.add_argument("--replace", action="store_true", help="take the place of the entry of that name, if any")
     parser.add_argument("--dry-run", action="store_true", help="print the entry, but do not write it")
     return parser
 

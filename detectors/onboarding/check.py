@@ -11,15 +11,18 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+import numpy as np
 import numpy.typing as npt
 
 from detectors.base import Answers, Detector
 from detectors.catalogue import ModelEntry
 from detectors.errors import ModelUnusable
 from detectors.onboarding import command_line
+from detectors.onboarding.hints import hints_about
 from detectors.pictures.decode import DecodedPicture, decode
 from detectors.pictures.drawing import Row, annotate
 from detectors.pictures.preprocess import Batch, Pixels, to_tensor
+from detectors.postprocess import postprocess
 from detectors.runtimes.devices import load_runtime
 
 SINGLE_RUNS, BATCH_RUNS = 9, 5
@@ -42,7 +45,7 @@ def check(entry: ModelEntry, wanted: str, threads: int, picture: Path | None, dr
     blank = detector.blank()
     decoded = decode(data, entry.input) if data else DecodedPicture(blank, blank.shape[1], blank.shape[0])
     times = _measure(detector, decoded.pixels)
-    found = _detect(detector, decoded)
+    found, highest = _detect(detector, decoded)
     if data and drawn:
         drawn = _draw(data, found, drawn)
     batch = to_tensor([decoded.pixels], entry.input)
@@ -60,6 +63,7 @@ def check(entry: ModelEntry, wanted: str, threads: int, picture: Path | None, dr
         "input": _describe(batch),
         "outputs": dict(zip(map(str, entry.output.wanted), map(_describe, detector.answers(batch)), strict=True)),
         "detections": [_as_json(*row) for row in found] if data else None,
+        "hints": hints_about(entry, found, highest, decoded.width, decoded.height) if data else [],
         "drawn": str(drawn) if data and drawn else None,
     }
 
@@ -74,14 +78,23 @@ def _measure(detector: Detector, pixels: Pixels) -> dict[str, float]:
     }
 
 
-def _detect(detector: Detector, picture: DecodedPicture) -> list[Row]:
+def _detect(detector: Detector, picture: DecodedPicture) -> tuple[list[Row], float]:
+    """The detections of a request without `min_score`, and the highest score, also if it is too low for one."""
     (detections,) = detector.detect([picture.pixels])
     min_score = detector.entry.defaults.min_score or 0.0
-    return [
+    rows: list[Row] = [
         (label, class_id, round(score, 4), x1, y1, x2, y2)
         for label, class_id, score, x1, y1, x2, y2 in detections.rows(picture, detector.entry.labels)
         if score >= min_score
     ]
+    if rows:
+        return rows, rows[0][2]
+    entry = detector.entry
+    output = entry.output.model_copy(update={"floor_score": 0.0})
+    outputs = [np.asarray(part[0]) for part in detector.answers(to_tensor([picture.pixels], entry.input))]
+    height, width = picture.pixels.shape[:2]
+    weak = postprocess(entry.model_copy(update={"output": output}), outputs, width, height)
+    return [], float(weak.scores.max(initial=0.0))
 
 
 def _as_json(label: str, class_id: int, score: float, *box: float) -> dict[str, Any]:

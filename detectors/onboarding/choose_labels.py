@@ -1,17 +1,15 @@
 """Chooses the labels of a new entry: the option --labels, or the model's own, or a file beside it."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from detectors.catalogue.labels import read_labels
+from detectors.catalogue.labels import Labels, read_labels
 from detectors.errors import CatalogueError
 from detectors.onboarding.declared import Declared
 
-Labels = Sequence[str] | Mapping[int, str]
-"""In order, or by class id."""
-LABEL_SUFFIXES = (".txt", ".pbtxt", ".json")
-LABEL_FILES = ("labels.txt", "classes.txt", "*.pbtxt")
+LABEL_SUFFIXES = (".txt", ".pbtxt", ".json", ".yaml", ".yml", ".names")
+LABEL_FILES = ("labels.txt", "classes.txt", "*.names", "*.pbtxt", "data.yaml")
 
 
 @dataclass(frozen=True)
@@ -45,8 +43,8 @@ def choose_labels(
     if file is None and option is None:
         raise CatalogueError(
             f"{model} has no labels yet. Add --labels with {_needed(classes, background)}: --labels "
-            f"{_example(classes)}, or a file: text with one label per line, a label map of TensorFlow (.pbtxt) or a "
-            "COCO file (.json)."
+            f"{_example(classes)}, or a file: text with one label per line, a data.yaml, a label map of TensorFlow "
+            "(.pbtxt), a COCO file or a config.json of Hugging Face."
         )
     labels = [label.strip() for label in str(option).split(",")] if file is None else read_labels(file)
     source = "found beside the model" if option is None else None

@@ -3,11 +3,12 @@
 import ast
 import json
 import zipfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from detectors.catalogue.labels import Labels, in_order
 from detectors.errors import ModelUnusable
 
 Size = tuple[int, int]
@@ -31,7 +32,7 @@ class Declared:
 
     source: str = ""
     """Where they were read, for messages and comments."""
-    labels: Sequence[str] | Mapping[int, str] | None = None
+    labels: Labels | None = None
     task: str | None = None
     """What an Ultralytics model is for: `detect`, `segment`, …"""
     size: Size | None = None
@@ -102,7 +103,7 @@ def _of_ultralytics(values: Mapping[str, Any], source: str) -> Declared | None:
     return Declared(source, labels, task if isinstance(task, str) else None, _size(values.get("imgsz")))
 
 
-def _labels(names: Any) -> Sequence[str] | Mapping[int, str] | None:
+def _labels(names: Any) -> Labels | None:
     """Names as a list, or by class id if these do not count up from 0."""
     if isinstance(names, list) and names and all(isinstance(name, str) and name for name in names):
         return names
@@ -114,7 +115,7 @@ def _labels(names: Any) -> Sequence[str] | Mapping[int, str] | None:
         return None
     if len(by_id) != len(names) or min(by_id) < 0 or not all(by_id.values()):
         return None
-    return [by_id[number] for number in sorted(by_id)] if sorted(by_id) == list(range(len(by_id))) else by_id
+    return in_order(by_id)
 
 
 def _size(height_and_width: Any) -> Size | None:

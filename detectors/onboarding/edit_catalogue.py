@@ -45,16 +45,17 @@ def copy_entry(catalogue: Path, name: str, copy: str, changes: Mapping[str, str]
     add_entry(catalogue, copy, entry)
 
 
-def add_entry(catalogue: Path, name: str, entry: Item) -> None:
-    """Adds an entry to the catalogue, and creates the catalogue if there is none.
+def add_entry(catalogue: Path, name: str, entry: Item, *, replace: bool = False) -> None:
+    """Adds an entry to the catalogue, and creates the catalogue if there is none. `replace`: an entry of that name may
+    be there; the new one takes its place.
 
     Raises `CatalogueError` if the name is taken, or the file can't be written.
     """
     new = not catalogue.exists()
     document = tomlkit.document() if new else read_tables(catalogue, tomlkit.parse)
-    if name in document:
+    if name in document and not replace:
         raise CatalogueError(f"{catalogue} already has a model {name}.")
-    if document:
+    if document and name not in document:
         document.add(tomlkit.nl())
     document[name] = entry
     try:

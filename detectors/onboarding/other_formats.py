@@ -1,5 +1,6 @@
 """Files that people bring and that no runtime here can serve: what they are, and how to get one that can be served."""
 
+import io
 import pickletools
 import zipfile
 from dataclasses import dataclass
@@ -158,18 +159,21 @@ def _packages(file: Path) -> set[str]:
 
 
 def _modules(data: bytes) -> set[str]:
+    """The modules that pickles name, one pickle after the other: old versions of torch.save wrote several."""
     found: set[str] = set()
     strings: list[str] = []
+    stream = io.BytesIO(data)
     try:
-        for opcode, argument, _ in pickletools.genops(data):
-            if opcode.name == "GLOBAL":
-                found.add(str(argument).partition(" ")[0])
-            elif opcode.name == "STACK_GLOBAL":
-                found.update(strings[-2:-1])
-            elif isinstance(argument, str):
-                strings = [*strings[-1:], argument]
+        while stream.tell() < len(data):
+            for opcode, argument, _ in pickletools.genops(stream):
+                if opcode.name == "GLOBAL":
+                    found.add(str(argument).partition(" ")[0])
+                elif opcode.name == "STACK_GLOBAL":
+                    found.update(strings[:1])
+                elif isinstance(argument, str):
+                    strings = [*strings[-1:], argument]
     except (ValueError, UnicodeDecodeError, IndexError):
-        pass  # cut off, or several pickles: what was found before counts
+        pass  # cut off, or the tensors after the pickles: what was found before counts
     return found
 
 

@@ -71,8 +71,8 @@ def probe(file: Path, runtime: str, model_format: str, size: Size | None, device
         if outputs:
             return Probe(into, len(program.inputs) > 1, batch_size, outputs, program.declared)
         reason = (
-            f"it returned {describe_outputs(returned)}, and none of these has {pictures} pictures as its first "
-            "dimension; export it so that each output has one answer for each picture"
+            f"it returned {describe_outputs(returned)}, and none of these has the number of pictures, {pictures}, "
+            "as its first dimension; export it so that each output has one answer for each picture"
         )
     raise ModelUnusable(f"{file} can't be run on blank pictures: {reason}")
 

@@ -13,6 +13,7 @@ from tests.unit.cli.conftest import Boxqueue
 
 EXISTING = '# Mine.\n[other] # as it was\nruntime = "pytorch"\nformat = "pt2"\nfile = "o.pt2"\nlabels = ["a"]\n'
 LABELS = ("--labels", "red,green,blue")
+REST = f'sha256 = "{"0" * 64}"\ninput = {{ width = 32, height = 32 }}\n'
 
 
 @pytest.fixture
@@ -48,7 +49,7 @@ def test_without_a_catalogue_one_is_written_beside_the_model(boxqueue: Boxqueue,
     assert "BOXQUEUE_CATALOGUE=models/catalogue.toml boxqueue models check tiny --picture" in done.stderr
     checked = boxqueue("models", "add", "models/tiny.pt2", *LABELS)
     assert checked.exit_code == 1
-    assert "There is already a model tiny. Choose another name: --name NAME." in checked.stderr
+    assert "There is already a model tiny. Choose another name, --name NAME, or" in checked.stderr
 
 
 def test_the_entry_is_appended_to_the_configured_catalogue(
@@ -106,3 +107,46 @@ def test_wrong_usage_is_reported_before_anything_is_loaded(
 
     assert done.exit_code == 2
     assert sentence in done.stderr
+
+
+def test_replace_changes_one_entry_and_nothing_else(
+    boxqueue_here: Boxqueue, model: Path, existing: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("BOXQUEUE_CATALOGUE", str(existing))
+    assert boxqueue_here("models", "add", model, *LABELS, "--name", "mine").exit_code == 0
+    existing.write_text(existing.read_text() + "\n[last] # as it was\n" + EXISTING.split("\n", 2)[2] + REST)
+
+    done = boxqueue_here("models", "add", model, "--labels", "a,b,c", "--name", "mine", "--replace")
+
+    assert done.exit_code == 0, done.stderr
+    text = existing.read_text()
+    assert Catalogue.load(existing).get("mine").labels == ("a", "b", "c")
+    assert text.startswith(EXISTING)
+    assert "[last] # as it was" in text
+    assert list(tomllib.loads(text)) == ["other", "mine", "last"]
+
+
+def test_a_model_that_cannot_be_added_replaces_nothing(
+    boxqueue_here: Boxqueue, model: Path, existing: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("BOXQUEUE_CATALOGUE", str(existing))
+    before = existing.read_text()
+    model.write_bytes(b"\x08 is no model")
+
+    done = boxqueue_here("models", "add", model, *LABELS, "--name", "other", "--replace")
+
+    assert done.exit_code == 1
+    assert existing.read_text() == before
+
+
+def test_replace_does_not_reach_into_another_catalogue(
+    boxqueue_here: Boxqueue, model: Path, existing: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("BOXQUEUE_CATALOGUE", f"{existing},{existing.parent / 'second.toml'}")
+    (existing.parent / "second.toml").write_text("")
+    target = ("--catalogue", existing.parent / "second.toml")
+
+    done = boxqueue_here("models", "add", model, *LABELS, "--name", "other", "--replace", *target)
+
+    assert done.exit_code == 1
+    assert f"There is already a model other, in {existing}. Choose another name: --name NAME." in done.stderr
