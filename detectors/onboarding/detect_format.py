@@ -22,6 +22,7 @@ PICKLE_MAGIC = b"\x80"
 GRAPH_DEF_MAGIC = b"\x0a"
 # The first byte of an ONNX model: the tag of its field `ir_version`.
 ONNX_MAGIC = b"\x08"
+MODEL_SUFFIXES = (".onnx", ".pt2", ".torchscript", ".pt", ".pth", ".pb", ".safetensors")
 SAFETENSORS_BRACE = 8
 """Where the JSON of a safetensors file begins, after its length."""
 
@@ -42,6 +43,8 @@ def detect_format(file: Path) -> str:
             found = _detect_file(file)
     except (OSError, zipfile.BadZipFile) as error:
         raise ModelUnusable(f"{file} can't be read: {getattr(error, 'strerror', None) or error}.") from error
+    if found is None and file.is_dir() and (inside := _models_in(file)):
+        raise ModelUnusable(f"{file} is a folder. Add the model in it: {' or '.join(map(str, inside))}.")
     if found is None:
         raise ModelUnusable(
             f"{file} has no supported format. Supported are ONNX models, exported programs (torch.export), AOTInductor "
@@ -49,6 +52,11 @@ def detect_format(file: Path) -> str:
             "saved_model.pb) and frozen graphs of TensorFlow."
         )
     return found
+
+
+def _models_in(folder: Path) -> list[Path]:
+    """A few files in a folder that may be models."""
+    return sorted(file for file in folder.iterdir() if file.suffix in MODEL_SUFFIXES)[:3]
 
 
 def _detect_file(file: Path) -> str | None:

@@ -110,7 +110,8 @@ KINDS = (
     ),
 )
 CLASSES = {
-    "ultralytics": "a checkpoint of Ultralytics, which only its own code can read. Export it: " + YOLO_EXPORT,
+    "ultralytics": "a checkpoint of Ultralytics, which only its own code can read. Export it: `yolo export "
+    "model={name} format=onnx`, and add {stem}.onnx",
     "models": "a checkpoint of YOLOv5 or YOLOv7, which only its own code can read. Export it: `python export.py "
     "--weights {name} --include onnx`, and add {stem}.onnx",
     "yolov6": "a checkpoint of YOLOv6, which only its own code can read. Export it: `python deploy/ONNX/export_onnx.py "

@@ -108,9 +108,11 @@ def _to_array(tensor: torch.Tensor) -> npt.NDArray[Any]:
 def load_program(file: Path, device: str) -> torch.export.ExportedProgram:
     """The program of a file, on a device. Raises ValueError if it can't be loaded; the message names the version of
     PyTorch that wrote it if this one is another."""
-    made_by = _made_by(file)
+    made_by, operators = _look_into(file)
+    if operators:
+        register_operators()
     try:
-        program = with_operators(lambda: torch.export.load(file))
+        program = torch.export.load(file)
     except Exception as error:  # a file of another version may raise anything
         if made_by == torch.__version__:
             raise ValueError(f"PyTorch can't read it: {error}") from error
@@ -130,12 +132,14 @@ def load_package(file: Path, device: str, input_: Input | None) -> Model:
     return package
 
 
-def _made_by(file: Path) -> str:
-    """The version of PyTorch that wrote a program. Raises ValueError if the file is no exported program."""
+def _look_into(file: Path) -> tuple[str, bool]:
+    """The version of PyTorch that wrote a program, and whether it uses operators of torchvision. Raises ValueError if
+    the file is no exported program."""
     try:
         with zipfile.ZipFile(file) as archive:
-            graph = next(name for name in archive.namelist() if GRAPH_FILE.fullmatch(name))
-            return str(json.loads(archive.read(graph))["torch_version"])
+            name = next(name for name in archive.namelist() if GRAPH_FILE.fullmatch(name))
+            graph = archive.read(name)
+            return str(json.loads(graph)["torch_version"]), b"torch.ops.torchvision." in graph
     except (zipfile.BadZipFile, StopIteration, ValueError, LookupError, TypeError) as error:
         raise ValueError(
             "it is no exported program of torch.export.save; if it is a compiled one, its format is aotinductor"
@@ -157,24 +161,27 @@ def load_script(file: Path, device: str) -> Any:
 
 
 def with_operators(load: Callable[[], T]) -> T:
-    """What `load` returns. If it fails for lack of torchvision's operators, such as its non-maximum suppression,
-    torchvision is imported and `load` called again: most models need no torchvision, and it takes memory.
-
-    Raises ValueError if torchvision is needed and not installed.
-    """
+    """What `load` returns. If it fails for lack of torchvision's operators, such as its non-maximum suppression, it is
+    called again with them. Raises ValueError if torchvision is not installed."""
     try:
         return load()
     except Exception as error:
-        if "torchvision" not in str(error) or "torchvision" in sys.modules:
+        if "torchvision" not in str(error) or sys.modules.get("torchvision"):
             raise
-        try:
-            import torchvision  # noqa: F401, PLC0415 - it registers its operators
-        except ImportError as missing:
-            raise ValueError(
-                "it uses operators of torchvision, which is not installed here. Install requirements/pytorch.txt, or "
-                "build the image with TORCHVISION=1"
-            ) from missing
+    register_operators()
     return load()
+
+
+def register_operators() -> None:
+    """Imports torchvision for its operators. Only for programs that use them: it takes memory. Raises ValueError if it
+    is not installed."""
+    try:
+        import torchvision  # noqa: F401, PLC0415 - most programs work without it
+    except ImportError as error:
+        raise ValueError(
+            "it uses operators of torchvision, which is not installed here. Install requirements/pytorch.txt, or build "
+            "the image with TORCHVISION=1"
+        ) from error
 
 
 def _torchscript(entry: ModelEntry, device: str) -> Model:

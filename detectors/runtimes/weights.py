@@ -42,9 +42,13 @@ def read_weights(file: Path) -> Weights:
     several and nothing says which.
     """
     if is_safetensors(file):
-        from safetensors.torch import load_file  # noqa: PLC0415 - only such files need it
+        from safetensors import SafetensorError  # noqa: PLC0415 - only such files need it
+        from safetensors.torch import load_file  # noqa: PLC0415
 
-        return _without_wrappers(load_file(file), [])
+        try:
+            return _without_wrappers(load_file(file), [])
+        except SafetensorError as error:
+            raise ValueError(f"it is a damaged safetensors file: {error}") from error
     loaded = torch.load(file, map_location="cpu", weights_only=True)
     found = {path: state for path, state in _states(loaded, (), 0) if state}
     if not found:
@@ -108,8 +112,8 @@ def _without_wrappers(state: Mapping[str, torch.Tensor], notes: list[str]) -> We
             break
         [wrapper] = wrappers
         inside = {name.partition(".")[2]: one for name, one in tensors.items() if name.startswith(f"{wrapper}.")}
-        if not inside or "" in inside:
-            break
+        if not all("." in name for name in inside):
+            break  # a layer, and nothing around the model
         if left_out := sorted(first - wrappers):
             notes.append(f"The weights of {', '.join(left_out)} were left out: they do not belong to {wrapper}.")
         removed += f"{wrapper}."

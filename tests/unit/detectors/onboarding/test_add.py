@@ -34,6 +34,7 @@ def arguments(file: Path, **changes: Any) -> Namespace:
         "builder": None,
         "size": None,
         "dry_run": False,
+        "replace": True,
     }
     return Namespace(file=file, **{**usual, **changes})
 
