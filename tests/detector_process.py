@@ -1,4 +1,4 @@
-"""A process for each framework, as in workers: no process loads both frameworks."""
+"""A process for each framework, as in workers: no process loads two frameworks."""
 
 import io
 import os

@@ -5,7 +5,7 @@ Commands: `python -m training` trains on a labelled folder, `training.bundled` m
 `training.samples` draws the pictures in samples/.
 
 Folders: `cards` generates labelled UI cards. `data` reads labelled folders and makes batches of augmented views.
-`model` has the network, its training, and the same network in TensorFlow. `evaluate` measures average precision.
+`model` has the network, its training, and the same network in TensorFlow and for ONNX. `evaluate` measures precision.
 
 At this level: all commands share `command_line`, the two commands that train share `train_command`, and
 `catalogue_entries` writes the catalogue of a model.

@@ -112,7 +112,7 @@ def _train_and_export(options: argparse.Namespace, console: Console) -> None:
         with console.status("measuring"):
             report = score(held_out, dataset.labels, predict(network, held_out, dataset.labels))
         console.print(report_table(f"{len(held_out)} held-out pictures", report))
-    with console.status("writing and comparing the files of both frameworks"):
+    with console.status("writing and comparing the files of all frameworks"):
         compared = load_inputs(example.file for example in (held_out or examples)[:COMPARED_PICTURES])
         paths = export(network, options.out, described, compared)
     for path in paths:

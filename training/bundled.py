@@ -45,7 +45,7 @@ DESCRIPTION = Description(
 )
 
 HELP = """Make the bundled model again, the detector of the parts of a UI card: draw cards with known boxes, learn from
-them and, if there are any, from real pictures, measure, and write the files for both frameworks, the catalogue and the
+them and, if there are any, from real pictures, measure, and write the files for all frameworks, the catalogue and the
 model card."""
 
 EXAMPLES = """examples:
@@ -107,7 +107,7 @@ def _make_model(options: argparse.Namespace, arguments: str, console: Console) -
     final = fold_batch_norm(network)
     with console.status("measuring"):
         test_report = score(test_cards, LABELS, predict(final, test_cards, LABELS))
-    with console.status("writing and comparing the files of both frameworks"):
+    with console.status("writing and comparing the files of all frameworks"):
         paths = export(final, options.out, DESCRIPTION, load_inputs(c.file for c in test_cards[:COMPARED_PICTURES]))
     data = ModelCardData(
         command=f"python -m training.bundled {arguments}".strip(),

@@ -86,7 +86,11 @@ and returns
 weights. They take the same input (`input_tensor`, `image_tensor`; batches of any size) and return what the Object
 Detection API does: `detection_boxes` as ymin, xmin, ymax, xmax, 0 to 1; `detection_scores`; `detection_classes`, from
 1; `num_detections`.
-`python -m training.export` makes all three from the weights in `cards.pt2`, and writes none if their results differ.
+
+`cards.onnx` is the same network for ONNX Runtime. It takes `pictures` as the program takes `image`, in batches of any
+size, and returns `boxes`, `scores` and `classes` as above.
+
+`python -m training.export` makes all four from the weights in `cards.pt2`, and writes none if their results differ.
 
 The labels mean the same as in pic2card: a text box is any block of text; a button with a pale face is a text box, and
 also part of an action set; a radio button or check box includes its words; text inside pictures and on solid buttons

@@ -24,16 +24,20 @@ ANCHORS = 3
 SELECTED_COLUMNS = 6
 """Of a row that is a finished detection: x1, y1, x2, y2, score, class."""
 MAX_SELECTED = 1000
-NMS_IOU = {"ultralytics": 0.7, "older": 0.45}
-"""The largest IoU that Ultralytics' predictor, and those of YOLOv5, YOLOv6, YOLOv7 and YOLOX, let stand."""
+ULTRALYTICS_NMS = Guess(0.7, "as Ultralytics' predictor")
+OTHER_NMS = Guess(0.45, "as the predictors of YOLOv5, YOLOv6, YOLOv7 and YOLOX")
 MIN_SCORE = 0.25
 """The lowest score that these predictors show."""
 TOLERANCE = 1e-3
 MIN_CORRELATION = 0.9
 """Of the centres of boxes with the places of their cells."""
 
-LETTERBOX: dict[str, Any] = {"resize": "letterbox", "position": "centre"}
 BILINEAR = Guess("bilinear", 'as OpenCV in training; "antialiased" decodes large JPEGs faster, and differs a little')
+USUAL: dict[str, Any] = {
+    "interpolation": BILINEAR,
+    "scale": Guess(1 / 255, "as this family was trained: pixels become 0 … 1"),
+}
+LETTERBOX: dict[str, Any] = {"resize": "letterbox", "position": "centre", **USUAL}
 
 
 @dataclass(frozen=True)
@@ -41,6 +45,7 @@ class Family:
     """A recognised model: fields of its entry."""
 
     name: str
+    """With its article."""
     classes: int | None
     """The number of classes; None if the output does not tell."""
     output: dict[str, Any]
@@ -113,37 +118,37 @@ def _anchor_free(probed: Probe, key: Key, rows: Numbers, strides: Sequence[int],
     _require_decoded(probed, rows, strides)
     _require_probabilities(probed, rows[..., 4:])
     return Family(
-        "ultralytics",
+        "a YOLO model of Ultralytics",
         columns - 4,
         {
             "tensor": key,
             "transposed": True,
             "columns": {"class_scores": [4, columns]},
             **_boxes(rows),
-            "nms": NMS_IOU["ultralytics"],
+            "nms": ULTRALYTICS_NMS,
         },
-        {**LETTERBOX, "interpolation": BILINEAR},
+        LETTERBOX,
     )
 
 
 def _with_anchors(probed: Probe, key: Key, rows: Numbers, strides: Sequence[int]) -> Family:
     """YOLOv5 and YOLOv7: n × 3 cells × (5 + classes)."""
     _require_decoded(probed, rows, strides)
-    return _objectness_family("yolov5", probed, key, rows, {**LETTERBOX, "interpolation": BILINEAR})
+    return _objectness_family("a YOLOv5 or YOLOv7 model", probed, key, rows, LETTERBOX)
 
 
 def _with_objectness(probed: Probe, key: Key, rows: Numbers, strides: Sequence[int]) -> Family:
     """YOLOX and YOLOv6: n × cells × (5 + classes). YOLOv6 has no objectness, and writes 1 in its place."""
     _require_decoded(probed, rows, strides)
     if (rows[..., 4] == 1).all():
-        return _objectness_family("yolov6", probed, key, rows, {**LETTERBOX, "interpolation": BILINEAR})
+        return _objectness_family("a YOLOv6 model", probed, key, rows, LETTERBOX)
     into: dict[str, Any] = {
         "resize": "letterbox",
         "interpolation": BILINEAR,
         "channels": Guess("BGR", "as YOLOX was trained"),
         "scale": Guess(1.0, "as YOLOX was trained: pixels stay 0 … 255"),
     }
-    return _objectness_family("yolox", probed, key, rows, into)
+    return _objectness_family("a YOLOX model", probed, key, rows, into)
 
 
 def _objectness_family(name: str, probed: Probe, key: Key, rows: Numbers, into: dict[str, Any]) -> Family:
@@ -156,7 +161,7 @@ def _objectness_family(name: str, probed: Probe, key: Key, rows: Numbers, into: 
             "tensor": key,
             "columns": {"class_scores": [5, columns], "objectness": 4},
             **_boxes(rows),
-            "nms": NMS_IOU["older"],
+            "nms": OTHER_NMS,
         },
         into,
     )
@@ -170,7 +175,7 @@ def _selected(key: Key, rows: Numbers) -> Family | None:
     boxes = rows[..., :4]
     normalised = boxes.any() and _are_normalised(boxes)
     return Family(
-        "finished detections",
+        "one that returns finished detections, such as YOLOv10 or an export with nms=True",
         None,
         {
             "tensor": key,
@@ -178,14 +183,14 @@ def _selected(key: Key, rows: Numbers) -> Family | None:
             "box_order": "xyxy",
             "coordinates": "normalised" if normalised else "pixels",
         },
-        {**LETTERBOX, "interpolation": BILINEAR},
+        LETTERBOX,
     )
 
 
 def _transformer(key: Key, labels: int) -> Family:
     """Ultralytics' RT-DETR: n × queries × (4 + classes). It stretches pictures, and needs no suppression."""
     return Family(
-        "rtdetr",
+        "an RT-DETR of Ultralytics",
         labels,
         {
             "tensor": key,
@@ -193,7 +198,7 @@ def _transformer(key: Key, labels: int) -> Family:
             "box_order": "cxcywh",
             "coordinates": "normalised",
         },
-        {"resize": "stretch", "interpolation": BILINEAR},
+        {"resize": "stretch", **USUAL},
     )
 
 

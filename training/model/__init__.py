@@ -1,1 +1,1 @@
-"""The network, its training, and the same network in TensorFlow."""
+"""The network, its training, and the same network in TensorFlow and as an ONNX model."""

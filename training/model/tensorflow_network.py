@@ -81,7 +81,7 @@ class TensorFlowNetwork:
         # PyTorch's [out, in, height, width] is TensorFlow's [height, width, in, out].
         weight = np.ascontiguousarray(self._weights[f"{name}.weight"].transpose(2, 3, 1, 0))
         padding = [dilation * (weight.shape[0] // 2)] * 2
-        # Not "SAME": with a stride of 2 TensorFlow would pad only cell_features the right and below.
+        # Not "SAME": with a stride of 2 TensorFlow would pad only at the right and below.
         paddings = [[0, 0], padding, padding, [0, 0]]
         convolved = tf.nn.conv2d(features, tf.constant(weight), stride, paddings, dilations=dilation)
         return tf.nn.bias_add(convolved, tf.constant(self._weights[f"{name}.bias"]))
