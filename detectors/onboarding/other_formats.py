@@ -104,8 +104,8 @@ KINDS = (
         folder=("*.index", "*.data-*"),
     ),
     Kind(
-        "a folder of Hugging Face. Export it to ONNX with the package optimum-onnx, `optimum-cli export onnx --model {name} "
-        "{stem}-onnx`, and add {stem}-onnx/model.onnx",
+        "a folder of Hugging Face. Export it to ONNX with the package optimum-onnx, `optimum-cli export onnx --model "
+        "{name} {stem}-onnx`, and add {stem}-onnx/model.onnx",
         folder=("config.json", "*.safetensors"),
     ),
 )

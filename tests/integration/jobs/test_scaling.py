@@ -49,7 +49,7 @@ def test_only_queued_and_running_jobs_count(db: Database) -> None:
 
     counted = {runtime: ask(db, runtime, "jobs") for runtime in RUNTIMES}
 
-    assert counted == {"pytorch": 7, "tensorflow": 1, "remote": 0, "libtorch": 0}
+    assert counted == {"pytorch": 7, "tensorflow": 1, "onnx": 0, "remote": 0, "libtorch": 0}
     assert counted["pytorch"] == sum(
         queue.queued + queue.running for queue in worker_registry.queues(db) if queue.runtime == "pytorch"
     )

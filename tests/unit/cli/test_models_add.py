@@ -131,7 +131,7 @@ def test_a_model_that_cannot_be_added_replaces_nothing(
 ) -> None:
     monkeypatch.setenv("BOXQUEUE_CATALOGUE", str(existing))
     before = existing.read_text()
-    model.write_bytes(b"\x08 is no model")
+    model.write_bytes(b"no model")
 
     done = boxqueue_here("models", "add", model, *LABELS, "--name", "other", "--replace")
 
