@@ -49,6 +49,7 @@ FORMATS = {
     "cards-tensorflow": "SavedModel",
     "cards-raw": "SavedModel, renamed and raw",
     "cards-frozen": "frozen graph",
+    "cards-onnx": "ONNX",
     SERVED: "exported program in KServe",
 }
 SAMPLES = [path for path in sorted((ROOT / "samples").iterdir()) if path.suffix in SUFFIXES]

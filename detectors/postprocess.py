@@ -125,7 +125,8 @@ def _split_columns(
     if columns.class_scores is not None:
         return boxes, rows[:, slice(*columns.class_scores)], None, objectness
     assert columns.scores is not None
-    return boxes, rows[:, columns.scores], rows[:, columns.classes], objectness
+    classes = None if columns.classes is None else rows[:, columns.classes]
+    return boxes, rows[:, columns.scores], classes, objectness
 
 
 def _check_columns(entry: ModelEntry, columns: int) -> None:

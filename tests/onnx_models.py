@@ -102,15 +102,16 @@ def write_unbatched(path: Path, outputs: Mapping[str, np.ndarray]) -> None:
     path.write_bytes(model.SerializeToString())
 
 
-def write_single(path: Path) -> None:
+def write_single(path: Path, labels: str = "classes", side: int | None = 64) -> None:
     """Writes a model that takes one picture, 3 × 64 × 64 floats, and gives 2 boxes without a batch dimension. The
-    scores are the picture's first two red pixels."""
+    scores are the picture's first two red pixels. `labels`: the name of the output with the class ids. `side`: None for
+    pictures of any size."""
     nodes = [
         helper.make_node("Gather", ["picture", "zero"], ["red"], axis=0),
         helper.make_node("Gather", ["red", "zero"], ["row"], axis=0),
         helper.make_node("Slice", ["row", "start", "end"], ["scores"]),
         helper.make_node("Identity", ["two_boxes"], ["boxes"]),
-        helper.make_node("Identity", ["two_classes"], ["classes"]),
+        helper.make_node("Identity", ["two_classes"], [labels]),
     ]
     constants = {
         "zero": np.array(0, np.int64),
@@ -119,8 +120,9 @@ def write_single(path: Path) -> None:
         "two_boxes": BOXES[:2],
         "two_classes": np.arange(2),
     }
-    outputs = {"boxes": ("float32", [2, 4]), "scores": ("float32", [2]), "classes": ("int64", [2])}
-    path.write_bytes(_model(nodes, {"picture": ("float32", [3, 64, 64])}, outputs, constants).SerializeToString())
+    outputs = {"boxes": ("float32", [2, 4]), "scores": ("float32", [2]), labels: ("int64", [2])}
+    model = _model(nodes, {"picture": ("float32", [3, side, side])}, outputs, constants)
+    path.write_bytes(model.SerializeToString())
 
 
 def _model(

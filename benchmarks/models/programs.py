@@ -7,16 +7,15 @@ python -m benchmarks.models.programs PROGRAM.pt2 SCRIPT UNFOLDED.pt2 WEIGHTS.npz
 import sys
 import warnings
 from pathlib import Path
-from unittest.mock import patch
 
 import numpy as np
 import torch
 
 from jobs.settings import ROOT
 from training.export import load_network, unfold_batch_norm, write_program
-from training.model import network as definition
 from training.model.inference import load_inputs
 from training.model.layout import DETECTIONS, INPUT_SIZE
+from training.model.network import Program
 
 
 def highest(scores: torch.Tensor) -> torch.Tensor:
@@ -31,11 +30,11 @@ def main() -> None:
     example = torch.zeros(2, INPUT_SIZE, INPUT_SIZE, 3, dtype=torch.uint8)
     # Tracing warns that sizes become constants. This is correct here, because all pictures have the same size.
     warnings.simplefilter("ignore", torch.jit.TracerWarning)  # type: ignore[attr-defined]
-    with torch.no_grad(), patch.object(definition, "_highest", highest):
-        torch.jit.trace(definition.Program(network).eval(), example).save(script)  # type: ignore[no-untyped-call]
+    with torch.no_grad():
+        torch.jit.trace(Program(network, highest).eval(), example).save(script)  # type: ignore[no-untyped-call]
     pictures = load_inputs(sorted((ROOT / "samples").glob("*.png")))
     pixels = pictures.permute(0, 3, 1, 2).to(torch.float32) / 127.5 - 1.0
-    write_program(definition.Program(unfold_batch_norm(network, pixels)).eval(), unfolded)
+    write_program(Program(unfold_batch_norm(network, pixels)).eval(), unfolded)
     np.savez(weights, **{name: weight.numpy() for name, weight in network.state_dict().items()})
 
 

@@ -52,7 +52,7 @@ Columns = tuple[int, int]
 
 
 class TensorColumns(Strict):
-    """Where the numbers of a row are, if one output has everything. Columns count from 0."""
+    """Where the numbers of a row are, if one output has boxes and scores. Columns count from 0."""
 
     boxes: Columns = (0, 4)
     class_scores: Columns | None = None
@@ -69,10 +69,10 @@ class TensorColumns(Strict):
                 raise ValueError(f"{name} needs the first column and the one after the last, such as [0, 4]")
             if columns is not None and width is not None and columns[1] - columns[0] != width:
                 raise ValueError(f"{name} needs {width} columns")
-        if (self.class_scores is None) == (self.scores is None or self.classes is None):
-            raise ValueError("either class_scores or both scores and classes are needed")
         if self.class_scores is not None and (self.scores, self.classes) != (None, None):
             raise ValueError("class_scores replaces scores and classes: leave these out")
+        if self.class_scores is None and self.scores is None:
+            raise ValueError("class_scores is needed, or scores")
         if self.objectness is not None and self.class_scores is None:
             raise ValueError("objectness needs class_scores")
         return self
@@ -94,7 +94,9 @@ class Output(Strict):
         None, description="An output with a column of scores for each class, in place of `scores` and `classes`."
     )
     tensor: int | str | None = Field(
-        None, description="The one output that has everything, in place of `boxes`, `scores` and `classes`."
+        None,
+        description="The one output that has everything, in place of `boxes`, `scores` and `classes`. With a column of "
+        "scores and none of classes, `classes` names another output.",
     )
     columns: TensorColumns | None = Field(None, description="With `tensor`: what its columns are.")
     transposed: bool = Field(False, description="With `tensor`: each picture has columns × rows, not rows × columns.")
@@ -119,12 +121,17 @@ class Output(Strict):
         return (self.class_scores if self.columns is None else self.columns.class_scores) is not None
 
     @property
+    def _has_classes_apart(self) -> bool:
+        """Whether one tensor has the boxes and scores, and another output the classes."""
+        return self.columns is not None and self.columns.scores is not None and self.columns.classes is None
+
+    @property
     def wanted(self) -> list[int | str]:
         """The outputs that a runtime returns, in this order: boxes, scores, classes (unless the scores have a column
         for each), or the one tensor that has them all; and the count if there is one."""
         count = [] if self.count is None else [self.count]
         if self.tensor is not None:
-            return [self.tensor, *count]
+            return [self.tensor, *([self.classes] if self._has_classes_apart else []), *count]
         scores = [self.scores, self.classes] if self.class_scores is None else [self.class_scores]
         return [self.boxes, *scores, *count]
 
@@ -134,7 +141,8 @@ class Output(Strict):
             raise ValueError("tensor and columns need each other: which output has everything, and where")
         if self.tensor is None and self.transposed:
             raise ValueError("transposed needs tensor")
-        if self.tensor is not None and (self.boxes, self.scores, self.classes, self.class_scores) != (0, 1, 2, None):
+        classes = 2 if self._has_classes_apart else self.classes
+        if self.tensor is not None and (self.boxes, self.scores, classes, self.class_scores) != (0, 1, 2, None):
             raise ValueError("tensor replaces boxes, scores, classes and class_scores: leave these out")
         if self.class_scores is not None and (self.scores, self.classes) != (1, 2):
             raise ValueError("class_scores replaces scores and classes: leave these out")

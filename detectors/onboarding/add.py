@@ -23,7 +23,14 @@ from detectors.onboarding import command_line
 from detectors.onboarding.choose_labels import Chosen, choose_labels
 from detectors.onboarding.detect_format import RUNTIMES, detect_format
 from detectors.onboarding.edit_catalogue import Guess, add_entry, table_of
-from detectors.onboarding.infer_entry import DETR, Fields, infer_columns, infer_input, infer_output
+from detectors.onboarding.infer_entry import (
+    DETR,
+    Fields,
+    infer_columns,
+    infer_first_class,
+    infer_input,
+    infer_output,
+)
 from detectors.onboarding.probe import DEFAULT_BATCH_SIZE, probe
 from detectors.onboarding.yolo import MIN_SCORE, recognise
 from detectors.runtimes.devices import load_runtime
@@ -93,7 +100,7 @@ def _infer_fields(options: argparse.Namespace, runtime: str, model_format: str, 
             "defaults": {"min_score": Guess(MIN_SCORE, "as the predictors of the YOLO family show them")},
         }
         return fields, [f"The model was recognised as {family.name}."]
-    output = infer_output(probed.outputs)
+    output = infer_output(probed.outputs) | infer_first_class(probed)
     columns = np.asarray(probed.outputs[output["class_scores"]]) if "class_scores" in output else None
     labels = choose_labels(options.file, options.labels, None if columns is None else columns.shape[2], declared)
     if columns is not None:

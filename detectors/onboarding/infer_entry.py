@@ -92,6 +92,14 @@ def infer_output(outputs: Outputs) -> Fields:
     return fields | box_fields
 
 
+def infer_first_class(probed: Probe) -> Fields:
+    """The field `first_class`, if the model counts its classes as torchvision's detectors do; otherwise none."""
+    names = {TORCHVISION[role] for role in ROLES if role in TORCHVISION}
+    if probed.input.size_name is not None or {str(key) for key in probed.outputs} != names:
+        return {}
+    return {"first_class": Guess(1, "as torchvision's detectors count: 0 is the background")}
+
+
 def infer_columns(scores: Numbers, labels: Sequence[str] | Mapping[int, str], *, queries: bool = False) -> Fields:
     """Fields of `output` for scores with a column for each class. scores: n × k × c, of blank pictures. `queries`:
     whether the rows are the queries of a DETR."""

@@ -37,6 +37,8 @@ def open_program(file: Path, _: str, size: Size | None, device: str, threads: in
     names = [output.name for output in session.get_outputs()]
     if set(names) >= OBJECT_DETECTION_API_NAMES and shape[1:] == [None, None, 3]:
         into = own_size_input(dtype, size)
+    elif takes_one and shape[1:] in ([3, None, None], [None, None, 3]):  # like torchvision's detectors
+        into = own_size_input(dtype, size, "NCHW" if shape[1] == 3 else "NHWC")
     else:
         into = input_of(shape, dtype, size or (declared.size if declared and None in shape[1:] else None))
     if len(session.get_inputs()) > 1:

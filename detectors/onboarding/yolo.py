@@ -55,6 +55,8 @@ class Family:
 def recognise(probed: Probe) -> Family | None:
     """The family of a model, or None if it is of another kind. Raises `ModelUnusable` for a model that finds more or
     other things than boxes, or that leaves the decoding of its boxes to somebody else."""
+    if (apart := _selected_with_labels(probed.outputs)) is not None:
+        return apart
     key, tensor = _one_tensor(probed.outputs)
     if key is None or tensor is None:
         return None
@@ -185,6 +187,18 @@ def _selected(key: Key, rows: Numbers) -> Family | None:
         },
         LETTERBOX,
     )
+
+
+def _selected_with_labels(outputs: Outputs) -> Family | None:
+    """Finished detections as MMDetection exports them: `dets` n × k × 5 with the scores, and `labels` n × k."""
+    arrays = {key: output for key, output in outputs.items() if isinstance(output, np.ndarray)}
+    floats = {key: array for key, array in arrays.items() if array.dtype.kind == "f"}
+    boxes = [key for key, array in floats.items() if array.ndim == 3 and array.shape[2] == 5]
+    classes = [key for key, array in arrays.items() if array.ndim == 2 and array.dtype.kind in "iu"]
+    if len(boxes) != 1 or len(classes) != 1 or arrays[boxes[0]].shape[:2] != arrays[classes[0]].shape:
+        return None
+    output = {"tensor": boxes[0], "columns": {"scores": 4}, "classes": classes[0], "box_order": "xyxy"}
+    return Family("one that returns finished detections, as those of MMDetection", None, output)
 
 
 def _transformer(key: Key, labels: int) -> Family:

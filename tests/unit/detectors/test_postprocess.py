@@ -270,7 +270,7 @@ def test_a_model_without_any_box_gives_empty_arrays() -> None:
         ({"columns": {"class_scores": (4, 8)}}, "tensor and columns need each other"),
         ({"transposed": True}, "transposed needs tensor"),
         ({"tensor": 0, "columns": {"class_scores": (4, 8)}, "boxes": 3}, "tensor replaces boxes"),
-        ({"tensor": 0, "columns": {"scores": 4}}, "either class_scores or both scores and classes"),
+        ({"tensor": 0, "columns": {"objectness": 4}}, "class_scores is needed, or scores"),
         ({"tensor": 0, "columns": {"class_scores": (4, 8), "classes": 5}}, "class_scores replaces scores and classes"),
         ({"tensor": 0, "columns": {"scores": 4, "classes": 5, "objectness": 6}}, "objectness needs class_scores"),
         ({"tensor": 0, "columns": {"boxes": (0, 5), "class_scores": (5, 8)}}, "boxes needs 4 columns"),
@@ -327,6 +327,12 @@ def test_a_tensor_of_finished_detections_has_a_column_for_the_score_and_one_for_
         [pytest.approx(0.9)],
         [2],
     )
+
+
+def test_the_classes_may_be_an_output_of_their_own() -> None:
+    one = found([[10, 10, 20, 30, 0.9], [0, 0, 0, 0, 0]], [2, 0], tensor=0, columns={"scores": 4}, classes=1)
+
+    assert (one.boxes.tolist(), one.class_ids.tolist()) == ([BOX], [2])
 
 
 def test_logits_of_objectness_and_classes_become_probabilities() -> None:

@@ -101,6 +101,29 @@ def test_a_fixed_batch_and_a_model_for_one_picture_are_served(
         assert [one.scores[0] for one in found] == pytest.approx([1, 0.8, 0.6, 0.4, 0.2, 0.8])
 
 
+def test_detections_of_mmdetection_have_their_classes_apart(
+    add_onnx: Add, detector_processes: DetectorProcesses, tmp_path: Path
+) -> None:
+    dets = np.float32([[4, 8, 20, 24, 0.9], [0, 0, 0, 0, 0]])
+    onnx_models.write_constant(tmp_path / "end2end.onnx", {"dets": dets, "labels": np.int64([2, 0])})
+
+    entry = add_onnx(tmp_path / "end2end.onnx", labels=LABELS)
+
+    [found] = detector_processes["onnx"].detect(entry, [np.zeros((64, 64, 3), np.uint8)])
+    assert (found.boxes.tolist(), found.class_ids.tolist()) == ([[4, 8, 20, 24]], [2])
+
+
+def test_detectors_of_torchvision_count_classes_from_one_and_take_pictures_in_their_own_sizes(
+    add_onnx: Add, tmp_path: Path
+) -> None:
+    onnx_models.write_single(tmp_path / "rcnn.onnx", labels="labels", side=None)
+
+    entry = add_onnx(tmp_path / "rcnn.onnx", labels=LABELS)
+
+    assert (entry.output.first_class, entry.output.coordinates) == (1, "pixels")
+    assert (entry.input.resize, entry.input.width, entry.input.layout) == ("none", 1333, "NCHW")
+
+
 def test_external_data_is_in_the_digest_of_the_new_entry(add_onnx: Add, tmp_path: Path) -> None:
     onnx_models.write_tiny(tmp_path / "tiny.onnx", external=True)
     entry = add_onnx(tmp_path / "tiny.onnx", labels=LABELS)
