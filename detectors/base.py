@@ -37,7 +37,8 @@ class Detector(ABC):
             )
         self.entry = entry
         self.device = device
-        wanted = batch_size or entry.batch_size
+        # An entry with 1 is of a model that takes one picture at a time; a setting for all models can't change that.
+        wanted = entry.batch_size if entry.batch_size == 1 else batch_size or entry.batch_size
         self._batch_size_is_unknown = wanted == "auto"
         self.batch_size = 1 if wanted == "auto" else wanted
         # Before loading, because some formats are code. Again only if the file was replaced meanwhile.

@@ -93,6 +93,29 @@ def write_constant(
     path.write_bytes(model.SerializeToString())
 
 
+def write_first_only(path: Path, rows: np.ndarray, metadata: Mapping[str, str]) -> None:
+    """Writes a model that takes any number of pictures, and answers only for the first one: zeros for the others."""
+    nodes = [
+        helper.make_node("Shape", ["pictures"], ["sizes"]),
+        helper.make_node("Gather", ["sizes", "index"], ["n"]),
+        helper.make_node("Range", ["index", "n", "step"], ["numbers"]),
+        helper.make_node("Equal", ["numbers", "index"], ["first"]),
+        helper.make_node("Cast", ["first"], ["mask"], to=TensorProto.FLOAT),
+        helper.make_node("Reshape", ["mask", "shape"], ["column"]),
+        helper.make_node("Mul", ["column", "rows"], ["output0"]),
+    ]
+    constants = {
+        "index": np.array(0, np.int64),
+        "step": np.array(1, np.int64),
+        "shape": np.array([-1, 1, 1], np.int64),
+        "rows": rows[None],
+    }
+    inputs, outputs = {"pictures": ("float32", [None, 3, 64, 64])}, {"output0": ("float32", [None, *rows.shape])}
+    model = _model(nodes, inputs, outputs, constants)
+    helper.set_model_props(model, dict(metadata))
+    path.write_bytes(model.SerializeToString())
+
+
 def write_unbatched(path: Path, outputs: Mapping[str, np.ndarray]) -> None:
     """Writes a model for any number of pictures whose answers have no dimension for the pictures."""
     nodes = [helper.make_node("Identity", [f"{name}_all"], [name]) for name in outputs]

@@ -88,7 +88,7 @@ def _infer_fields(options: argparse.Namespace, runtime: str, model_format: str, 
     declared = probed.declared
     if declared is not None:
         declared.require_boxes(options.file)
-    batch_size = {} if probed.batch_size == DEFAULT_BATCH_SIZE else {"batch_size": probed.batch_size}
+    batch_size = {} if probed.batch_size == DEFAULT_BATCH_SIZE else {"batch_size": _batch_size(probed.batch_size)}
     family = recognise(probed)
     if family is not None:
         labels = choose_labels(options.file, options.labels, family.classes, declared, background=False)
@@ -110,6 +110,10 @@ def _infer_fields(options: argparse.Namespace, runtime: str, model_format: str, 
     known = {} if declared is None else declared.input
     fields = {**_labels(labels, options), **batch_size, "input": infer_input(probed, known), "output": output}
     return fields, []
+
+
+def _batch_size(found: int) -> int | Guess:
+    return Guess(1, "the model answers for one picture at a time") if found == 1 else found
 
 
 def _infer_torchvision(options: argparse.Namespace) -> Inferred:

@@ -37,6 +37,9 @@ class Declared:
     """What an Ultralytics model is for: `detect`, `segment`, …"""
     size: Size | None = None
     """Of the input, in pixels."""
+    one_by_one: bool = False
+    """Whether it has Ultralytics' non-maximum suppression in it, which answers for the first picture of a batch alone,
+    also if the file says that it takes any number."""
     input: Mapping[str, Any] = field(default_factory=dict)
     """Fields of an entry's `input`."""
 
@@ -55,7 +58,7 @@ def of_metadata(metadata: Mapping[str, str]) -> Declared | None:
 
     The values are Python literals, such as `{0: 'cat'}` and `[640, 640]`: height and width.
     """
-    values = {name: _literal(metadata[name]) for name in ("names", "imgsz", "task") if name in metadata}
+    values = {name: _literal(metadata[name]) for name in ("names", "imgsz", "task", "args") if name in metadata}
     return _of_ultralytics(values, "the file's metadata")
 
 
@@ -92,7 +95,7 @@ def of_folder(file: Path) -> Declared | None:
         }
     if size and not processor.get("do_pad"):
         input_["resize"] = "stretch"
-    return Declared("config.json beside the file", labels, None, size, input_)
+    return Declared("config.json beside the file", labels, None, size, input=input_)
 
 
 def _of_ultralytics(values: Mapping[str, Any], source: str) -> Declared | None:
@@ -100,7 +103,14 @@ def _of_ultralytics(values: Mapping[str, Any], source: str) -> Declared | None:
     task = values.get("task")
     if labels is None and not isinstance(task, str):
         return None
-    return Declared(source, labels, task if isinstance(task, str) else None, _size(values.get("imgsz")))
+    arguments = values.get("args")
+    return Declared(
+        source,
+        labels,
+        task if isinstance(task, str) else None,
+        _size(values.get("imgsz")),
+        one_by_one=isinstance(arguments, dict) and arguments.get("nms") is True,
+    )
 
 
 def _labels(names: Any) -> Labels | None:

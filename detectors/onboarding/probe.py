@@ -16,6 +16,8 @@ from detectors.pictures.preprocess import Batch, to_tensor
 
 DEFAULT_BATCH_SIZE: int = ModelEntry.model_fields["batch_size"].default
 """The batch size of a model that takes any."""
+ONE_BY_ONE = (1, 1)
+"""The batch to try, and the entry's `batch_size`, of a model for one picture at a time."""
 OBJECT_DETECTION_API_NAMES = frozenset({"detection_boxes", "detection_scores", "detection_classes"})
 """Outputs of a model of TensorFlow's Object Detection API."""
 Key = int | str
@@ -60,7 +62,9 @@ def probe(file: Path, runtime: str, model_format: str, size: Size | None, device
     except (RuntimeError, ValueError, TypeError, LookupError, OSError) as error:
         raise ModelUnusable(f"{file} can't be examined: {_last_line(error)}") from error
     reason = ""
-    for (pictures, batch_size), into in product(program.batches, program.inputs):
+    one_by_one = program.declared is not None and program.declared.one_by_one
+    batches = [ONE_BY_ONE] if one_by_one and ONE_BY_ONE in program.batches else program.batches
+    for (pictures, batch_size), into in product(batches, program.inputs):
         blank = np.full((into.height, into.width, 3), 255, np.uint8)
         try:
             returned = program.run(to_tensor([blank] * pictures, into))
@@ -68,6 +72,9 @@ def probe(file: Path, runtime: str, model_format: str, size: Size | None, device
             reason = _last_line(error)
             continue
         outputs = {key: output for key, output in returned.items() if np.ndim(output) and len(output) == pictures}
+        if outputs and pictures > 1 and not _answers_each(program, into):
+            reason = "its answer for a picture depends on the other pictures of the batch"
+            continue
         if outputs:
             return Probe(into, len(program.inputs) > 1, batch_size, outputs, program.declared)
         reason = (
@@ -75,6 +82,28 @@ def probe(file: Path, runtime: str, model_format: str, size: Size | None, device
             "as its first dimension; export it so that each output has one answer for each picture"
         )
     raise ModelUnusable(f"{file} can't be run on blank pictures: {reason}")
+
+
+def _answers_each(program: Program, into: Input) -> bool:
+    """Whether the second of two pictures gets the same answer as alone. Some exports take any number of pictures, and
+    answer only for the first one.
+
+    Only large differences count: sums of a batch are rounded otherwise, and a quantised model's steps may differ.
+    """
+    random = np.random.default_rng(0)
+    pictures = [random.integers(0, 256, (into.height, into.width, 3), np.uint8) for _ in range(2)]
+    try:
+        together = program.run(to_tensor(pictures, into))
+        alone = program.run(to_tensor(pictures[1:], into))
+    except (RuntimeError, ValueError, TypeError, LookupError):
+        return True  # it takes just one number of pictures
+    for key, output in alone.items():
+        if isinstance(output, np.ndarray) and output.dtype.kind == "f" and len(output) == 1:
+            # Sorted, because rows of nearly the same score may change their places.
+            one, other = (np.sort(np.asarray(part, np.float64).ravel()) for part in (together[key][1], output[0]))
+            if one.shape != other.shape or np.abs(one - other).sum() > 0.5 * np.abs(other).sum():
+                return False
+    return True
 
 
 def input_of(shape: Sequence[int | None], dtype: str, size: Size | None, name: str | None = None) -> Input:

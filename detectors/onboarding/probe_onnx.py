@@ -10,6 +10,7 @@ from detectors.onboarding.declared import Size, of_folder, of_metadata
 from detectors.onboarding.probe import (
     DEFAULT_BATCH_SIZE,
     OBJECT_DETECTION_API_NAMES,
+    ONE_BY_ONE,
     Key,
     Outputs,
     Program,
@@ -85,5 +86,5 @@ def _choose_inputs(inputs: Sequence[Any]) -> tuple[Any, str | None]:
 def _batches(fixed: int | None) -> list[tuple[int, int]]:
     """The batches to try. A model with a fixed batch gets that many pictures at a time, whatever `batch_size` says."""
     if fixed is None:
-        return [(2, DEFAULT_BATCH_SIZE), (1, 1)]  # some exports say that any number fits, and take only one
+        return [(2, DEFAULT_BATCH_SIZE), ONE_BY_ONE]  # some exports say that any number fits, and take only one
     return [(fixed, DEFAULT_BATCH_SIZE if DEFAULT_BATCH_SIZE % fixed == 0 else fixed)]

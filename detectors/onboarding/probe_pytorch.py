@@ -12,6 +12,7 @@ from detectors.catalogue import Input
 from detectors.onboarding.declared import Size, of_torchscript
 from detectors.onboarding.probe import (
     DEFAULT_BATCH_SIZE,
+    ONE_BY_ONE,
     Outputs,
     Program,
     input_of,
@@ -31,7 +32,7 @@ from detectors.runtimes.pytorch import (
 )
 
 # A dynamic batch is tried first.
-CANDIDATE_BATCHES = ((2, DEFAULT_BATCH_SIZE), (1, 1))
+CANDIDATE_BATCHES = ((2, DEFAULT_BATCH_SIZE), ONE_BY_ONE)
 # Layouts and types in the order of trying. uint8 comes first, because programs that need float32 refuse it.
 CANDIDATE_INPUTS: Sequence[tuple[Literal["NHWC", "NCHW"], Literal["uint8", "float32"]]] = (
     ("NHWC", "uint8"),

@@ -51,6 +51,18 @@ def detector(tmp_path: Path, **parts: Any) -> Scripted:
 PICTURE = np.zeros((100, 200, 3), np.uint8)  # twice as wide as high: content of 100 × 50 in the model
 
 
+@pytest.mark.parametrize(("of_entry", "setting", "batches"), [(1, 8, [1, 1, 1]), (4, 2, [2, 1]), (4, None, [3])])
+def test_a_setting_for_all_models_gives_no_batch_to_one_that_takes_single_pictures(
+    tmp_path: Path, of_entry: int, setting: int | None, batches: list[int]
+) -> None:
+    made = detector(tmp_path, batch_size=of_entry)
+    with_setting = type(made)(made.entry, device="cpu", threads=1, batch_size=setting)
+
+    with_setting.detect([PICTURE] * 3)
+
+    assert with_setting.batches == batches
+
+
 def test_boxes_are_in_pixels_of_the_picture(tmp_path: Path) -> None:
     (found,) = detector(tmp_path).detect([PICTURE])
 

@@ -92,6 +92,20 @@ def test_a_family_is_known_by_its_output(
     assert found.scores.tolist() == pytest.approx([0.8], abs=1e-3)
 
 
+@pytest.mark.parametrize("detections", [finished(), np.zeros((300, 6), np.float32)], ids=["told apart", "declared"])
+def test_an_export_that_answers_only_for_the_first_picture_gets_one_at_a_time(
+    add_onnx: Add, detector_processes: DetectorProcesses, tmp_path: Path, detections: np.ndarray
+) -> None:
+    declared = {} if detections.any() else {"args": "{'batch': 1, 'nms': True, 'dynamic': True}"}
+    onnx_models.write_first_only(tmp_path / "best.onnx", detections, {**NAMES, **declared})
+
+    entry = add_onnx(tmp_path / "best.onnx")
+
+    assert entry.batch_size == 1
+    found = detector_processes["onnx"].detect(entry, [np.zeros((SIDE, SIDE, 3), np.uint8)] * 3)
+    assert [len(one.boxes) for one in found] == [int(detections.any())] * 3
+
+
 def test_a_wide_picture_is_in_the_middle(add_onnx: Add, detector_processes: DetectorProcesses, tmp_path: Path) -> None:
     onnx_models.write_constant(tmp_path / "best.onnx", {"output0": finished()}, (None, 3, SIDE, SIDE), NAMES)
     entry = add_onnx(tmp_path / "best.onnx")
