@@ -32,7 +32,7 @@ from detectors.onboarding.infer_entry import (
     infer_output,
 )
 from detectors.onboarding.probe import DEFAULT_BATCH_SIZE, probe
-from detectors.onboarding.yolo import MIN_SCORE, recognise
+from detectors.onboarding.yolo import MIN_SCORE, infer_suppression, recognise
 from detectors.runtimes.devices import load_runtime
 
 
@@ -104,6 +104,7 @@ def _infer_fields(options: argparse.Namespace, runtime: str, model_format: str, 
     columns = np.asarray(probed.outputs[output["class_scores"]]) if "class_scores" in output else None
     labels = choose_labels(options.file, options.labels, None if columns is None else columns.shape[2], declared)
     if columns is not None:
+        output |= infer_suppression(probed, columns)
         output |= infer_columns(columns, labels.labels, queries=output["boxes"] == DETR["boxes"])
     if isinstance(labels.labels, dict):
         output.pop("first_class", None)  # the labels have ids of their own
@@ -157,6 +158,10 @@ def _digest(file: Path) -> str:
     try:
         return digest_of(file)
     except OSError as error:
+        if error.filename not in (None, str(file)):
+            raise ModelUnusable(
+                f"{error.filename} can't be read: {error.strerror}. {file} keeps weights in it: copy both."
+            ) from error
         raise ModelUnusable(f"{file} can't be read: {error.strerror}.") from error
 
 

@@ -84,6 +84,13 @@ def recognise(probed: Probe) -> Family | None:
     return None
 
 
+def infer_suppression(probed: Probe, scores: npt.NDArray[Any]) -> dict[str, Any]:
+    """The field `nms` of a model with boxes and scores, n × k × classes, in two outputs, such as YOLO-NAS: one row for
+    each cell means that nothing was suppressed yet."""
+    cells = [_count_cells(probed.input.width, probed.input.height, strides) for strides in STRIDES]
+    return {"nms": ULTRALYTICS_NMS} if scores.shape[1] in cells else {}
+
+
 def _one_tensor(outputs: Outputs) -> tuple[Key | None, Numbers | None]:
     """The output n × rows × columns, if there is just one of this kind. Raises `ModelUnusable` if masks come with
     it."""

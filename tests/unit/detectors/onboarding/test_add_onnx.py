@@ -133,6 +133,9 @@ def test_external_data_is_in_the_digest_of_the_new_entry(add_onnx: Add, tmp_path
 
     with pytest.raises(ModelUnusable, match="has sha256"):
         entry.verify()
+    (tmp_path / "weights.bin").unlink()
+    with pytest.raises(ModelUnusable, match=r"weights\.bin can't be read: .*tiny\.onnx keeps weights in it"):
+        add_onnx(tmp_path / "tiny.onnx", labels=LABELS)
 
 
 def write_two_pictures(file: Path) -> None:

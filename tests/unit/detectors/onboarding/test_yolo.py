@@ -139,6 +139,13 @@ def test_the_size_of_a_free_input_is_read_from_the_metadata(add_onnx: Add, tmp_p
     assert add_onnx(tmp_path / "best.onnx", size=(96, 96)).input.width == 96
 
 
+def test_a_row_for_each_cell_needs_suppression_also_in_two_outputs(add_onnx: Add, tmp_path: Path) -> None:
+    outputs = {"pred_bboxes": rows()[:, :4], "pred_scores": rows()[:, 4:]}
+    onnx_models.write_constant(tmp_path / "nas.onnx", outputs, (None, 3, SIDE, SIDE))
+
+    assert add_onnx(tmp_path / "nas.onnx", labels="cat,dog,bird").output.nms == 0.7
+
+
 def test_labels_of_an_option_replace_those_of_the_file(add_onnx: Add, tmp_path: Path) -> None:
     onnx_models.write_constant(tmp_path / "best.onnx", {"output0": rows().T}, metadata=NAMES)
 
