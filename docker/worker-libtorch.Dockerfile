@@ -22,6 +22,10 @@ RUN --mount=type=cache,target=/root/.cache/uv \
     && uv pip install --no-deps --default-index "${TORCH_INDEX}" "$(grep '^torch==' requirements/pytorch.in)"
 COPY docker/environment docker/
 RUN --mount=type=cache,target=/root/.cache/uv TORCH_INDEX= docker/environment base engine s3
+# Deletes what this worker never opens: migrations (the API runs them), Celery's shell.
+RUN cd /venv/lib/python3*/site-packages \
+    && rm -r alembic mako sqlalchemy/dialects/mssql sqlalchemy/dialects/mysql sqlalchemy/dialects/oracle \
+    && rm -r prompt_toolkit wcwidth click_repl
 COPY detectors detectors
 # Debug symbols are a fifth of the library.
 RUN PATH=/torch/bin:$PATH; cd detectors/runtimes/libtorch \
