@@ -47,7 +47,7 @@ def test_the_right_weights_are_taken(process: DetectorProcess, tmp_path: Path, k
     process.run(torchvision_models.write_checkpoint, kind, SSDLITE, file)
 
     assert process.run(torchvision_models.read, SSDLITE, file) == (True, tuple(notes))
-    assert process.run(add, arguments(file))["notes"] == notes
+    assert process.run(add, arguments(file, builder=SSDLITE))["notes"] == notes
 
 
 @pytest.mark.parametrize(
