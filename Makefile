@@ -77,7 +77,7 @@ libtorch-fuzz: .venv/libtorch ## decode damaged pictures: make libtorch-fuzz SEC
 PYTEST = OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses $(or $(PROCESSES),$(shell nproc)) --no-loadscope-reorder --durations 15
 
 .PHONY: test
-test: lint ## lint, types and the quick tests, with real Redis and PostgreSQL (under 5 minutes)
+test: lint ## lint, types and the quick tests, with real Redis and PostgreSQL (about 5 minutes)
 	@$(PYTEST) -m "not slow"
 
 .PHONY: test-slow
@@ -85,7 +85,7 @@ test-slow: .venv/dev $(ISOLATED) $(BUILDABLE) ## the slow tests: whole services,
 	@$(PYTEST) -m slow
 
 .PHONY: test-all
-test-all: test test-slow ## every test (under 20 minutes on two cores); a compiler is needed in CI
+test-all: test test-slow ## every test (15 to 25 minutes on two cores); a compiler is needed in CI
 
 # Processes that tests start are measured too, except killed ones.
 COVERAGE = COVERAGE_FILE=$(CURDIR)/.coverage/data

@@ -41,6 +41,7 @@ def test_the_workers_read_the_catalogue_as_it_was_described(tmp_path: Path) -> N
     assert read_description(tmp_path / "catalogue.toml") == described
 
 
+@pytest.mark.slow
 def test_the_same_network_gives_the_same_onnx_file_and_no_path(bundled: CenterNet, tmp_path: Path) -> None:
     write_onnx(bundled, tmp_path / "cards.onnx")
 

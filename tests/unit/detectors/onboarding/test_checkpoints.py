@@ -84,6 +84,7 @@ def test_a_damaged_safetensors_file_is_refused(process: DetectorProcess, tmp_pat
         process.run(add, arguments(file))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["torchscript", "pt2"])
 def test_operators_of_torchvision_are_loaded_where_a_program_needs_them(
     process: DetectorProcess, tmp_path: Path, kind: str
@@ -102,6 +103,7 @@ def test_operators_of_torchvision_are_loaded_where_a_program_needs_them(
         fresh.close()
 
 
+@pytest.mark.slow
 def test_without_torchvision_the_requirement_is_named(process: DetectorProcess, tmp_path: Path) -> None:
     file = tmp_path / "program.pt"
     process.run(torchvision_models.write_with_operators, "torchscript", file)
